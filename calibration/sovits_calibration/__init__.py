@@ -1,0 +1,1 @@
+"""Data that decides precision: corpora, collected ranges, choices."""

@@ -1,0 +1,1 @@
+"""Official GPT-SoVITS checkpoint in, verified bundle out (needs torch and onnx)."""

@@ -1,0 +1,1 @@
+"""Export-ready PyTorch modules, named like the parts of the original."""

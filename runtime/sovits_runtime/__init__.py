@@ -1,0 +1,1 @@
+"""Torch-free inference for exported GPT-SoVITS bundles."""

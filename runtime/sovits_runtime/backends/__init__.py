@@ -1,0 +1,1 @@
+"""Session implementations, one module a backend."""
