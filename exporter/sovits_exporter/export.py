@@ -1,0 +1,191 @@
+"""From a torch module to an ONNX model, and from models to files that share their weights.
+
+`export_graph` traces a module with symbolic sizes, so that no length of the sample inputs is frozen: a size that the
+module would turn into a constant is an error of `torch.export`, not a wrong graph.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from sovits_exporter.modeling.kv_cache import translation_table
+from sovits_exporter.optimize import optimize
+from sovits_runtime.graph import Array, DimRange, GraphSpec, TensorSpec
+
+OPSET = 24
+INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file
+ALIGNMENT = 64
+
+Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+
+@dataclass(frozen=True)
+class GraphDef:
+    """One graph to export.
+
+    Attributes:
+        spec: Names, shapes and ranges.
+        module: Takes the inputs in the order of `spec.inputs`, gives the outputs in the order of `spec.outputs`.
+        weights: Name of the weight file; graphs with the same name share one.
+        trace: Sizes used for tracing; none of them is special.
+        checks: Sizes at which the graph is compared with the module, edges included.
+        limit: Largest allowed difference, as a fraction of the output's largest magnitude.
+        draws: Makes valid random values for inputs where a standard normal will not do.
+    """
+
+    spec: GraphSpec
+    module: nn.Module
+    weights: str
+    trace: Mapping[str, int]
+    checks: tuple[Mapping[str, int], ...]
+    limit: float = 1e-4
+    draws: Mapping[str, Draw] = field(default_factory=dict)
+
+    def feeds(self, dims: Mapping[str, int], rng: np.random.Generator) -> dict[str, Array]:
+        """Makes valid random inputs of the given sizes."""
+        return {t.name: self._draw(t, t.resolve(dims), rng) for t in self.spec.inputs}
+
+    def _draw(self, t: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+        if t.name in self.draws:
+            return self.draws[t.name](rng, shape).astype(t.dtype)
+        return rng.standard_normal(shape).astype(t.dtype)
+
+    @torch.inference_mode()
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Runs the module in eager PyTorch."""
+        out = self.module(*(torch.from_numpy(feeds[name]) for name in self.spec.input_names))
+        tensors = out if isinstance(out, tuple) else (out,)
+        return {name: t.numpy() for name, t in zip(self.spec.output_names, tensors, strict=True)}
+
+
+def integers(high: int, low: int = 0) -> Draw:
+    """Draws int64 from low .. high - 1."""
+    return lambda rng, shape: rng.integers(low, high, shape)
+
+
+def constant(value: float) -> Draw:
+    """Fills with one value."""
+    return lambda rng, shape: np.full(shape, value)
+
+
+def export_graph(graph: GraphDef) -> ir.Model:
+    """Exports one graph and applies the optimisation passes.
+
+    Returns:
+        The model with its weights in memory, named and shaped as `graph.spec` says.
+    """
+    rng = np.random.default_rng(0)
+    args = tuple(torch.from_numpy(a) for a in graph.feeds(graph.trace, rng).values())
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            graph.module.eval(),
+            args,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(graph.spec.input_names),
+            output_names=list(graph.spec.output_names),
+            dynamic_shapes=_dynamic_shapes(graph),
+            custom_translation_table=translation_table(),
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model
+    model.graph.name = graph.spec.name
+    model.producer_name, model.producer_version = "sovits-export", None
+    _declare_shapes(model, graph.spec)
+    optimize(model)
+    return model
+
+
+def _dynamic_shapes(graph: GraphDef) -> tuple[object, ...]:
+    dims = {
+        d.name: torch.export.Dim(d.name, min=_symbolic_min(d), max=max(d.max, 2)) for d in graph.spec.dims
+    }
+    shapes: list[object] = [
+        {i: dims[d] for i, d in enumerate(t.shape) if isinstance(d, str)} for t in graph.spec.inputs
+    ]
+    parameters = inspect.signature(graph.module.forward).parameters.values()
+    fixed = sum(p.kind is not inspect.Parameter.VAR_POSITIONAL for p in parameters)
+    return (*shapes[:fixed], tuple(shapes[fixed:])) if fixed < len(shapes) else tuple(shapes)
+
+
+def _symbolic_min(d: DimRange) -> int:
+    # Sizes 0 and 1 are covered by the same symbolic trace; they are checked by running the graph at those sizes.
+    return min(d.min, 1)
+
+
+def _declare_shapes(model: ir.Model, spec: GraphSpec) -> None:
+    for value, t in zip(
+        (*model.graph.inputs, *model.graph.outputs), (*spec.inputs, *spec.outputs), strict=True
+    ):
+        value.shape = ir.Shape(list(t.shape))
+
+
+@contextlib.contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def write_models(models: Sequence[ir.Model], folder: Path, weights_name: str) -> list[Path]:
+    """Writes models side by side; equal weights are stored once in `<weights_name>.weights`.
+
+    Args:
+        models: Models with their weights in memory.
+        folder: Where the `.onnx` files and the weight file go.
+        weights_name: Stem of the weight file.
+
+    Returns:
+        The paths written, the weight file last.
+    """
+    weights = folder / f"{weights_name}.weights"
+    offsets: dict[str, int] = {}
+    paths = [folder / f"{model.graph.name}.onnx" for model in models]
+    with weights.open("wb") as out:
+        for model in models:
+            for value in model.graph.initializers.values():
+                tensor = value.const_value
+                if tensor is not None and tensor.nbytes > INLINE_BYTES:
+                    value.const_value = _append(tensor, out, offsets, weights)
+    for model, path in zip(models, paths, strict=True):
+        ir.save(model, path)
+    return [*paths, weights]
+
+
+def _append(
+    tensor: ir.TensorProtocol, out: object, offsets: dict[str, int], weights: Path
+) -> ir.ExternalTensor:
+    data = tensor.tobytes()
+    key = hashlib.sha256(data).hexdigest()
+    if key not in offsets:
+        out.write(b"\0" * (-out.tell() % ALIGNMENT))  # type: ignore[attr-defined]
+        offsets[key] = out.tell()  # type: ignore[attr-defined]
+        out.write(data)  # type: ignore[attr-defined]
+    return ir.ExternalTensor(
+        weights.name,
+        offsets[key],
+        len(data),
+        tensor.dtype,
+        shape=ir.Shape(tensor.shape),
+        name=tensor.name or "",
+        base_dir=str(weights.parent),
+    )

@@ -1,0 +1,121 @@
+"""HiFi-GAN decoder: latent frames to waveform.
+
+Source: GPT-SoVITS, module/models.py, Generator; module/modules.py, ResBlock1.
+
+The weights are the official 1-D ones; the arithmetic runs as 2-D convolutions of height 1, which is exactly the same
+sum and the form for which ONNX Runtime has its blocked kernels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.1
+LAST_SLOPE = 0.01  # the original leaves the final activation at PyTorch's default
+
+
+@dataclass(frozen=True)
+class HifiganConfig:
+    """Sizes of the decoder, from the checkpoint's config."""
+
+    in_channels: int
+    channels: int
+    style_width: int
+    upsample_rates: Sequence[int]
+    upsample_kernels: Sequence[int]
+    resblock_kernels: Sequence[int]
+    resblock_dilations: Sequence[Sequence[int]]
+    output_bias: bool = False
+
+
+class FlatConv(nn.Conv1d):
+    """1-D convolution of [1, C, 1, T], computed in 2-D."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [1, C_in, 1, T] to [1, C_out, 1, T]."""
+        return F.conv2d(
+            x,
+            self.weight.unsqueeze(2),
+            self.bias,
+            padding=(0, int(self.padding[0])),
+            dilation=(1, self.dilation[0]),
+        )
+
+
+class FlatConvTranspose(nn.ConvTranspose1d):
+    """1-D transposed convolution of [1, C, 1, T], computed in 2-D."""
+
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        """Maps [1, C_in, 1, T] to [1, C_out, 1, T * stride]."""
+        return F.conv_transpose2d(
+            x,
+            self.weight.unsqueeze(2),
+            self.bias,
+            stride=(1, self.stride[0]),
+            padding=(0, int(self.padding[0])),
+        )
+
+
+def same_conv(
+    channels_in: int, channels_out: int, kernel: int, dilation: int = 1, bias: bool = True
+) -> FlatConv:
+    """A convolution that keeps the length."""
+    return FlatConv(
+        channels_in, channels_out, kernel, padding=(kernel - 1) * dilation // 2, dilation=dilation, bias=bias
+    )
+
+
+class ResBlock(nn.Module):
+    """Pairs of dilated and plain convolutions, each pair residual."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(same_conv(channels, channels, kernel, d) for d in dilations)
+        self.convs2 = nn.ModuleList(same_conv(channels, channels, kernel) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps [1, C, 1, T] to the same shape."""
+        for conv_1, conv_2 in zip(self.convs1, self.convs2, strict=True):
+            x = x + conv_2(F.leaky_relu(conv_1(F.leaky_relu(x, SLOPE)), SLOPE))
+        return x
+
+
+class Generator(nn.Module):
+    """The part called `dec`."""
+
+    def __init__(self, config: HifiganConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = [config.channels // 2**i for i in range(len(config.upsample_rates) + 1)]
+        self.conv_pre = same_conv(config.in_channels, channels[0], 7)
+        self.ups = nn.ModuleList(
+            FlatConvTranspose(channels[i], channels[i + 1], kernel, rate, padding=(kernel - rate) // 2)
+            for i, (rate, kernel) in enumerate(
+                zip(config.upsample_rates, config.upsample_kernels, strict=True)
+            )
+        )
+        self.resblocks = nn.ModuleList(
+            ResBlock(width, kernel, dilations)
+            for width in channels[1:]
+            for kernel, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True)
+        )
+        self.conv_post = same_conv(channels[-1], 1, 7, bias=config.output_bias)
+        self.cond = FlatConv(config.style_width, channels[0], 1)
+
+    def forward(self, z: Tensor, style: Tensor) -> Tensor:
+        """Maps latent z [1, in_channels, F] and style [1, style_width, 1] to a waveform [1, F * hop] in [-1, 1]."""
+        x = self.conv_pre(z.unsqueeze(2)) + self.cond(style.unsqueeze(2))
+        per_stage = len(self.config.resblock_kernels)
+        for i, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, SLOPE))
+            first, *others = self.resblocks[i * per_stage : (i + 1) * per_stage]
+            total = first(x)
+            for block in others:
+                total = total + block(x)
+            x = total / per_stage
+        return torch.tanh(self.conv_post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]
