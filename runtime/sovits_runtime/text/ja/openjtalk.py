@@ -1,0 +1,132 @@
+"""Open JTalk: found with its dictionary, asked for phones with pitch marks.
+
+The dictionary (100 MB) is the user's to fetch once: `open_jtalk_dic_utf_8-1.11`, which Debian packages as
+`open-jtalk-mecab-naist-jdic`. Nothing is downloaded here; pyopenjtalk's own download is never reached.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from sovits_runtime.errors import TextError
+from sovits_runtime.text.extras import import_extra
+
+DICTIONARY_VARIABLE: Final = "OPEN_JTALK_DICT_DIR"
+DICTIONARY_NAME: Final = "open_jtalk_dic_utf_8-1.11"
+OTHER_DICTIONARY_NOTE: Final = (
+    "Japanese: read with the dictionary of pyopenjtalk-plus, whose accents differ from those the models were "
+    f"trained on; name {DICTIONARY_NAME} in {DICTIONARY_VARIABLE} for those"
+)
+_SYSTEM_FOLDERS: Final = ("/var/lib/mecab/dic/open-jtalk/naist-jdic", "/usr/share/open_jtalk/dic")
+_BUNDLED_FOLDER: Final = "dictionary"
+# Open JTalk copies the text into a buffer of 8192 bytes, 3 a character, without looking at its length.
+_LONGEST_CHUNK: Final = 800
+_ABSENT: Final = -50
+
+_PHONE: Final = re.compile(r"-(.*?)\+")
+_NUMBERS: Final = tuple(
+    re.compile(pattern) for pattern in (r"/A:([0-9\-]+)\+", r"\+(\d+)\+", r"\+(\d+)/", r"/F:(\d+)_")
+)
+_MORA_PHONES: Final = frozenset({*"aeiouAEIOUN", "cl"})
+_DEVOICED: Final = frozenset("AEIOU")
+
+
+def _package_folder() -> Path | None:
+    spec = find_spec("pyopenjtalk")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    return Path(folders[0]) if folders else None
+
+
+def find_dictionary() -> Path | None:
+    """Folder of the dictionary: `OPEN_JTALK_DICT_DIR`, pyopenjtalk's own folder, Debian's, or None.
+
+    Raises:
+        TextError: The variable names a folder without a dictionary.
+    """
+    named = os.environ.get(DICTIONARY_VARIABLE)
+    if named:
+        if not Path(named, "sys.dic").is_file():
+            raise TextError(
+                f"{DICTIONARY_VARIABLE} names {named!r}, which holds no sys.dic: "
+                f"name the folder of {DICTIONARY_NAME}, or unset it"
+            )
+        return Path(named)
+    package = _package_folder()
+    candidates = [package / DICTIONARY_NAME] if package else []
+    candidates += [Path(folder) for folder in _SYSTEM_FOLDERS]
+    candidates += [package / _BUNDLED_FOLDER] if package else []
+    return next((folder for folder in candidates if (folder / "sys.dic").is_file()), None)
+
+
+@lru_cache(maxsize=1)
+def _engine() -> tuple[Any, bool]:
+    module = import_extra("pyopenjtalk.openjtalk", "ja")
+    folder = find_dictionary()
+    if folder is None:
+        raise TextError(
+            f"Japanese needs the dictionary {DICTIONARY_NAME}, which was not found: install Debian's "
+            f"open-jtalk-mecab-naist-jdic, or unpack it and name its folder in {DICTIONARY_VARIABLE}"
+        )
+    return module.OpenJTalk(dn_mecab=str(folder).encode()), folder.name == _BUNDLED_FOLDER
+
+
+def uses_other_dictionary() -> bool:
+    """Whether the dictionary found is one whose accents differ from those in training.
+
+    Raises:
+        TextError: pyopenjtalk or a dictionary is missing.
+    """
+    return _engine()[1]
+
+
+def _numbers(label: str) -> tuple[int, ...]:
+    matches = (pattern.search(label) for pattern in _NUMBERS)
+    return tuple(int(match[1]) if match else _ABSENT for match in matches)
+
+
+def _phones_from_labels(labels: Sequence[str]) -> list[str]:
+    phones: list[str] = []
+    numbers = [_numbers(label) for label in labels]
+    for index, label in enumerate(labels[1:-1], start=1):
+        found = _PHONE.search(label)
+        phone = found[1] if found else ""
+        phone = phone.lower() if phone in _DEVOICED else phone
+        if phone in ("pau", "sil"):
+            phones.append("_")
+            continue
+        phones.append(phone)
+        from_fall, mora, moras_left, mora_count = numbers[index]
+        next_mora = numbers[index + 1][1]
+        if moras_left == 1 and next_mora == 1 and phone in _MORA_PHONES:
+            phones.append("#")
+        elif from_fall == 0 and next_mora == mora + 1 and mora != mora_count:
+            phones.append("]")
+        elif mora == 1 and next_mora == 2:
+            phones.append("[")
+    return phones
+
+
+def phones_with_pitch(chunk: str) -> list[str]:
+    """Phones of one stretch of Japanese characters, with `[` rise, `]` fall, `#` phrase border, `_` pause.
+
+    Args:
+        chunk: Characters that Open JTalk reads; marks count as pauses.
+
+    Raises:
+        TextError: pyopenjtalk or a dictionary is missing.
+
+    Source: ESPnet (Apache-2.0), espnet2/text/phoneme_tokenizer.py, pyopenjtalk_g2p_prosody, after Kurihara et al.
+    """
+    engine, _ = _engine()
+    phones: list[str] = []
+    for start in range(0, len(chunk), _LONGEST_CHUNK):
+        features = engine.run_frontend(chunk[start : start + _LONGEST_CHUNK])
+        if any(feature["mora_size"] for feature in features):
+            phones += _phones_from_labels(engine.make_label(features))
+    return phones
