@@ -1,0 +1,72 @@
+"""Korean front end: g2pk2's rules, then compatibility jamo with compound vowels split.
+
+Source: GPT-SoVITS, text/korean.py, g2p.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.ko.rules import has_tagger, pronounced
+from sovits_runtime.text.phones import Phones, phones_from_symbols
+from sovits_runtime.text.symbols import SymbolVersion, symbol_index
+
+NO_TAGGER_NOTE: Final = (
+    "Korean: python-mecab-ko is not installed, so verbs were not told from nouns and some consonants may be wrong; "
+    'pip install "sovits-export[ko]"'
+)
+_LETTER_NAMES: Final = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        "에이 비 시 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 아르 에스 티 유 브이 더블유 엑스 와이 제트".split(),
+        strict=True,
+    )
+)
+_LATIN: Final = re.compile("[A-Za-z]")
+_VOWEL_PARTS: Final = str.maketrans(
+    {
+        "ㅘ": "ㅗㅏ", "ㅙ": "ㅗㅐ", "ㅚ": "ㅗㅣ", "ㅝ": "ㅜㅓ", "ㅞ": "ㅜㅔ", "ㅟ": "ㅜㅣ", "ㅢ": "ㅡㅣ",
+        "ㅑ": "ㅣㅏ", "ㅒ": "ㅣㅐ", "ㅕ": "ㅣㅓ", "ㅖ": "ㅣㅔ", "ㅛ": "ㅣㅗ", "ㅠ": "ㅣㅜ",
+    }
+)  # fmt: skip
+_RIEUL_AFTER_OBJECT: Final = re.compile("([ㅇㄹ]ㅡㄹ )ㄹ")
+_ENDS_OPEN: Final = re.compile(r"[\u3131-\u3163]$")
+_MARKS: Final = {
+    "：": ",", "；": ",", "，": ",", "、": ",", "·": ",",
+    "。": ".", "\n": ".",
+    "！": "!", "？": "?", " ": "空",
+}  # fmt: skip
+_PAUSE: Final = "停"
+
+
+def _jamo(text: str) -> str:
+    jamo = import_extra("jamo", "ko")
+    spelled = _LATIN.sub(lambda match: _LETTER_NAMES[match[0].lower()], text)
+    letters = jamo.j2hcj(jamo.h2j(pronounced(spelled))).translate(_VOWEL_PARTS)
+    letters = _RIEUL_AFTER_OBJECT.sub(r"\1ㄴ", letters)
+    return f"{letters}." if _ENDS_OPEN.search(letters) else letters
+
+
+def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
+    """Jamo of Korean text as it is pronounced.
+
+    Args:
+        text: Plain text.
+        symbols: Symbol table of the model.
+        official: Read exactly as the original does.
+
+    Raises:
+        TextError: Nothing to say, or a package of the `ko` extra is not installed.
+    """
+    notes = [] if has_tagger() else [NO_TAGGER_NOTE]
+    known = symbol_index("v2")
+    phones = (_MARKS.get(char, char) for char in _jamo(text))
+    return phones_from_symbols(
+        [phone if phone in known else _PAUSE for phone in phones],
+        text,
+        language="ko",
+        table=symbols,
+        notes=notes,
+    )
