@@ -1,0 +1,244 @@
+"""Official GPT `.ckpt` and SoVITS `.pth` files, read safely and checked before anything is built of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from sovits_exporter.layout import gpt_layout, not_exportable, sovits_layout
+from sovits_exporter.torch_file import TorchFile, naming, open_torch_file, sha256_of
+from sovits_exporter.unpickle import TensorRef, one_line
+from sovits_exporter.version import detect_version
+from sovits_exporter.weights import check_tensors, fold_weight_norm, read_tensors
+from sovits_runtime.errors import CheckpointError
+from sovits_runtime.spec import ModelSpec, model_spec
+
+__all__ = [
+    "GptCheckpoint",
+    "SovitsCheckpoint",
+    "check_pair",
+    "check_tensors",
+    "fold_weight_norm",
+    "load_gpt",
+    "load_sovits",
+    "require_exportable",
+]
+
+T = TypeVar("T")
+
+_PREFIX = "model."
+_NAMES = {
+    "GPT": (_PREFIX,),
+    "SoVITS": ("enc_p.", "dec.", "flow.", "ref_enc.", "cfm.", "quantizer.", "bridge."),
+}
+_TRAINING_PART = "enc_q."
+_TRAINING_STATE = ("_codebook.inited", "_codebook.cluster_size", "_codebook.embed_avg")
+_MAX_CONFIG_VALUES, _MAX_CONFIG_DEPTH = 100_000, 16
+
+
+@dataclass(frozen=True)
+class GptCheckpoint:
+    """A text-to-semantic model.
+
+    Attributes:
+        path: Where it was read from.
+        sha256: Digest of that file.
+        config: The training config, plain dicts, lists and values.
+        tensors: float32, by their official names without `model.`.
+        info: What the trainer noted: epoch and step.
+    """
+
+    path: Path
+    sha256: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    info: str
+
+
+@dataclass(frozen=True)
+class SovitsCheckpoint:
+    """A tokens-to-waveform model.
+
+    Attributes:
+        path: Where it was read from.
+        sha256: Digest of that file.
+        version: The detected model version.
+        config: The training config, plain dicts, lists and values.
+        tensors: float32, by their official names, weight norm folded (`weight` for `weight_g` and `weight_v`)
+            and without what only training uses.
+        info: What the trainer noted: epoch and step.
+        lora_rank: Rank of a LoRA fine-tune, else None.
+    """
+
+    path: Path
+    sha256: str
+    version: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    info: str
+    lora_rank: int | None
+
+
+def load_gpt(path: str | Path) -> GptCheckpoint:
+    """Reads a GPT checkpoint; nothing in it is run.
+
+    Raises:
+        CheckpointError: It is unsafe, damaged, no GPT checkpoint, or its config or tensors are wrong.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "GPT")
+        tensors = read_tensors(file, parts.weight, gpt_layout(parts.config))
+        tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
+        return GptCheckpoint(path, sha256_of(path), parts.config, tensors, parts.info)
+
+
+def load_sovits(path: str | Path, *, version: str | None = None) -> SovitsCheckpoint:
+    """Reads a SoVITS checkpoint; nothing in it is run.
+
+    Args:
+        path: The `.pth` file.
+        version: Model version, needed only where the file does not tell (v3 and v4 hold the same tensors).
+
+    Raises:
+        CheckpointError: It is unsafe, damaged, no SoVITS checkpoint, of a version that cannot be told or is
+            not `version`, or its config or tensors are not those of that version.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "SoVITS")
+        shapes = {name: ref.shape for name, ref in parts.weight.items()}
+        found = detect_version(file.header, shapes, parts.config, asked=version)
+        weight, layout = _used(parts.weight), _used(sovits_layout(parts.config, found))
+        tensors = fold_weight_norm(read_tensors(file, weight, layout))
+        return SovitsCheckpoint(
+            path, sha256_of(path), found, parts.config, tensors, parts.info, parts.lora_rank
+        )
+
+
+def require_exportable(checkpoint: SovitsCheckpoint) -> ModelSpec:
+    """Returns the row of the checkpoint's version.
+
+    Raises:
+        CheckpointError: This release does not export that version; the message lists those it does.
+    """
+    spec = model_spec(checkpoint.version)
+    if not spec.exportable:
+        with naming(checkpoint.path):
+            raise not_exportable(checkpoint.version)
+    return spec
+
+
+def check_pair(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> None:
+    """Checks that both models were trained on the same symbol table.
+
+    Raises:
+        CheckpointError: The GPT has no embedding for some phones of the SoVITS model.
+    """
+    rows, symbols = gpt.config["model"]["phoneme_vocab_size"], model_spec(sovits.version).n_symbols
+    if rows < symbols:
+        raise CheckpointError(
+            f"{gpt.path}: knows {rows} phones, expected {symbols} as {sovits.path} ({sovits.version}) has; "
+            "take a GPT model of the same version"
+        )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    weight: dict[str, TensorRef]
+    config: dict[str, Any]
+    info: str
+    lora_rank: int | None
+
+
+def _parts(file: TorchFile, kind: str) -> _Parts:
+    content = file.content
+    if not isinstance(content, dict) or not {"weight", "config"} <= content.keys():
+        raise CheckpointError(_not_a_result(content, kind))
+    weight, config = content["weight"], _plain(content["config"])
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"its config is a {type(config).__name__}, expected a mapping; take the original file"
+        )
+    if not isinstance(weight, dict) or not weight:
+        raise CheckpointError(
+            f"its weight is no mapping of tensors, expected a {kind} model's; take the original file"
+        )
+    for name, ref in weight.items():
+        if not isinstance(name, str) or not isinstance(ref, TensorRef):
+            raise CheckpointError(f"its weight {one_line(name)} is no tensor; take the original file")
+    _check_kind(weight, kind)
+    _check_size(weight.values())
+    rank = content.get("lora_rank")
+    return _Parts(weight, config, one_line(content.get("info", "")), rank if isinstance(rank, int) else None)
+
+
+def _used(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Drops what only training uses."""
+    return {
+        name: value
+        for name, value in by_name.items()
+        if not name.startswith(_TRAINING_PART) and not name.endswith(_TRAINING_STATE)
+    }
+
+
+def _not_a_result(content: Any, kind: str) -> str:
+    keys = list(content) if isinstance(content, dict) else []
+    found = f"a dict with the keys {one_line(keys[:5])}" if keys else f"a {type(content).__name__}"
+    hint = "take the original file"
+    if {"optimizer", "optimizer_states", "state_dict"} & set(keys):
+        hint = f"this is a state to resume training from, its result lies in the {kind}_weights folder"
+    return f"holds {found}, expected a {kind} checkpoint: a dict with weight, config and info; {hint}"
+
+
+def _check_kind(weight: Mapping[str, TensorRef], kind: str) -> None:
+    for other, prefixes in _NAMES.items():
+        if any(name.startswith(prefixes) for name in weight):
+            if other != kind:
+                raise CheckpointError(
+                    f"is a {other} model, expected a {kind} model; are the two files swapped?"
+                )
+            return
+    raise CheckpointError(
+        f"holds tensors such as {one_line(next(iter(weight)))}, expected those of a {kind} model"
+    )
+
+
+def _check_size(refs: Iterable[TensorRef]) -> None:
+    """Refuses many tensors that show one stored block: they would fill the memory from a small file."""
+    refs = list(refs)
+    shown = sum(ref.numel for ref in refs)
+    stored = sum(storage.numel for storage in {ref.storage for ref in refs})
+    if shown > 2 * stored:
+        raise CheckpointError(
+            f"shows {stored} stored numbers as {shown}, expected each once; take the original file"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Returns the config as nested dicts, lists and values, within limits that no honest config reaches."""
+    left = [_MAX_CONFIG_VALUES]
+
+    def convert(value: Any, depth: int) -> Any:
+        left[0] -= 1
+        if depth > _MAX_CONFIG_DEPTH or left[0] < 0:
+            raise CheckpointError("its config is nested too deeply or too large, expected a training config")
+        if isinstance(value, dict):
+            return {str(convert(k, depth)): convert(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [convert(v, depth + 1) for v in value]
+        if (
+            value is None
+            or isinstance(value, (str, float))
+            or (isinstance(value, int) and abs(value) < 1 << 63)
+        ):
+            return value
+        raise CheckpointError(
+            f"its config holds a {type(value).__name__} that is no plain value; take the original file"
+        )
+
+    return convert(value, 0)
