@@ -312,3 +312,12 @@ def test_reference_wave_is_32_khz_mono():
     wave = reference_wave(np.stack([left, right], axis=1), 48000)
     assert wave.shape == (32000,)
     np.testing.assert_allclose(wave[50:-50], tone(1, 32000, level=0.3)[50:-50], atol=5e-3)
+
+
+def test_importing_loads_neither_soundfile_nor_soxr_nor_torch():
+    program = (
+        "import sys, sovits_runtime.audio, sovits_runtime.picture;"
+        "print(sorted({'soundfile', 'soxr', 'torch', 'scipy', 'matplotlib'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -14,14 +14,13 @@ from sovits_runtime.spectrogram import (
     snr_db,
 )
 
-torch = pytest.importorskip("torch")
-
 
 def noise(count: int, seed: int = 0) -> np.ndarray:
     return (0.1 * np.random.default_rng(seed).standard_normal(count)).astype(np.float32)
 
 
 def torch_spectrogram(wave: np.ndarray, n_fft: int, hop: int, win: int) -> np.ndarray:
+    torch = pytest.importorskip("torch")
     pad = (n_fft - hop) // 2
     padded = torch.nn.functional.pad(torch.from_numpy(wave)[None, None].double(), (pad, pad), mode="reflect")
     window = torch.hann_window(win, dtype=torch.float64)
