@@ -185,7 +185,7 @@ def _append(
         offsets[key],
         len(data),
         tensor.dtype,
-        shape=ir.Shape(tensor.shape),
+        shape=ir.Shape(tensor.shape.numpy()),
         name=tensor.name or "",
         base_dir=str(weights.parent),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -258,3 +259,40 @@ def _quiet_noise(
     rng: np.random.Generator, shape: tuple[int, ...]
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return 0.1 * rng.standard_normal(shape)
+
+
+def shared_graph(kind: str, module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
+    """The graph of a part that voices share; `config` is its config.json."""
+    return {"hubert": _hubert, "bert": _bert}[kind](module, config)
+
+
+def _hubert(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
+    return GraphDef(
+        GraphSpec(
+            "hubert",
+            (TensorSpec("wave", "float32", (1, "samples")),),
+            (TensorSpec("ssl", "float32", (1, "ssl_frames", SSL_WIDTH)),),
+            (DimRange("samples", 400, 89_600, 169_600),),
+        ),
+        module,
+        "hubert",
+        {"samples": 7000},
+        ({"samples": 400}, {"samples": 1039}, {"samples": 57_600}),
+        draws={"wave": _quiet_noise},
+    )
+
+
+def _bert(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
+    return GraphDef(
+        GraphSpec(
+            "bert",
+            (TensorSpec("input_ids", "int64", (1, "characters")),),
+            (TensorSpec("features", "float32", ("characters_inside", BERT_WIDTH)),),
+            (DimRange("characters", 3, 32, 512),),
+        ),
+        module,
+        "bert",
+        {"characters": 9},
+        ({"characters": 3}, {"characters": 4}, {"characters": 100}),
+        draws={"input_ids": integers(config["vocab_size"])},
+    )

@@ -1,1 +1,15 @@
-"""Torch-free inference for exported GPT-SoVITS bundles."""
+"""Torch-free inference for exported GPT-SoVITS bundles.
+
+from sovits_runtime import Synthesizer
+
+with Synthesizer.load("my-voice") as voice:
+    reference = voice.reference("me.wav", ["HH", "AH0", "L", "OW1"])
+    voice.synthesize(["HH", "AY1"], reference).save("hi.wav")
+"""
+
+from sovits_runtime.audio import Audio
+from sovits_runtime.reference import Reference
+from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.synthesizer import Sentence, SpeechOptions, Synthesizer
+
+__all__ = ["Audio", "Reference", "SamplingOptions", "Sentence", "SpeechOptions", "Synthesizer"]

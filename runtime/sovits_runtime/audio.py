@@ -226,7 +226,7 @@ def hubert_wave(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     Raises:
         ShapeError: `samples` is of another rank.
     """
-    import soxr  # type: ignore[import-untyped]
+    import soxr
 
     wave = mono(samples)
     if rate != HUBERT_RATE:

@@ -20,11 +20,12 @@ _MAX_SAMPLES = 1 << 28
 _BLOCK = 1 << 15
 
 
-def read_audio(source: AudioSource) -> tuple[NDArray[np.float32], int]:
+def read_audio(source: AudioSource, name: str | None = None) -> tuple[NDArray[np.float32], int]:
     """Reads WAV, FLAC, OGG (Vorbis, Opus), MP3 and whatever else libsndfile knows, told apart by content.
 
     Args:
         source: Path, the file's bytes, or a binary file object.
+        name: What messages call it, when `source` has no name of its own.
 
     Returns:
         Samples [n, channels] float32 (integer formats scaled to [-1, 1), float formats as they are), and the
@@ -34,7 +35,8 @@ def read_audio(source: AudioSource) -> tuple[NDArray[np.float32], int]:
         AudioError: There is no such file, it is no audio that can be decoded, it is empty or damaged, it
             holds NaN or infinity, or its size or rate is beyond reason.
     """
-    name, content = _content(source)
+    found, content = read_content(source)
+    name = name or found
     if not content:
         raise AudioError(f"{name}: got an empty file, expected audio; record or copy it again")
     foreign = _foreign_container(content)
@@ -68,7 +70,7 @@ def libsndfile_reason(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).rstrip(".")
 
 
-def _content(source: AudioSource) -> tuple[str, bytes]:
+def read_content(source: AudioSource) -> tuple[str, bytes]:
     """Returns a name for messages and the bytes of `source`."""
     limit = 4 * _MAX_SAMPLES
     if isinstance(source, (bytes, bytearray, memoryview)):

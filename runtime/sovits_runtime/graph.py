@@ -75,7 +75,9 @@ class GraphSpec:
         known = {d.name for d in self.dims}
         used = {d for t in self.inputs for d in t.shape if isinstance(d, str)}
         if known != used:
-            raise ShapeError(f"graph {self.name}: dimensions {sorted(known)} declared, {sorted(used)} used by its inputs")
+            raise ShapeError(
+                f"graph {self.name}: dimensions {sorted(known)} declared, {sorted(used)} used by its inputs"
+            )
 
     @property
     def dim_ranges(self) -> dict[str, DimRange]:
@@ -101,7 +103,9 @@ class GraphSpec:
         for t in (*self.inputs, *self.outputs):
             if t.name == name:
                 return t
-        raise ShapeError(f"graph {self.name} has no tensor {name!r}; it has {[*self.input_names, *self.output_names]}")
+        raise ShapeError(
+            f"graph {self.name} has no tensor {name!r}; it has {[*self.input_names, *self.output_names]}"
+        )
 
     def check(self, feeds: Mapping[str, Array]) -> dict[str, int]:
         """Checks names, dtypes, ranks and sizes of `feeds` and returns the sizes of the named dimensions.
@@ -111,7 +115,9 @@ class GraphSpec:
         """
         if set(feeds) != set(self.input_names):
             missing, extra = set(self.input_names) - set(feeds), set(feeds) - set(self.input_names)
-            raise ShapeError(f"graph {self.name}: missing inputs {sorted(missing)}, unknown inputs {sorted(extra)}")
+            raise ShapeError(
+                f"graph {self.name}: missing inputs {sorted(missing)}, unknown inputs {sorted(extra)}"
+            )
         dims: dict[str, int] = {}
         for t in self.inputs:
             self._check_tensor(t, feeds[t.name], dims)
@@ -126,7 +132,8 @@ class GraphSpec:
             want = dims.setdefault(dim, size) if isinstance(dim, str) else dim
             if size != want:
                 raise ShapeError(
-                    f"graph {self.name}, input {t.name}: expected {list(t.shape)} with {dim} = {want}, got {list(a.shape)}"
+                    f"graph {self.name}, input {t.name}: expected {list(t.shape)} with {dim} = {want}, "
+                    f"got {list(a.shape)}"
                 )
             if isinstance(dim, str) and size < self.dim_ranges[dim].min:
                 raise ShapeError(

@@ -60,5 +60,7 @@ def model_spec(version: str) -> ModelSpec:
         CheckpointError: No such version.
     """
     if version not in MODEL_SPECS:
-        raise CheckpointError(f"model version {version!r} is unknown; known versions: {', '.join(MODEL_SPECS)}")
+        raise CheckpointError(
+            f"model version {version!r} is unknown; known versions: {', '.join(MODEL_SPECS)}"
+        )
     return MODEL_SPECS[version]

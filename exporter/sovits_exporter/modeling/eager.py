@@ -112,7 +112,7 @@ def generate(
 
 def _extend(t2s: Text2Semantic, x: Tensor, cache: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
     grown: list[Tensor] = []
-    for i, layer in enumerate(t2s.h.layers):
+    for i, layer in enumerate(t2s.h):
         q, k, v = layer.self_attn.qkv(x, 1)
         keys, values = torch.cat([cache[2 * i], k], 2), torch.cat([cache[2 * i + 1], v], 2)
         x = layer.finish(x, F.scaled_dot_product_attention(q, keys, values))

@@ -51,15 +51,22 @@ class LinearSpectrogram(nn.Module):
         n1, n2 = self.SPLIT
         pad = (N_FFT - HOP) // 2
         padded = F.pad(wave[:, None], (pad, pad), mode="reflect")[0, 0]
-        n_frames = (padded.shape[0] - N_FFT) // HOP + 1
-        start = torch.arange(n_frames, device=wave.device)[:, None] * HOP
-        frames = padded[start + torch.arange(N_FFT, device=wave.device)[None]] * self.window
+        frames = _frames(padded) * self.window
         real, imag = torch.matmul(self.inner, frames.view(-1, n1, n2)).chunk(2, dim=1)  # [frames, k1, n2]
         cos, sin = self.twiddle[0], self.twiddle[1]
         turned = torch.cat([real * cos - imag * sin, real * sin + imag * cos], dim=2)
         real, imag = torch.matmul(turned, self.outer).chunk(2, dim=2)  # [frames, k1, k2]
         power = (real * real + imag * imag).transpose(1, 2).flatten(1)  # [frames, k2 * n1 + k1]
         return torch.sqrt(power[:, : N_FFT // 2 + 1].T + 1e-8)[None]
+
+
+def _frames(x: Tensor) -> Tensor:
+    """Cuts x [n] into overlapping frames [(n - n_fft) // hop + 1, n_fft], by slices of whole hops."""
+    n_frames = (x.shape[0] - N_FFT) // HOP + 1
+    whole, rest = divmod(N_FFT, HOP)
+    hops = F.pad(x, (0, HOP))[: (n_frames + whole) * HOP].view(-1, HOP)
+    parts = [hops[i : i + n_frames] for i in range(whole)]
+    return torch.cat([*parts, hops[whole : whole + n_frames, :rest]], dim=1)
 
 
 def _dft(rows: int, columns: int, size: int) -> Tensor:

@@ -10,9 +10,9 @@ as it is, and the two graphs made from this module share one weight file.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -129,6 +129,9 @@ class Stack(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(Layer(config.width, config.heads) for _ in range(config.layers))
 
+    def __iter__(self) -> Iterator[Layer]:
+        return iter(cast("list[Layer]", list(self.layers)))
+
 
 class Text2Semantic(nn.Module):
     """The GPT's weights and the pieces that prefill, step and the eager loop are made of."""
@@ -166,7 +169,7 @@ class Text2Semantic(nn.Module):
         index = torch.arange(x.shape[0], device=x.device)
         mask = (index[None, :] < text_len) | (index[None, :] <= index[:, None])
         kv: list[Tensor] = []
-        for layer in self.h.layers:
+        for layer in self.h:
             q, k, v = layer.self_attn.qkv(x, 1)
             x = layer.finish(x, F.scaled_dot_product_attention(q, k, v, attn_mask=mask[None, None]))
             kv += [k, v]
@@ -228,7 +231,7 @@ class GptStep(nn.Module):
         slots = torch.arange(caches[0].shape[2], device=x.device)
         mask = (slots[None, :] <= row[:, None])[:, None, None, :]
         updated: list[Tensor] = []
-        for layer, keys, values in zip(self.t2s.h.layers, caches[::2], caches[1::2], strict=True):
+        for layer, keys, values in zip(self.t2s.h, caches[::2], caches[1::2], strict=True):
             q, k, v = layer.self_attn.qkv(x, x.shape[0])
             keys, values = kv_cache_update(keys, k, row), kv_cache_update(values, v, row)
             x = layer.finish(x, F.scaled_dot_product_attention(q, keys, values, attn_mask=mask))

@@ -1,0 +1,383 @@
+"""Checkpoints in, bundle out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from sovits_exporter.checkpoint import (
+    GptCheckpoint,
+    SovitsCheckpoint,
+    check_pair,
+    load_gpt,
+    load_sovits,
+    require_exportable,
+)
+from sovits_exporter.export import GraphDef, export_graph, write_models
+from sovits_exporter.golden import GoldenRequest, Models, record
+from sovits_exporter.graphs import gpt_graphs, shared_graph, sovits_graphs
+from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
+from sovits_exporter.modeling.vits import SynthesizerTrn
+from sovits_exporter.pretrained import Kind, Pretrained, read_pretrained
+from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, file_record, manifest_digest
+from sovits_runtime.errors import BundleError, VerificationError
+from sovits_runtime.session import SessionOptions, open_session
+from sovits_runtime.verify import DEFAULT_TOLERANCES, VerifyReport, verify_bundle
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, steps done and steps in all."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        gpt: The `.ckpt` file.
+        sovits: The `.pth` file.
+        output: The bundle's folder; an older bundle there is replaced when the new one is complete.
+        hubert: Folder of chinese-hubert-base; without it the bundle speaks from saved references only.
+        bert: Folder of chinese-roberta-wwm-ext-large; needed for Chinese.
+        shared: Where parts that voices share are kept; by default `shared` beside the bundle.
+        version: Model version, when the file does not tell.
+        verify: Whether to run the whole verification before the bundle takes its place.
+    """
+
+    gpt: Path
+    sovits: Path
+    output: Path
+    hubert: Path | None = None
+    bert: Path | None = None
+    shared: Path | None = None
+    version: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True)
+class GraphCheck:
+    """Largest difference between a graph and its PyTorch module over all sizes it was run at.
+
+    Attributes:
+        graph: Name.
+        error: Largest absolute difference, as a fraction of the output's largest magnitude.
+        limit: Largest allowed.
+        sizes: One entry a run: its dimensions and error.
+    """
+
+    graph: str
+    error: float
+    limit: float
+    sizes: tuple[Mapping[str, Any], ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the limit (and a number at all)."""
+        return self.error <= self.limit
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What was built: the bundle's folder, the check of every graph, and the verification if it ran."""
+
+    path: Path
+    checks: tuple[GraphCheck, ...]
+    verification: VerifyReport | None
+    seconds: float
+
+
+def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildReport:
+    """Builds a bundle. A kill at any moment leaves the old bundle, or none, never half of one.
+
+    Raises:
+        CheckpointError: A checkpoint or model folder cannot be used.
+        VerificationError: A graph or the whole differs from PyTorch by more than its limit; nothing is written.
+        BundleError: The output exists and is not a bundle.
+    """
+    start = time.perf_counter()
+    _check_output(request.output)
+    progress("read checkpoints", 0, 1)
+    gpt, sovits = load_gpt(request.gpt), load_sovits(request.sovits, version=request.version)
+    check_pair(gpt, sovits)
+    models = build_models(gpt, sovits)
+    pretrained = _read_pretrained(request)
+    with _staging(request.output) as folder:
+        builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
+        builder.plan(models, pretrained)
+        modules = builder.shared_parts(pretrained)
+        builder.voice(models)
+        progress("record golden values", builder.done, builder.total)
+        golden = record(
+            Models(models.spec, models.t2s, models.vits, modules.get("hubert"), modules.get("bert"))
+        )
+        _write_golden(folder, golden)
+        _write_manifest(folder, builder, gpt, sovits, models, golden)
+        verification = None
+        if request.verify:
+            progress("verify", builder.total - 1, builder.total)
+            verification = verify_bundle(Bundle.open(folder, shared=builder.shared_folder))
+            verification.save(folder / "verification.json")
+            if not verification.passed:
+                raise VerificationError(
+                    f"the new bundle failed verification: {verification.failure()}; nothing was written"
+                )
+        progress("done", builder.total, builder.total)
+        _publish(folder, request.output)
+    return BuildReport(request.output, tuple(builder.checks), verification, time.perf_counter() - start)
+
+
+def build_models(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> Models:
+    """Builds the PyTorch models of a pair of checkpoints, in inference mode.
+
+    Raises:
+        CheckpointError: This release does not export the version.
+    """
+    spec = require_exportable(sovits)
+    t2s = Text2Semantic(T2SConfig.from_checkpoint(gpt.config))
+    t2s.load_state_dict(gpt.tensors)
+    vits = SynthesizerTrn(sovits.config, spec)
+    vits.load_state_dict(sovits.tensors)
+    return Models(spec, t2s.eval().requires_grad_(False), vits.eval().requires_grad_(False))
+
+
+class _Builder:
+    """Exports graphs into the staging folder, checks each, and keeps what the manifest needs."""
+
+    def __init__(self, folder: Path, shared_folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.shared_folder = shared_folder
+        self.progress = progress
+        self.graphs: dict[str, dict[str, Any]] = {}
+        self.shared: dict[str, dict[str, Any]] = {}
+        self.checks: list[GraphCheck] = []
+        self.done = 1
+        self.total = 1
+
+    def plan(self, models: Models, pretrained: Sequence[Pretrained]) -> None:
+        self.sets = [gpt_graphs(models.t2s, models.spec), sovits_graphs(models.vits, models.spec)]
+        self.total = 2 * (sum(map(len, self.sets)) + len(pretrained)) + 3
+
+    def voice(self, models: Models) -> None:
+        """Exports the graphs of the GPT and of SoVITS."""
+        folder = self.folder / "graphs"
+        folder.mkdir()
+        for graphs in self.sets:
+            self._export(graphs, folder)
+            for graph in graphs:
+                self._check(graph, folder / f"{graph.spec.name}.onnx")
+                self._note(graph, None, "graphs/")
+
+    def shared_parts(self, pretrained: Sequence[Pretrained]) -> dict[str, nn.Module]:
+        """Exports HuBERT and BERT into the shared folder, or finds them there; returns their modules."""
+        modules: dict[str, nn.Module] = {}
+        for source in pretrained:
+            modules[source.kind] = source.module()
+            graph = shared_graph(source.kind, modules[source.kind], source.config)
+            name = f"{source.kind}-{source.sha256[:12]}"
+            target = self.shared_folder / name
+            if not _is_complete(target):
+                with _staging(target) as folder:
+                    self._export([graph], folder)
+                    _write_json(folder / MANIFEST, {"files": _records(folder)})
+                    _publish(folder, target)
+            self._check(graph, target / f"{graph.spec.name}.onnx")
+            self._note(graph, source.kind, "")
+            files = json.loads((target / MANIFEST).read_text())["files"]
+            self.shared[source.kind] = {"folder": name, "source_sha256": source.sha256, "files": files}
+        return modules
+
+    def _export(self, graphs: Sequence[GraphDef], folder: Path) -> None:
+        models = []
+        for graph in graphs:
+            self.progress(f"export {graph.spec.name}", self.done, self.total)
+            models.append(export_graph(graph))
+            self.done += 1
+        for path in write_models(models, folder, graphs[0].weights):
+            if path.suffix == ".onnx":
+                onnx.checker.check_model(str(path))
+
+    def _check(self, graph: GraphDef, path: Path) -> None:
+        self.progress(f"check {graph.spec.name}", self.done, self.total)
+        check = check_graph(graph, path)
+        self.checks.append(check)
+        self.done += 1
+        if not check.passed:
+            raise VerificationError(
+                f"graph {check.graph} differs from PyTorch by {check.error:.1e} of its largest output, limit "
+                f"{check.limit:.0e}; please report it with the versions that 'sovits-export doctor' prints"
+            )
+
+    def _note(self, graph: GraphDef, shared: str | None, prefix: str) -> None:
+        check = self.checks[-1]
+        self.graphs[graph.spec.name] = {
+            "file": f"{prefix}{graph.spec.name}.onnx",
+            "weights": f"{prefix}{graph.weights}.weights",
+            "shared": shared,
+            "precision": "fp32",
+            "spec": graph.spec.to_json(),
+            "check": {"error": check.error, "limit": check.limit, "sizes": list(check.sizes)},
+        }
+
+
+def check_graph(graph: GraphDef, path: Path) -> GraphCheck:
+    """Runs an exported graph on ONNX Runtime and compares it with its module at every size of `graph.checks`."""
+    session = open_session(path, graph.spec, options=SessionOptions())
+    sizes = []
+    for dims in graph.checks:
+        feeds = graph.feeds(dims, np.random.default_rng(1))
+        expected = graph.run(feeds)
+        got = session.run(feeds)
+        sizes.append({**dims, "error": max(relative_error(expected[k], got[k]) for k in expected)})
+    return GraphCheck(graph.spec.name, max(s["error"] for s in sizes), graph.limit, tuple(sizes))
+
+
+def relative_error(expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any]) -> float:
+    """Largest difference over the largest magnitude for floats; share of differing entries otherwise; inf for NaN."""
+    if expected.shape != got.shape:
+        return float("inf")
+    if expected.size == 0:
+        return 0.0
+    if expected.dtype.kind != "f":
+        return float(np.mean(expected != got))
+    scale = max(float(np.abs(expected).max()), 1e-9)
+    error = float(np.abs(expected.astype(np.float64) - got).max()) / scale
+    return error if np.isfinite(error) else float("inf")
+
+
+def _read_pretrained(request: BuildRequest) -> list[Pretrained]:
+    wanted: dict[Kind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
+    return [read_pretrained(folder, kind) for kind, folder in wanted.items() if folder is not None]
+
+
+def _write_golden(folder: Path, golden: GoldenRequest) -> None:
+    (folder / "golden").mkdir()
+    np.savez(folder / "golden" / "request.npz", allow_pickle=False, **golden.arrays)
+
+
+def _write_manifest(
+    folder: Path,
+    builder: _Builder,
+    gpt: GptCheckpoint,
+    sovits: SovitsCheckpoint,
+    models: Models,
+    golden: GoldenRequest,
+) -> None:
+    manifest: dict[str, Any] = {
+        "schema": SCHEMA,
+        "made_by": {
+            "sovits-export": importlib.metadata.version("sovits-export"),
+            "torch": torch.__version__,
+            "onnx": onnx.__version__,
+            "python": platform.python_version(),
+        },
+        "model": {
+            "version": models.spec.version,
+            "sample_rate": models.spec.sample_rate,
+            "symbols": models.spec.symbols,
+        },
+        "sources": {
+            "gpt": {"file": gpt.path.name, "sha256": gpt.sha256, "info": gpt.info},
+            "sovits": {"file": sovits.path.name, "sha256": sovits.sha256, "info": sovits.info},
+        },
+        "graphs": builder.graphs,
+        "shared": builder.shared,
+        "golden": {"request": vars(golden.options)},
+        "tolerances": DEFAULT_TOLERANCES,
+        "files": _records(folder),
+    }
+    manifest["digest"] = manifest_digest(manifest)
+    _write_json(folder / MANIFEST, manifest)
+
+
+def _records(folder: Path) -> dict[str, Any]:
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): file_record(p) for p in paths}
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a shared part is there as it was written."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text())["files"]
+        return all(file_record(folder / name) == record for name, record in files.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _check_output(output: Path) -> None:
+    _restore(output)
+    if (
+        output.exists()
+        and not (output / MANIFEST).is_file()
+        and (not output.is_dir() or any(output.iterdir()))
+    ):
+        raise BundleError(
+            f"{output}: exists and is not a bundle; choose another output folder or remove it yourself"
+        )
+
+
+@contextlib.contextmanager
+def _staging(target: Path) -> Iterator[Path]:
+    """A temporary folder beside `target`, gone afterwards unless published; leftovers of killed builds go too."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{target.name}.building-*"):
+        if not _is_running(stale.name.rpartition("-")[2]):
+            shutil.rmtree(stale, ignore_errors=True)
+    folder = target.parent / f".{target.name}.building-{os.getpid()}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_running(pid: str) -> bool:
+    try:
+        os.kill(int(pid), signal.Signals(0)) if os.name == "posix" else None
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return os.name == "posix" or pid == str(os.getpid())
+
+
+def _publish(folder: Path, target: Path) -> None:
+    """Puts the finished folder in place; between the two renames the old one waits where `_restore` looks for it."""
+    old = target.parent / f".{target.name}.old"
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        _keep_references(target, folder)
+        target.rename(old)
+    folder.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _keep_references(old: Path, new: Path) -> None:
+    """Saved references are keyed by content, so those of the old bundle stay valid or are simply never asked for."""
+    if (old / "references").is_dir():
+        shutil.copytree(old / "references", new / "references", dirs_exist_ok=True)
+
+
+def _restore(target: Path) -> None:
+    """Brings back the old bundle of a build that was killed between its two renames."""
+    old = target.parent / f".{target.name}.old"
+    if old.is_dir() and not target.exists():
+        old.rename(target)

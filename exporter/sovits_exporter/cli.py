@@ -1,0 +1,350 @@
+"""The `sovits-export` command. Each command only parses, calls one function and prints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sovits_runtime.errors import SovitsError, TextError
+
+BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
+SHARED = click.option(
+    "--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share."
+)
+DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+THREADS = click.option("--threads", type=click.IntRange(1), help="Threads within one operator [all cores].")
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+PATH = click.Path(path_type=Path)
+
+
+class _Group(click.Group):
+    """Turns errors raised on purpose into one line and their exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SovitsError as error:
+            if ctx.params.get("verbose"):
+                raise
+            click.secho(f"error: {error}", fg="red", err=True)
+            ctx.exit(error.exit_code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="sovits-export")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens, and show tracebacks.")
+def main(verbose: bool) -> None:
+    r"""Export GPT-SoVITS voices to ONNX, check them against PyTorch, and speak without PyTorch.
+
+    \b
+    Start here:
+      sovits-export demo-checkpoint demo          files to try everything with
+      sovits-export build --gpt demo/s1.ckpt --sovits demo/s2.pth --hubert demo/chinese-hubert-base -o my-voice
+      sovits-export speak my-voice --ref demo/reference.wav ...
+
+    Exit codes: 0 good, 1 failure, 2 wrong use, 3 verification failed.
+    """
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+
+
+@main.command("demo-checkpoint")
+@click.argument("folder", type=PATH)
+@click.option("--version", default="v2", show_default=True, help="Model version.")
+@click.option("--tiny", is_flag=True, help="Very small models: everything runs in seconds.")
+@click.option("--seed", default=0, show_default=True, help="Other weights for another seed.")
+@click.option("--bert/--no-bert", default=False, help="Also write a BERT folder (large).")
+def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: bool) -> None:
+    """Write official-format checkpoints with made-up weights to FOLDER.
+
+    They hum rather than speak, but they are built, verified and timed like trained ones.
+    """
+    from sovits_exporter.demo import write_demo_checkpoint
+
+    with _progress() as progress:
+        files = write_demo_checkpoint(
+            folder, version=version, tiny=tiny, seed=seed, bert=bert, progress=progress
+        )
+    for path in files.paths:
+        click.echo(str(path))
+
+
+@main.command()
+@click.option("--gpt", required=True, type=PATH, help="GPT checkpoint, .ckpt.")
+@click.option("--sovits", required=True, type=PATH, help="SoVITS checkpoint, .pth.")
+@click.option("-o", "--output", required=True, type=PATH, help="Bundle folder to write.")
+@click.option(
+    "--hubert", type=PATH, help="Folder of chinese-hubert-base; needed to read reference recordings."
+)
+@click.option("--bert", type=PATH, help="Folder of chinese-roberta-wwm-ext-large; needed for Chinese.")
+@SHARED
+@click.option("--version", help="Model version, where the file does not tell it.")
+@click.option(
+    "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
+)
+@AS_JSON
+def build(
+    gpt: Path,
+    sovits: Path,
+    output: Path,
+    hubert: Path | None,
+    bert: Path | None,
+    shared: Path | None,
+    version: str | None,
+    verify: bool,
+    as_json: bool,
+) -> None:
+    """Build a bundle from official checkpoints: every graph as ONNX, compared with PyTorch."""
+    from sovits_exporter.build import BuildRequest
+    from sovits_exporter.build import build as run
+
+    request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify)
+    with _progress() as progress:
+        report = run(request, progress)
+    checks = report.verification.checks if report.verification else ()
+    if as_json:
+        graphs = [{**vars(c), "passed": c.passed} for c in report.checks]
+        verification = report.verification.to_json() if report.verification else None
+        _print_json(
+            {
+                "bundle": str(report.path),
+                "seconds": report.seconds,
+                "graphs": graphs,
+                "verification": verification,
+            }
+        )
+        return
+    click.echo(
+        f"{'graph':<18} {'error':>9} {'limit':>9}   (largest difference from PyTorch, of the output's scale)"
+    )
+    for check in report.checks:
+        click.echo(f"{check.graph:<18} {check.error:>9.1e} {check.limit:>9.0e}   {_verdict(check.passed)}")
+    if report.verification:
+        click.echo("verification of the whole:")
+        for whole in checks:
+            _print_check(whole)
+    if hubert is None:
+        click.echo("note: built without --hubert, so this bundle speaks from saved references only")
+    click.echo(f"{report.path}: ready after {report.seconds:.0f} s")
+
+
+@main.command()
+@BUNDLE
+@SHARED
+@DEVICE
+@THREADS
+@click.option("--full", is_flag=True, help="Compare the sha256 of every byte first.")
+@click.option("--report", type=PATH, help="Folder for report.html with pictures and sound, and report.json.")
+@AS_JSON
+def verify(
+    bundle: Path,
+    shared: Path | None,
+    device: str,
+    threads: int | None,
+    full: bool,
+    report: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare BUNDLE on this machine with what PyTorch gave when it was built. Needs no PyTorch."""
+    from sovits_runtime.report import write_verify_report
+
+    from sovits_runtime.bundle import Bundle
+    from sovits_runtime.verify import verify_bundle
+
+    opened = Bundle.open(bundle, shared=shared, full=full)
+    on_check = (lambda _: None) if as_json else _print_check
+    result = verify_bundle(opened, device=device, threads=threads, on_check=on_check)
+    if report is not None:
+        page = write_verify_report(result, report)
+        click.echo(f"report: {page}", err=as_json)
+    if as_json:
+        _print_json(result.to_json())
+    else:
+        click.echo(_verdict(result.passed) + ("" if result.passed else f": {result.failure()}"))
+    if not result.passed:
+        sys.exit(3)
+
+
+@main.command()
+@BUNDLE
+@SHARED
+@DEVICE
+@THREADS
+@click.option("--ref", "recording", type=PATH, help="Reference recording, 3 to 10 s (WAV, FLAC, OGG, MP3).")
+@click.option(
+    "--more-ref", "more", type=PATH, multiple=True, help="Further recordings whose style is averaged in."
+)
+@click.option("--ref-phones", help="Phones of the reference's transcript, or a .json file that holds them.")
+@click.option("--reference", "saved", type=PATH, help="A reference saved by 'sovits-export reference'.")
+@click.option("--phones", required=True, help="Phones to speak, separated by spaces, or a .json file.")
+@click.option(
+    "-o", "--output", required=True, type=PATH, help="Audio file to write (.wav, .flac, .ogg, .mp3)."
+)
+@click.option("--seed", default=0, show_default=True, help="Same seed, same speech.")
+@click.option("--speed", default=1.0, show_default=True, help="Above 1 is faster.")
+@click.option("--top-k", default=15, show_default=True, help="Draw from the k likeliest tokens; 0: all.")
+@click.option(
+    "--top-p", default=1.0, show_default=True, help="Draw from the likeliest tokens up to this share."
+)
+@click.option("--temperature", default=1.0, show_default=True, help="Below 1 steadier, above 1 livelier.")
+@click.option("--repetition-penalty", default=1.35, show_default=True, help="Above 1 discourages repeats.")
+@click.option(
+    "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Cut each sentence at this length."
+)
+@AS_JSON
+def speak(
+    bundle: Path,
+    shared: Path | None,
+    device: str,
+    threads: int | None,
+    recording: Path | None,
+    more: tuple[Path, ...],
+    ref_phones: str | None,
+    saved: Path | None,
+    phones: str,
+    output: Path,
+    seed: int,
+    speed: float,
+    top_k: int,
+    top_p: float,
+    temperature: float,
+    repetition_penalty: float,
+    max_seconds: float | None,
+    as_json: bool,
+) -> None:
+    """Speak phones with the voice of a reference recording."""
+    from sovits_runtime.audio import Audio
+    from sovits_runtime.reference import Reference
+    from sovits_runtime.sampling import SamplingOptions
+    from sovits_runtime.synthesizer import SpeechOptions, Synthesizer
+
+    if (recording is None) == (saved is None):
+        raise click.UsageError("give either --ref (a recording) or --reference (a saved one)")
+    sampling = SamplingOptions(top_k, top_p, temperature, repetition_penalty)
+    with Synthesizer.load(bundle, device=device, threads=threads, shared=shared) as voice:
+        max_tokens = max(1, round(max_seconds * voice.spec.token_rate_hz)) if max_seconds else None
+        options = SpeechOptions(sampling, seed=seed, speed=speed, max_tokens=max_tokens)
+        if saved is not None:
+            reference = Reference.load(saved)
+        else:
+            assert recording is not None
+            transcript = _sentences(ref_phones)[0] if ref_phones else ()
+            reference = voice.reference(recording, transcript, more_recordings=more)
+        spoken = []
+        for sentence in voice.stream(_sentences(phones), reference, options=options):
+            spoken.append(sentence)
+            if not as_json:
+                click.echo(
+                    f"sentence {len(spoken)}: {sentence.duration_s:.2f} s, {len(sentence.tokens)} tokens, ended by "
+                    f"{sentence.stop_reason}; tokens took {sentence.generate_s:.2f} s, sound {sentence.decode_s:.2f} s",
+                    err=True,
+                )
+    audio = Audio.concatenate(spoken)
+    audio.save(output)
+    if as_json:
+        keys = ("stop_reason", "attempts", "generate_s", "decode_s", "duration_s")
+        sentences = [{k: getattr(s, k) for k in keys} | {"tokens": len(s.tokens)} for s in spoken]
+        _print_json({"output": str(output), "duration_s": audio.duration_s, "sentences": sentences})
+    else:
+        click.echo(f"{output}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz")
+
+
+@main.command()
+@BUNDLE
+@click.argument("recording", type=PATH)
+@SHARED
+@DEVICE
+@THREADS
+@click.option("--phones", help="Phones of the transcript, or a .json file that holds them.")
+@click.option("--more", type=PATH, multiple=True, help="Further recordings whose style is averaged in.")
+@click.option("-o", "--output", required=True, type=PATH, help="File to write, .npz.")
+def reference(
+    bundle: Path,
+    recording: Path,
+    shared: Path | None,
+    device: str,
+    threads: int | None,
+    phones: str | None,
+    more: tuple[Path, ...],
+    output: Path,
+) -> None:
+    """Prepare RECORDING once and save it, so that speaking needs neither the recording nor HuBERT."""
+    from sovits_runtime.synthesizer import Synthesizer
+
+    with Synthesizer.load(bundle, device=device, threads=threads, shared=shared) as voice:
+        transcript = _sentences(phones)[0] if phones else ()
+        made = voice.reference(recording, transcript, more_recordings=more)
+    made.save(output)
+    click.echo(f"{output}: {len(made.prompt)} prompt tokens, {len(made.phones)} phones, key {made.key}")
+
+
+@main.command()
+@BUNDLE
+@SHARED
+@AS_JSON
+def inspect(bundle: Path, shared: Path | None, as_json: bool) -> None:
+    """Show what is inside BUNDLE: versions, sources, graphs, sizes, precision, last verification."""
+    from sovits_runtime.bundle import Bundle
+    from sovits_runtime.inspect import describe, describe_text
+
+    description = describe(Bundle.open(bundle, shared=shared))
+    if as_json:
+        _print_json(description)
+    else:
+        click.echo(describe_text(description))
+
+
+def _sentences(value: str) -> list[list[str]]:
+    """Reads phones: a string of symbols, or a JSON file with {"phones": [...]} or {"sentences": [[...], ...]}."""
+    if not value.endswith(".json"):
+        return [value.split()]
+    path = Path(value)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TextError(f"{path}: cannot be read ({error.strerror}); give phones or a .json file") from error
+    except ValueError as error:
+        raise TextError(f"{path}: not JSON ({error})") from error
+    sentences = content.get("sentences", [content.get("phones")]) if isinstance(content, dict) else [content]
+    good = all(isinstance(s, list) and s and all(isinstance(p, str) for p in s) for s in sentences)
+    if not good or not sentences:
+        raise TextError(f'{path}: expected {{"phones": [symbols]}} or {{"sentences": [[symbols], ...]}}')
+    return list(sentences)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Shows one line of progress on a terminal, one line a step elsewhere."""
+    tty = sys.stderr.isatty()
+
+    def show(what: str, done: int, total: int) -> None:
+        line = f"[{done:>3}/{total}] {what}"
+        click.echo(f"\r{line:<78.78}" if tty else line, nl=not tty, err=True)
+
+    yield show
+    if tty:
+        click.echo("\r" + " " * 78 + "\r", nl=False, err=True)
+
+
+def _print_check(check: Any) -> None:
+    side = ">=" if check.at_least else "<="
+    limit = f"{side} {check.limit:g}"
+    note = f"  ({check.note})" if check.note else ""
+    click.echo(
+        f"  {check.name:<24} {check.value:>9.3g} {limit:<9} {check.unit:<22} {_verdict(check.passed)}{note}"
+    )
+
+
+def _verdict(passed: bool) -> str:
+    return click.style("ok", fg="green") if passed else click.style("FAILED", fg="red")
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))

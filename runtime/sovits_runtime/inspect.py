@@ -1,0 +1,64 @@
+"""What is inside a bundle, as data and as text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sovits_runtime.bundle import Bundle
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """Returns versions, sources, graphs with sizes and errors, and the last verification."""
+    m = bundle.manifest
+    verification = bundle.path / "verification.json"
+    return {
+        "path": str(bundle.path),
+        "digest": bundle.digest,
+        "model": m["model"],
+        "made_by": m["made_by"],
+        "sources": m["sources"],
+        "graphs": {name: _graph(bundle, name) for name in bundle.graph_names},
+        "bytes": sum(r["bytes"] for r in m["files"].values()),
+        "shared": {k: {"folder": p["folder"], "bytes": _bytes(p["files"])} for k, p in m["shared"].items()},
+        "references": sorted(p.name for p in (bundle.path / "references").glob("*.npz")),
+        "verification": json.loads(verification.read_text()) if verification.is_file() else None,
+    }
+
+
+def describe_text(d: dict[str, Any]) -> str:
+    """Returns `describe`'s result for people."""
+    lines = [
+        f"{d['path']}: GPT-SoVITS {d['model']['version']}, {d['model']['sample_rate']} Hz, {d['bytes'] / 1e6:.0f} MB",
+        f"  digest   {d['digest']}",
+        "  made by  " + ", ".join(f"{k} {v}" for k, v in d["made_by"].items()),
+        *(f"  {k:<8} {s['file']} ({s['info']}), sha256 {s['sha256'][:16]}" for k, s in d["sources"].items()),
+        *(f"  shared   {p['folder']}, {p['bytes'] / 1e6:.0f} MB" for p in d["shared"].values()),
+        "  graph               precision  error vs PyTorch  inputs",
+    ]
+    for name, g in d["graphs"].items():
+        lines.append(f"    {name:<17} {g['precision']:<10} {g['error']:<17.1e} {g['inputs']}")
+    v = d["verification"]
+    verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
+    return "\n".join(
+        [*lines, f"  references  {len(d['references'])} prepared", f"  last verification  {verdict}"]
+    )
+
+
+def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
+    g = bundle.manifest["graphs"][name]
+    spec = bundle.graph_spec(name)
+    inputs = [f"{t.name}{list(t.shape)}" for t in spec.inputs if "_cache_" not in t.name]
+    caches = len(spec.aliases)
+    return {
+        "precision": g["precision"],
+        "shared": g["shared"],
+        "error": g["check"]["error"],
+        "limit": g["check"]["limit"],
+        "inputs": ", ".join(inputs) + (f", {caches} caches" if caches else ""),
+        "dims": {d.name: [d.min, d.opt, d.max] for d in spec.dims},
+    }
+
+
+def _bytes(files: dict[str, Any]) -> int:
+    return sum(r["bytes"] for r in files.values())
