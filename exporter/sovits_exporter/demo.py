@@ -1,0 +1,159 @@
+"""Writes a demo voice, official files with deterministic weights, so that the whole chain runs offline.
+
+What it says is not speech, but every file is laid out like a real one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sovits_exporter.demo_audio import speech_like
+from sovits_exporter.demo_writers import (
+    write_bert,
+    write_gpt,
+    write_hubert,
+    write_json,
+    write_sovits,
+    write_wav,
+)
+from sovits_runtime.errors import CheckpointError
+from sovits_runtime.spec import MODEL_SPECS, model_spec
+
+Progress = Callable[[str, int, int], None]
+
+GPT, SOVITS = "demo-gpt.ckpt", "demo-sovits.pth"
+HUBERT, BERT = "chinese-hubert-base", "chinese-roberta-wwm-ext-large"
+REFERENCE_WAV, REFERENCE, TARGET = "reference.wav", "reference.json", "target.json"
+
+LANGUAGE = "en"
+REFERENCE_TEXT = "The river runs slowly past the old stone mill, and the light is soft this evening."
+REFERENCE_PHONES = (
+    "DH AH0 R IH1 V ER0 R AH1 N Z S L OW1 L IY0 P AE1 S T DH AH0 OW1 L D S T OW1 N M IH1 L , "
+    "AH0 N D DH AH0 L AY1 T IH1 Z S AO1 F T DH IH1 S IY1 V N IH0 NG ."
+)
+TARGET_TEXT = "Hello there. This voice was made on one small machine, and it speaks without a network."
+TARGET_PHONES = (
+    "HH AH0 L OW1 DH EH1 R . DH IH1 S V OY1 S W AA1 Z M EY1 D AA1 N W AH1 N S M AO1 L M AH0 SH IY1 N , "
+    "AH0 N D IH1 T S P IY1 K S W IH0 TH AW1 T AH0 N EH1 T W ER2 K ."
+)
+
+
+@dataclass(frozen=True)
+class DemoFiles:
+    """Where the parts of a demo voice lie.
+
+    Attributes:
+        gpt: GPT checkpoint.
+        sovits: SoVITS checkpoint.
+        hubert: Folder of the speech encoder, if it was asked for.
+        bert: Folder of the text encoder, if it was asked for.
+        reference_wav: Reference recording: 5 s, 32 kHz, mono, 16 bit.
+        reference: JSON with language, text and phones of the recording.
+        target: JSON with language, text and phones of something to say.
+    """
+
+    gpt: Path
+    sovits: Path
+    hubert: Path | None
+    bert: Path | None
+    reference_wav: Path
+    reference: Path
+    target: Path
+
+
+def write_demo_checkpoint(
+    folder: str | Path,
+    *,
+    version: str = "v2",
+    tiny: bool = False,
+    seed: int = 0,
+    hubert: bool = True,
+    bert: bool = False,
+    progress: Progress | None = None,
+) -> DemoFiles:
+    """Writes a demo voice; the same arguments give the same bytes.
+
+    Args:
+        folder: Where to; made if missing. None of the files may exist in it.
+        version: Model version: one whose decoder is HiFi-GAN.
+        tiny: Cuts all models down to a few layers; widths that the graphs' contract fixes stay.
+        seed: Selects the weights.
+        hubert: Whether to write the speech encoder.
+        bert: Whether to write the text encoder, which only Chinese needs.
+        progress: Called with the name of a file, how many of its weights are made, and how many it has.
+
+    Raises:
+        CheckpointError: The version has no demo, a file exists already, or the folder cannot be written.
+    """
+    folder = Path(folder)
+    jobs = _jobs(version, tiny=tiny, seed=seed, hubert=hubert, bert=bert, progress=progress)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_existing(folder, list(jobs))
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+            for name, write in jobs.items():
+                write(Path(partial, name))
+            for name in jobs:
+                os.replace(Path(partial, name), folder / name)
+    except OSError as e:
+        raise CheckpointError(f"{folder}: the demo cannot be written ({e}); choose another folder") from e
+    return DemoFiles(
+        gpt=folder / GPT,
+        sovits=folder / SOVITS,
+        hubert=folder / HUBERT if hubert else None,
+        bert=folder / BERT if bert else None,
+        reference_wav=folder / REFERENCE_WAV,
+        reference=folder / REFERENCE,
+        target=folder / TARGET,
+    )
+
+
+def _jobs(
+    version: str, *, tiny: bool, seed: int, hubert: bool, bert: bool, progress: Progress | None
+) -> dict[str, Callable[[Path], None]]:
+    """Returns what is to be written, by name, and how."""
+    if model_spec(version).decoder != "hifigan":
+        works = ", ".join(v for v, spec in MODEL_SPECS.items() if spec.decoder == "hifigan")
+        raise CheckpointError(f"there is no demo of version {version}, expected one of: {works}")
+
+    def weights(name: str) -> dict[str, Any]:
+        return {"tiny": tiny, "seed": seed, "report": _reporter(name, progress)}
+
+    jobs: dict[str, Callable[[Path], None]] = {
+        GPT: lambda path: write_gpt(path, version, **weights(GPT)),
+        SOVITS: lambda path: write_sovits(path, version, **weights(SOVITS)),
+        REFERENCE_WAV: lambda path: write_wav(path, speech_like(REFERENCE_PHONES.split(), seed=seed)),
+        REFERENCE: lambda path: write_json(path, _sentence(REFERENCE_TEXT, REFERENCE_PHONES)),
+        TARGET: lambda path: write_json(path, _sentence(TARGET_TEXT, TARGET_PHONES)),
+    }
+    if hubert:
+        jobs[HUBERT] = lambda path: write_hubert(path, **weights(HUBERT))
+    if bert:
+        jobs[BERT] = lambda path: write_bert(path, **weights(BERT))
+    return jobs
+
+
+def _reporter(name: str, progress: Progress | None) -> Callable[[int, int], None]:
+    def report(done: int, total: int) -> None:
+        if progress is not None:
+            progress(name, done, total)
+
+    return report
+
+
+def _sentence(text: str, phones: str) -> dict[str, Any]:
+    return {"language": LANGUAGE, "text": text, "phones": phones.split()}
+
+
+def _refuse_existing(folder: Path, names: list[str]) -> None:
+    for name in names:
+        if os.path.lexists(folder / name):
+            raise CheckpointError(
+                f"{folder / name} exists already, expected a folder without it; "
+                "delete it or choose another folder"
+            )
