@@ -1,0 +1,44 @@
+"""Mandarin: normaliser, words and tones, phones.
+
+Polyphones are read by pypinyin's phrases, word by word.
+"""
+
+from __future__ import annotations
+
+from sovits_runtime.text.phones import Phones, phones_from_symbols
+from sovits_runtime.text.symbols import SymbolVersion
+from sovits_runtime.text.zh.cleaning import CleanText, clean_text
+from sovits_runtime.text.zh.g2p import phones_from_norm_text
+from sovits_runtime.text.zh.syllables import is_readable
+
+
+def phonemize(text: str, *, symbols: SymbolVersion = "v2", official: bool = False) -> Phones:
+    """Phones of Mandarin text, simplified or traditional. Latin letters are dropped: they are another language.
+
+    Args:
+        text: Plain text.
+        symbols: Symbol table of the model; v1 models read a final 儿 in its own tone.
+        official: Without the corrections that `corrections.CORRECTIONS` lists.
+
+    Raises:
+        TextError: Nothing to say, or a package of the zh extra is not installed.
+    """
+    clean = clean_text(text, official=official, is_readable=is_readable)
+    phones, word2ph = phones_from_norm_text(clean.norm_text, erhua=symbols != "v1")
+    return phones_from_symbols(
+        _with_pauses(phones, word2ph, clean),
+        clean.norm_text,
+        language="zh",
+        table=symbols,
+        word2ph=word2ph,
+        notes=clean.notes,
+    )
+
+
+def _with_pauses(phones: list[str], word2ph: list[int], clean: CleanText) -> list[str]:
+    position = 0
+    for index, count in enumerate(word2ph):
+        if index in clean.pauses:
+            phones[position] = clean.pauses[index]
+        position += count
+    return phones
