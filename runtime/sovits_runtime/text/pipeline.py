@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text import phonemize
+from sovits_runtime.text import LANGUAGE_MODULES, phonemize
 from sovits_runtime.text.bert_tokens import BERT_WIDTH, BertTokenizer, EncodeTokens, phone_features
 from sovits_runtime.text.phones import Phones
 from sovits_runtime.text.runs import Detector
@@ -33,6 +33,9 @@ from sovits_runtime.text.symbols import SymbolVersion
 _FEWEST_PHONES: Final = 6
 _SPACES: Final = re.compile(" {2,}")
 _WORD: Final = re.compile(r"\w")
+NOTHING_TO_SAY: Final = (
+    "nothing to say: the text holds no character that can be read aloud; give words in the chosen language"
+)
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,38 @@ class TextPiece:
         return np.concatenate(rows)
 
 
-def _read(segment: Segment, symbols: SymbolVersion, official: bool) -> Phones | str:
-    """Phones of a stretch, or why it was left out."""
+def _is_silent(error: TextError) -> bool:
+    return str(error).startswith("nothing to say")
+
+
+def _silence(segment: Segment) -> Phones:
+    norm_text = collapse_marks(segment.text) if segment.language == "ja" else ""
+    return Phones((), np.zeros(0, np.int64), None, norm_text, segment.language)
+
+
+def _read_officially(segment: Segment, symbols: SymbolVersion) -> Phones:
+    """Phones of a stretch; marks alone are read as English white space, and only Mandarin minds having no phones."""
+    if segment.language not in LANGUAGE_MODULES:
+        return phonemize(" ", "en", symbols=symbols, official=True)
     try:
-        return phonemize(segment.text, segment.language, symbols=symbols, official=official)
+        return phonemize(segment.text, segment.language, symbols=symbols, official=True)
     except TextError as error:
-        if official or _WORD.search(segment.text) is None or not str(error).startswith("nothing to say"):
-            if not official and str(error).startswith("nothing to say"):
-                return ""
+        if segment.language == "zh" or not _is_silent(error):
             raise
-        return f"{segment.language}: {segment.text.strip()!r} holds nothing that can be read and was left out"
+        return _silence(segment)
+
+
+def _read_leniently(segment: Segment, symbols: SymbolVersion) -> Phones:
+    """Phones of a stretch; one without anything to read is left out with a note."""
+    if segment.language not in LANGUAGE_MODULES:
+        return _silence(segment)
+    try:
+        return phonemize(segment.text, segment.language, symbols=symbols)
+    except TextError as error:
+        if not _is_silent(error):
+            raise
+        note = f"{segment.language}: {segment.text.strip()!r} holds nothing that can be read and was left out"
+        return replace(_silence(segment), notes=(note,) if _WORD.search(segment.text) else ())
 
 
 @dataclass(frozen=True)
@@ -135,12 +160,12 @@ class TextFrontend:
             try:
                 yield self.read(piece, mode)
             except TextError as error:
-                if self.official or not str(error).startswith("nothing to say"):
+                if self.official or not _is_silent(error):
                     raise
             else:
                 spoken = True
         if not spoken:
-            raise TextError("nothing to say: the text holds no character that can be read aloud; give words")
+            raise TextError(NOTHING_TO_SAY)
 
     def transcript(self, text: str, mode: str) -> TextPiece:
         """The words of a reference recording: not cut, only given an end mark.
@@ -190,11 +215,9 @@ class TextFrontend:
     def _read_once(self, piece: str, mode: str) -> TextPiece:
         spaced = _SPACES.sub(" ", piece)
         segments = segments_for_mode(spaced, mode, detector=self.detector)
-        read = [_read(segment, self.symbols, self.official) for segment in segments]
-        phones = tuple(part for part in read if isinstance(part, Phones))
-        if not phones:
-            raise TextError("nothing to say: the text holds no character that can be read aloud; give words")
-        notes = [
-            note for part in read for note in (part.notes if isinstance(part, Phones) else [part]) if note
-        ]
-        return TextPiece(piece, tuple(segments), phones, tuple(dict.fromkeys(notes)))
+        read = _read_officially if self.official else _read_leniently
+        phones = tuple(read(segment, self.symbols) for segment in segments)
+        if not self.official and not any(map(len, phones)):
+            raise TextError(NOTHING_TO_SAY)
+        notes = dict.fromkeys(note for part in phones for note in part.notes)
+        return TextPiece(piece, tuple(segments), phones, tuple(notes))
