@@ -9,6 +9,7 @@ from typing import Final
 from sovits_runtime.text.zh.numbers import read_cardinal, read_digits, read_number
 from sovits_runtime.text.zh.package_data import measure_word_pattern
 from sovits_runtime.text.zh.rules import (
+    DICTATED_LABELS,
     NUMBER,
     OPERATORS,
     SUPERSCRIPTS,
@@ -45,10 +46,7 @@ _POWERS: Final = f"[{''.join(SUPERSCRIPTS)}]"
 _OPERAND: Final = rf"(?:{NUMBER}|(?<![A-Za-z])[A-Za-z](?![A-Za-z])){_POWERS}*"
 _MORE_MEASURE_WORDS: Final = "次遍倍种番点"
 _ER_NOT_LIANG: Final = frozenset("月日号年世两")
-_DICTATED_AFTER: Final = re.compile(
-    "(?:房间|号码|编号|电话|热线|邮编|邮政编码|密码|验证码|账号|卡号|尾号|学号|工号|门牌号?|车牌号?|航班号?|代码|型号|拨打?)"
-    "[是为:：，,]?$"
-)
+_DICTATED_AFTER: Final = re.compile(f"(?:{DICTATED_LABELS})[是为]?$")
 _DICTATED_BEFORE: Final = re.compile("室|房|号楼|路公交|次列车|航班|高地")
 _LONGEST_QUANTITY: Final = 8
 _PHONE_DIGITS: Final = 7
@@ -118,10 +116,6 @@ def _read_bare(match: re.Match[str]) -> str:
     if re.fullmatch("(?:19|20)(?!00)..", digits):
         return read_digits(digits)
     return _read_quantity(digits) + ("多" if match[2] else "")
-
-
-def _replace(text: str) -> str:
-    return text
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from sovits_runtime.text.zh.numbers import dictate_endless
 from sovits_runtime.text.zh.package_data import simplified_characters
 from sovits_runtime.text.zh.rules import CHARACTER_NAMES
 
@@ -46,4 +47,4 @@ def normalize_text(text: str, read_numbers: Callable[[str], str]) -> str:
 
 def _normalize_clause(clause: str, read_numbers: Callable[[str], str]) -> str:
     simplified = clause.translate(simplified_characters()).translate(HALF_WIDTH)
-    return _BRACKETS.sub("", read_numbers(simplified).translate(_LEFTOVER))
+    return _BRACKETS.sub("", read_numbers(dictate_endless(simplified)).translate(_LEFTOVER))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _DIGITS: Final = dict(zip("0123456789", "零一二三四五六七八九", strict=True))
 _UNITS: Final = {1: "十", 2: "百", 3: "千", 4: "万", 8: "亿"}
-_LONGEST_CARDINAL: Final = 1000
+# Longer runs of digits are dictated at once: quantities end earlier, and the number rules would take minutes.
+_LONGEST_NUMBER: Final = 1000
+_ENDLESS: Final = re.compile(rf"[0-9]{{{_LONGEST_NUMBER + 1},}}")
 
 
 def read_digits(digits: str, one: str = "一") -> str:
@@ -25,12 +28,10 @@ def _spell(digits: str) -> str:
 
 
 def read_cardinal(digits: str) -> str:
-    """As a quantity. Beyond a thousand digits there are no names, so it is dictated."""
+    """As a quantity."""
     value = digits.lstrip("0")
     if not value:
         return "零"
-    if len(value) > _LONGEST_CARDINAL:
-        return read_digits(value)
     spelled = _spell(value)
     return spelled[1:] if spelled.startswith("一十") else spelled
 
@@ -48,3 +49,8 @@ def read_number(number: str) -> str:
 def read_signed(number: str) -> str:
     """A number with an optional minus sign."""
     return "负" + read_number(number[1:]) if number.startswith("-") else read_number(number)
+
+
+def dictate_endless(text: str) -> str:
+    """Text whose runs of more than a thousand digits are written out digit by digit."""
+    return _ENDLESS.sub(lambda match: read_digits(match[0], one="幺"), text)

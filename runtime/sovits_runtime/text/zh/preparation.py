@@ -7,7 +7,7 @@ import unicodedata
 from typing import Final
 
 from sovits_runtime.text.zh.normalize import HALF_WIDTH
-from sovits_runtime.text.zh.rules import NUMBER, Rule, apply_rules, rule
+from sovits_runtime.text.zh.rules import DICTATED_LABELS, NUMBER, Rule, apply_rules, rule
 
 # Stand-ins that survive normalisation: a pause asked for with ￥ or ^.
 PAUSE_SIGNS: Final = {"\ue000": "SP2", "\ue001": "SP3"}
@@ -15,6 +15,7 @@ _CURRENCIES: Final = {"￥": "元", "¥": "元", "$": "美元", "€": "欧元",
 _COMPATIBILITY: Final = re.compile("[％＋－＝／．～\u3371-\u33df\u00bc-\u00be\u2150-\u215e]")
 _NUMERALS: Final = "零一二三四五六七八九十百千万亿\\d"
 _PHONE_DIGITS: Final = 7
+_STOPS: Final = r"\s，。！？；：、…,.!?;:"
 
 
 def _compatible(match: re.Match[str]) -> str:
@@ -44,7 +45,8 @@ _RULES: Final[tuple[Rule, ...]] = (
     rule(rf"([￥¥$€£]) *(-?{NUMBER})([十百千万亿]+)?(元|块|美元|欧元|英镑)?", _money),
     rule("￥", lambda _: "\ue000"),
     rule(r"\^", lambda _: "\ue001"),
-    rule(r"(?<=\w)\s*\n\s*(?=\w)", lambda _: "，"),
+    rule(f"({DICTATED_LABELS})[:：] *(?=\\d)", lambda match: match[1]),
+    rule(f"(?<=[^{_STOPS}])\\s*\n\\s*(?=[^{_STOPS}])", lambda _: "，"),
 )
 
 
