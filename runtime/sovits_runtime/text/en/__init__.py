@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+from sovits_runtime.errors import TextError
+from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.en.g2p import phones_of
 from sovits_runtime.text.en.normalize import normalize
+from sovits_runtime.text.en.repair import repair
 from sovits_runtime.text.phones import Phones, phones_from_symbols
 from sovits_runtime.text.symbols import SymbolVersion
 
-_SHORTEST = 4
+_SHORTEST: Final = 4
+_LETTER: Final = re.compile("[A-Za-z]")
 
 
 def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
@@ -22,7 +29,14 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         TextError: Nothing to say, or a package of the `en` extra is not installed.
     """
     notes: list[str] = []
-    norm_text = normalize(text)
+    if not official:
+        text, dropped = repair(text)
+        notes += dropped_note("English", dropped)
+    norm_text = normalize(text, official=official)
+    if not official and _LETTER.search(norm_text) is None:
+        raise TextError(
+            "nothing to say: the English text holds no letter or number that can be read aloud; give words"
+        )
     phones = phones_of(norm_text, notes)
     if len(phones) < _SHORTEST:
         phones = [",", *phones]

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 Pronunciation = tuple[str, ...]
 
-_HOT_WORDS: Final = {"chatgpt": "CH AE1 T JH IY1 P IY1 T IY1", "json": "JH EY1 S AH0 N", "conda": "K AA1 N D AH0"}
+_HOT_WORDS: Final = {
+    "chatgpt": "CH AE1 T JH IY1 P IY1 T IY1",
+    "json": "JH EY1 S AH0 N",
+    "conda": "K AA1 N D AH0",
+}
 _SPELLED: Final = frozenset({"ae", "ai", "ar", "ios", "hud", "os"})
 _HOMOGRAPHS: Final = {
     "read": ("R IY1 D", "R EH1 D", "VBP"),

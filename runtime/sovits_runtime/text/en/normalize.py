@@ -82,8 +82,8 @@ def _decimal(match: Match[str]) -> str:
 
 Rule = tuple[re.Pattern[str], "str | Callable[[Match[str]], str]"]
 
+_LIST_NUMBER: Final[Rule] = (re.compile(r"([0-9]+)\. "), r"\1th, ")
 _NUMBER_RULES: Final[tuple[Rule, ...]] = (
-    (re.compile(r"([0-9]+)\. "), r"\1th, "),
     (re.compile(r"(?<=\s)[+\-×÷=](?=\s)"), lambda match: _OPERATORS[match[0]]),
     (re.compile(r"(?:^|\s+)-(?=[0-9])"), "negative "),
     (re.compile(r"[0-9][0-9,]+[0-9]"), lambda match: match[0].replace(",", "")),
@@ -109,14 +109,15 @@ def _without_accents(text: str) -> str:
     return "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
 
 
-def normalize(text: str) -> str:
+def normalize(text: str, *, official: bool = True) -> str:
     """Write out numbers and signs, and keep nothing but letters, spaces and `' . , ? ! -`.
 
     Args:
         text: English text.
+        official: Take every number before a full stop and a space for the number of a list item.
     """
     text = text.translate(_CJK_MARKS)
-    for pattern, replacement in _NUMBER_RULES:
+    for pattern, replacement in (_LIST_NUMBER, *_NUMBER_RULES) if official else _NUMBER_RULES:
         text = pattern.sub(replacement, text)
     text = _without_accents(text).replace("%", " percent")
     text = _UNREADABLE.sub("", text)

@@ -113,7 +113,9 @@ def _model_from_pickle(content: bytes) -> _Model:
 
 def _contents(path: Path) -> dict[str, bytes]:
     if path.is_dir():
-        return {file.name: file.read_bytes() for file in path.iterdir() if file.suffix in {".json", ".pickle"}}
+        return {
+            file.name: file.read_bytes() for file in path.iterdir() if file.suffix in {".json", ".pickle"}
+        }
     with zipfile.ZipFile(path) as archive:
         return {Path(name).name: archive.read(name) for name in archive.namelist() if not name.endswith("/")}
 
@@ -144,7 +146,9 @@ def load_tagger(path: Path) -> Tagger:
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         if isinstance(error, TextError):
             raise
-        raise TextError(f"nltk tagger data at {str(path)!r} cannot be read ({error}): fetch it anew") from error
+        raise TextError(
+            f"nltk tagger data at {str(path)!r} cannot be read ({error}): fetch it anew"
+        ) from error
 
 
 @lru_cache(maxsize=1)

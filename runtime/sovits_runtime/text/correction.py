@@ -1,0 +1,42 @@
+"""What a deliberate difference from the original looks like in the tables of the languages."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+_MOST_NAMED: Final = 20
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One plain misreading and what is read instead, unless `official=True`.
+
+    Attributes:
+        reason: What the original does wrong.
+        text: An example, which the tests replay both ways.
+        official: How the original reads it: `norm_text`, or phones where the text is not what differs.
+        corrected: How it is read here.
+    """
+
+    reason: str
+    text: str
+    official: str
+    corrected: str
+
+
+def dropped_note(language: str, dropped: Iterable[str]) -> list[str]:
+    """A note that names dropped characters, or none.
+
+    Args:
+        language: Name of the language, for the note.
+        dropped: Characters; white space is not worth a note.
+    """
+    named = [char for char in dict.fromkeys(dropped) if not char.isspace()]
+    if not named:
+        return []
+    shown = " ".join(char if char.isprintable() else f"U+{ord(char):04X}" for char in named[:_MOST_NAMED])
+    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    return [f"{language}: dropped {shown}{more}"]
