@@ -8,7 +8,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sovits_runtime.errors import TextError
+from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.ja.openjtalk import OTHER_DICTIONARY_NOTE, phones_with_pitch, uses_other_dictionary
+from sovits_runtime.text.ja.repair import repair
 from sovits_runtime.text.phones import Phones, phones_from_symbols
 from sovits_runtime.text.symbols import SymbolVersion
 
@@ -36,6 +39,9 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         TextError: Nothing to say, pyopenjtalk is not installed, or no dictionary was found.
     """
     notes: list[str] = []
+    if not official:
+        text, dropped = repair(text)
+        notes += dropped_note("Japanese", dropped)
     norm_text = _REPEATED_MARKS.sub(r"\1", text)
     phones: list[str] = []
     for piece in _PIECE.findall(norm_text.replace("％", "パーセント").lower()):
@@ -43,6 +49,10 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
             phones += phones_with_pitch(piece)
         elif piece != " ":
             phones.append(_MARKS.get(piece, piece))
+    if not official and not any(phone[0].isalpha() for phone in phones):
+        raise TextError(
+            "nothing to say: the Japanese text holds no character that can be read aloud; give words"
+        )
     if uses_other_dictionary():
         notes.append(OTHER_DICTIONARY_NOTE)
     return phones_from_symbols(phones, norm_text, language="ja", table=symbols, notes=notes)
