@@ -72,8 +72,9 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
         files = write_demo_checkpoint(
             folder, version=version, tiny=tiny, seed=seed, bert=bert, progress=progress
         )
-    for path in files.paths:
-        click.echo(str(path))
+    for path in vars(files).values():
+        if path is not None:
+            click.echo(str(path))
 
 
 @main.command()

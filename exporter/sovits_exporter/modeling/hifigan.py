@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,41 +34,28 @@ class HifiganConfig:
     output_bias: bool = False
 
 
-class FlatConv(nn.Conv1d):
-    """1-D convolution of [1, C, 1, T], computed in 2-D."""
+class _FlatWeight(nn.Module):
+    """Takes the official 1-D weights [a, b, k] as 2-D ones [a, b, 1, k] when a state dict is loaded."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Maps [1, C_in, 1, T] to [1, C_out, 1, T]."""
-        return F.conv2d(
-            x,
-            self.weight.unsqueeze(2),
-            self.bias,
-            padding=(0, int(self.padding[0])),
-            dilation=(1, self.dilation[0]),
-        )
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        weight = state_dict[f"{prefix}weight"]
+        state_dict[f"{prefix}weight"] = weight.unsqueeze(2) if weight.ndim == 3 else weight
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-class FlatConvTranspose(nn.ConvTranspose1d):
-    """1-D transposed convolution of [1, C, 1, T], computed in 2-D."""
+class FlatConv(_FlatWeight, nn.Conv2d):
+    """1-D convolution that keeps the length, computed over [1, C, 1, T]."""
 
-    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
-        """Maps [1, C_in, 1, T] to [1, C_out, 1, T * stride]."""
-        return F.conv_transpose2d(
-            x,
-            self.weight.unsqueeze(2),
-            self.bias,
-            stride=(1, self.stride[0]),
-            padding=(0, int(self.padding[0])),
-        )
+    def __init__(self, n_in: int, n_out: int, kernel: int, dilation: int = 1, bias: bool = True) -> None:
+        padding = (0, (kernel - 1) * dilation // 2)
+        super().__init__(n_in, n_out, (1, kernel), padding=padding, dilation=(1, dilation), bias=bias)
 
 
-def same_conv(
-    channels_in: int, channels_out: int, kernel: int, dilation: int = 1, bias: bool = True
-) -> FlatConv:
-    """A convolution that keeps the length."""
-    return FlatConv(
-        channels_in, channels_out, kernel, padding=(kernel - 1) * dilation // 2, dilation=dilation, bias=bias
-    )
+class FlatConvTranspose(_FlatWeight, nn.ConvTranspose2d):
+    """1-D transposed convolution over [1, C, 1, T], to `rate` times the length."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, rate: int) -> None:
+        super().__init__(n_in, n_out, (1, kernel), stride=(1, rate), padding=(0, (kernel - rate) // 2))
 
 
 class ResBlock(nn.Module):
@@ -75,8 +63,8 @@ class ResBlock(nn.Module):
 
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs1 = nn.ModuleList(same_conv(channels, channels, kernel, d) for d in dilations)
-        self.convs2 = nn.ModuleList(same_conv(channels, channels, kernel) for _ in dilations)
+        self.convs1 = nn.ModuleList(FlatConv(channels, channels, kernel, d) for d in dilations)
+        self.convs2 = nn.ModuleList(FlatConv(channels, channels, kernel) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps [1, C, 1, T] to the same shape."""
@@ -92,9 +80,9 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         channels = [config.channels // 2**i for i in range(len(config.upsample_rates) + 1)]
-        self.conv_pre = same_conv(config.in_channels, channels[0], 7)
+        self.conv_pre = FlatConv(config.in_channels, channels[0], 7)
         self.ups = nn.ModuleList(
-            FlatConvTranspose(channels[i], channels[i + 1], kernel, rate, padding=(kernel - rate) // 2)
+            FlatConvTranspose(channels[i], channels[i + 1], kernel, rate)
             for i, (rate, kernel) in enumerate(
                 zip(config.upsample_rates, config.upsample_kernels, strict=True)
             )
@@ -104,7 +92,7 @@ class Generator(nn.Module):
             for width in channels[1:]
             for kernel, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True)
         )
-        self.conv_post = same_conv(channels[-1], 1, 7, bias=config.output_bias)
+        self.conv_post = FlatConv(channels[-1], 1, 7, bias=config.output_bias)
         self.cond = FlatConv(config.style_width, channels[0], 1)
 
     def forward(self, z: Tensor, style: Tensor) -> Tensor:

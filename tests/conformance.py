@@ -1,0 +1,414 @@
+"""Replays golden files of the official implementation, through PyTorch and through an exported bundle.
+
+    python tests/conformance.py DIR [--version v2] [--size tiny]
+
+DIR holds `golden_*.npz` files. Each names its configs, dims and seed in `meta`; weights come from the deterministic rule
+of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle. For every
+stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sovits_exporter.build import BuildRequest, build, build_models
+from sovits_exporter.checkpoint import load_gpt, load_sovits
+from sovits_exporter.demo_weights import fill
+from sovits_exporter.golden import Models
+from sovits_exporter.layout import gpt_layout, sovits_layout
+from sovits_exporter.export import GraphDef, export_graph, write_models
+from sovits_exporter.modeling.eager import EagerOptions, generate
+from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
+from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, ReferenceStyle, SemanticEncoder, Vocoder
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.decoder import crossfade_state
+from sovits_runtime.graph import Array, GraphSpec, TensorSpec
+from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.session import Session, SessionOptions, open_session
+from sovits_runtime.spec import MODEL_SPECS
+from sovits_runtime.synthesizer import Synthesizer
+from sovits_runtime.t2s import TextToSemantic
+
+LIMITS = {"tokens": 0.0, "logits": 1e-3, "probabilities": 1e-5, "signal": 1e-4}
+PROBABILITY_OPTIONS = {
+    "a": SamplingOptions(15, 1.0, 1.0, 1.35),
+    "b": SamplingOptions(20, 0.6, 0.6, 1.35),
+    "c": SamplingOptions(5, 0.9, 1.5, 1.0),
+    "d": SamplingOptions(200, 0.3, 0.0, 2.0),
+}
+SAMPLER_OPTIONS = ("top_k", "top_p", "temperature", "repetition_penalty", "min_tokens")
+EOS_EARLY_STOP = 90
+
+Golden = dict[str, Array]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One compared stage."""
+
+    path: str
+    stage: str
+    error: float
+    limit: float
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit
+
+
+class Path_(Protocol):
+    """One way to run the model."""
+
+    name: str
+
+    def draws(
+        self, phones: Array, bert: Array, prompt: Array, options: SamplingOptions, eos_row: Array | None
+    ) -> Iterator[tuple[int, bool, Floats]]: ...
+    def probabilities(self, logits: Floats, seen: Array, options: SamplingOptions) -> Floats: ...
+    def codes(self, ssl: Floats) -> Array: ...
+    def style(self, wave: Floats) -> tuple[Floats, Floats]: ...
+    def encode(self, tokens: Array, phones: Array, style: Floats) -> Floats: ...
+    def flow(self, state: Floats, style: Floats, noise: Floats, scale: float) -> tuple[Floats, Floats, Floats]: ...
+    def vocode(self, z: Floats, style: Floats) -> Floats: ...
+
+
+class TorchPath:
+    """Our PyTorch modules."""
+
+    name = "torch"
+
+    def __init__(self, models: Models) -> None:
+        self.models = models
+
+    def draws(self, phones, bert, prompt, options, eos_row):  # type: ignore[no-untyped-def]
+        t2s = self.models.t2s
+        weight = t2s.ar_predict_layer.weight
+        kept = weight[t2s.config.eos].clone()
+        ones = torch.ones(1, t2s.config.vocab)
+        if eos_row is not None:
+            weight[t2s.config.eos] = torch.from_numpy(eos_row)
+        try:
+            for step in generate(
+                t2s,
+                torch.from_numpy(phones[None]),
+                torch.from_numpy(bert[None]),
+                torch.from_numpy(prompt[None]),
+                options=EagerOptions(**vars(options)),
+                noise=lambda _: ones,
+            ):
+                yield step.token, step.stop, step.logits.numpy()
+        finally:
+            weight[t2s.config.eos] = kept
+
+    def probabilities(self, logits, seen, options):  # type: ignore[no-untyped-def]
+        arrays = options.arrays(len(logits))
+        feeds = (torch.from_numpy(a) for a in (logits[None], seen[None], *(arrays[k] for k in SAMPLER_OPTIONS)))
+        return Sampler()(*feeds)[0].numpy()
+
+    @torch.inference_mode()
+    def codes(self, ssl):  # type: ignore[no-untyped-def]
+        return PromptTokens(self.models.vits)(torch.from_numpy(ssl[None]))[0].numpy()
+
+    @torch.inference_mode()
+    def style(self, wave):  # type: ignore[no-untyped-def]
+        style, spectrogram = ReferenceStyle(self.models.vits)(torch.from_numpy(wave[None]))
+        return style.numpy(), spectrogram.numpy()
+
+    @torch.inference_mode()
+    def encode(self, tokens, phones, style):  # type: ignore[no-untyped-def]
+        args = (torch.from_numpy(tokens[None]), torch.from_numpy(phones[None]), torch.from_numpy(style))
+        return SemanticEncoder(self.models.vits)(*args).numpy()
+
+    @torch.inference_mode()
+    def flow(self, state, style, noise, scale):  # type: ignore[no-untyped-def]
+        args = (torch.from_numpy(np.ascontiguousarray(a)) for a in (state, style, noise))
+        out = PriorAndFlow(self.models.vits)(*args, torch.tensor([scale]))
+        return tuple(t.numpy() for t in out)
+
+    @torch.inference_mode()
+    def vocode(self, z, style):  # type: ignore[no-untyped-def]
+        return Vocoder(self.models.vits)(torch.from_numpy(z), torch.from_numpy(style))[0].numpy()
+
+
+class OnnxPath:
+    """The exported bundle on ONNX Runtime, through the runtime's own classes."""
+
+    name = "onnx"
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.voice = Synthesizer.load(bundle)
+
+    def draws(self, phones, bert, prompt, options, eos_row):  # type: ignore[no-untyped-def]
+        model = self.voice.text_to_semantic
+        ones = np.ones((1, model.vocab), np.float32)
+        with tempfile.TemporaryDirectory() as folder:
+            if eos_row is not None:
+                model = with_eos_row(self.voice.bundle, Path(folder), eos_row)
+            steps = model.steps(phones, bert, prompt, options=options, noise=lambda _: ones)
+            for step in steps:
+                yield step.token, step.stop, step.logits.copy()
+
+    def probabilities(self, logits, seen, options):  # type: ignore[no-untyped-def]
+        arrays = options.arrays(len(logits))
+        feeds = {"logits": logits[None], "seen": seen[None], **{k: arrays[k] for k in SAMPLER_OPTIONS}}
+        return sampler_session().run(feeds)["probabilities"][0]
+
+    def codes(self, ssl):  # type: ignore[no-untyped-def]
+        return self.voice.reference_encoder.tokens(np.ascontiguousarray(ssl[None]))
+
+    def style(self, wave):  # type: ignore[no-untyped-def]
+        out = self.voice.reference_encoder.style.run({"wave": wave[None]})
+        return out["style"], out["spectrogram"]
+
+    def encode(self, tokens, phones, style):  # type: ignore[no-untyped-def]
+        return self.voice.decoder.encode(tokens, phones, style)
+
+    def flow(self, state, style, noise, scale):  # type: ignore[no-untyped-def]
+        feeds = {"state": state, "style": style, "noise": noise, "noise_scale": np.array([scale], np.float32)}
+        out = self.voice.decoder.flow.run({k: np.ascontiguousarray(v) for k, v in feeds.items()})
+        return out["z"], out["mean"], out["log_scale"]
+
+    def vocode(self, z, style):  # type: ignore[no-untyped-def]
+        return self.voice.decoder.vocode(z, style)
+
+
+class Sampler(nn.Module):
+    """The distribution that the sampler inside the graphs draws from, as a graph of its own."""
+
+    def forward(self, logits: torch.Tensor, seen: torch.Tensor, *options: torch.Tensor) -> torch.Tensor:
+        step = torch.full_like(options[0], 99)
+        rule = SamplingInputs(seen, step, logits, **dict(zip(SAMPLER_OPTIONS, options, strict=True)))
+        p, order = sorted_probabilities(penalise(logits, rule, eos=-1), rule)
+        return torch.zeros_like(p).scatter(1, order, p)
+
+
+@functools.cache
+def sampler_session() -> Session:
+    vocab = 1024  # as in the goldens, which leave the end-of-speech column out
+    dtypes = ("int64", "float32", "float32", "float32", "int64")
+    inputs = (
+        TensorSpec("logits", "float32", (1, vocab)),
+        TensorSpec("seen", "bool", (1, vocab)),
+        *(TensorSpec(n, d, (1,)) for n, d in zip(SAMPLER_OPTIONS, dtypes, strict=True)),
+    )
+    spec = GraphSpec("sampler", inputs, (TensorSpec("probabilities", "float32", (1, vocab)),))
+    with tempfile.TemporaryDirectory() as folder:
+        model = export_graph(GraphDef(spec, Sampler(), "sampler", {}, ()))
+        path, *_ = write_models([model], Path(folder), "sampler")
+        return open_session(path, spec, options=SessionOptions())
+
+
+def with_eos_row(bundle: Bundle, folder: Path, row: Array) -> TextToSemantic:
+    """The bundle's GPT with another output row for the end of speech, patched into a copy of its weight file."""
+    graphs = bundle.path / "graphs"
+    for name in ("gpt_prefill.onnx", "gpt_step.onnx", "gpt.weights"):
+        shutil.copy(graphs / name, folder / name)
+    tensor = ir.load(folder / "gpt_step.onnx").graph.initializers["t2s.ar_predict_layer.weight"].const_value
+    assert isinstance(tensor, ir.ExternalTensor)
+    assert tensor.offset is not None
+    with (folder / "gpt.weights").open("r+b") as f:
+        f.seek(tensor.offset + bundle.spec.eos * row.nbytes)
+        f.write(row.astype(np.float32).tobytes())
+    sessions = (
+        open_session(folder / f"{name}.onnx", bundle.graph_spec(name), options=SessionOptions())
+        for name in ("gpt_prefill", "gpt_step")
+    )
+    return TextToSemantic(*sessions)
+
+
+def gpt_stages(path: Path_, g: Golden) -> Iterator[tuple[str, float, str]]:
+    phones = np.concatenate([g["in_phones_prompt"], g["in_phones"]]).astype(np.int64)
+    prompt = g["in_prompt"].astype(np.int64)
+    bert = np.ascontiguousarray(g["in_bert"].T)
+    steps = int(g["in_steps"])
+    greedy = SamplingOptions(1, 1.0, 1.0, 1.35)
+
+    def run(
+        count: int,
+        *,
+        options: SamplingOptions = greedy,
+        target: str = "",
+        prompt: Array = prompt,
+        eos_row: Array | None = None,
+    ) -> tuple[Array, bool, list[Floats]]:
+        ids, features = phones, bert
+        if target:
+            ids = np.concatenate([g["in_phones_prompt"], g[f"in_phones{target}"]]).astype(np.int64)
+            features = np.ascontiguousarray(g[f"in_bert{target}"].T)
+        tokens, logits = [], []
+        for token, stop, raw in path.draws(ids, features, prompt, options, eos_row):
+            if stop:
+                return np.array(tokens), True, logits
+            tokens.append(token)
+            logits.append(raw)
+            if len(tokens) == count:
+                break
+        return np.array(tokens), False, logits
+
+    tokens, _, logits = run(steps)
+    yield "greedy tokens", differing(tokens, g["gpt_tokens"]), "tokens"
+    at = g["gpt_logit_steps"]
+    yield "logits", absolute(np.array(logits)[at[at < len(logits)]], g["gpt_logits"]), "logits"
+    no_penalty = SamplingOptions(1, 1.0, 1.0, 1.0)
+    yield "tokens, no penalty", differing(run(steps, options=no_penalty)[0], g["gpt_tokens_nopen"]), "tokens"
+    free = g["gpt_tokens_promptfree"]
+    yield "tokens, prompt-free", differing(run(len(free), prompt=prompt[:0])[0], free), "tokens"
+    for i, target in enumerate(("", "_b", "_c")):
+        expected = g[f"gpt_batch_tokens_{i}"]
+        yield f"batch tokens {i}", differing(run(len(expected), target=target)[0], expected), "tokens"
+        yield f"batch EOS {i}", ending(run, g, f"gpt_eos_batch_tokens_{i}", target), "tokens"
+    yield "EOS", ending(run, g, "gpt_eos_tokens", ""), "tokens"
+    seen = np.zeros(1024, np.bool_)
+    seen[prompt] = True
+    for name, options in PROBABILITY_OPTIONS.items():
+        got = path.probabilities(np.ascontiguousarray(g["gpt_logits"][0][:-1]), seen, options)
+        yield f"probabilities {name}", absolute(got, g[f"gpt_probs_{name}"]), "probabilities"
+
+
+def ending(run: Any, g: Golden, key: str, target: str) -> float:
+    """Share of wrong tokens of a run that may end by itself; a wrong end counts as all wrong."""
+    expected = g[key]
+    tokens, ended, _ = run(EOS_EARLY_STOP, target=target, eos_row=g["gpt_eos_row"])
+    if ended != (len(expected) < EOS_EARLY_STOP):
+        return 1.0
+    return differing(tokens, expected)
+
+
+def sovits_stages(path: Path_, g: Golden) -> Iterator[tuple[str, float, str]]:
+    n = int(g["in_ncode"])
+    tokens, phones = g["gpt_tokens"][:n].astype(np.int64), g["in_phones"].astype(np.int64)
+    noise = g["in_noise"][None]
+    yield "prompt tokens", differing(path.codes(np.ascontiguousarray(g["in_ssl"].T)), g["codes"]), "tokens"
+    style, spectrogram = path.style(g["in_wav32"])
+    if "spec" in g:
+        yield "spectrogram", relative(spectrogram[0], g["spec"]), "signal"
+    else:
+        yield "spectrogram", relative(spectrogram[0, ::4], g["spec_every4"]), "signal"
+    yield "style", relative(style[0, :, 0], g["ge"]), "signal"
+    state = path.encode(tokens, phones, style)
+    z, mean, log_scale = path.flow(state, style, noise, 0.5)
+    yield "prior mean", relative(mean[0], g["m_p"]), "signal"
+    yield "prior log scale", relative(log_scale[0], g["logs_p"]), "signal"
+    drawn = mean + noise * np.exp(log_scale) * np.float32(0.5)
+    yield "prior draw", relative(drawn[0], g["z_p"]), "signal"
+    yield "flow", relative(z[0], g["z"]), "signal"
+    yield "waveform", absolute(path.vocode(z, style), g["wav"]), "signal"
+    yield from speed_and_references(path, g, tokens, phones, style)
+    yield from streaming(path, g, tokens, phones, style)
+
+
+def speed_and_references(
+    path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats
+) -> Iterator[tuple[str, float, str]]:
+    # Some goldens were recorded while the style of the first reference was handed out for both; the mean of two equal
+    # styles is that style, so they are replayed with the references that they hold.
+    first_twice = relative(g["ge"], g["ge_2refs"]) == 0
+    second = style if first_twice else path.style(g["in_wav32_b"])[0]
+    mean = ((style + second) / 2).astype(np.float32)
+    kind = "first reference twice" if first_twice else "two references"
+    yield f"style, {kind}", relative(mean[0, :, 0], g["ge_2refs"]), "signal"
+    z, _, _ = path.flow(path.encode(tokens, phones, mean), mean, g["in_noise_speed"][None], 0.35)
+    yield f"waveform, speed, {kind}", absolute(path.vocode(z, mean), g["wav_speed_2refs"]), "signal"
+
+
+def streaming(
+    path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats
+) -> Iterator[tuple[str, float, str]]:
+    half, overlap = len(tokens) // 2, 2
+    first = path.encode(tokens[:half], phones, style)
+    keep = 2 * (len(tokens) - half + overlap)
+    second = crossfade_state(path.encode(tokens, phones, style)[:, :, -keep:], first[:, :, -2 * overlap :])
+    for i, state in enumerate((first, second), 1):
+        z, _, _ = path.flow(state, style, g["in_noise"][None, :, : state.shape[2]], 0.5)
+        yield f"stream chunk {i}", absolute(path.vocode(z, style), g[f"stream_wav_{i}"]), "signal"
+
+
+def absolute(got: Array, expected: Array) -> float:
+    if got.shape != expected.shape:
+        return float("inf")
+    error = float(np.abs(got.astype(np.float64) - expected).max())
+    return error if np.isfinite(error) else float("inf")
+
+
+def relative(got: Array, expected: Array) -> float:
+    return absolute(got, expected) / float(np.abs(expected).max())
+
+
+def differing(got: Array, expected: Array) -> float:
+    return float(np.mean(got != expected)) if got.shape == expected.shape else 1.0
+
+
+def write_checkpoints(folder: Path, meta: dict[str, Any]) -> tuple[Path, Path]:
+    """Writes the golden's weights as official fine-tuned files."""
+    files = folder / "gpt.ckpt", folder / "sovits.pth"
+    layouts = gpt_layout(meta["s1_config"]), sovits_layout(meta["s2_config"], meta["version"])
+    configs = meta["s1_config"], meta["s2_config"]
+    for file, layout, config in zip(files, layouts, configs, strict=True):
+        weight = {n: torch.from_numpy(fill(n, s, meta["seed"])).half() for n, s in layout.items()}
+        torch.save({"weight": weight, "config": config, "info": "golden"}, file)
+    return files
+
+
+def replay(file: Path) -> Iterator[Result]:
+    """Yields the results of one golden file on both paths."""
+    with np.load(file, allow_pickle=False) as z:
+        g = {k: z[k] for k in z.files}
+    meta = json.loads(g["meta"].tobytes())
+    with tempfile.TemporaryDirectory() as name:
+        gpt, sovits = write_checkpoints(Path(name), meta)
+        models = build_models(load_gpt(gpt), load_sovits(sovits, version=meta["version"]))
+        build(BuildRequest(gpt, sovits, Path(name) / "bundle", version=meta["version"], verify=False))
+        for path in (TorchPath(models), OnnxPath(Bundle.open(Path(name) / "bundle"))):
+            for stages in (gpt_stages, sovits_stages):
+                for stage, error, kind in stages(path, g):
+                    yield Result(path.name, stage, error, LIMITS[kind])
+
+
+def main() -> int:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--version", help="only this model version")
+    parser.add_argument("--size", help="only this size, e.g. tiny")
+    args = parser.parse_args()
+    files = sorted(args.folder.glob("golden_*.npz"))
+    failed, replayed = 0, 0
+    for file in files:
+        with np.load(file, allow_pickle=False) as z:
+            meta = json.loads(z["meta"].tobytes())
+        if args.version not in (None, meta["version"]) or args.size not in (None, meta["size"]):
+            continue
+        if not MODEL_SPECS[meta["version"]].exportable:
+            print(f"{file.name}: not replayed, this release does not export {meta['version']}")
+            continue
+        print(f"{file.name}", flush=True)
+        replayed += 1
+        for r in replay(file):
+            failed += not r.passed
+            verdict = "ok" if r.passed else "EXCEEDED"
+            print(f"  {r.path:<6} {r.stage:<42} {r.error:>9.2e}  limit {r.limit:.0e}  {verdict}", flush=True)
+    if not replayed:
+        print(f"{args.folder}: no golden file to replay", file=sys.stderr)
+        return 1
+    print(f"{replayed} files replayed, {failed} stages exceeded their limit")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""One tiny voice for all tests: official-format files, built once a session into a bundle."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+# Two cores must do for the whole suite; more threads only make tiny graphs slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def demo_files(tmp_path_factory: pytest.TempPathFactory):
+    """Tiny demo checkpoints of v2, with HuBERT and BERT folders."""
+    from sovits_exporter.demo import write_demo_checkpoint
+
+    return write_demo_checkpoint(tmp_path_factory.mktemp("demo") / "v2", tiny=True, bert=True)
+
+
+@pytest.fixture(scope="session")
+def built(demo_files, tmp_path_factory: pytest.TempPathFactory):
+    """The build's report for the tiny voice, verification included."""
+    from sovits_exporter.build import BuildRequest, build
+
+    folder = tmp_path_factory.mktemp("bundles")
+    request = BuildRequest(
+        demo_files.gpt, demo_files.sovits, folder / "voice", hubert=demo_files.hubert, bert=demo_files.bert
+    )
+    return build(request)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(built) -> Path:
+    """Folder of the tiny voice. Do not change it: copy it with `copied_bundle`."""
+    return built.path
+
+
+@pytest.fixture
+def copied_bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny voice that a test may damage, its shared parts included."""
+    import shutil
+
+    shutil.copytree(tiny_bundle.parent / "shared", tmp_path / "shared")
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "voice"))
+
+
+@pytest.fixture(scope="session")
+def voice(tiny_bundle: Path):
+    """The tiny voice, loaded."""
+    from sovits_runtime import Synthesizer
+
+    with Synthesizer.load(tiny_bundle, threads=1) as synthesizer:
+        yield synthesizer
+
+
+@pytest.fixture(scope="session")
+def reference(voice, demo_files):
+    """The demo recording as a reference."""
+    import json
+
+    phones = json.loads(demo_files.reference.read_text())["phones"]
+    return voice.reference(demo_files.reference_wav, phones)

@@ -1,0 +1,140 @@
+import json
+import threading
+
+import numpy as np
+import pytest
+
+from sovits_runtime import Reference, SamplingOptions, SpeechOptions, Synthesizer
+from sovits_runtime.errors import AudioError, BundleError, GenerationError, TextError
+
+PHONES = ["HH", "AH0", "L", "OW1", "."]
+SHORT = SpeechOptions(max_tokens=20)
+
+
+def test_speaks_the_given_number_of_tokens(voice, reference):
+    spoken = voice.synthesize(PHONES, reference, options=SHORT)
+    assert len(spoken.tokens) == 20
+    assert spoken.stop_reason == "max_tokens"
+    assert len(spoken.samples) == 20 * 1280 + int(32000 * 0.3)
+    assert np.abs(spoken.samples).max() > 0
+
+
+def test_same_seed_same_speech_bit_for_bit(voice, reference):
+    first, second = (voice.synthesize(PHONES, reference, options=SHORT) for _ in range(2))
+    assert first.samples.tobytes() == second.samples.tobytes()
+    other = voice.synthesize(PHONES, reference, options=SpeechOptions(max_tokens=20, seed=1))
+    assert other.tokens.tolist() != first.tokens.tolist()
+
+
+def test_threads_do_not_disturb_each_other(voice, reference):
+    alone = {seed: voice.synthesize(PHONES, reference, options=SpeechOptions(max_tokens=15, seed=seed)) for seed in range(4)}
+    together = {}
+
+    def speak(seed):
+        together[seed] = voice.synthesize(PHONES, reference, options=SpeechOptions(max_tokens=15, seed=seed))
+
+    threads = [threading.Thread(target=speak, args=(seed,)) for seed in alone]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for seed, spoken in alone.items():
+        assert together[seed].samples.tobytes() == spoken.samples.tobytes()
+
+
+@pytest.mark.parametrize(("speed", "frames"), [(1.0, 40), (2.0, 21), (0.5, 81)])
+def test_speed_sets_the_length(voice, reference, speed, frames):
+    options = SpeechOptions(max_tokens=20, speed=speed, pause_s=0)
+    assert len(voice.synthesize(PHONES, reference, options=options).samples) == frames * 640
+
+
+def test_stream_yields_each_sentence_as_it_is_ready(voice, reference):
+    stream = voice.stream([PHONES, PHONES[:2]], reference, options=SHORT)
+    first = next(stream)
+    assert first.samples.tobytes() == voice.synthesize(PHONES, reference, options=SHORT).samples.tobytes()
+    assert len(list(stream)) == 1
+
+
+def test_reference_is_cached_on_disk_by_content(voice, reference, demo_files, tiny_bundle):
+    path = tiny_bundle / "references" / f"{reference.key}.npz"
+    saved = Reference.load(path)
+    assert saved.prompt.tolist() == reference.prompt.tolist()
+    with Synthesizer.load(tiny_bundle, threads=1) as fresh:
+        phones = json.loads(demo_files.reference.read_text())["phones"]
+        again = fresh.reference(demo_files.reference_wav.read_bytes(), phones)
+        assert again.style.tobytes() == reference.style.tobytes()
+        assert fresh._reference_encoder is None, "the cached reference was not used"
+
+
+def test_several_recordings_average_their_styles(voice, reference, demo_files):
+    wav = demo_files.reference_wav
+    same = voice.reference(wav, more_recordings=[wav])
+    np.testing.assert_allclose(same.style, reference.style, atol=1e-6)
+    assert len(same.prompt) == 0, "no transcript, no prompt"
+
+
+def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, monkeypatch, caplog):
+    from sovits_runtime.t2s import Generation, TextToSemantic
+
+    calls = []
+
+    def ended(self, *args, **kwargs):
+        calls.append(1)
+        return Generation(np.zeros(0, np.int64), "eos")
+
+    monkeypatch.setattr(TextToSemantic, "generate", ended)
+    with pytest.raises(GenerationError, match="ended before the first token"):
+        voice.synthesize(PHONES, reference)
+    assert len(calls) == 3
+    assert "attempt 2" in caplog.text
+
+
+def test_a_runaway_is_retried_and_reported(voice, reference, monkeypatch):
+    from sovits_runtime.t2s import Generation, TextToSemantic
+
+    results = iter([Generation(np.zeros(1500, np.int64), "max_tokens"), Generation(np.arange(12), "eos")])
+    monkeypatch.setattr(TextToSemantic, "generate", lambda *a, **k: next(results))
+    spoken = voice.synthesize(PHONES, reference)
+    assert spoken.attempts == 2
+    assert spoken.stop_reason == "eos"
+
+
+@pytest.mark.parametrize(
+    ("phones", "message"),
+    [
+        ([], "no phones"),
+        (np.array([0, 732]), "0 to 731"),
+        (np.array([-1]), "0 to 731"),
+        ([1, 2], "expected symbols"),
+    ],
+)
+def test_bad_phones_are_refused(voice, reference, phones, message):
+    with pytest.raises(TextError, match=message):
+        voice.synthesize(phones, reference)
+
+
+def test_wrong_bert_features_are_refused(voice, reference):
+    with pytest.raises(TextError, match=r"\[5, 1024\]"):
+        voice.synthesize(PHONES, reference, bert=np.zeros((4, 1024), np.float32))
+
+
+def test_recording_of_wrong_length_is_refused(voice):
+    from sovits_runtime import Audio
+
+    short = Audio(np.full(32000, 0.1, np.float32), 32000).encode()
+    with pytest.raises(AudioError, match=r"1.00 s"):
+        voice.reference(short, PHONES)
+
+
+def test_damaged_saved_reference_is_refused(tmp_path, reference):
+    path = tmp_path / "r.npz"
+    reference.save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(BundleError, match="not a saved reference"):
+        Reference.load(path)
+
+
+@pytest.mark.parametrize("option", [{"top_k": -1}, {"top_p": 0.0}, {"temperature": float("nan")}, {"repetition_penalty": 0}])
+def test_bad_sampling_options_are_refused(option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        SamplingOptions(**option)
