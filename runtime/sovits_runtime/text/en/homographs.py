@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sovits_runtime.text.word_list import word_list
+
 _BASE_VERB_AFTER: Final = frozenset(
-    "to will would can could shall should may might must do does did don't doesn't didn't won't wouldn't can't"
-    " couldn't shouldn't cannot not let let's please i'll you'll we'll they'll he'll she'll it'll i'd you'd we'd"
-    " they'd".split()
+    word_list(
+        "to will would can could shall should may might must do does did don't doesn't didn't won't wouldn't can't"
+        " couldn't shouldn't cannot not let let's please i'll you'll we'll they'll he'll she'll it'll i'd you'd we'd"
+        " they'd"
+    )
 )
-_PRESENT_AFTER: Final = frozenset("i you we they who that and or people".split())
-_THIRD_PERSON_AFTER: Final = frozenset("he she it who which that".split())
+_PRESENT_AFTER: Final = frozenset(word_list("i you we they who that and or people"))
+_THIRD_PERSON_AFTER: Final = frozenset(word_list("he she it who which that"))
 _PARTICIPLE_AFTER: Final = frozenset(
-    "is are was were be been being am has have had i've you've we've they've it's he's she's".split()
+    word_list("is are was were be been being am has have had i've you've we've they've it's he's she's")
 )
 _MARKS: Final = frozenset(".,!?-")
 

@@ -13,14 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from sovits_runtime.text.en.data import find_package_file, package_file, user_dictionaries
 from sovits_runtime.text.en.oov import predictor
 from sovits_runtime.text.extras import import_extra
-
-if TYPE_CHECKING:
-    from wordsegment import Segmenter
 
 Pronunciation = tuple[str, ...]
 
@@ -81,8 +78,8 @@ def homographs() -> Mapping[str, tuple[Pronunciation, Pronunciation, str]]:
 
 
 @lru_cache(maxsize=1)
-def _segmenter() -> Segmenter:
-    segmenter: Segmenter = import_extra("wordsegment", "en").Segmenter()
+def _segmenter() -> Any:
+    segmenter = import_extra("wordsegment", "en").Segmenter()
     segmenter.load()
     return segmenter
 

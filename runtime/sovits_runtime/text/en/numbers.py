@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
-_SMALL: Final = (
+from sovits_runtime.text.word_list import word_list
+
+_SMALL: Final = word_list(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen"
     " seventeen eighteen nineteen"
-).split()
-_TENS: Final = "zero ten twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_TENS: Final = word_list("zero ten twenty thirty forty fifty sixty seventy eighty ninety")
 _SCALES: Final = (
-    " thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion"
-    " decillion"
-).split(" ")
+    "",
+    *word_list(
+        "thousand million billion trillion quadrillion quintillion sextillion septillion octillion nonillion"
+        " decillion"
+    ),
+)
 _ORDINALS: Final = {
     "one": "first",
     "two": "second",

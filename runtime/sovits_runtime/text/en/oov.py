@@ -15,18 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.text.en.data import package_file
+from sovits_runtime.text.word_list import word_list
 
 _Array = NDArray[np.float32]
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _FIRST_LETTER, _UNKNOWN_LETTER, _WORD_END = 3, 1, 2
 _PHONE_START, _PHONE_END = 2, 3
 _MAX_PHONES: Final = 20
-PHONES: Final = (
+PHONES: Final = word_list(
     "<pad> <unk> <s> </s>"
     " AA0 AA1 AA2 AE0 AE1 AE2 AH0 AH1 AH2 AO0 AO1 AO2 AW0 AW1 AW2 AY0 AY1 AY2 B CH D DH EH0 EH1 EH2 ER0 ER1 ER2"
     " EY0 EY1 EY2 F G HH IH0 IH1 IH2 IY0 IY1 IY2 JH K L M N NG OW0 OW1 OW2 OY0 OY1 OY2 P R S SH T TH"
     " UH0 UH1 UH2 UW UW0 UW1 UW2 V W Y Z ZH"
-).split()
+)
 
 
 class _Gru:

@@ -43,7 +43,8 @@ CORRECTIONS: Final[tuple[Correction, ...]] = (
     Correction(
         "phone numbers are read as thousands",
         "03-1234-5678",
-        "z e r o s a N - s e N UNK n i hy a k u UNK s a N j u u UNK y o N - g o s e N UNK r o cl py a k u UNK n a n a j u u UNK h a ch i",
+        "z e r o s a N - s e N UNK n i hy a k u UNK s a N j u u UNK y o N"
+        " - g o s e N UNK r o cl py a k u UNK n a n a j u u UNK h a ch i",
         "z e r o s a N , i ch i n i i s a N y o N , g o o UNK r o k u UNK n a n a h a ch i",
     ),
     Correction("half-width % is not read", "10%です", "j u u UNK d e s u", "j u cl p a a s e N t o d e s u"),

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from re import Match
 from typing import Final
 
+from sovits_runtime.text.word_list import word_list
+
 Rule = tuple[re.Pattern[str], "str | Callable[[Match[str]], str]"]
 
 _VARIANTS: Final = str.maketrans(
@@ -45,7 +47,7 @@ _RULES: Final[tuple[Rule, ...]] = (
     (re.compile(r"[\s\u3000]+"), " "),
 )  # fmt: skip
 _SPOKEN_DIGITS: Final = dict(
-    zip("0123456789", "ゼロ イチ ニー サン ヨン ゴー ロク ナナ ハチ キュー".split(), strict=True)
+    zip("0123456789", word_list("ゼロ イチ ニー サン ヨン ゴー ロク ナナ ハチ キュー"), strict=True)
 )
 _PHONE_NUMBER: Final = re.compile(r"(?<!\d)0\d{1,4}-\d{1,4}-\d{3,4}(?!\d)")
 _KEPT: Final = re.compile(

@@ -8,10 +8,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sovits_runtime.errors import TextError
+from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.ko.repair import repair
 from sovits_runtime.text.ko.rules import has_tagger, pronounced
 from sovits_runtime.text.phones import Phones, phones_from_symbols
 from sovits_runtime.text.symbols import SymbolVersion, symbol_index
+from sovits_runtime.text.word_list import word_list
 
 NO_TAGGER_NOTE: Final = (
     "Korean: python-mecab-ko is not installed, so verbs were not told from nouns and some consonants may be wrong; "
@@ -20,7 +24,10 @@ NO_TAGGER_NOTE: Final = (
 _LETTER_NAMES: Final = dict(
     zip(
         "abcdefghijklmnopqrstuvwxyz",
-        "에이 비 시 디 이 에프 지 에이치 아이 제이 케이 엘 엠 엔 오 피 큐 아르 에스 티 유 브이 더블유 엑스 와이 제트".split(),
+        word_list(
+            "에이 비 시 디 이 에프 지 에이치 아이 제이 케이 엘 엠"
+            " 엔 오 피 큐 아르 에스 티 유 브이 더블유 엑스 와이 제트"
+        ),
         strict=True,
     )
 )
@@ -61,6 +68,13 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         TextError: Nothing to say, or a package of the `ko` extra is not installed.
     """
     notes = [] if has_tagger() else [NO_TAGGER_NOTE]
+    if not official:
+        text, dropped = repair(text)
+        notes += dropped_note("Korean", dropped)
+        if not any(char.isalnum() for char in text):
+            raise TextError(
+                "nothing to say: the Korean text holds no character that can be read aloud; give words"
+            )
     known = symbol_index("v2")
     phones = (_MARKS.get(char, char) for char in _jamo(text))
     return phones_from_symbols(

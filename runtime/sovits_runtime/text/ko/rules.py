@@ -24,12 +24,13 @@ from typing import Any, Final
 
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.word_list import word_list
 
 _PACKAGE: Final = "g2pk2"
 _IMPORT_LOCK: Final = Lock()
-_SPECIAL: Final = (
+_SPECIAL: Final = word_list(
     "jyeo ye consonant_ui josa_ui vowel_ui jamo rieulgiyeok rieulbieub verb_nieun balb palatalize modifying_rieul"
-).split()
+)
 _LINKS: Final = ("link1", "link2", "link3", "link4")
 _TAG: Final = re.compile("/[PJEB]")
 _Rewrite = Callable[[str], str]
