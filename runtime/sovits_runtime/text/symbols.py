@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.text.word_list import word_list
 
 SymbolVersion = Literal["v1", "v2"]
 
@@ -26,24 +27,22 @@ PAD: Final = "_"
 MARKS: Final = ("!", "?", "…", ",", ".", "-")
 
 
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-ZH_INITIALS: Final = _words("b p m f d t n l g k h j q x zh ch sh r z c s y w AA EE OO")
-ZH_FINALS: Final = _words(
+ZH_INITIALS: Final = word_list("b p m f d t n l g k h j q x zh ch sh r z c s y w AA EE OO")
+ZH_FINALS: Final = word_list(
     "a ai an ang ao e ei en eng er i i0 ia ian iang iao ie in ing iong ir iu"
     " o ong ou u ua uai uan uang ui un uo v van ve vn E En"
 )
-_ARPABET_VOWELS: Final = _words("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW")
-_ARPABET_CONSONANTS: Final = _words("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH")
+_ARPABET_VOWELS: Final = word_list("AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW")
+_ARPABET_CONSONANTS: Final = word_list("B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH")
 _ARPABET_UNSTRESSED: Final = ("ER", "IH")
 _JA_VOWELS: Final = tuple("aiueoIU")
-_JA_CONSONANTS: Final = _words("N b by ch cl d dy f g gy h hy j k ky m my n ny p py r ry s sh t ts v w y z")
+_JA_CONSONANTS: Final = word_list(
+    "N b by ch cl d dy f g gy h hy j k ky m my n ny p py r ry s sh t ts v w y z"
+)
 _KO_JAMO: Final = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎㅏㅐㅓㅔㅗㅜㅡㅣ"
 _KO_PAUSES: Final = ("停", "空")
-YUE_INITIALS: Final = _words("a aa ai ak au b c d e f g gw h j k kw l m n ng o oi ok on ou p s t uk w z")
-YUE_FINALS: Final = _words(
+YUE_INITIALS: Final = word_list("a aa ai ak au b c d e f g gw h j k kw l m n ng o oi ok on ou p s t uk w z")
+YUE_FINALS: Final = word_list(
     "a aa aai aak aam aan aang aap aat aau ai ak am an ang ap at au e ei ek eng eoi eon eot g"
     " i ik im in ing ip it iu k m n o oe oek oeng oi ok on ong ot ou p t"
     " u ui uk un ung ut yu yun yut"

@@ -9,6 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from sovits_runtime.text.correction import Correction
 from sovits_runtime.text.extras import import_extra
 from sovits_runtime.text.phones import Phones, phones_from_symbols
 from sovits_runtime.text.symbols import MARKS, SymbolVersion, symbol_index
@@ -27,6 +28,12 @@ _MARKS: Final = str.maketrans(
     }
 )
 _KEPT: Final = re.compile("[\u4e00-\u9fa5!?…,.-]")
+CORRECTIONS: Final[tuple[Correction, ...]] = (
+    Correction(
+        "卅 and 卌 have two syllables and become one unknown symbol", "卅", "Ys UNK", "Ys Yaa1 Yaa Ya6"
+    ),
+    Correction("rare syllables without a consonant become unknown symbols", "盎", "UNK Yg3", "Yo Yong3"),
+)
 # The first of these that a syllable starts with is its initial; a syllable without a consonant is split all the same.
 _INITIALS: Final = (
     *(
@@ -61,11 +68,12 @@ def phonemize(text: str, *, symbols: SymbolVersion = "v2", official: bool = Fals
     Args:
         text: Plain text, traditional or simplified.
         symbols: Symbol table of the model; only v2 has Cantonese.
-        official: Without the corrections that `zh.corrections.CORRECTIONS` lists.
+        official: Without the corrections that `CORRECTIONS` and `zh.corrections.CORRECTIONS` list.
 
     Raises:
         TextError: Nothing to say, or a package of the yue extra is not installed.
     """
+    library = import_extra("ToJyutping", "yue")
     if official:
         spoken = normalize_text(text, official_rules.read_numbers)
     else:
@@ -74,7 +82,7 @@ def phonemize(text: str, *, symbols: SymbolVersion = "v2", official: bool = Fals
     phones: list[str] = []
     word2ph: list[int] = []
     readable = ""
-    for char, reading in import_extra("ToJyutping", "yue").get_jyutping_list(kept):
+    for char, reading in library.get_jyutping_list(kept):
         if char not in MARKS and not reading:
             dropped.append(char)
             continue
@@ -82,7 +90,7 @@ def phonemize(text: str, *, symbols: SymbolVersion = "v2", official: bool = Fals
         readable += char
         phones.extend(spelled)
         word2ph.append(len(spelled))
-    notes = drop_notes(dropped)
+    notes = drop_notes("yue", dropped)
     return phones_from_symbols(phones, readable, language="yue", table=symbols, word2ph=word2ph, notes=notes)
 
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.zh import corrected_rules, official_rules
 from sovits_runtime.text.zh.normalize import normalize_text
 from sovits_runtime.text.zh.preparation import PAUSE_SIGNS, prepare_text
 
-_MOST_NAMED: Final = 20
 _SPOKEN_FORMS: Final = str.maketrans({"嗯": "恩", "呣": "母"})
 _MARKS: Final = str.maketrans(
     {
@@ -65,7 +65,7 @@ def clean_text(text: str, *, official: bool, is_readable: Callable[[str], bool])
         pauses = _official_pauses(text, norm_text)
     else:
         pauses = {index: PAUSE_SIGNS[char] for index, char in enumerate(collapsed) if char in PAUSE_SIGNS}
-    return CleanText(norm_text, MappingProxyType(pauses), drop_notes(dropped))
+    return CleanText(norm_text, MappingProxyType(pauses), drop_notes("zh", dropped))
 
 
 def _spoken_official(text: str) -> str:
@@ -99,13 +99,8 @@ def keep_readable(
     return "".join(good), dropped
 
 
-def drop_notes(dropped: Iterable[str]) -> tuple[str, ...]:
-    """A note that names the dropped characters, quotation marks, brackets and spaces apart."""
-    named = dict.fromkeys(char for char in dropped if unicodedata.category(char)[0] not in "PZ")
-    if not named:
-        return ()
-    shown = " ".join(
-        char if char.isprintable() else f"U+{ord(char):04X}" for char in list(named)[:_MOST_NAMED]
+def drop_notes(language: str, dropped: Iterable[str]) -> tuple[str, ...]:
+    """A note that names the dropped characters, quotation marks and brackets apart."""
+    return tuple(
+        dropped_note(language, (char for char in dropped if unicodedata.category(char)[0] not in "PZ"))
     )
-    more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-    return (f"dropped, no reading in this language: {shown}{more}",)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
 from sovits_runtime.text.symbols import MARKS
@@ -60,11 +59,4 @@ def _join_er_tone(word: Word, finals: list[str]) -> None:
     if word.text not in erhua_words() and (word.text in plain_er_words() or word.tag in _KEEP_ER_TAGS):
         return
     if len(finals) > 1 and finals[-1] in {"er2", "er5"} and word.text[-2:] not in plain_er_words():
-        finals[-1] = "er" + _tone(finals[-2])
-
-
-def _tone(final: str) -> str:
-    return final[-1]
-
-
-__all__: Sequence[str] = ["phones_from_norm_text"]
+        finals[-1] = "er" + finals[-2][-1]

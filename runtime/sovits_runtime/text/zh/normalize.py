@@ -11,7 +11,7 @@ from typing import Final
 
 from sovits_runtime.text.zh.numbers import dictate_endless
 from sovits_runtime.text.zh.package_data import simplified_characters
-from sovits_runtime.text.zh.rules import CHARACTER_NAMES
+from sovits_runtime.text.zh.rules import CHARACTER_NAMES, has_numbers
 
 _BRACKETS: Final = re.compile(r"[—《》【】<>{}()（）#&@“”^_|\\]")
 _CLAUSE_END: Final = re.compile(r"([：、，；。？！,;?!]’?)|\n+")
@@ -47,4 +47,6 @@ def normalize_text(text: str, read_numbers: Callable[[str], str]) -> str:
 
 def _normalize_clause(clause: str, read_numbers: Callable[[str], str]) -> str:
     simplified = clause.translate(simplified_characters()).translate(HALF_WIDTH)
-    return _BRACKETS.sub("", read_numbers(dictate_endless(simplified)).translate(_LEFTOVER))
+    if has_numbers(simplified):
+        simplified = read_numbers(dictate_endless(simplified))
+    return _BRACKETS.sub("", simplified.translate(_LEFTOVER))

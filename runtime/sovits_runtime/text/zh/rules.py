@@ -11,6 +11,7 @@ from sovits_runtime.text.zh.numbers import read_cardinal, read_digits
 
 NUMBER: Final = r"\d+(?:\.\d+)?"
 SUPERSCRIPTS: Final = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ", "零一二三四五六七八九xyn", strict=True))
+_NUMBER_SIGN: Final = re.compile(f"[ -~{''.join(SUPERSCRIPTS)}]")
 OPERATORS: Final = {"+": "加", "-": "减", "×": "乘", "÷": "除", "=": "等于"}
 # What stands before a number that is a name and not a quantity.
 DICTATED_LABELS: Final = (
@@ -98,6 +99,11 @@ def apply_rules(text: str, rules: Iterable[Rule]) -> str:
     for each in rules:
         text = each.apply(text)
     return text
+
+
+def has_numbers(text: str) -> bool:
+    """Whether any number rule can apply: they all look for an ASCII character or a superscript."""
+    return _NUMBER_SIGN.search(text) is not None
 
 
 def read_date(match: re.Match[str]) -> str:

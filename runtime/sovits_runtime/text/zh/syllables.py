@@ -24,9 +24,22 @@ def pinyin(word: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         TextError: pypinyin is not installed.
     """
     library = import_extra("pypinyin", "zh")
-    initials = library.lazy_pinyin(word, neutral_tone_with_five=True, style=library.Style.INITIALS)
-    finals = library.lazy_pinyin(word, neutral_tone_with_five=True, style=library.Style.FINALS_TONE3)
-    return tuple(initials), tuple(finals)
+    syllables = library.lazy_pinyin(word, style=library.Style.TONE)
+    parts = [_split_syllable(syllable) for syllable in syllables]
+    return tuple(initial for initial, _ in parts), tuple(final for _, final in parts)
+
+
+@lru_cache(maxsize=4096)
+def _split_syllable(syllable: str) -> tuple[str, str]:
+    """Initial and final with tone digit of an accented syllable; anything else stands for itself in both."""
+    if syllable in MARKS:
+        return syllable, syllable
+    library, style = import_extra("pypinyin", "zh"), import_extra("pypinyin.style", "zh")
+    initial = style.convert(syllable, library.Style.INITIALS, strict=True)
+    final = style.convert(syllable, library.Style.FINALS_TONE3, strict=True)
+    if final and not final[-1].isdigit():
+        final += "5"
+    return initial, final
 
 
 @lru_cache(maxsize=32768)
