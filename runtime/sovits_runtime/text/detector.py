@@ -78,7 +78,8 @@ class FastTextDetector:
 
     @lru_cache(maxsize=4096)  # noqa: B019 - one detector lives as long as the process
     def _ask(self, text: str) -> tuple[str, ...]:
-        answers = self._detector.detect(text.replace("\n", " ").strip(), model="lite", k=5, threshold=0.01)
+        line = text.replace("\n", " ").strip().encode("utf-8", "replace").decode("utf-8")
+        answers = self._detector.detect(line, model="lite", k=5, threshold=0.01)
         return tuple(str(answer["lang"]).lower() for answer in answers)
 
     def best(self, text: str) -> str:

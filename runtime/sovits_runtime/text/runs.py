@@ -170,11 +170,12 @@ def _adapt_end(runs: Sequence[Run], index: int, detector: Detector) -> None:
         run.lang = _nearest_lang(runs, index, step)
 
 
-def _detect(section: _Section, detector: Detector) -> list[Run]:
+def _detect(section: _Section, detector: Detector, cut_words: bool) -> list[Run]:
     if section.kind in (_MARK, _NEWLINE, DIGIT, _KO):
         return [Run(section.kind, section.text)]
     if section.kind == _ZH_JA:
-        words, codes = _cut_words(section.text), _ZH_JA_CODES
+        words = _cut_words(section.text) if cut_words else [section.text]
+        codes = _ZH_JA_CODES
     else:
         words, codes = _WORD.findall(section.text) or [section.text], _OTHER_CODES
     runs = []
@@ -291,12 +292,13 @@ def _by_majority(runs: Sequence[Run], lengths: Mapping[str, int]) -> list[Run]:
     return _join_same(runs)
 
 
-def language_runs(text: str, detector: Detector) -> list[Run]:
+def language_runs(text: str, detector: Detector, *, cut_words: bool = True) -> list[Run]:
     """Cut a text into runs of one language each.
 
     Args:
         text: Any text; white space at both ends is dropped.
         detector: Judges words without kana.
+        cut_words: Whether ideographs and kana are judged word by word, not as a whole.
 
     Raises:
         TextError: budoux is not installed and the text holds ideographs.
@@ -305,7 +307,7 @@ def language_runs(text: str, detector: Detector) -> list[Run]:
     if not sections:
         return []
     for section in sections:
-        section.runs = _detect(section, detector)
+        section.runs = _detect(section, detector, cut_words)
     sections = _join_across_newlines(_join_across_marks(sections))
     for section in sections:
         if section.kind == _ZH_JA:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text.detector import default_detector
+from sovits_runtime.text.detector import ScriptDetector, default_detector
 from sovits_runtime.text.runs import DIGIT, UNKNOWN_LANGUAGE, Detector, language_runs
 
 MODES: Final = ("zh", "en", "ja", "ko", "yue", "all_zh", "all_ja", "all_ko", "all_yue", "auto", "auto_yue")
@@ -126,13 +126,18 @@ def segment_languages(
     Args:
         text: Any text; white space at both ends is dropped.
         default_language: Language of everything that is not English. None: every word is judged.
-        detector: Judges words whose script leaves the language open. None: the best one installed.
+        detector: Judges words whose script leaves the language open. None: the best one installed. With a default
+            language nothing is left open and it is not asked.
 
     Raises:
         TextError: A package that segmentation needs is not installed.
     """
     segments: list[Segment] = []
-    for run in language_runs(text, detector or default_detector(text)):
+    if default_language:
+        runs = language_runs(text, ScriptDetector(text), cut_words=False)
+    else:
+        runs = language_runs(text, detector or default_detector(text))
+    for run in runs:
         segment = Segment(run.lang, run.text)
         if run.lang == DIGIT:
             segments.append(Segment(default_language or DIGIT, run.text))

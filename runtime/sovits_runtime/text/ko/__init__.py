@@ -32,6 +32,8 @@ _LETTER_NAMES: Final = dict(
     )
 )
 _LATIN: Final = re.compile("[A-Za-z]")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_MODERN_JAMO: Final = re.compile("[\u1100-\u1112\u1161-\u1175\u11a8-\u11c2]+")
 _VOWEL_PARTS: Final = str.maketrans(
     {
         "ㅘ": "ㅗㅏ", "ㅙ": "ㅗㅐ", "ㅚ": "ㅗㅣ", "ㅝ": "ㅜㅓ", "ㅞ": "ㅜㅔ", "ㅟ": "ㅜㅣ", "ㅢ": "ㅡㅣ",
@@ -51,7 +53,8 @@ _PAUSE: Final = "停"
 def _jamo(text: str) -> str:
     jamo = import_extra("jamo", "ko")
     spelled = _LATIN.sub(lambda match: _LETTER_NAMES[match[0].lower()], text)
-    letters = jamo.j2hcj(jamo.h2j(pronounced(spelled))).translate(_VOWEL_PARTS)
+    conjoining = jamo.h2j(pronounced(_SURROGATE.sub("\ufffd", spelled)))
+    letters = _MODERN_JAMO.sub(lambda match: jamo.j2hcj(match[0]), conjoining).translate(_VOWEL_PARTS)
     letters = _RIEUL_AFTER_OBJECT.sub(r"\1ㄴ", letters)
     return f"{letters}." if _ENDS_OPEN.search(letters) else letters
 
