@@ -29,9 +29,9 @@ from torch import nn
 from sovits_exporter.build import BuildRequest, build, build_models
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo_weights import fill
+from sovits_exporter.export import GraphDef, export_graph, write_models
 from sovits_exporter.golden import Models
 from sovits_exporter.layout import gpt_layout, sovits_layout
-from sovits_exporter.export import GraphDef, export_graph, write_models
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
 from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, ReferenceStyle, SemanticEncoder, Vocoder
@@ -84,7 +84,9 @@ class Path_(Protocol):
     def codes(self, ssl: Floats) -> Array: ...
     def style(self, wave: Floats) -> tuple[Floats, Floats]: ...
     def encode(self, tokens: Array, phones: Array, style: Floats) -> Floats: ...
-    def flow(self, state: Floats, style: Floats, noise: Floats, scale: float) -> tuple[Floats, Floats, Floats]: ...
+    def flow(
+        self, state: Floats, style: Floats, noise: Floats, scale: float
+    ) -> tuple[Floats, Floats, Floats]: ...
     def vocode(self, z: Floats, style: Floats) -> Floats: ...
 
 
@@ -118,7 +120,9 @@ class TorchPath:
 
     def probabilities(self, logits, seen, options):  # type: ignore[no-untyped-def]
         arrays = options.arrays(len(logits))
-        feeds = (torch.from_numpy(a) for a in (logits[None], seen[None], *(arrays[k] for k in SAMPLER_OPTIONS)))
+        feeds = (
+            torch.from_numpy(a) for a in (logits[None], seen[None], *(arrays[k] for k in SAMPLER_OPTIONS))
+        )
         return Sampler()(*feeds)[0].numpy()
 
     @torch.inference_mode()
@@ -323,7 +327,11 @@ def speed_and_references(
     mean = ((style + second) / 2).astype(np.float32)
     kind = "first reference twice" if first_twice else "two references"
     yield f"style, {kind}", relative(mean[0, :, 0], g["ge_2refs"]), "signal"
-    yield f"waveform, speed, {kind}", absolute(spoken(path, g, tokens, phones, mean), g["wav_speed_2refs"]), "signal"
+    yield (
+        f"waveform, speed, {kind}",
+        absolute(spoken(path, g, tokens, phones, mean), g["wav_speed_2refs"]),
+        "signal",
+    )
     if "wav_speed_both_references" in g:
         mean = ((style + path.style(g["in_wav32_b"])[0]) / 2).astype(np.float32)
         got = spoken(path, g, tokens, phones, mean)
@@ -390,7 +398,9 @@ def replay(file: Path) -> Iterator[Result]:
 
 def main() -> int:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--version", help="only this model version")
     parser.add_argument("--size", help="only this size, e.g. tiny")

@@ -86,7 +86,7 @@ def test_missing_parts_come_with_their_pip_line():
     complete = around(versions={**VERSIONS, "torch": "2.13.0+cpu", "onnx": "1.20"})
     assert diagnose(surroundings=complete).can_export
     extra = found(diagnose(surroundings=around()), "extra xx")
-    assert (extra.level, extra.remedy) == ("info", 'pip install "no-such-distribution>=1"')
+    assert (extra.level, extra.remedy) == ("info", 'pip install "sovits-export[xx]"')
 
 
 @pytest.mark.parametrize("name", ["numpy", "soundfile", "soxr", "onnxruntime"])

@@ -1,9 +1,8 @@
 """Eager PyTorch as a rival for `bench`: the same checkpoint, run the way the original runs it.
 
 The decode loop grows its cache by concatenation; the reference spectrogram comes from `torch.stft`; the vocoder uses
-plain 1-D convolutions, weight norm removed. Masks that only matter in batches are left out, so this is if anything
-a little faster than the original (`benchmarks/compare_original.py` runs that one itself). Run as a program it
-measures itself in a fresh process.
+plain 1-D convolutions, weight norm removed. It is a stand-in: `benchmarks/compare_original.py` runs the original
+itself. Run as a program it measures itself in a fresh process.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -127,7 +128,8 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
         verification = None
         if request.verify:
             progress("verify", builder.total - 1, builder.total)
-            verification = verify_bundle(Bundle.open(folder, shared=builder.shared_folder))
+            verified = verify_bundle(Bundle.open(folder, shared=builder.shared_folder))
+            verification = dataclasses.replace(verified, bundle=str(request.output))
             verification.save(folder / "verification.json")
             if not verification.passed:
                 raise VerificationError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or
 THREADS = click.option("--threads", type=click.IntRange(1), help="Threads within one operator [all cores].")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 PATH = click.Path(path_type=Path)
+EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
 
 
 class _Group(click.Group):
@@ -45,6 +45,12 @@ class _Group(click.Group):
                 raise
             click.secho(f"error: {error}", fg="red", err=True)
             ctx.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            if error.name not in EXPORT_MODULES or ctx.params.get("verbose"):
+                raise
+            line = f'this command needs {error.name}, which is not installed; pip install "sovits-export[export]"'
+            click.secho(f"error: {line}", fg="red", err=True)
+            ctx.exit(1)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -357,4 +363,6 @@ def _verdict(passed: bool) -> str:
 
 
 def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    from sovits_runtime.page import json_text
+
+    click.echo(json_text(value), nl=False)

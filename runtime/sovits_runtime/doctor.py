@@ -116,13 +116,16 @@ def diagnose(
         bundle: A bundle that should open here.
         shared: Folder of shared parts, when not beside the bundle.
     """
+    from sovits_runtime.doctor_text import text_data_findings
+
     around, gpu = surroundings or Surroundings(), gpu or GpuSummary()
     machine, base = machine_findings(around.machine), library_findings(around)
     backend, export = backend_findings(around), export_findings(around)
     # An error of the machine or of a library of the base install stops everything; one of a backend, only that.
     can_speak = not any(f.level == "error" for f in (*machine, *base, *backend))
     opened = bundle_findings(bundle, shared) if bundle is not None and can_speak else ()
-    findings = (*machine, *base, *backend, *gpu.findings, *export, *language_findings(around), *opened)
+    text = (*language_findings(around), *text_data_findings())
+    findings = (*machine, *base, *backend, *gpu.findings, *export, *text, *opened)
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
     threads = around.machine.usable_cores
     return Diagnosis(
@@ -240,7 +243,7 @@ def language_findings(around: Surroundings) -> tuple[Finding, ...]:
             continue
         missing = [n for n in wanted if not installed_versions((n,))]
         text = f"missing: {', '.join(missing)}" if missing else "installed"
-        remedy = _pip(around, extra, *missing) if missing else ""
+        remedy = f'pip install "{_DISTRIBUTION}[{extra}]"' if missing else ""
         found.append(Finding("info" if missing else "ok", f"extra {extra}", text, remedy))
     return tuple(found)
 

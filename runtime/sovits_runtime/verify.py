@@ -7,7 +7,6 @@ number with its limit from the manifest, and the verdict is the exit code.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from sovits_runtime.audio import Audio, hubert_wave, reference_wave
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import DEFAULT_NOISE_SCALE
 from sovits_runtime.graph import Array
+from sovits_runtime.page import json_text
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.spectrogram import log_mel_distance_db, snr_db
 from sovits_runtime.synthesizer import Synthesizer
@@ -100,7 +100,7 @@ class VerifyReport:
 
     def save(self, path: Path) -> None:
         """Writes the JSON form."""
-        path.write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json_text(self.to_json()), encoding="utf-8")
 
 
 def verify_bundle(
@@ -239,6 +239,11 @@ class _Verification:
             g["decoded_tokens"], g["phones"], style=g["style"], text_style=g["style"], noise=g["noise"]
         )
         expected = g["waveform"]
+        if self.waveform.shape != expected.shape or not np.isfinite(self.waveform).all():
+            note = f"{len(self.waveform)} samples, {np.count_nonzero(~np.isfinite(self.waveform))} not finite"
+            self.waveform = np.zeros_like(expected)  # nothing to listen to
+            yield Check("waveform", float("nan"), self.limit["waveform"], "of full scale", note=note)
+            return
         yield Check(
             "waveform", float(np.abs(self.waveform - expected).max()), self.limit["waveform"], "of full scale"
         )

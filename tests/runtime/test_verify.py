@@ -72,6 +72,18 @@ def test_other_tokens_fail_the_free_run(copied_bundle):
     assert "token 30" in checks["free run"].note
 
 
-@pytest.mark.parametrize(("at_least", "value"), [(False, float("nan")), (True, float("nan")), (False, 2.0), (True, 0.5)])
+@pytest.mark.parametrize(
+    ("at_least", "value"), [(False, float("nan")), (True, float("nan")), (False, 2.0), (True, 0.5)]
+)
 def test_check_never_passes_nan_or_the_wrong_side(at_least, value):
     assert not Check("x", value, 1.0, "", at_least=at_least).passed
+
+
+def test_a_bundle_that_gives_nan_fails_and_still_reports(copied_bundle):
+    scale_weight(copied_bundle, "sovits_vocoder", "vits.dec.conv_pre.weight", np.nan)
+    reseal(copied_bundle)
+    report = verify_bundle(Bundle.open(copied_bundle), threads=1)
+    assert not report.passed
+    assert {c.name for c in report.checks if not c.passed} == {"sovits_vocoder", "waveform"}
+    report.save(copied_bundle / "verification.json")
+    assert "NaN" not in (copied_bundle / "verification.json").read_text()
