@@ -19,8 +19,10 @@ from sovits_exporter.demo_writers import (
     write_hubert,
     write_json,
     write_sovits,
+    write_speaker,
     write_wav,
 )
+from sovits_exporter.speaker_file import OFFICIAL as OFFICIAL_SPEAKER
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.spec import MODEL_SPECS, model_spec
 
@@ -28,6 +30,7 @@ Progress = Callable[[str, int, int], None]
 
 GPT, SOVITS = "demo-gpt.ckpt", "demo-sovits.pth"
 HUBERT, BERT = "chinese-hubert-base", "chinese-roberta-wwm-ext-large"
+SPEAKER = OFFICIAL_SPEAKER
 REFERENCE_WAV, REFERENCE, TARGET = "reference.wav", "reference.json", "target.json"
 
 LANGUAGE = "en"
@@ -52,6 +55,7 @@ class DemoFiles:
         sovits: SoVITS checkpoint.
         hubert: Folder of the speech encoder, if it was asked for.
         bert: Folder of the text encoder, if it was asked for.
+        speaker: File of the speaker network, if the version has one.
         reference_wav: Reference recording: 5 s, 32 kHz, mono, 16 bit.
         reference: JSON with language, text and phones of the recording.
         target: JSON with language, text and phones of something to say.
@@ -61,6 +65,7 @@ class DemoFiles:
     sovits: Path
     hubert: Path | None
     bert: Path | None
+    speaker: Path | None
     reference_wav: Path
     reference: Path
     target: Path
@@ -107,6 +112,7 @@ def write_demo_checkpoint(
         sovits=folder / SOVITS,
         hubert=folder / HUBERT if hubert else None,
         bert=folder / BERT if bert else None,
+        speaker=folder / SPEAKER if SPEAKER in jobs else None,
         reference_wav=folder / REFERENCE_WAV,
         reference=folder / REFERENCE,
         target=folder / TARGET,
@@ -135,6 +141,8 @@ def _jobs(
         jobs[HUBERT] = lambda path: write_hubert(path, **weights(HUBERT))
     if bert:
         jobs[BERT] = lambda path: write_bert(path, **weights(BERT))
+    if model_spec(version).speaker_network:
+        jobs[SPEAKER] = lambda path: write_speaker(path, **weights(SPEAKER))
     return jobs
 
 
