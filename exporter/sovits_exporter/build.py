@@ -208,7 +208,7 @@ class _Builder:
                 self._note(graph, None, "graphs/")
 
     def shared_parts(self, pretrained: Sequence[Pretrained]) -> dict[str, nn.Module]:
-        """Exports HuBERT, BERT and the speaker network into the shared folder, or finds them there; returns their modules."""
+        """Exports the parts that voices share into the shared folder, or finds them there; returns their modules."""
         modules: dict[str, nn.Module] = {}
         for source in pretrained:
             modules[source.kind] = source.module()

@@ -81,9 +81,9 @@ def record(models: Models) -> GoldenRequest:
     """Runs the request.
 
     Returns:
-        Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `speaker` (some versions), `style`, `prompt_phones`, `phones`, `bert`,
-        `token_noise`, `tokens`, `logits`, `leads`, `ended`, `decoded_tokens`, `state`, `noise`, `z`, `waveform`; all
-        float32 but ids (int64).
+        Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `speaker` (where the version has one), `style`,
+        `prompt_phones`, `phones`, `bert`, `token_noise`, `tokens`, `logits`, `leads`, `ended`, `decoded_tokens`,
+        `state`, `noise`, `z`, `waveform`; all float32 but ids (int64).
     """
     rng = np.random.default_rng(SEED)
     a: dict[str, Array] = {"wave": speech_like(rng, WAVE_S, SAMPLE_RATE)}
