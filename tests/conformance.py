@@ -323,8 +323,16 @@ def speed_and_references(
     mean = ((style + second) / 2).astype(np.float32)
     kind = "first reference twice" if first_twice else "two references"
     yield f"style, {kind}", relative(mean[0, :, 0], g["ge_2refs"]), "signal"
-    z, _, _ = path.flow(path.encode(tokens, phones, mean), mean, g["in_noise_speed"][None], 0.35)
-    yield f"waveform, speed, {kind}", absolute(path.vocode(z, mean), g["wav_speed_2refs"]), "signal"
+    yield f"waveform, speed, {kind}", absolute(spoken(path, g, tokens, phones, mean), g["wav_speed_2refs"]), "signal"
+    if "wav_speed_both_references" in g:
+        mean = ((style + path.style(g["in_wav32_b"])[0]) / 2).astype(np.float32)
+        got = spoken(path, g, tokens, phones, mean)
+        yield "waveform, speed, both references", absolute(got, g["wav_speed_both_references"]), "signal"
+
+
+def spoken(path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats) -> Floats:
+    z, _, _ = path.flow(path.encode(tokens, phones, style), style, g["in_noise_speed"][None], 0.35)
+    return path.vocode(z, style)
 
 
 def streaming(

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from sovits_exporter.cli_bench import bench
+from sovits_exporter.cli_doctor import doctor
 from sovits_runtime.errors import SovitsError, TextError
 
 BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
@@ -46,13 +48,18 @@ def main(verbose: bool) -> None:
     \b
     Start here:
       sovits-export demo-checkpoint demo          files to try everything with
-      sovits-export build --gpt demo/s1.ckpt --sovits demo/s2.pth --hubert demo/chinese-hubert-base -o my-voice
+      sovits-export build --gpt demo/demo-gpt.ckpt --sovits demo/demo-sovits.pth \
+          --hubert demo/chinese-hubert-base -o my-voice
       sovits-export speak my-voice --ref demo/reference.wav ...
 
     Exit codes: 0 good, 1 failure, 2 wrong use, 3 verification failed.
     """
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+
+
+main.add_command(bench)
+main.add_command(doctor)
 
 
 @main.command("demo-checkpoint")
@@ -202,6 +209,7 @@ def verify(
 )
 @click.option("--temperature", default=1.0, show_default=True, help="Below 1 steadier, above 1 livelier.")
 @click.option("--repetition-penalty", default=1.35, show_default=True, help="Above 1 discourages repeats.")
+@click.option("--picture", type=PATH, help="Also draw a spectrogram (.png).")
 @click.option(
     "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Cut each sentence at this length."
 )
@@ -223,11 +231,13 @@ def speak(
     top_p: float,
     temperature: float,
     repetition_penalty: float,
+    picture: Path | None,
     max_seconds: float | None,
     as_json: bool,
 ) -> None:
     """Speak phones with the voice of a reference recording."""
     from sovits_runtime.audio import Audio
+    from sovits_runtime.picture import spectrogram_png
     from sovits_runtime.reference import Reference
     from sovits_runtime.sampling import SamplingOptions
     from sovits_runtime.synthesizer import SpeechOptions, Synthesizer
@@ -255,6 +265,8 @@ def speak(
                 )
     audio = Audio.concatenate(spoken)
     audio.save(output)
+    if picture is not None:
+        picture.write_bytes(spectrogram_png(audio))
     if as_json:
         keys = ("stop_reason", "attempts", "generate_s", "decode_s", "duration_s")
         sentences = [{k: getattr(s, k) for k in keys} | {"tokens": len(s.tokens)} for s in spoken]

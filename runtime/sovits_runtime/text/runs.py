@@ -10,20 +10,26 @@ Source: split-lang 2.1.1 (MIT), split/splitter.py, LangSplitter.split_by_lang, a
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.run_joining import (
+    DIGIT,
+    MARK,
+    NEWLINE,
+    UNKNOWN_LANGUAGE,
+    ZH_JA,
+    Run,
+    Section,
+    join_across_marks,
+    join_across_newlines,
+    join_same,
+    settle_zh_ja,
+)
 
-UNKNOWN_LANGUAGE: Final = "x"
-DIGIT: Final = "digit"
-_MARK: Final = "punctuation"
-_NEWLINE: Final = "newline"
-_ZH_JA: Final = "zh_ja"
 _KO: Final = "ko"
 _OTHERS: Final = "others"
 
@@ -49,48 +55,33 @@ class Detector(Protocol):
         """Up to five likely languages."""
 
 
-@dataclass
-class Run:
-    """A stretch of text and its language: a code, `"x"` unknown, `"digit"`, `"punctuation"` or `"newline"`."""
-
-    lang: str
-    text: str
-
-
-@dataclass
-class _Section:
-    kind: str
-    text: str
-    runs: list[Run] = field(default_factory=list)
-
-
-def _kind_of(char: str, current: str, before: str) -> str | None:
+def _kind_of(char: str, before: str) -> str | None:
     """Script of a character; None when it stays with the section it follows."""
     if _ZH_JA_CHAR.match(char):
-        return _ZH_JA
+        return ZH_JA
     if _HANGUL.match(char):
         return _KO
     if char.isdigit():
         return DIGIT
     if char in _MARKS:
-        return None if char == "'" and before and not before.isspace() else _MARK
+        return None if char == "'" and before and not before.isspace() else MARK
     if char.isspace():
-        return _NEWLINE if char in "\n\r" else None
+        return NEWLINE if char in "\n\r" else None
     return _OTHERS
 
 
-def _sections(text: str) -> list[_Section]:
-    sections: list[_Section] = []
+def _sections(text: str) -> list[Section]:
+    sections: list[Section] = []
     current, start = _OTHERS, 0
     for index, char in enumerate(text):
-        kind = _kind_of(char, current, text[index - 1] if index else "")
-        if kind is None or (kind == current and kind not in (_MARK, _NEWLINE)):
+        kind = _kind_of(char, text[index - 1] if index else "")
+        if kind is None or (kind == current and kind not in (MARK, NEWLINE)):
             continue
         if index > start:
-            sections.append(_Section(current, text[start:index]))
+            sections.append(Section(current, text[start:index]))
         current, start = kind, index
     if text[start:]:
-        sections.append(_Section(current, text[start:]))
+        sections.append(Section(current, text[start:]))
     return sections
 
 
@@ -119,26 +110,16 @@ def _cut_words(text: str) -> list[str]:
     return words
 
 
-def _join_same(runs: Sequence[Run]) -> list[Run]:
-    joined: list[Run] = []
-    for run in runs:
-        if joined and joined[-1].lang == run.lang:
-            joined[-1].text += run.text
-        else:
-            joined.append(run)
-    return joined
-
-
 def _adapt_middles(runs: list[Run], detector: Detector) -> list[Run]:
     for left, middle, right in zip(runs, runs[1:], runs[2:], strict=False):
-        if left.lang != right.lang or left.lang in (UNKNOWN_LANGUAGE, _NEWLINE):
+        if left.lang != right.lang or left.lang in (UNKNOWN_LANGUAGE, NEWLINE):
             continue
         short = len(middle.text) <= 4 and len(left.text) + len(right.text) >= 6
         if middle.lang == UNKNOWN_LANGUAGE or (
             not _has_kana(middle.text) and (short or left.lang in detector.candidates(middle.text))
         ):
             middle.lang = left.lang
-    return _join_same(runs)
+    return join_same(runs)
 
 
 def _nearest_lang(runs: Sequence[Run], index: int, step: int) -> str:
@@ -170,126 +151,25 @@ def _adapt_end(runs: Sequence[Run], index: int, detector: Detector) -> None:
         run.lang = _nearest_lang(runs, index, step)
 
 
-def _detect(section: _Section, detector: Detector, cut_words: bool) -> list[Run]:
-    if section.kind in (_MARK, _NEWLINE, DIGIT, _KO):
+def _detect(section: Section, detector: Detector, cut_words: bool) -> list[Run]:
+    if section.kind in (MARK, NEWLINE, DIGIT, _KO):
         return [Run(section.kind, section.text)]
-    if section.kind == _ZH_JA:
+    if section.kind == ZH_JA:
         words = _cut_words(section.text) if cut_words else [section.text]
         codes = _ZH_JA_CODES
     else:
         words, codes = _WORD.findall(section.text) or [section.text], _OTHER_CODES
     runs = []
     for word in words:
-        kana = section.kind == _ZH_JA and _has_kana(word)
+        kana = section.kind == ZH_JA and _has_kana(word)
         code = "ja" if kana else codes.get(detector.best(word), UNKNOWN_LANGUAGE)
         runs.append(Run(code, word))
-    runs = _adapt_middles(_join_same(runs), detector)
+    runs = _adapt_middles(join_same(runs), detector)
     runs = _adapt_middles(runs, detector)
     _fill_unknown(runs)
     _adapt_end(runs, 0, detector)
     _adapt_end(runs, len(runs) - 1, detector)
-    return _adapt_middles(_join_same(runs), detector)
-
-
-def _join_same_kind(sections: Sequence[_Section]) -> list[_Section]:
-    joined: list[_Section] = []
-    for section in sections:
-        if joined and joined[-1].kind == section.kind:
-            joined[-1].runs += section.runs
-        else:
-            joined.append(section)
-    return joined
-
-
-def _absorb(runs: Sequence[Run], filler: str) -> list[Run]:
-    """Join marks (or newlines) to the run before them, and equal neighbours to each other."""
-    joined: list[Run] = []
-    before = ""
-    for run in runs:
-        if joined and (run.lang == filler or run.lang == before):
-            joined[-1].text += run.text
-        else:
-            joined.append(run)
-        before = run.lang
-    return joined
-
-
-def _join_across_marks(sections: Sequence[_Section]) -> list[_Section]:
-    joined = list(sections[:1])
-    for section in sections[1:]:
-        last = joined[-1]
-        if last.kind == _MARK:
-            last.kind, last.runs[-1].lang = section.kind, section.runs[0].lang
-        elif section.kind != _MARK:
-            joined.append(section)
-            continue
-        last.runs[-1].text += section.runs[0].text
-        last.runs += section.runs[1:]
-    joined = _join_same_kind(joined)
-    for section in joined:
-        section.runs = _absorb(section.runs, _MARK)
-    return joined
-
-
-def _join_across_newlines(sections: Sequence[_Section]) -> list[_Section]:
-    joined = list(sections[:1])
-    for section in sections[1:]:
-        last = joined[-1]
-        if last.kind == _NEWLINE:
-            last.kind = section.kind
-        elif section.kind != _NEWLINE:
-            joined.append(section)
-            continue
-        last.runs += section.runs
-    joined = _join_same_kind(joined)
-    for section in joined:
-        section.runs = _absorb(section.runs, _NEWLINE)
-    return joined
-
-
-def _settle_zh_ja(runs: Sequence[Run]) -> list[Run]:
-    """Give specks of Chinese in Japanese, or the other way round, to what surrounds them."""
-    if len(runs) == 1:
-        return list(runs)
-    lengths: Counter[str] = Counter({"zh": 0, "ja": 0, UNKNOWN_LANGUAGE: 0, DIGIT: 0, _MARK: 0, _NEWLINE: 0})
-    settled: list[Run] = []
-    index = 0
-    while index < len(runs):
-        run = runs[index]
-        lengths[run.lang] += len(run.text)
-        after = runs[index + 1] if index + 1 < len(runs) else None
-        before = settled[-1] if settled else None
-        tenfold = len(run.text) * 10
-        speck = run.lang in ("zh", "ja", UNKNOWN_LANGUAGE)
-        if before is None and after is not None:
-            join = speck and after.lang in ("zh", "ja") and tenfold < len(after.text)
-            settled.append(Run(after.lang, run.text + after.text) if join else run)
-            index += join
-        elif before is not None and after is None:
-            if speck and before.lang in ("zh", "ja") and tenfold < len(before.text):
-                before.text += run.text
-            else:
-                settled.append(run)
-        elif before is not None and after is not None:
-            same = before.lang == after.lang and before.lang in ("zh", "ja") and run.lang != "en"
-            if same and tenfold < len(before.text) + len(after.text):
-                before.text += run.text + after.text
-                index += 1
-            else:
-                settled.append(run)
-        index += 1
-    return _by_majority(settled, lengths)
-
-
-def _by_majority(runs: Sequence[Run], lengths: Mapping[str, int]) -> list[Run]:
-    commonest = max(lengths, key=lambda lang: lengths[lang])
-    for run in runs:
-        if run.lang == UNKNOWN_LANGUAGE and lengths[UNKNOWN_LANGUAGE]:
-            run.lang = commonest
-    if lengths["ja"] >= lengths["zh"] * 10:
-        for run in runs:
-            run.lang = "ja" if run.lang == "zh" else run.lang
-    return _join_same(runs)
+    return _adapt_middles(join_same(runs), detector)
 
 
 def language_runs(text: str, detector: Detector, *, cut_words: bool = True) -> list[Run]:
@@ -308,8 +188,8 @@ def language_runs(text: str, detector: Detector, *, cut_words: bool = True) -> l
         return []
     for section in sections:
         section.runs = _detect(section, detector, cut_words)
-    sections = _join_across_newlines(_join_across_marks(sections))
+    sections = join_across_newlines(join_across_marks(sections))
     for section in sections:
-        if section.kind == _ZH_JA:
-            section.runs = _settle_zh_ja(section.runs)
+        if section.kind == ZH_JA:
+            section.runs = settle_zh_ja(section.runs)
     return [run for section in sections for run in section.runs]

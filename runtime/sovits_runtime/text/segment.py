@@ -13,7 +13,8 @@ from typing import Final
 
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.detector import ScriptDetector, default_detector
-from sovits_runtime.text.runs import DIGIT, UNKNOWN_LANGUAGE, Detector, language_runs
+from sovits_runtime.text.run_joining import DIGIT, UNKNOWN_LANGUAGE
+from sovits_runtime.text.runs import Detector, language_runs
 
 MODES: Final = ("zh", "en", "ja", "ko", "yue", "all_zh", "all_ja", "all_ko", "all_yue", "auto", "auto_yue")
 _PINNED: Final = {"all_zh": "zh", "all_ja": "ja", "all_ko": "ko", "all_yue": "zh"}

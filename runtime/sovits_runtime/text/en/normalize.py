@@ -82,7 +82,7 @@ def _decimal(match: Match[str]) -> str:
 
 Rule = tuple[re.Pattern[str], "str | Callable[[Match[str]], str]"]
 
-_LIST_NUMBER: Final[Rule] = (re.compile(r"([0-9]+)\. "), r"\1th, ")
+_LIST_NUMBER: Final[Rule] = (re.compile(r"\b([0-9]+)\. "), r"\1th, ")
 _NUMBER_RULES: Final[tuple[Rule, ...]] = (
     (re.compile(r"(?<=\s)[+\-×÷=](?=\s)"), lambda match: _OPERATORS[match[0]]),
     (re.compile(r"(?:^|\s+)-(?=[0-9])"), "negative "),

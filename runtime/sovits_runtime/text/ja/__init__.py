@@ -10,7 +10,7 @@ from typing import Final
 
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.correction import dropped_note
-from sovits_runtime.text.ja.openjtalk import OTHER_DICTIONARY_NOTE, phones_with_pitch, uses_other_dictionary
+from sovits_runtime.text.ja.openjtalk import OTHER_READING_NOTE, phones_with_pitch, reads_otherwise
 from sovits_runtime.text.ja.repair import repair
 from sovits_runtime.text.phones import Phones, phones_from_symbols
 from sovits_runtime.text.symbols import SymbolVersion
@@ -53,6 +53,6 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         raise TextError(
             "nothing to say: the Japanese text holds no character that can be read aloud; give words"
         )
-    if uses_other_dictionary():
-        notes.append(OTHER_DICTIONARY_NOTE)
+    if reads_otherwise():
+        notes.append(OTHER_READING_NOTE)
     return phones_from_symbols(phones, norm_text, language="ja", table=symbols, notes=notes)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
@@ -19,15 +20,16 @@ from sovits_runtime.text.extras import import_extra
 
 DICTIONARY_VARIABLE: Final = "OPEN_JTALK_DICT_DIR"
 DICTIONARY_NAME: Final = "open_jtalk_dic_utf_8-1.11"
-OTHER_DICTIONARY_NOTE: Final = (
-    "Japanese: read with the dictionary of pyopenjtalk-plus, whose accents differ from those the models were "
-    f"trained on; name {DICTIONARY_NAME} in {DICTIONARY_VARIABLE} for those"
+OTHER_READING_NOTE: Final = (
+    "Japanese: read by pyopenjtalk-plus, whose accents differ from those the models were trained on; "
+    f"for those install pyopenjtalk 0.4.1 in its place, with {DICTIONARY_NAME}"
 )
 _SYSTEM_FOLDERS: Final = ("/var/lib/mecab/dic/open-jtalk/naist-jdic", "/usr/share/open_jtalk/dic")
 _BUNDLED_FOLDER: Final = "dictionary"
 # Open JTalk copies the text into a buffer of 8192 bytes, 3 a character, without looking at its length.
 _LONGEST_CHUNK: Final = 800
 _ABSENT: Final = -50
+_ENGINE_LOCK: Final = Lock()
 
 _PHONE: Final = re.compile(r"-(.*?)\+")
 _NUMBERS: Final = tuple(
@@ -65,7 +67,7 @@ def find_dictionary() -> Path | None:
 
 
 @lru_cache(maxsize=1)
-def _engine() -> tuple[Any, bool]:
+def _engine() -> Any:
     module = import_extra("pyopenjtalk.openjtalk", "ja")
     folder = find_dictionary()
     if folder is None:
@@ -73,16 +75,13 @@ def _engine() -> tuple[Any, bool]:
             f"Japanese needs the dictionary {DICTIONARY_NAME}, which was not found: install Debian's "
             f"open-jtalk-mecab-naist-jdic, or unpack it and name its folder in {DICTIONARY_VARIABLE}"
         )
-    return module.OpenJTalk(dn_mecab=str(folder).encode()), folder.name == _BUNDLED_FOLDER
+    return module.OpenJTalk(dn_mecab=str(folder).encode())
 
 
-def uses_other_dictionary() -> bool:
-    """Whether the dictionary found is one whose accents differ from those in training.
-
-    Raises:
-        TextError: pyopenjtalk or a dictionary is missing.
-    """
-    return _engine()[1]
+def reads_otherwise() -> bool:
+    """Whether pyopenjtalk-plus stands in for pyopenjtalk; it is the one that brings a dictionary along."""
+    package = _package_folder()
+    return package is not None and (package / _BUNDLED_FOLDER).is_dir()
 
 
 def _numbers(label: str) -> tuple[int, ...]:
@@ -123,10 +122,11 @@ def phones_with_pitch(chunk: str) -> list[str]:
 
     Source: ESPnet (Apache-2.0), espnet2/text/phoneme_tokenizer.py, pyopenjtalk_g2p_prosody, after Kurihara et al.
     """
-    engine, _ = _engine()
+    engine = _engine()
     phones: list[str] = []
     for start in range(0, len(chunk), _LONGEST_CHUNK):
-        features = engine.run_frontend(chunk[start : start + _LONGEST_CHUNK])
-        if any(feature["mora_size"] for feature in features):
-            phones += _phones_from_labels(engine.make_label(features))
+        with _ENGINE_LOCK:
+            features = engine.run_frontend(chunk[start : start + _LONGEST_CHUNK])
+            labels = engine.make_label(features) if any(part["mora_size"] for part in features) else []
+        phones += _phones_from_labels(labels)
     return phones

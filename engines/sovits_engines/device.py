@@ -1,0 +1,324 @@
+"""NVIDIA GPUs as the driver tells of them, the CUDA libraries on disk, and whether the two fit.
+
+The driver is asked through ctypes, in a process of its own, before anything of CUDA or TensorRT is imported:
+TensorRT crashes the process that creates its runtime without a usable driver.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sovits_runtime.doctor import Finding, GpuSummary
+
+Loader = Callable[[str], Any]
+
+PROBE_TIMEOUT_S = 60
+LAST_ORT_FOR_CUDA_12 = "1.26.0"
+CUDNN = 9
+LEAST_CAPABILITY = (7, 5)
+
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
+_ERRORS = {
+    1: "invalid value",
+    3: "not initialised",
+    35: "the driver is older than CUDA needs",
+    36: "the driver is a stub",
+    100: "no CUDA device",
+    101: "invalid device",
+    802: "the system is not ready (fabric manager?)",
+    803: "driver and its kernel module differ in version; restart after the update",
+    804: "forward compatibility is not supported on this device",
+    999: "unknown error",
+}
+_FILE = re.compile(
+    r"(?:lib(?P<name>cudart|cublasLt|cublas|cudnn|cufft|curand|nvrtc)\.so\.(?P<major>\d+)"
+    r"|(?P<dll>cudart|cublasLt|cublas|cudnn|cufft|curand|nvrtc)64_(?P<dll_major>\d+).*\.dll)"
+)
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One device.
+
+    Attributes:
+        name: As the driver calls it.
+        capability: Compute capability, major and minor.
+        memory_bytes: Its memory.
+    """
+
+    name: str
+    capability: tuple[int, int]
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class Driver:
+    """What the driver told.
+
+    Attributes:
+        library: The driver library that was loaded; empty when there is none.
+        problem: Why the devices are not known; empty when they are.
+        cuda: Newest CUDA version that the driver runs, major and minor; (0, 0) when not known.
+        version: The driver's own version; empty when not known.
+        gpus: The devices.
+    """
+
+    library: str = ""
+    problem: str = ""
+    cuda: tuple[int, int] = (0, 0)
+    version: str = ""
+    gpus: tuple[Gpu, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Driver:
+        """Reads what `asdict` gives."""
+        gpus = tuple(Gpu(g["name"], tuple(g["capability"]), g["memory_bytes"]) for g in value["gpus"])
+        return cls(value["library"], value["problem"], tuple(value["cuda"]), value["version"], gpus)
+
+
+def probe_driver(load: Loader | None = None) -> Driver:
+    """Asks the driver, in this process. Prefer `probe_driver_apart`, which survives a broken driver.
+
+    Args:
+        load: Opens a library by name, as `ctypes.CDLL` does.
+    """
+    load = load or ctypes.CDLL
+    for name in ("nvcuda.dll",) if os.name == "nt" else ("libcuda.so.1", "libcuda.so"):
+        try:
+            library = load(name)
+        except OSError:
+            continue
+        try:
+            return _ask(name, library, load)
+        except (AttributeError, OSError, ValueError) as error:
+            return Driver(name, f"the driver library does not answer as expected ({error})")
+    return Driver(problem="no NVIDIA driver is installed")
+
+
+def probe_driver_apart(command: Sequence[str] | None = None) -> Driver:
+    """Asks the driver in a process of its own, whose crash does no harm.
+
+    Args:
+        command: The program to run; None: this module.
+    """
+    command = list(command or (sys.executable, "-m", "sovits_engines.device"))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired:
+        return Driver("unknown", f"the driver did not answer within {PROBE_TIMEOUT_S} s")
+    except OSError as error:
+        return Driver("unknown", f"the driver could not be asked ({error})")
+    try:
+        return Driver.from_json(json.loads(done.stdout))
+    except (ValueError, KeyError, TypeError):
+        return Driver(
+            "unknown", f"asking the driver ended the process that asked (exit code {done.returncode})"
+        )
+
+
+def find_cuda_libraries(folders: Iterable[Path] | None = None) -> dict[str, dict[int, Path]]:
+    """Lists CUDA libraries on disk by name and major version; nothing is loaded.
+
+    Args:
+        folders: Where to look; None: the usual places.
+    """
+    found: dict[str, dict[int, Path]] = {}
+    for folder in library_folders() if folders is None else folders:
+        try:
+            files = sorted(folder.iterdir())
+        except OSError:
+            continue
+        for file in files:
+            match = _FILE.match(file.name)
+            if match:
+                name, major = match["name"] or match["dll"], match["major"] or match["dll_major"]
+                found.setdefault(name, {}).setdefault(int(major[:2]), file)
+    return found
+
+
+def library_folders() -> list[Path]:
+    """Where CUDA libraries usually lie: pip packages first, then the environment, then the system."""
+    packages = [Path(p) for p in sys.path if p.endswith(("site-packages", "dist-packages"))]
+    pip = [
+        f
+        for p in packages
+        for pattern in ("nvidia/*/lib", "nvidia/*/bin", "torch/lib")
+        for f in p.glob(pattern)
+    ]
+    variable = "PATH" if os.name == "nt" else "LD_LIBRARY_PATH"
+    named = [Path(p) for p in os.environ.get(variable, "").split(os.pathsep) if p]
+    system = [
+        f for pattern in ("cuda*/lib64", "cuda*/targets/*/lib") for f in Path("/usr/local").glob(pattern)
+    ]
+    machine = os.uname().machine if hasattr(os, "uname") else ""
+    system += [Path(f"/usr/lib/{machine}-linux-gnu"), Path("/usr/lib64"), Path("/usr/lib/wsl/lib")]
+    return [*pip, *named, *system]
+
+
+def cuda_major_of_ort(version: str) -> int:
+    """Returns the CUDA major version that an onnxruntime-gpu release from PyPI is built for."""
+    return 13 if _parts(version) > _parts(LAST_ORT_FOR_CUDA_12) else 12
+
+
+def gpu_summary(
+    driver: Driver, libraries: Mapping[str, Mapping[int, Path]], versions: Mapping[str, str]
+) -> GpuSummary:
+    """Judges whether speech can run on CUDA here.
+
+    Args:
+        driver: Of `probe_driver_apart`.
+        libraries: Of `find_cuda_libraries`.
+        versions: Installed distributions by name.
+    """
+    tensorrt = _tensorrt_finding(driver, versions)
+    if not driver.gpus:
+        problem = driver.problem or "the driver sees no GPU"
+        finding = Finding("info", "GPU", f"{problem}; everything runs on the CPU")
+        return GpuSummary(False, problem, (finding, *tensorrt))
+    devices = tuple(_gpu_finding(i, gpu) for i, gpu in enumerate(driver.gpus))
+    told = Finding(
+        "ok", "GPU driver", f"{driver.version or 'version not told'}, runs CUDA up to {_dots(driver.cuda)}"
+    )
+    ready, cuda = _cuda_findings(driver, libraries, versions)
+    reason = f"{driver.gpus[0].name} with onnxruntime-gpu" if ready else "CUDA is not ready for ONNX Runtime"
+    return GpuSummary(ready, reason, (told, *devices, *cuda, *tensorrt))
+
+
+def _cuda_findings(
+    driver: Driver, libraries: Mapping[str, Mapping[int, Path]], versions: Mapping[str, str]
+) -> tuple[bool, tuple[Finding, ...]]:
+    topic = "speak on CUDA"
+    ort = versions.get("onnxruntime-gpu")
+    fitting = "onnxruntime-gpu" if driver.cuda[0] >= 13 else f"onnxruntime-gpu=={LAST_ORT_FOR_CUDA_12}"
+    if ort is None:
+        text = "onnxruntime-gpu is not installed; the CPU does the work"
+        return False, (
+            Finding(
+                "info", topic, text, f'pip uninstall -y onnxruntime, then pip install "{fitting}[cuda,cudnn]"'
+            ),
+        )
+    need = cuda_major_of_ort(ort)
+    if driver.cuda[0] < need:
+        text = (
+            f"onnxruntime-gpu {ort} is built for CUDA {need}, the driver runs CUDA up to {_dots(driver.cuda)}"
+        )
+        remedy = f'update the NVIDIA driver, or pip install "{fitting}[cuda,cudnn]"'
+        return False, (Finding("warning", topic, text, remedy),)
+    missing = _missing(libraries, need)
+    mix = _mix(libraries, need)
+    if missing:
+        text = (
+            f"onnxruntime-gpu {ort} needs libraries of CUDA {need} that were not found: {', '.join(missing)}"
+        )
+        remedy = f'pip install "onnxruntime-gpu[cuda,cudnn]=={ort}"'
+        return False, (*mix, Finding("warning", topic, text, remedy))
+    if "onnxruntime" in versions:
+        return False, (
+            *mix,
+            Finding("warning", topic, "onnxruntime and onnxruntime-gpu are both installed; see above"),
+        )
+    text = (
+        f"onnxruntime-gpu {ort} for CUDA {need}, driver and libraries fit; prove it with verify --device cuda"
+    )
+    return True, (*mix, Finding("ok", topic, text))
+
+
+def _missing(libraries: Mapping[str, Mapping[int, Path]], need: int) -> list[str]:
+    """Libraries of a CUDA major version that are not there; those with numbers of their own count in any version."""
+    wanted = {"cudart": need, "cublas": need, "cublasLt": need, "cudnn": CUDNN}
+    missing = [f"{name} {major}" for name, major in wanted.items() if major not in libraries.get(name, {})]
+    return missing + [name for name in ("cufft", "curand") if name not in libraries]
+
+
+def _mix(libraries: Mapping[str, Mapping[int, Path]], need: int) -> tuple[Finding, ...]:
+    others = sorted(major for major in libraries.get("cudart", {}) if major != need)
+    if not others:
+        return ()
+    places = ", ".join(f"CUDA {major} in {libraries['cudart'][major].parent}" for major in others)
+    text = f"ONNX Runtime uses CUDA {need}; also found: {places}. Each program picks its own, so this is no fault"
+    return (Finding("info", "CUDA versions", text),)
+
+
+def _gpu_finding(index: int, gpu: Gpu) -> Finding:
+    text = f"{gpu.name}, compute capability {_dots(gpu.capability)}, {gpu.memory_bytes / 2**30:.1f} GiB"
+    if gpu.capability < LEAST_CAPABILITY:
+        return Finding("warning", f"GPU {index}", f"{text}; older than Turing ({_dots(LEAST_CAPABILITY)})")
+    return Finding("ok", f"GPU {index}", text)
+
+
+def _tensorrt_finding(driver: Driver, versions: Mapping[str, str]) -> tuple[Finding, ...]:
+    from sovits_runtime.session import BACKENDS
+
+    names = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "polygraphy")
+    have = ", ".join(f"{n} {versions[n]}" for n in names if n in versions)
+    if "tensorrt" not in BACKENDS:
+        text = "this release does not speak through TensorRT" + (f" (installed: {have})" if have else "")
+        return (Finding("info", "TensorRT", text),)
+    if not have:
+        return (Finding("info", "TensorRT", "not installed", 'pip install "sovits-export[tensorrt]"'),)
+    if not driver.gpus:
+        return (Finding("info", "TensorRT", f"{have}; without a GPU it cannot run"),)
+    return (Finding("ok", "TensorRT", have),)
+
+
+def _ask(name: str, cuda: Any, load: Loader) -> Driver:
+    version, count = ctypes.c_int(0), ctypes.c_int(0)
+    cuda.cuDriverGetVersion(ctypes.byref(version))
+    runs = (version.value // 1000, version.value % 1000 // 10)
+    code = int(cuda.cuInit(0))
+    if code:
+        return Driver(name, f"the driver cannot start: {_ERRORS.get(code, 'error')} ({code})", runs)
+    code = int(cuda.cuDeviceGetCount(ctypes.byref(count)))
+    if code:
+        return Driver(name, f"the driver cannot list devices: {_ERRORS.get(code, 'error')} ({code})", runs)
+    gpus = tuple(_ask_device(cuda, i) for i in range(count.value))
+    return Driver(name, "", runs, _driver_version(load), gpus)
+
+
+def _ask_device(cuda: Any, index: int) -> Gpu:
+    device, major, minor = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_int(0)
+    memory, text = ctypes.c_size_t(0), ctypes.create_string_buffer(256)
+    cuda.cuDeviceGet(ctypes.byref(device), index)
+    cuda.cuDeviceGetName(text, len(text), device)
+    cuda.cuDeviceGetAttribute(ctypes.byref(major), _CAPABILITY_MAJOR, device)
+    cuda.cuDeviceGetAttribute(ctypes.byref(minor), _CAPABILITY_MINOR, device)
+    cuda.cuDeviceTotalMem_v2(ctypes.byref(memory), device)
+    return Gpu(text.value.decode(errors="replace"), (major.value, minor.value), memory.value)
+
+
+def _driver_version(load: Loader) -> str:
+    """The driver's version from its management library; empty where that is not installed."""
+    try:
+        nvml = load("nvml.dll" if os.name == "nt" else "libnvidia-ml.so.1")
+        text = ctypes.create_string_buffer(96)
+        if nvml.nvmlInit_v2() or nvml.nvmlSystemGetDriverVersion(text, len(text)):
+            return ""
+        return text.value.decode(errors="replace")
+    except (OSError, AttributeError):
+        return ""
+
+
+def _dots(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+
+
+def main() -> None:
+    """Prints what the driver tells, as JSON."""
+    sys.stdout.write(json.dumps(asdict(probe_driver())) + "\n")
+
+
+if __name__ == "__main__":
+    main()

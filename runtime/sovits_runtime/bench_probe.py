@@ -1,0 +1,62 @@
+"""Run as a program: loads a bundle in a fresh process, speaks once, and prints what that took as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from sovits_runtime.bench_result import ProcessFacts
+from sovits_runtime.bench_workload import TOKENS
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.machine import peak_memory_bytes, resident_bytes
+
+
+def measure(started: float, load: Callable[[], Callable[[], object]]) -> ProcessFacts:
+    """Times loading and the first utterance of this process; call it when everything is imported.
+
+    Args:
+        started: When the parent started this process, as `time.time()`.
+        load: Makes the voice ready and returns the call that speaks.
+    """
+    imported = time.time() - started
+    start = time.perf_counter()
+    speak = load()
+    loaded = time.perf_counter()
+    speak()
+    spoken = time.perf_counter()
+    return ProcessFacts(
+        import_s=imported,
+        load_s=loaded - start,
+        utterance_s=spoken - loaded,
+        peak_bytes=peak_memory_bytes(),
+        private_bytes=resident_bytes(private=True),
+    )
+
+
+def print_facts(facts: ProcessFacts) -> None:
+    """Prints the facts as the last line of output, where `bench` reads them."""
+    sys.stdout.write(json.dumps(asdict(facts)) + "\n")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measures a bundle; arguments: folder, device, threads, shared folder (or nothing), time of the start."""
+    import onnxruntime  # noqa: F401
+
+    from sovits_runtime.bench_voice import Voice, reference_of, speak
+
+    path, device, threads, shared, started = arguments
+
+    def load() -> Callable[[], object]:
+        bundle = Bundle.open(path, shared=shared or None)
+        party = Voice(bundle, device=device, threads=int(threads))
+        work = party.workload(TOKENS)
+        return lambda: speak(party.voice, work, reference_of(work))
+
+    print_facts(measure(float(started), load))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,137 @@
+"""An opened bundle as one party of a benchmark: every stage as a call that can be timed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+
+from sovits_runtime.bench_workload import NEVER_ENDS, Workload, make_workload
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.reference import Reference
+from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.synthesizer import SpeechOptions, Synthesizer
+
+ENDLESS = SamplingOptions(min_tokens=NEVER_ENDS)
+
+StageRuns = Mapping[str, Callable[[], object]]
+
+
+class Party(Protocol):
+    """Something that speaks and can be timed stage by stage, in this process."""
+
+    name: str
+    note: str
+
+    def stages(self, work: Workload) -> StageRuns:
+        """Returns one call for each stage it has, by the names of `bench.STAGES`."""
+
+    def generate(self, work: Workload) -> Iterator[int]:
+        """Yields tokens without end; the first after the prefill, the others one a step."""
+
+    def probe_command(self) -> list[str]:
+        """Returns a command that loads the party in a fresh process and prints `ProcessFacts` as JSON.
+
+        The time at which it was started, as `time.time()`, is appended to it.
+        """
+
+
+class Voice:
+    """Our side: a bundle in the runtime."""
+
+    name = "sovits-export"
+    note = "ONNX Runtime"
+
+    def __init__(self, bundle: Bundle, *, device: str, threads: int) -> None:
+        self.bundle = bundle
+        self.device = device
+        self.threads = threads
+        self.voice = Synthesizer.load(bundle, device=device, threads=threads)
+
+    def workload(self, tokens: int) -> Workload:
+        """Makes the workload that fits this bundle's sizes."""
+        style = self.voice.decoder.vocoder.spec.tensor("style").shape[1]
+        assert isinstance(style, int)
+        return make_workload(
+            tokens=tokens,
+            style_width=style,
+            channels=self.voice.decoder.latent_channels,
+            n_symbols=self.voice.spec.n_symbols,
+            bert_width=self.voice.text_to_semantic.bert_width,
+            vocab=self.voice.text_to_semantic.vocab,
+        )
+
+    def stages(self, work: Workload) -> StageRuns:
+        """See `Party.stages`."""
+        decoder, encoder, reference = self.voice.decoder, self.voice.reference_encoder, reference_of(work)
+        runs: dict[str, Callable[[], object]] = {
+            "prompt_tokens": lambda: encoder.tokens(work.ssl),
+            "reference_style": lambda: encoder.style.run({"wave": work.wave[None]}),
+            "sovits_encoder": lambda: decoder.encode(work.tokens, work.phones, work.style),
+            "sovits_flow": lambda: decoder.latent(work.state, work.style, work.noise),
+            "sovits_vocoder": lambda: decoder.vocode(work.z, work.style),
+            "utterance": lambda: speak(self.voice, work, reference),
+            "first_audio": lambda: next(self._stream(work, reference)),
+        }
+        hubert = encoder.hubert
+        return (
+            runs if hubert is None else {"hubert": lambda: hubert.run({"wave": work.wave_16k[None]}), **runs}
+        )
+
+    def generate(self, work: Workload) -> Iterator[int]:
+        """See `Party.generate`."""
+        steps = self.voice.text_to_semantic.steps(
+            work.all_phones, work.bert, work.prompt, options=ENDLESS, noise=work.token_noise()
+        )
+        return (step.token for step in steps)
+
+    def probe_command(self) -> list[str]:
+        """See `Party.probe_command`."""
+        shared = str(self.bundle.shared or "")
+        place = (str(self.bundle.path), self.device, str(self.threads), shared)
+        return [sys.executable, "-m", "sovits_runtime.bench_probe", *place]
+
+    def bytes_per_token(self, work: Workload) -> int | None:
+        """Returns the bytes a step must read: weights of layers and head, and the rows of the cache that exist.
+
+        The rows are counted at the middle of the generation. None for a precision whose weights this does not know.
+        """
+        size = {"fp32": 4, "fp16": 2}.get(self.bundle.manifest["graphs"]["gpt_step"]["precision"])
+        t2s = self.voice.text_to_semantic
+        cache = t2s.step.spec.tensor(t2s.cache_names[0])
+        heads, head_dim = cache.shape[1], cache.shape[3]
+        if size is None or isinstance(heads, str) or isinstance(head_dim, str):
+            return None
+        width, layers = heads * head_dim, len(t2s.cache_names) // 2
+        weights = layers * (12 * width * width + 13 * width) + width * work.vocab
+        rows = len(work.all_phones) + len(work.prompt) + len(work.tokens) // 2
+        return weights * size + 2 * layers * rows * width * np.dtype(cache.dtype).itemsize
+
+    def _stream(self, work: Workload, reference: Reference) -> Iterator[object]:
+        half = len(work.phones) // 2
+        sentences = [work.phones[:half], work.phones[half:]]
+        return self.voice.stream(sentences, reference, options=_options(len(work.tokens) // 2))
+
+
+def reference_of(work: Workload) -> Reference:
+    """Returns the workload's prepared reference."""
+    phones = len(work.prompt_phones)
+    return Reference("benchmark", work.prompt_phones, work.bert[:phones], work.prompt, work.style, work.style)
+
+
+def speak(voice: Synthesizer, work: Workload, reference: Reference) -> object:
+    """Speaks the workload's utterance from its prepared reference."""
+    bert = work.bert[len(work.prompt_phones) :]
+    return voice.synthesize(work.phones, reference, bert=bert, options=_options(len(work.tokens)))
+
+
+def first_tokens(party: Party, work: Workload) -> list[int]:
+    """Generates the workload's tokens."""
+    return list(islice(party.generate(work), len(work.tokens)))
+
+
+def _options(tokens: int) -> SpeechOptions:
+    return SpeechOptions(ENDLESS, pause_s=0.0, max_tokens=max(1, tokens))

@@ -1,0 +1,37 @@
+"""The goldens kept in the repository, through PyTorch and through a bundle; `tests/conformance.py` replays any folder."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def conformance():
+    spec = importlib.util.spec_from_file_location("conformance", HERE / "conformance.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["conformance"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def results(conformance):
+    return list(conformance.replay(HERE / "data" / "golden_v2_tiny_0.npz"))
+
+
+@pytest.mark.parametrize("path", ["torch", "onnx"])
+def test_every_stage_is_within_its_limit(results, path):
+    stages = [r for r in results if r.path == path]
+    assert len(stages) >= 25
+    assert [(r.stage, r.error, r.limit) for r in stages if not r.passed] == []
+
+
+def test_a_difference_is_seen(conformance):
+    expected = conformance.np.ones((2, 3), conformance.np.float32)
+    assert conformance.absolute(expected + 2e-4, expected) > 1e-4
+    assert conformance.absolute(expected[:1], expected) == float("inf")
+    assert conformance.differing(expected, expected * 2) == 1.0

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jamo")
+pytest.importorskip("mecab")
+
+from sovits_runtime.errors import TextError
+from sovits_runtime.text import ko, phonemize
+from sovits_runtime.text.ko import rules
+from sovits_runtime.text.ko.corrections import CORRECTIONS
+
+SAMPLES = Path(__file__).parents[1] / "data" / "text" / "ko.jsonl"
+ROWS = [json.loads(line) for line in SAMPLES.read_text("utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row["text"][:20])
+def test_official_ids_and_normalised_text(row):
+    phones = phonemize(row["text"], "ko", official=True)
+    assert phones.norm_text == row["norm_text"]
+    assert phones.ids.tolist() == row["ids"]
+
+
+@pytest.mark.parametrize("row", CORRECTIONS, ids=lambda row: row.text)
+def test_corrections_read_both_ways(row):
+    assert row.official != row.corrected
+    assert " ".join(phonemize(row.text, "ko", official=True).symbols) == row.official
+    assert " ".join(phonemize(row.text, "ko").symbols) == row.corrected
+
+
+def test_dropped_characters_are_named():
+    assert phonemize("안녕😊 漢", "ko").notes == ("Korean: dropped 😊 漢",)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "...", "😊"])
+def test_nothing_to_say(text):
+    with pytest.raises(TextError, match="nothing to say"):
+        phonemize(text, "ko")
+
+
+def test_v1_models_do_not_speak_korean():
+    with pytest.raises(TextError, match="v1"):
+        phonemize("안녕", "ko", symbols="v1")
+
+
+def test_without_the_tagger_a_note_says_so(monkeypatch):
+    monkeypatch.setattr(rules, "_tagger", lambda: None)
+    phones = phonemize("국물", "ko")
+    assert phones.notes == (ko.NO_TAGGER_NOTE,)
+    assert "".join(phones.symbols) == "ㄱㅜㅇㅁㅜㄹ."
+
+
+def test_g2pk2_itself_and_nltk_are_never_imported():
+    code = (
+        "import sys; from sovits_runtime.text import phonemize; phonemize('국물', 'ko');"
+        "assert not {'nltk', 'g2pk2'} & set(sys.modules), sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("official", [True, False])
+def test_random_text_raises_only_our_errors(official):
+    rng = random.Random(4)
+    ranges = [(0xAC00, 0xD7A3), (0x1100, 0x11FF), (0x3130, 0x318F), (0x20, 0x7E), (0, 0xFFFF), (0, 0x10FFFF)]
+    for _ in range(300):
+        text = "".join(chr(rng.randint(*rng.choice(ranges))) for _ in range(rng.choice([1, 3, 10, 40])))
+        try:
+            phones = phonemize(text, "ko", official=official)
+        except TextError:
+            continue
+        assert 0 <= phones.ids.min() <= phones.ids.max() < 732
