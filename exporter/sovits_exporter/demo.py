@@ -22,7 +22,7 @@ from sovits_exporter.demo_writers import (
     write_speaker,
     write_wav,
 )
-from sovits_exporter.speaker_file import OFFICIAL as OFFICIAL_SPEAKER
+from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.spec import MODEL_SPECS, model_spec
 
@@ -30,7 +30,6 @@ Progress = Callable[[str, int, int], None]
 
 GPT, SOVITS = "demo-gpt.ckpt", "demo-sovits.pth"
 HUBERT, BERT = "chinese-hubert-base", "chinese-roberta-wwm-ext-large"
-SPEAKER = OFFICIAL_SPEAKER
 REFERENCE_WAV, REFERENCE, TARGET = "reference.wav", "reference.json", "target.json"
 
 LANGUAGE = "en"
@@ -79,6 +78,7 @@ def write_demo_checkpoint(
     seed: int = 0,
     hubert: bool = True,
     bert: bool = False,
+    speaker: bool = True,
     progress: Progress | None = None,
 ) -> DemoFiles:
     """Writes a demo voice; the same arguments give the same bytes.
@@ -90,6 +90,7 @@ def write_demo_checkpoint(
         seed: Selects the weights.
         hubert: Whether to write the speech encoder.
         bert: Whether to write the text encoder, which only Chinese needs.
+        speaker: Whether to write the speaker network, where the version has one.
         progress: Called with the name of a file, how many of its weights are made, and how many it has.
 
     Raises:
@@ -97,6 +98,8 @@ def write_demo_checkpoint(
     """
     folder = Path(folder)
     jobs = _jobs(version, tiny=tiny, seed=seed, hubert=hubert, bert=bert, progress=progress)
+    if speaker and model_spec(version).speaker_network:
+        jobs[SPEAKER] = _speaker_job(tiny=tiny, seed=seed, progress=progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_existing(folder, list(jobs))
@@ -141,9 +144,12 @@ def _jobs(
         jobs[HUBERT] = lambda path: write_hubert(path, **weights(HUBERT))
     if bert:
         jobs[BERT] = lambda path: write_bert(path, **weights(BERT))
-    if model_spec(version).speaker_network:
-        jobs[SPEAKER] = lambda path: write_speaker(path, **weights(SPEAKER))
     return jobs
+
+
+def _speaker_job(*, tiny: bool, seed: int, progress: Progress | None) -> Callable[[Path], None]:
+    report = _reporter(SPEAKER, progress)
+    return lambda path: write_speaker(path, tiny=tiny, seed=seed, report=report)
 
 
 def _reporter(name: str, progress: Progress | None) -> Callable[[int, int], None]:
