@@ -26,7 +26,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from conformance_speaker import Speakers, small_speaker, speaker_session, speakers, text_style_session, write_speaker_file
+from conformance_speaker import (
+    Speakers,
+    small_speaker,
+    speaker_session,
+    speakers,
+    text_style_session,
+    write_speaker_file,
+)
 from sovits_exporter.build import BuildRequest, build, build_models
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo_weights import fill

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
-import os
 import platform
-import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +31,9 @@ from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import SynthesizerTrn
 from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
 from sovits_exporter.speaker_file import read_speaker
+from sovits_exporter.staging import check_output, publish, staging
 from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, file_record, manifest_digest
-from sovits_runtime.errors import BundleError, CheckpointError, VerificationError
+from sovits_runtime.errors import CheckpointError, VerificationError
 from sovits_runtime.session import SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec
 from sovits_runtime.verify import DEFAULT_TOLERANCES, VerifyReport, verify_bundle
@@ -122,13 +119,13 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
         BundleError: The output exists and is not a bundle.
     """
     start = time.perf_counter()
-    _check_output(request.output)
+    check_output(request.output)
     progress("read checkpoints", 0, 1)
     gpt, sovits = load_gpt(request.gpt), load_sovits(request.sovits, version=request.version)
     check_pair(gpt, sovits)
     models = build_models(gpt, sovits)
     pretrained = _read_pretrained(request, models.spec)
-    with _staging(request.output) as folder:
+    with staging(request.output) as folder:
         builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
         builder.plan(models, pretrained)
         modules = builder.shared_parts(pretrained)
@@ -156,7 +153,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
                     f"the new bundle failed verification: {verification.failure()}; nothing was written"
                 )
         progress("done", builder.total, builder.total)
-        _publish(folder, request.output)
+        publish(folder, request.output)
     return BuildReport(
         request.output,
         tuple(builder.checks),
@@ -216,10 +213,10 @@ class _Builder:
             name = f"{source.kind}-{source.sha256[:12]}"
             target = self.shared_folder / name
             if not _is_complete(target):
-                with _staging(target) as folder:
+                with staging(target) as folder:
                     self._export([graph], folder)
                     _write_json(folder / MANIFEST, {"files": _records(folder)})
-                    _publish(folder, target)
+                    publish(folder, target)
             self._check(graph, target / f"{graph.spec.name}.onnx")
             self._note(graph, source.kind, "")
             files = json.loads((target / MANIFEST).read_text())["files"]
@@ -361,65 +358,3 @@ def _is_complete(folder: Path) -> bool:
         return all(file_record(folder / name) == record for name, record in files.items())
     except (OSError, ValueError, KeyError):
         return False
-
-
-def _check_output(output: Path) -> None:
-    _restore(output)
-    if (
-        output.exists()
-        and not (output / MANIFEST).is_file()
-        and (not output.is_dir() or any(output.iterdir()))
-    ):
-        raise BundleError(
-            f"{output}: exists and is not a bundle; choose another output folder or remove it yourself"
-        )
-
-
-@contextlib.contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A temporary folder beside `target`, gone afterwards unless published; leftovers of killed builds go too."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in target.parent.glob(f".{target.name}.building-*"):
-        if not _is_running(stale.name.rpartition("-")[2]):
-            shutil.rmtree(stale, ignore_errors=True)
-    folder = target.parent / f".{target.name}.building-{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_running(pid: str) -> bool:
-    try:
-        os.kill(int(pid), signal.Signals(0)) if os.name == "posix" else None
-    except (ValueError, ProcessLookupError):
-        return False
-    except PermissionError:
-        return True
-    return os.name == "posix" or pid == str(os.getpid())
-
-
-def _publish(folder: Path, target: Path) -> None:
-    """Puts the finished folder in place; between the two renames the old one waits where `_restore` looks for it."""
-    old = target.parent / f".{target.name}.old"
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        _keep_references(target, folder)
-        target.rename(old)
-    folder.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _keep_references(old: Path, new: Path) -> None:
-    """Saved references are keyed by content, so those of the old bundle stay valid or are simply never asked for."""
-    if (old / "references").is_dir():
-        shutil.copytree(old / "references", new / "references", dirs_exist_ok=True)
-
-
-def _restore(target: Path) -> None:
-    """Brings back the old bundle of a build that was killed between its two renames."""
-    old = target.parent / f".{target.name}.old"
-    if old.is_dir() and not target.exists():
-        old.rename(target)

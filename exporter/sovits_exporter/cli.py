@@ -167,9 +167,8 @@ def verify(
     as_json: bool,
 ) -> None:
     """Compare BUNDLE on this machine with what PyTorch gave when it was built. Needs no PyTorch."""
-    from sovits_runtime.report import write_verify_report
-
     from sovits_runtime.bundle import Bundle
+    from sovits_runtime.report import write_verify_report
     from sovits_runtime.verify import verify_bundle
 
     opened = Bundle.open(bundle, shared=shared, full=full)
@@ -340,12 +339,18 @@ def _sentences(value: str) -> list[list[str]]:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows one line of progress on a terminal, one line a step elsewhere."""
+    """Shows progress: one changing line on a terminal; elsewhere a line a step and each tenth of a long one."""
     tty = sys.stderr.isatty()
+    last: tuple[str, int] | None = None
 
     def show(what: str, done: int, total: int) -> None:
-        line = f"[{done:>3}/{total}] {what}"
-        click.echo(f"\r{line:<78.78}" if tty else line, nl=not tty, err=True)
+        nonlocal last
+        now = (what, 10 * done // max(total, 1))
+        if tty:
+            click.echo(f"\r{f'[{100 * done // max(total, 1):>3} %] {what}':<78.78}", nl=False, err=True)
+        elif now != last:
+            click.echo(f"[{100 * done // max(total, 1):>3} %] {what}", err=True)
+        last = now
 
     yield show
     if tty:

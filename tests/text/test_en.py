@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import pickle
 import random
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -229,3 +230,11 @@ def test_random_text_raises_only_our_errors(official):
             continue
         assert len(phones) > 0
         assert 0 <= phones.ids.min() <= phones.ids.max() < 732
+
+
+@pytest.mark.parametrize("unit", ["7", "1,", "1.", "$1", "a-", "1/", " ", "\n", "'"])
+@pytest.mark.parametrize("official", [True, False])
+def test_long_runs_take_no_longer_than_their_length(unit, official):
+    started = time.perf_counter()
+    phonemize(unit * 1500 + " a", "en", official=official)
+    assert time.perf_counter() - started < 5

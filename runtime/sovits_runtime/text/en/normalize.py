@@ -41,7 +41,7 @@ _MONEY: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "£": ("pound", "pounds", "penny", "pence"),
     "$": ("dollar", "dollars", "cent", "cents"),
 }
-_AMOUNT = r"[0-9.]*[0-9]+"
+_AMOUNT: Final = r"[0-9.]*[0-9]"
 
 
 def _time(match: Match[str]) -> str:
@@ -89,10 +89,10 @@ _NUMBER_RULES: Final[tuple[Rule, ...]] = (
     (re.compile(r"[0-9][0-9,]+[0-9]"), lambda match: match[0].replace(",", "")),
     (re.compile(r"\b([01]?[0-9]|2[0-3]):([0-5][0-9])\b", re.ASCII), _time),
     (re.compile(r"\b([0-9]+(?:\.[0-9]*)?)(km|m|ft|L|tbsp|tsp|h|min|s|°C|°F)\b"), _unit),
-    (re.compile(rf"([£$])({_AMOUNT})|({_AMOUNT})([£$])"), _money),
-    (re.compile(r"[0-9]+\.[0-9]+"), _decimal),
-    (re.compile(r"([0-9]+)/([0-9]+)"), lambda match: fraction(match[1], match[2])),
-    (re.compile(r"([0-9]+)(?:st|nd|rd|th)"), lambda match: ordinal(match[1])),
+    (re.compile(rf"([£$])({_AMOUNT})|(?<![0-9.])({_AMOUNT})([£$])"), _money),
+    (re.compile(r"(?<![0-9])[0-9]+\.[0-9]+"), _decimal),
+    (re.compile(r"(?<![0-9])([0-9]+)/([0-9]+)"), lambda match: fraction(match[1], match[2])),
+    (re.compile(r"(?<![0-9])([0-9]+)(?:st|nd|rd|th)"), lambda match: ordinal(match[1])),
     (re.compile(r"[0-9]+"), lambda match: number_or_year(match[0])),
 )
 _UNREADABLE: Final = re.compile(r"[^ A-Za-z'.,?!\-]")

@@ -110,7 +110,7 @@ _RULES: Final[tuple[Rule, ...]] = (
     (re.compile(r"([$£€¥])-(?=\d)"), r"negative \1"),
     (re.compile(r"(?<![\w.])-([$£€¥]?)(?=\.?\d)"), r"negative \1"),
     (re.compile(r"(?<![\d.])\.(?=\d)"), "0."),
-    (re.compile(r"\d+(?:\.\d+){2,}"), lambda match: match[0].replace(".", " point ")),
+    (re.compile(r"(?<!\d)\d+(?:\.\d+){2,}"), lambda match: match[0].replace(".", " point ")),
     (re.compile(r"\b(\d{1,2})(?::([0-5]\d))? ?([AaPp])\.?[Mm]\b\.?"), _half_day),
     (re.compile(r"\b(\d{1,2}:\d\d):(\d\d)\b"), r"\1 and \2 seconds"),
     (re.compile(r"\b24:00\b"), "24 o'clock"),
@@ -159,7 +159,7 @@ def _lower_capitals(text: str) -> str:
 def _spell_signs(text: str) -> str:
     kept: list[str] = []
     last = 0
-    for match in re.finditer(rf"{_TIMES.pattern}|\d+/\d+|\d°[CF]\b", text):
+    for match in re.finditer(rf"{_TIMES.pattern}|(?<!\d)\d+/\d+|\d°[CF]\b", text):
         kept += [_SIGN.sub(lambda sign: _SIGNS[sign[0]], text[last : match.start()]), match[0]]
         last = match.end()
     return "".join([*kept, _SIGN.sub(lambda sign: _SIGNS[sign[0]], text[last:])])
