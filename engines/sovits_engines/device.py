@@ -198,20 +198,17 @@ def _cuda_findings(
 ) -> tuple[bool, tuple[Finding, ...]]:
     topic = "speak on CUDA"
     ort = versions.get("onnxruntime-gpu")
-    fitting = "onnxruntime-gpu" if driver.cuda[0] >= 13 else f"onnxruntime-gpu=={LAST_ORT_FOR_CUDA_12}"
+    pin = "" if driver.cuda[0] >= 13 else f"=={LAST_ORT_FOR_CUDA_12}"
+    install = f'pip install "onnxruntime-gpu[cuda,cudnn]{pin}"'
     if ort is None:
         text = "onnxruntime-gpu is not installed; the CPU does the work"
-        return False, (
-            Finding(
-                "info", topic, text, f'pip uninstall -y onnxruntime, then pip install "{fitting}[cuda,cudnn]"'
-            ),
-        )
+        return False, (Finding("info", topic, text, f"pip uninstall -y onnxruntime, then {install}"),)
     need = cuda_major_of_ort(ort)
     if driver.cuda[0] < need:
         text = (
             f"onnxruntime-gpu {ort} is built for CUDA {need}, the driver runs CUDA up to {_dots(driver.cuda)}"
         )
-        remedy = f'update the NVIDIA driver, or pip install "{fitting}[cuda,cudnn]"'
+        remedy = f"update the NVIDIA driver, or {install}"
         return False, (Finding("warning", topic, text, remedy),)
     missing = _missing(libraries, need)
     mix = _mix(libraries, need)

@@ -1,0 +1,127 @@
+"""A thousand short requests from two threads in one process: memory must not grow.
+
+    python benchmarks/soak.py BUNDLE [--requests 1000] [--bound-mb 30] [-o benchmarks/results/NAME.json]
+
+The first tenth of the requests is the warm-up, in which caches, pools and arenas take their size. Afterwards private
+memory (pages that do not mirror files) must grow by no more than the bound. Exits with 1 if it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sovits_runtime import SamplingOptions, SpeechOptions, Synthesizer
+from sovits_runtime.bench_voice import Voice, reference_of
+from sovits_runtime.bench_workload import NEVER_ENDS, Workload
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.machine import installed_versions, peak_memory_bytes, read_machine, resident_bytes
+from sovits_runtime.page import json_text
+
+WORKERS = 2
+LONGEST = 40
+"""Tokens of the longest request; lengths vary, because a leak of shapes would hide behind equal ones."""
+
+
+def main() -> None:
+    options = arguments()
+    bundle = Bundle.open(options.bundle)
+    party = Voice(bundle, device="cpu", threads=1)
+    work = party.workload(LONGEST)
+    warmup = max(1, options.requests // 10)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        run(pool, party.voice, work, range(warmup))
+        marks = [(0, memory())]
+        for first in range(0, options.requests, warmup):
+            run(pool, party.voice, work, range(first, min(first + warmup, options.requests)))
+            marks.append((min(first + warmup, options.requests), memory()))
+            print(f"{marks[-1][0]:>6} requests: {marks[-1][1] / 1e6:8.1f} MB", flush=True)
+    growth = marks[-1][1] - marks[0][1]
+    passed = growth <= options.bound_mb * 1e6
+    result = result_of(
+        options, bundle, marks, growth=growth, seconds=time.perf_counter() - start, passed=passed
+    )
+    verdict = "ok" if passed else "FAILED"
+    print(f"before {marks[0][1] / 1e6:.1f} MB, after {marks[-1][1] / 1e6:.1f} MB private memory")
+    print(
+        f"grew by {growth / 1e6:.1f} MB over {options.requests} requests from {WORKERS} threads, "
+        f"bound {options.bound_mb:g} MB: {verdict}"
+    )
+    if options.output:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json_text(result), encoding="utf-8")
+    sys.exit(0 if passed else 1)
+
+
+def run(pool: ThreadPoolExecutor, voice: Synthesizer, work: Workload, seeds: range) -> None:
+    list(pool.map(lambda seed: request(voice, work, seed), seeds))
+
+
+def request(voice: Synthesizer, work: Workload, seed: int) -> None:
+    """Speaks once: another length, other phones and other noise for every seed."""
+    rng = np.random.default_rng(seed)
+    phones = work.phones[: int(rng.integers(4, len(work.phones)))]
+    endless = SamplingOptions(min_tokens=NEVER_ENDS)
+    options = SpeechOptions(endless, seed=seed, pause_s=0.0, max_tokens=int(rng.integers(5, LONGEST)))
+    sentence = voice.synthesize(phones, reference_of(work), options=options)
+    if len(sentence.samples) == 0 or not np.isfinite(sentence.samples).all():
+        raise SystemExit(f"request {seed}: no usable audio")
+
+
+def memory() -> int:
+    gc.collect()
+    found = resident_bytes(private=True) or resident_bytes()
+    if found is None:
+        raise SystemExit("this system does not tell how much memory the process has")
+    return found
+
+
+def result_of(
+    options: argparse.Namespace,
+    bundle: Bundle,
+    marks: list[tuple[int, int]],
+    *,
+    growth: int,
+    seconds: float,
+    passed: bool,
+) -> dict[str, Any]:
+    return {
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": read_machine().to_json(),
+        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime")),
+        "bundle_digest": bundle.digest,
+        "requests": options.requests,
+        "workers": WORKERS,
+        "seconds": seconds,
+        "bound_bytes": int(options.bound_mb * 1e6),
+        "growth_bytes": growth,
+        "peak_bytes": peak_memory_bytes(),
+        "private_bytes_after": [{"requests": count, "bytes": size} for count, size in marks],
+        "passed": passed,
+    }
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument(
+        "--bound-mb", type=float, default=30, help="largest growth of private memory, in MB [30]"
+    )
+    parser.add_argument("-o", "--output", type=Path, help="JSON to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,433 @@
+"""The doctor, on machines that are not here: other processors, containers, drivers, mixtures of packages."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+
+from sovits_engines.device import (
+    Driver,
+    Gpu,
+    cuda_major_of_ort,
+    find_cuda_libraries,
+    gpu_summary,
+    probe_driver,
+    probe_driver_apart,
+)
+from sovits_exporter.cli_doctor import doctor
+from sovits_runtime.doctor import Surroundings, diagnose, parse_requirements
+from sovits_runtime.machine import Machine, cpu_quota, features_of, memory_limit, read_machine
+
+MACHINE = Machine(
+    system="Debian GNU/Linux 12 (Linux 6.1), x86_64",
+    python="3.11.2 (CPython)",
+    cpu="Some CPU",
+    features=("AVX", "AVX2"),
+    logical_cores=8,
+    allowed_cores=8,
+    physical_cores=4,
+    quota_cores=None,
+    memory_bytes=16 << 30,
+    available_bytes=8 << 30,
+    memory_limit_bytes=None,
+)
+REQUIREMENTS = {
+    "": {"numpy": "1.26"},
+    "cpu": {"onnxruntime": "1.26"},
+    "export": {"torch": "2.9", "onnx": "1.20"},
+    "xx": {"no-such-distribution": "1"},
+}
+VERSIONS = {"numpy": "2.0", "soundfile": "0.13", "soxr": "1.0", "onnxruntime": "1.31.1"}
+H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
+
+
+def load(broken: str = "", version: str = "1.31.1", providers: tuple[str, ...] = ("CPUExecutionProvider",)):
+    def import_(name: str):
+        if name == broken:
+            raise ImportError(f"lib{name}.so: cannot open shared object file\nmore")
+        return SimpleNamespace(__version__=version, get_available_providers=lambda: list(providers))
+
+    return import_
+
+
+def around(**changes) -> Surroundings:
+    return Surroundings(
+        **{"machine": MACHINE, "versions": VERSIONS, "requirements": REQUIREMENTS, "load": load(), **changes}
+    )
+
+
+def found(diagnosis, topic: str):
+    return next(f for f in diagnosis.findings if f.topic == topic)
+
+
+def test_healthy_machine_without_gpu_is_calm():
+    diagnosis = diagnose(surroundings=around(), gpu=gpu_summary(probe_driver(no_library), {}, VERSIONS))
+    assert diagnosis.can_speak
+    assert (diagnosis.device, diagnosis.threads) == ("cpu", 4)
+    assert diagnosis.reason == "cpu: no NVIDIA driver is installed; 4 threads: the physical cores"
+    assert found(diagnosis, "GPU").level == "info"
+    assert not [f for f in diagnosis.findings if f.level == "error"]
+    assert [f.topic for f in diagnosis.findings if f.level == "warning"] == ["export"]
+
+
+def test_missing_parts_come_with_their_pip_line():
+    export = found(diagnose(surroundings=around()), "export")
+    assert export.remedy == 'pip install "torch>=2.9" "onnx>=1.20"'
+    assert not diagnose(surroundings=around()).can_export
+    both = around(versions={**VERSIONS, "torch": "2.13.0+cpu", "onnx": "1.19.1"})
+    assert found(diagnose(surroundings=both), "export").remedy == 'pip install "onnx>=1.20"'
+    complete = around(versions={**VERSIONS, "torch": "2.13.0+cpu", "onnx": "1.20"})
+    assert diagnose(surroundings=complete).can_export
+    extra = found(diagnose(surroundings=around()), "extra xx")
+    assert (extra.level, extra.remedy) == ("info", 'pip install "no-such-distribution>=1"')
+
+
+@pytest.mark.parametrize("name", ["numpy", "soundfile", "soxr", "onnxruntime"])
+def test_library_that_does_not_load_stops_speech(name):
+    diagnosis = diagnose(surroundings=around(load=load(broken=name)))
+    finding = found(diagnosis, name)
+    assert not diagnosis.can_speak
+    assert finding.level == "error"
+    assert f"lib{name}.so: cannot open shared object file" in finding.text
+    assert "more" not in finding.text
+    assert finding.remedy.startswith(f'pip install "{name}')
+
+
+def test_old_onnxruntime_stops_speech():
+    diagnosis = diagnose(surroundings=around(load=load(version="1.9.0")))
+    assert not diagnosis.can_speak
+    assert found(diagnosis, "onnxruntime").text == "1.9.0 is too old: the decode graph needs at least 1.26"
+    assert "speak on CPU" not in {f.topic for f in diagnosis.findings}
+
+
+def test_two_onnxruntimes_are_warned_of_and_never_called_ready():
+    versions = {**VERSIONS, "onnxruntime-gpu": "1.31.1"}
+    gpu = gpu_summary(Driver("libcuda.so.1", "", (13, 0), "580.1", (H100,)), complete_libraries(13), versions)
+    diagnosis = diagnose(surroundings=around(versions=versions), gpu=gpu)
+    warning = next(f for f in diagnosis.findings if f.topic == "onnxruntime" and f.level == "warning")
+    assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1 are both installed" in warning.text
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in warning.remedy
+    assert diagnosis.device == "cpu"
+
+
+def test_old_python_and_old_processor():
+    machine = dataclasses.replace(MACHINE, python="3.9.1 (CPython)", features=("AVX",))
+    diagnosis = diagnose(surroundings=around(machine=machine))
+    assert found(diagnosis, "Python").level == "error"
+    assert not diagnosis.can_speak
+    assert found(diagnosis, "processor").level == "warning"
+    arm = dataclasses.replace(MACHINE, system="Debian (Linux 6.1), aarch64", features=("NEON",))
+    assert found(diagnose(surroundings=around(machine=arm)), "processor").level == "ok"
+
+
+def test_container_quota_sets_the_threads():
+    machine = dataclasses.replace(MACHINE, quota_cores=1.5)
+    diagnosis = diagnose(surroundings=around(machine=machine))
+    assert diagnosis.threads == 1
+    cores = found(diagnosis, "cores")
+    assert (cores.level, cores.remedy) == ("warning", "pass --threads 1")
+
+
+def test_little_memory_is_warned_of():
+    machine = dataclasses.replace(MACHINE, memory_limit_bytes=1 << 30)
+    assert found(diagnose(surroundings=around(machine=machine)), "memory").level == "warning"
+
+
+def test_bundle_is_opened_and_its_missing_parts_named(copied_bundle, tmp_path):
+    diagnosis = diagnose(surroundings=around(), bundle=copied_bundle)
+    assert found(diagnosis, "bundle").level == "ok"
+    assert diagnosis.can_speak
+    weights = next((copied_bundle / "graphs").glob("*.weights"))
+    weights.write_bytes(weights.read_bytes()[:-1])
+    diagnosis = diagnose(surroundings=around(), bundle=copied_bundle)
+    assert not diagnosis.can_speak
+    assert weights.name in found(diagnosis, "bundle").text
+    assert "not a bundle" in found(diagnose(surroundings=around(), bundle=tmp_path), "bundle").text
+
+
+def test_command_prints_json_and_its_exit_code_is_the_verdict(tmp_path):
+    result = CliRunner().invoke(doctor, ["--json"])
+    value = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert value["can_speak"] is True
+    assert {"Python", "processor", "GPU" if value["device"] == "cpu" else "GPU 0"} <= {
+        f["topic"] for f in value["findings"]
+    }
+    result = CliRunner().invoke(doctor, [str(tmp_path)])
+    assert result.exit_code == 1
+    assert "can speak here:   no" in result.stdout
+
+
+# --- the driver -----------------------------------------------------------------------------------------------------
+
+
+def no_library(name: str):
+    raise OSError(f"{name}: cannot open shared object file")
+
+
+class FakeCuda:
+    """A driver library with one device."""
+
+    def __init__(self, init: int = 0, count: int = 1) -> None:
+        self.init, self.count = init, count
+
+    def cuDriverGetVersion(self, out):  # noqa: N802
+        out._obj.value = 12080
+        return 0
+
+    def cuInit(self, flags):  # noqa: N802
+        assert flags == 0
+        return self.init
+
+    def cuDeviceGetCount(self, out):  # noqa: N802
+        out._obj.value = self.count
+        return 0
+
+    def cuDeviceGet(self, out, index):  # noqa: N802
+        out._obj.value = 40 + index
+        return 0
+
+    def cuDeviceGetName(self, buffer, size, device):  # noqa: N802
+        buffer.value = f"Fake GPU {device.value}".encode()[: size - 1]
+        return 0
+
+    def cuDeviceGetAttribute(self, out, attribute, device):  # noqa: N802
+        out._obj.value = {75: 8, 76: 9}[attribute]
+        return 0
+
+    def cuDeviceTotalMem_v2(self, out, device):  # noqa: N802
+        assert isinstance(out._obj, ctypes.c_size_t)
+        out._obj.value = 24 << 30
+        return 0
+
+
+class FakeNvml:
+    def nvmlInit_v2(self):  # noqa: N802
+        return 0
+
+    def nvmlSystemGetDriverVersion(self, buffer, size):  # noqa: N802
+        buffer.value = b"570.86.10"
+        return 0
+
+
+def driver_with(cuda, nvml=None):
+    def load_(name: str):
+        if "ml" in name:
+            return nvml or no_library(name)
+        return cuda
+
+    return probe_driver(load_)
+
+
+def test_driver_tells_its_devices():
+    driver = driver_with(FakeCuda(count=2), FakeNvml())
+    assert driver.problem == ""
+    assert (driver.cuda, driver.version) == ((12, 8), "570.86.10")
+    assert driver.gpus == (
+        Gpu("Fake GPU 40", (8, 9), 24 << 30),
+        Gpu("Fake GPU 41", (8, 9), 24 << 30),
+    )
+    assert Driver.from_json(json.loads(json.dumps(dataclasses.asdict(driver)))) == driver
+
+
+def test_driver_without_management_library():
+    assert driver_with(FakeCuda()).version == ""
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [(100, "no CUDA device (100)"), (803, "restart after the update (803)"), (12345, "(12345)")],
+)
+def test_driver_that_does_not_start(code, text):
+    driver = driver_with(FakeCuda(init=code))
+    assert driver.gpus == ()
+    assert text in driver.problem
+    assert not gpu_summary(driver, {}, VERSIONS).cuda_ready
+
+
+def test_library_that_is_no_driver():
+    assert "does not answer as expected" in driver_with(SimpleNamespace()).problem
+
+
+def test_no_devices_and_no_library():
+    assert gpu_summary(driver_with(FakeCuda(count=0)), {}, {}).reason == "the driver sees no GPU"
+    assert probe_driver(no_library) == Driver(problem="no NVIDIA driver is installed")
+
+
+def test_crash_of_the_asking_process_is_survived():
+    crash = [sys.executable, "-c", "import os; os.abort()"]
+    driver = probe_driver_apart(crash)
+    assert driver.gpus == ()
+    assert "asking the driver ended the process that asked (exit code" in driver.problem
+    assert "could not be asked" in probe_driver_apart(["/no/such/program"]).problem
+    assert isinstance(probe_driver_apart(), Driver)
+
+
+# --- CUDA libraries -------------------------------------------------------------------------------------------------
+
+
+def complete_libraries(major: int) -> dict[str, dict[int, Path]]:
+    own = {"cudnn": 9, "cufft": 11, "curand": 10}
+    names = ("cudart", "cublas", "cublasLt", "cudnn", "cufft", "curand")
+    return {name: {own.get(name, major): Path(f"/lib/{name}")} for name in names}
+
+
+def test_libraries_are_found_by_name_and_major_version(tmp_path):
+    for name in (
+        "libcudart.so.12",
+        "libcudart.so.13.0.48",
+        "libcublasLt.so.12.8.3",
+        "libcudnn.so.9",
+        "libcudnn_ops.so.9",
+        "libcudart.so",
+        "libcudart_static.a",
+        "cublas64_12.dll",
+    ):
+        (tmp_path / name).touch()
+    libraries = find_cuda_libraries([tmp_path, tmp_path / "none"])
+    assert {name: sorted(majors) for name, majors in libraries.items()} == {
+        "cudart": [12, 13],
+        "cublasLt": [12],
+        "cudnn": [9],
+        "cublas": [12],
+    }
+
+
+def summary(*, cuda=(13, 0), libraries=None, gpu=H100, **versions):
+    driver = Driver("libcuda.so.1", "", cuda, "580.1", (gpu,))
+    named = {name.replace("_", "-"): version for name, version in versions.items()}
+    return gpu_summary(driver, complete_libraries(13) if libraries is None else libraries, named)
+
+
+def cuda_finding(found_summary):
+    return next(f for f in found_summary.findings if f.topic == "speak on CUDA")
+
+
+def test_everything_fits():
+    fits = summary(onnxruntime_gpu="1.31.1")
+    assert fits.cuda_ready
+    assert fits.reason == "NVIDIA H100 with onnxruntime-gpu"
+    assert diagnose(surroundings=around(), gpu=fits).device == "cuda"
+    old = summary(cuda=(12, 4), libraries=complete_libraries(12), onnxruntime_gpu="1.26.0")
+    assert old.cuda_ready
+
+
+def test_driver_too_old_for_the_wheel():
+    finding = cuda_finding(summary(cuda=(12, 8), onnxruntime_gpu="1.31.1"))
+    assert finding.text == "onnxruntime-gpu 1.31.1 is built for CUDA 13, the driver runs CUDA up to 12.8"
+    assert 'pip install "onnxruntime-gpu==1.26.0[cuda,cudnn]"' not in finding.remedy  # pip wants extras first
+    assert finding.remedy.endswith('pip install "onnxruntime-gpu[cuda,cudnn]==1.26.0"')
+
+
+def test_libraries_of_another_cuda_are_not_enough():
+    mixed = summary(libraries=complete_libraries(12), onnxruntime_gpu="1.31.1")
+    assert not mixed.cuda_ready
+    finding = cuda_finding(mixed)
+    assert "not found: cudart 13, cublas 13, cublasLt 13" in finding.text
+    assert finding.remedy == 'pip install "onnxruntime-gpu[cuda,cudnn]==1.31.1"'
+    mix = next(f for f in mixed.findings if f.topic == "CUDA versions")
+    assert "CUDA 12 in /lib" in mix.text.replace("\\", "/")
+
+
+def test_gpu_without_its_onnxruntime():
+    without = summary()
+    assert not without.cuda_ready
+    assert 'pip install "onnxruntime-gpu[cuda,cudnn]"' in cuda_finding(without).remedy
+
+
+def test_old_gpu_is_warned_of():
+    finding = next(f for f in summary(gpu=Gpu("GTX 1080", (6, 1), 8 << 30)).findings if f.topic == "GPU 0")
+    assert finding.level == "warning"
+    assert "older than Turing (7.5)" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("version", "major"), [("1.26.0", 12), ("1.22.1", 12), ("1.27.0", 13), ("1.31.1", 13)]
+)
+def test_cuda_of_the_wheels(version, major):
+    assert cuda_major_of_ort(version) == major
+
+
+# --- the machine ----------------------------------------------------------------------------------------------------
+
+
+def test_features_of_listings():
+    assert features_of("flags\t\t: fpu avx avx2 avx512f avx512_vnni amx_tile\n") == (
+        "AVX",
+        "AVX2",
+        "AVX512",
+        "AVX512-VNNI",
+        "AMX",
+    )
+    assert features_of("Features\t: fp asimd asimddp sve\n") == ("NEON", "dot product", "SVE")
+    assert features_of("machdep.cpu.leaf7_features: AVX2\nhw.optional.neon: 1\nhw.optional.avx2_0: 0\n") == (
+        "AVX2",
+        "NEON",
+    )
+
+
+def tree(root: Path, files: dict[str, str]) -> Path:
+    for name, content in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(content)
+    return root
+
+
+def test_smallest_limit_of_all_groups_counts(tmp_path):
+    root = tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/box/inner\n",
+            "sys/fs/cgroup/box/cpu.max": "150000 100000\n",
+            "sys/fs/cgroup/box/inner/cpu.max": "max 100000\n",
+            "sys/fs/cgroup/box/memory.max": "1073741824\n",
+            "sys/fs/cgroup/box/inner/memory.max": "max\n",
+        },
+    )
+    assert cpu_quota(root) == 1.5
+    assert memory_limit(root) == 1 << 30
+
+
+def test_older_control_groups(tmp_path):
+    root = tree(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/box\n1:cpu,cpuacct:/box\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/cpu/box/cpu.cfs_quota_us": "200000\n",
+            "sys/fs/cgroup/cpu/box/cpu.cfs_period_us": "100000\n",
+            "sys/fs/cgroup/memory/box/memory.limit_in_bytes": "9223372036854771712\n",
+        },
+    )
+    assert cpu_quota(root) == 2.0
+    assert memory_limit(root) is None
+
+
+def test_this_machine_is_described():
+    machine = read_machine()
+    assert machine.cpu
+    assert 1 <= machine.usable_cores <= machine.allowed_cores <= machine.logical_cores
+    assert json.loads(json.dumps(machine.to_json()))["python"].startswith(f"{sys.version_info.major}.")
+    assert read_machine(Path("/no/such/root")).memory_limit_bytes is None
+
+
+def test_requirements_are_parsed():
+    lines = [
+        "numpy>=1.26",
+        "torch>=2.9; extra == 'export'",
+        'soxr<2,>=0.4 ; extra == "x"',
+        "sovits-export[cpu]; extra == 'all'",
+    ]
+    assert parse_requirements(lines) == {
+        "": {"numpy": "1.26"},
+        "export": {"torch": "2.9"},
+        "x": {"soxr": "0.4"},
+    }
