@@ -2,9 +2,9 @@
 
     python tests/conformance.py DIR [--version v2] [--size tiny]
 
-DIR holds `golden_*.npz` files. Each names its configs, dims and seed in `meta`; weights come from the deterministic rule
-of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle. For every
-stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
+DIR holds `golden_*.npz` files. Each names its configs, dims and seed in `meta`; weights come from the deterministic
+rule of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle.
+For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
 """
 
 from __future__ import annotations
@@ -23,9 +23,6 @@ from typing import Any, Protocol
 import numpy as np
 import onnx_ir as ir
 import torch
-from numpy.typing import NDArray
-from torch import nn
-
 from conformance_speaker import (
     Speakers,
     small_speaker,
@@ -34,16 +31,26 @@ from conformance_speaker import (
     text_style_session,
     write_speaker_file,
 )
+from numpy.typing import NDArray
+from torch import nn
+
 from sovits_exporter.build import BuildRequest, build, build_models
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo_weights import fill
+from sovits_exporter.export import GraphDef, export_graph, write_models
 from sovits_exporter.golden import Models
 from sovits_exporter.layout import gpt_layout, sovits_layout
-from sovits_exporter.export import GraphDef, export_graph, write_models
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
-from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, ReferenceStyle, SemanticEncoder, SynthesizerTrn, Vocoder
+from sovits_exporter.modeling.vits import (
+    PriorAndFlow,
+    PromptTokens,
+    ReferenceStyle,
+    SemanticEncoder,
+    SynthesizerTrn,
+    Vocoder,
+)
 from sovits_exporter.speaker_file import read_speaker
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import crossfade_state

@@ -159,7 +159,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
         tuple(builder.checks),
         verification,
         time.perf_counter() - start,
-        _left_out(request, models.spec),
+        options_left_out(request, models.spec),
     )
 
 
@@ -294,7 +294,8 @@ def _read_pretrained(request: BuildRequest, spec: ModelSpec) -> list[Pretrained]
     return [*parts, read_speaker(request.speaker)]
 
 
-def _left_out(request: BuildRequest, spec: ModelSpec) -> tuple[str, ...]:
+def options_left_out(request: BuildRequest, spec: ModelSpec) -> tuple[str, ...]:
+    """Returns the options of the request without which its bundle cannot read recordings."""
     missing = {
         "--hubert": request.hubert is None,
         "--speaker": spec.speaker_network and request.speaker is None,

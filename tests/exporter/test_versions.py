@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sovits_exporter.build import BuildReport, BuildRequest, build, build_models
+from sovits_exporter.build import BuildReport, BuildRequest, build, build_models, options_left_out
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo import DemoFiles, write_demo_checkpoint
 from sovits_exporter.modeling.reference_encoder import LinearSpectrogram
@@ -20,6 +20,7 @@ from sovits_runtime.errors import BundleError, CheckpointError
 from sovits_runtime.fbank import fbank
 from sovits_runtime.inspect import describe, describe_text
 from sovits_runtime.reference import ReferenceEncoder
+from sovits_runtime.spec import model_spec
 
 SPEAKING = ["HH", "AH0", "L", "OW1", "."]
 
@@ -130,3 +131,9 @@ def test_a_speaker_network_for_a_version_without_one_is_refused(demo_files, tmp_
     with pytest.raises(CheckpointError, match=r"sv\.ckpt: .* v2 model, which takes none; leave --speaker out"):
         build(request)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("version", "expected"), [("v1", ("--hubert",)), ("v2Pro", ("--hubert", "--speaker"))])
+def test_options_whose_lack_keeps_a_bundle_from_reading_recordings_are_named(version, expected):
+    request = BuildRequest(Path("a.ckpt"), Path("b.pth"), Path("voice"))
+    assert options_left_out(request, model_spec(version)) == expected
