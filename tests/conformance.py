@@ -90,7 +90,7 @@ class Result:
         return self.error <= self.limit
 
 
-class Path_(Protocol):
+class ModelPath(Protocol):
     """One way to run the model."""
 
     name: str
@@ -104,7 +104,9 @@ class Path_(Protocol):
     def style(self, wave: Floats, speaker: Floats | None) -> tuple[Floats, Floats]: ...
     def text_style(self, style: Floats) -> Floats: ...
     def encode(self, tokens: Array, phones: Array, style: Floats) -> Floats: ...
-    def flow(self, state: Floats, style: Floats, noise: Floats, scale: float) -> tuple[Floats, Floats, Floats]: ...
+    def flow(
+        self, state: Floats, style: Floats, noise: Floats, scale: float
+    ) -> tuple[Floats, Floats, Floats]: ...
     def vocode(self, z: Floats, style: Floats) -> Floats: ...
 
 
@@ -138,7 +140,9 @@ class TorchPath:
 
     def probabilities(self, logits, seen, options):  # type: ignore[no-untyped-def]
         arrays = options.arrays(len(logits))
-        feeds = (torch.from_numpy(a) for a in (logits[None], seen[None], *(arrays[k] for k in SAMPLER_OPTIONS)))
+        feeds = (
+            torch.from_numpy(a) for a in (logits[None], seen[None], *(arrays[k] for k in SAMPLER_OPTIONS))
+        )
         return Sampler()(*feeds)[0].numpy()
 
     @torch.inference_mode()
@@ -271,7 +275,7 @@ def with_eos_row(bundle: Bundle, folder: Path, row: Array) -> TextToSemantic:
     return TextToSemantic(*sessions)
 
 
-def gpt_stages(path: Path_, g: Golden) -> Iterator[tuple[str, float, str]]:
+def gpt_stages(path: ModelPath, g: Golden) -> Iterator[tuple[str, float, str]]:
     phones = np.concatenate([g["in_phones_prompt"], g["in_phones"]]).astype(np.int64)
     prompt = g["in_prompt"].astype(np.int64)
     bert = np.ascontiguousarray(g["in_bert"].T)
@@ -329,7 +333,7 @@ def ending(run: Any, g: Golden, key: str, target: str) -> float:
     return differing(tokens, expected)
 
 
-def sovits_stages(path: Path_, g: Golden, vits: SynthesizerTrn) -> Iterator[tuple[str, float, str]]:
+def sovits_stages(path: ModelPath, g: Golden, vits: SynthesizerTrn) -> Iterator[tuple[str, float, str]]:
     n = int(g["in_ncode"])
     tokens, phones = g["gpt_tokens"][:n].astype(np.int64), g["in_phones"].astype(np.int64)
     noise = g["in_noise"][None]
@@ -338,7 +342,9 @@ def sovits_stages(path: Path_, g: Golden, vits: SynthesizerTrn) -> Iterator[tupl
     if vits.speaker_network:
         yield "filter bank features", relative(fbank(g["in_wav16"]), g["sv_fbank"]), "signal"
         yield "speaker embedding", relative(path.speaker(g["sv_fbank"]), g["sv_emb"]), "signal"
-        speaker = speakers(vits, g, path.style(g["in_wav32"], np.zeros(vits.sv_emb.in_features, np.float32))[1])
+        speaker = speakers(
+            vits, g, path.style(g["in_wav32"], np.zeros(vits.sv_emb.in_features, np.float32))[1]
+        )
         if speaker.accumulated is not None:
             yield "reference encoder, accumulated", relative(speaker.accumulated, g["ref_enc"]), "signal"
     style, spectrogram = path.style(g["in_wav32"], speaker.first if speaker else None)
@@ -365,7 +371,7 @@ def sovits_stages(path: Path_, g: Golden, vits: SynthesizerTrn) -> Iterator[tupl
 
 
 def speed_and_references(
-    path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats, speaker: Speakers | None
+    path: ModelPath, g: Golden, tokens: Array, phones: Array, style: Floats, speaker: Speakers | None
 ) -> Iterator[tuple[str, float, str]]:
     # Some goldens were recorded while the style of the first reference was handed out for both; the mean of two equal
     # styles is that style, so they are replayed with the references that they hold.
@@ -378,25 +384,31 @@ def speed_and_references(
         kind = "first reference twice" if first_twice else "two references"
     mean = ((first + second) / 2).astype(np.float32)
     yield f"style, {kind}", relative(mean[0, :, 0], g["ge_2refs"]), "signal"
-    yield f"waveform, speed, {kind}", absolute(spoken(path, g, tokens, phones, mean), g["wav_speed_2refs"]), "signal"
+    yield (
+        f"waveform, speed, {kind}",
+        absolute(spoken(path, g, tokens, phones, mean), g["wav_speed_2refs"]),
+        "signal",
+    )
     if "wav_speed_both_references" in g:
         mean = ((style + path.style(g["in_wav32_b"], None)[0]) / 2).astype(np.float32)
         got = spoken(path, g, tokens, phones, mean)
         yield "waveform, speed, both references", absolute(got, g["wav_speed_both_references"]), "signal"
 
 
-def spoken(path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats) -> Floats:
+def spoken(path: ModelPath, g: Golden, tokens: Array, phones: Array, style: Floats) -> Floats:
     z, _, _ = path.flow(path.encode(tokens, phones, style), style, g["in_noise_speed"][None], 0.35)
     return path.vocode(z, style)
 
 
 def streaming(
-    path: Path_, g: Golden, tokens: Array, phones: Array, styles: tuple[Floats, ...]
+    path: ModelPath, g: Golden, tokens: Array, phones: Array, styles: tuple[Floats, ...]
 ) -> Iterator[tuple[str, float, str]]:
     half, overlap = len(tokens) // 2, 2
     first = path.encode(tokens[:half], phones, styles[0])
     keep = 2 * (len(tokens) - half + overlap)
-    second = crossfade_state(path.encode(tokens, phones, styles[1])[:, :, -keep:], first[:, :, -2 * overlap :])
+    second = crossfade_state(
+        path.encode(tokens, phones, styles[1])[:, :, -keep:], first[:, :, -2 * overlap :]
+    )
     for i, (state, style) in enumerate(zip((first, second), styles, strict=True), 1):
         z, _, _ = path.flow(state, style, g["in_noise"][None, :, : state.shape[2]], 0.5)
         yield f"stream chunk {i}", absolute(path.vocode(z, style), g[f"stream_wav_{i}"]), "signal"
@@ -464,7 +476,9 @@ def with_speaker(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Mo
 
 def main() -> int:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--version", help="only this model version")
     parser.add_argument("--size", help="only this size, e.g. tiny")

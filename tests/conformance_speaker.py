@@ -34,14 +34,18 @@ def speaker_sizes(meta: dict[str, Any]) -> dict[str, Any]:
 def write_speaker_file(path: Path, meta: dict[str, Any]) -> None:
     """Writes the golden's weights as the official file."""
     layout = speaker_file_layout(speaker_sizes(meta))
-    torch.save({name: torch.from_numpy(fill(name, shape, meta["seed"])) for name, shape in layout.items()}, path)
+    torch.save(
+        {name: torch.from_numpy(fill(name, shape, meta["seed"])) for name, shape in layout.items()}, path
+    )
 
 
 def small_speaker(meta: dict[str, Any]) -> ERes2NetV2:
     """The tiny goldens' network; its embedding is too narrow for a bundle, so it is replayed beside it."""
     sizes = speaker_sizes(meta)
     module = ERes2NetV2(**sizes)
-    module.load_state_dict({n: torch.from_numpy(fill(n, s, meta["seed"])) for n, s in speaker_layout(sizes).items()})
+    module.load_state_dict(
+        {n: torch.from_numpy(fill(n, s, meta["seed"])) for n, s in speaker_layout(sizes).items()}
+    )
     return module.eval().requires_grad_(False)
 
 
@@ -88,9 +92,10 @@ def speakers(vits: SynthesizerTrn, g: Golden, spectrogram: Floats) -> Speakers:
     """Works out the embeddings behind the recorded styles.
 
     While the goldens were made, one tensor X = ref_enc(in_wav32) was handed out for every reference and each use added
-    its speaker term s = sv_emb(embedding) in place. In order of use: X + a (`ge`), X + 2a and X + 2a + b (the two
-    references), X + 3a + b and X + 4a + b (the stream chunks); the stored `ref_enc` is the last. These sums are reached here by
-    embeddings whose speaker term is the sum. Full-size files lack the second embedding; its b is taken from `ref_enc`.
+    its speaker term in place: a = sv_emb(first embedding), b = sv_emb(second). In order of use: X + a (`ge`), X + 2a
+    and X + 2a + b (the two references), X + 3a + b and X + 4a + b (the stream chunks); the stored `ref_enc` is the
+    last. These sums are reached here by embeddings whose speaker term is the sum. Full-size files lack the second
+    embedding; its b is taken from `ref_enc`.
     """
     first = g["in_sv_emb"] if "in_sv_emb" in g else g["sv_emb"]
     x = vits.ref_enc(torch.from_numpy(spectrogram))[0, :, 0].double().numpy()

@@ -1,4 +1,4 @@
-"""The goldens kept in the repository, through PyTorch and through a bundle; `tests/conformance.py` replays any folder."""
+"""The goldens kept in the repository, on both paths; `tests/conformance.py` replays any folder."""
 
 import importlib
 from pathlib import Path

@@ -270,7 +270,9 @@ def test_plain_files_log_nothing(tmp_path, caplog, sovits_content):
 def test_versions_that_cannot_be_exported_are_refused_by_name(tmp_path, sovits_content):
     ok = load_sovits(save(tmp_path / "v2.pth", sovits_content()))
     assert require_exportable(ok).version == "v2"
-    with pytest.raises(CheckpointError, match=r"v2\.pth: is a v4 model, expected .*: v1, v2, v2Pro, v2ProPlus;"):
+    with pytest.raises(
+        CheckpointError, match=r"v2\.pth: is a v4 model, expected .*: v1, v2, v2Pro, v2ProPlus;"
+    ):
         require_exportable(replace(ok, version="v4"))
 
 
@@ -282,7 +284,10 @@ def test_flow_matching_models_are_refused_by_name(tmp_path, header, version):
         "lora_rank": 32,
     }
     message = refusal(load_sovits, save(tmp_path / "a.pth", content, header))
-    assert f"is a {version} model, expected a version that this release exports: v1, v2, v2Pro, v2ProPlus" in message
+    assert (
+        f"is a {version} model, expected a version that this release exports: v1, v2, v2Pro, v2ProPlus"
+        in message
+    )
 
 
 CFM = {"cfm.estimator.x": (1,)}

@@ -50,7 +50,10 @@ def test_file_is_read_without_head_and_counters(tmp_path, state):
         (lambda s: s.pop("fuse34.local_att.0.weight"), r"lacks fuse34\.local_att\.0\.weight"),
         (lambda s: s.update({"bn1.bias": torch.zeros(3)}), r"bn1\.bias has shape \[3\], expected \[64\]"),
         (lambda s: s.update({"bn1.bias": torch.full((64,), torch.nan)}), r"bn1\.bias .* 64 infinite or NaN"),
-        (lambda s: s.update({"conv1.weight": torch.zeros(16, 1, 3, 3)}), r"has 16 channels .*take pretrained_eres"),
+        (
+            lambda s: s.update({"conv1.weight": torch.zeros(16, 1, 3, 3)}),
+            r"has 16 channels .*take pretrained_eres",
+        ),
         (lambda s: s.pop("conv1.weight"), r"expected the state dict of ERes2NetV2"),
     ],
 )

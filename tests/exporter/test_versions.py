@@ -47,7 +47,12 @@ def made(folder: Path, version: str):
     """Demo files, built and verified; all versions share one folder of shared parts."""
     files = write_demo_checkpoint(folder / f"{version}-files", version=version, tiny=True)
     request = BuildRequest(
-        files.gpt, files.sovits, folder / version, hubert=files.hubert, speaker=files.speaker, shared=folder / "shared"
+        files.gpt,
+        files.sovits,
+        folder / version,
+        hubert=files.hubert,
+        speaker=files.speaker,
+        shared=folder / "shared",
     )
     report = build(request)
     with Synthesizer.load(report.path, threads=1) as synthesizer:
@@ -127,13 +132,19 @@ def test_a_recording_needs_the_speaker_network_where_the_version_has_one(made):
 
 
 def test_a_speaker_network_for_a_version_without_one_is_refused(demo_files, tmp_path):
-    request = BuildRequest(demo_files.gpt, demo_files.sovits, tmp_path / "voice", speaker=tmp_path / "sv.ckpt")
-    with pytest.raises(CheckpointError, match=r"sv\.ckpt: .* v2 model, which takes none; leave --speaker out"):
+    request = BuildRequest(
+        demo_files.gpt, demo_files.sovits, tmp_path / "voice", speaker=tmp_path / "sv.ckpt"
+    )
+    with pytest.raises(
+        CheckpointError, match=r"sv\.ckpt: .* v2 model, which takes none; leave --speaker out"
+    ):
         build(request)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("version", "expected"), [("v1", ("--hubert",)), ("v2Pro", ("--hubert", "--speaker"))])
+@pytest.mark.parametrize(
+    ("version", "expected"), [("v1", ("--hubert",)), ("v2Pro", ("--hubert", "--speaker"))]
+)
 def test_options_whose_lack_keeps_a_bundle_from_reading_recordings_are_named(version, expected):
     request = BuildRequest(Path("a.ckpt"), Path("b.pth"), Path("voice"))
     assert options_left_out(request, model_spec(version)) == expected
