@@ -3,13 +3,15 @@
     python benchmarks/compare_original.py BUNDLE --gpt s1.ckpt --sovits s2.pth --original PATH_TO_GPT_SOVITS \
         --original-python PATH_TO_ITS_PYTHON -o benchmarks/results/NAME.json
 
-The original runs in a process of its own with its own Python; while one party works, the others wait for input.
+Linux only (it reads /proc). The original runs in a process of its own with its own Python; while one party works,
+the others wait for input. Rounds that other programs disturbed are dropped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -130,7 +132,7 @@ def main() -> None:
             "sovits-export": lambda stage: timed(ours[stage]),
         }
         load = loads()
-        samples = measure(parties, options.repeats)
+        samples, shares = measure(parties, options, original.process.pid)
     result = {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": machine.to_json(),
@@ -138,7 +140,9 @@ def main() -> None:
         "original": {"commit": commit(options.original), "torch": original.ready["torch"]},
         "bundle_digest": bundle.digest,
         "threads": options.threads,
-        "repeats": options.repeats,
+        "repetitions": len(samples["gpt"][BASELINE]),
+        "quiet_limit": options.quiet,
+        "share_of_others_by_round": shares,
         "workload": work.describe(),
         "load_average": {"before": load, "after": loads()},
         "stages": [stage_result(stage, what, samples[stage]) for stage, what in STAGES.items()],
@@ -149,21 +153,53 @@ def main() -> None:
         options.output.write_text(json_text(result), encoding="utf-8")
 
 
-def measure(parties: dict[str, Callable[[str], float]], repeats: int) -> dict[str, dict[str, list[float]]]:
-    """Runs every stage by every party in turn; the first round is the warm-up and is dropped."""
+def measure(
+    parties: dict[str, Callable[[str], float]], options: argparse.Namespace, worker: int
+) -> tuple[dict[str, dict[str, list[float]]], list[float]]:
+    """Runs every stage by every party in turn, until enough repetitions were undisturbed.
+
+    The first round is the warm-up and is dropped; so is every round in which other programs took more than
+    `--quiet` of the machine's processor time.
+
+    Returns:
+        Seconds by stage and party of the rounds that count, and the share of others in every round.
+    """
     samples: dict[str, dict[str, list[float]]] = {stage: {name: [] for name in parties} for stage in STAGES}
-    for repetition in range(-1, repeats):
+    shares: list[float] = []
+    kept = 0
+    while kept < options.repeats and len(shares) <= options.most_repeats:
+        before, round_ = (busy_s(), own_s(worker), time.perf_counter()), len(shares)
+        seconds: dict[str, dict[str, float]] = {stage: {} for stage in STAGES}
         for stage in STAGES:
-            for name in list(parties)[:: -1 if repetition % 2 else 1]:
+            for name in list(parties)[:: -1 if round_ % 2 else 1]:
                 time.sleep(SETTLE_S)
-                seconds = parties[name](stage)
-                print(
-                    f"repetition {repetition + 1}/{repeats}  {stage:<7} {name:<14} {seconds:8.3f} s",
-                    flush=True,
-                )
-                if repetition >= 0:
-                    samples[stage][name].append(seconds)
-    return samples
+                seconds[stage][name] = parties[name](stage)
+        others = busy_s() - before[0] - (own_s(worker) - before[1])
+        shares.append(max(0.0, others / (time.perf_counter() - before[2]) / (os.cpu_count() or 1)))
+        counts = round_ > 0 and shares[-1] <= options.quiet
+        line = ", ".join(f"{stage} {name} {s:.2f}" for stage, by in seconds.items() for name, s in by.items())
+        verdict = "kept" if counts else "warm-up" if round_ == 0 else "disturbed"
+        print(f"round {round_}: {line} s; others {100 * shares[-1]:.0f} %: {verdict}", flush=True)
+        if counts:
+            kept += 1
+            for stage, by in seconds.items():
+                for name, value in by.items():
+                    samples[stage][name].append(value)
+    if kept == 0:
+        raise SystemExit("other programs disturbed every round; close them, or allow more with --quiet")
+    return samples, shares
+
+
+def busy_s() -> float:
+    """Processor seconds that the machine spent on anything since its start."""
+    fields = [int(x) for x in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]]
+    return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def own_s(worker: int) -> float:
+    """Processor seconds of this process and of the original's."""
+    fields = Path(f"/proc/{worker}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return time.process_time() + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def stage_result(stage: str, what: str, samples: dict[str, list[float]]) -> dict[str, Any]:
@@ -221,7 +257,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--original", type=Path, required=True, help="checkout of GPT-SoVITS")
     parser.add_argument("--original-python", default=sys.executable, help="Python that has its requirements")
     parser.add_argument("--threads", type=int, help="threads of each party [all usable cores]")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="undisturbed rounds wanted [5]")
+    parser.add_argument("--most-repeats", type=int, default=20, help="rounds at most [20]")
+    parser.add_argument(
+        "--quiet", type=float, default=0.1, help="share of others that disturbs a round [0.1]"
+    )
     parser.add_argument("--tokens", type=int, default=TOKENS)
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")
     options = parser.parse_args()

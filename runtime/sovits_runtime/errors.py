@@ -35,6 +35,10 @@ class TextError(SovitsError, ValueError):
     """Text or phones cannot be turned into model input."""
 
 
+class NothingToSay(TextError):
+    """A text holds nothing that can be read aloud."""
+
+
 class GenerationError(SovitsError, RuntimeError):
     """The model produced no usable speech (empty, ended at once, or ran away) within the allowed retries."""
 

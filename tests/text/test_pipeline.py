@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sovits_runtime.errors import BundleError, TextError
+from sovits_runtime.errors import BundleError, NothingToSay, TextError
 from sovits_runtime.text import pipeline
 from sovits_runtime.text.bert_tokens import BERT_WIDTH, BertTokenizer, char_features, phone_features
 from sovits_runtime.text.detector import RecordedDetector
@@ -69,7 +69,7 @@ def fake_languages(monkeypatch):
     def read(text, language, *, symbols="v2", official=False):
         kept = [char for char in text if char.isalnum() or char == "."]
         if not kept:
-            raise TextError("nothing to say: test")
+            raise NothingToSay("nothing to say: test")
         if language == "zh":
             names = [name for char in kept for name in (("b", "a1") if char.isalnum() else (".",))]
             return phones_from_symbols(

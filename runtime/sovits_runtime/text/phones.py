@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.errors import TextError
+from sovits_runtime.errors import NothingToSay, TextError
 from sovits_runtime.text.symbols import UNKNOWN, SymbolVersion, symbol_ids, symbol_index
 
 
@@ -60,7 +60,7 @@ def phones_from_symbols(
         TextError: No phones at all, or `word2ph` does not fit the phones and the text.
     """
     if not symbols:
-        raise TextError(
+        raise NothingToSay(
             f"nothing to say: the {language} text holds no character that can be read aloud; give words"
         )
     if word2ph is not None and (sum(word2ph) != len(symbols) or len(word2ph) != len(norm_text)):

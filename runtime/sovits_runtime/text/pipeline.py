@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.errors import TextError
+from sovits_runtime.errors import NothingToSay, TextError
 from sovits_runtime.text import LANGUAGE_MODULES, phonemize
 from sovits_runtime.text.bert_tokens import BERT_WIDTH, BertTokenizer, EncodeTokens, phone_features
 from sovits_runtime.text.phones import Phones
@@ -90,10 +90,6 @@ class TextPiece:
         return np.concatenate(rows)
 
 
-def _is_silent(error: TextError) -> bool:
-    return str(error).startswith("nothing to say")
-
-
 def _silence(segment: Segment) -> Phones:
     norm_text = collapse_marks(segment.text) if segment.language == "ja" else ""
     return Phones((), np.zeros(0, np.int64), None, norm_text, segment.language)
@@ -105,8 +101,8 @@ def _read_officially(segment: Segment, symbols: SymbolVersion) -> Phones:
         return phonemize(" ", "en", symbols=symbols, official=True)
     try:
         return phonemize(segment.text, segment.language, symbols=symbols, official=True)
-    except TextError as error:
-        if segment.language == "zh" or not _is_silent(error):
+    except NothingToSay:
+        if segment.language == "zh":
             raise
         return _silence(segment)
 
@@ -117,9 +113,7 @@ def _read_leniently(segment: Segment, symbols: SymbolVersion) -> Phones:
         return _silence(segment)
     try:
         return phonemize(segment.text, segment.language, symbols=symbols)
-    except TextError as error:
-        if not _is_silent(error):
-            raise
+    except NothingToSay:
         note = f"{segment.language}: {segment.text.strip()!r} holds nothing that can be read and was left out"
         return replace(_silence(segment), notes=(note,) if _WORD.search(segment.text) else ())
 
@@ -159,13 +153,13 @@ class TextFrontend:
         for piece in self._cut(text, mode):
             try:
                 yield self.read(piece, mode)
-            except TextError as error:
-                if self.official or not _is_silent(error):
+            except NothingToSay:
+                if self.official:
                     raise
             else:
                 spoken = True
         if not spoken:
-            raise TextError(NOTHING_TO_SAY)
+            raise NothingToSay(NOTHING_TO_SAY)
 
     def transcript(self, text: str, mode: str) -> TextPiece:
         """The words of a reference recording: not cut, only given an end mark.
@@ -179,7 +173,7 @@ class TextFrontend:
         """
         text = text.strip("\n")
         if not text.strip():
-            raise TextError("nothing to say: the transcript is empty; give the words of the recording")
+            raise NothingToSay("nothing to say: the transcript is empty; give the words of the recording")
         if text[-1] not in SPLITTERS:
             text += "." if mode == "en" else "。"
         return self.read(text, mode)
@@ -218,6 +212,6 @@ class TextFrontend:
         read = _read_officially if self.official else _read_leniently
         phones = tuple(read(segment, self.symbols) for segment in segments)
         if not self.official and not any(map(len, phones)):
-            raise TextError(NOTHING_TO_SAY)
+            raise NothingToSay(NOTHING_TO_SAY)
         notes = dict.fromkeys(note for part in phones for note in part.notes)
         return TextPiece(piece, tuple(segments), phones, tuple(notes))

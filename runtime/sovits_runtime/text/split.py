@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from sovits_runtime.errors import TextError
+from sovits_runtime.errors import NothingToSay, TextError
 
 SPLITTERS: Final = frozenset("，。？！,.?!~:：—…")
 MAX_PIECE_CHARS: Final = 510
@@ -221,5 +221,5 @@ def official_pieces(text: str, language: str, method: str) -> list[str]:
     text = cut(with_start_mark(text, language), method)
     lines = [line for line in re.sub("\n+", "\n", text).split("\n") if line not in ("", " ")]
     if not lines:
-        raise TextError("nothing to say: the text holds marks only; give words")
+        raise NothingToSay("nothing to say: the text holds marks only; give words")
     return list(_finished(merge_short(lines), language))

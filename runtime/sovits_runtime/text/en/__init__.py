@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovits_runtime.errors import TextError
+from sovits_runtime.errors import NothingToSay
 from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.en.g2p import phones_of
 from sovits_runtime.text.en.normalize import normalize
@@ -34,7 +34,7 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         notes += dropped_note("English", dropped)
     norm_text = normalize(text, official=official)
     if not official and _LETTER.search(norm_text) is None:
-        raise TextError(
+        raise NothingToSay(
             "nothing to say: the English text holds no letter or number that can be read aloud; give words"
         )
     phones = phones_of(norm_text, notes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovits_runtime.errors import TextError
+from sovits_runtime.errors import NothingToSay
 from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.ja.openjtalk import OTHER_READING_NOTE, phones_with_pitch, reads_otherwise
 from sovits_runtime.text.ja.repair import repair
@@ -50,7 +50,7 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         elif piece != " ":
             phones.append(_MARKS.get(piece, piece))
     if not official and not any(phone[0].isalpha() for phone in phones):
-        raise TextError(
+        raise NothingToSay(
             "nothing to say: the Japanese text holds no character that can be read aloud; give words"
         )
     if reads_otherwise():

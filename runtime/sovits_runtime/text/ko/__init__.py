@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from sovits_runtime.errors import TextError
+from sovits_runtime.errors import NothingToSay
 from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.extras import import_extra
 from sovits_runtime.text.ko.repair import repair
@@ -75,7 +75,7 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         text, dropped = repair(text)
         notes += dropped_note("Korean", dropped)
         if not any(char.isalnum() for char in text):
-            raise TextError(
+            raise NothingToSay(
                 "nothing to say: the Korean text holds no character that can be read aloud; give words"
             )
     known = symbol_index("v2")
