@@ -14,7 +14,12 @@ ALLOWED = {
     "sovits_calibration": {"sovits_runtime"},
     "sovits_exporter": {"sovits_runtime", "sovits_engines", "sovits_calibration"},
 }
-FOLDERS = {"sovits_runtime": "runtime", "sovits_engines": "engines", "sovits_calibration": "calibration", "sovits_exporter": "exporter"}
+FOLDERS = {
+    "sovits_runtime": "runtime",
+    "sovits_engines": "engines",
+    "sovits_calibration": "calibration",
+    "sovits_exporter": "exporter",
+}
 
 
 def imports(path):
@@ -43,7 +48,9 @@ for name in ("torch", "onnx", "onnxscript", "onnx_ir", "transformers", "safetens
 
 def test_runtime_speaks_with_torch_onnx_and_transformers_blocked(tiny_bundle, demo_files, tmp_path):
     """In a fresh process: load, read a recording, speak, verify."""
-    code = BLOCKED + f"""
+    code = (
+        BLOCKED
+        + f"""
 import json
 from sovits_runtime import Synthesizer, SpeechOptions
 from sovits_runtime.bundle import Bundle
@@ -54,6 +61,7 @@ with Synthesizer.load({str(tiny_bundle)!r}, threads=1) as voice:
     voice.synthesize(["HH", "AY1"], reference, options=SpeechOptions(max_tokens=12)).save({str(tmp_path / "hi.wav")!r})
 assert verify_bundle(Bundle.open({str(tiny_bundle)!r}), threads=1).passed
 """
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (tmp_path / "hi.wav").stat().st_size > 12 * 1280 * 2
 

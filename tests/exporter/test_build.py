@@ -15,8 +15,8 @@ from sovits_runtime.errors import BundleError, CheckpointError
 def test_every_graph_was_compared_with_pytorch(built):
     graphs = {c.graph: c for c in built.checks}
     assert set(graphs) == {
-        "hubert", "bert", "gpt_prefill", "gpt_step", "prompt_tokens", "reference_style", "sovits_encoder", "sovits_flow",
-        "sovits_vocoder",
+        "hubert", "bert", "gpt_prefill", "gpt_step", "prompt_tokens", "reference_style", "sovits_encoder",
+        "sovits_flow", "sovits_vocoder",
     }  # fmt: skip
     assert all(c.passed and len(c.sizes) >= 3 for c in graphs.values())
 
@@ -37,7 +37,9 @@ def test_step_graph_updates_the_cache_in_the_form_engines_alias(tiny_bundle):
     assert len(scatters) == 4
     assert all(n.input[0] in inputs and n.output[0] in outputs for n in scatters)
     assert not {n.domain for n in model.graph.node} - {""}
-    assert not [n.op_type for n in model.graph.node if n.op_type.startswith(("Random", "If", "Loop", "NonZero"))]
+    assert not [
+        n.op_type for n in model.graph.node if n.op_type.startswith(("Random", "If", "Loop", "NonZero"))
+    ]
 
 
 def test_shared_parts_are_stored_once(tiny_bundle, demo_files, tmp_path):
@@ -46,7 +48,12 @@ def test_shared_parts_are_stored_once(tiny_bundle, demo_files, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in shared.rglob("*") if p.is_file()}
     assert [n.split("-")[0] for n in names] == ["bert", "hubert"]
     request = BuildRequest(
-        demo_files.gpt, demo_files.sovits, tmp_path / "second", hubert=demo_files.hubert, shared=shared, verify=False
+        demo_files.gpt,
+        demo_files.sovits,
+        tmp_path / "second",
+        hubert=demo_files.hubert,
+        shared=shared,
+        verify=False,
     )
     build(request)
     assert {p: p.stat().st_mtime_ns for p in shared.rglob("*") if p.is_file()} == before

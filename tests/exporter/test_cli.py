@@ -35,10 +35,21 @@ def test_speak_writes_the_wav_and_the_picture_it_names(spoken, tmp_path):
 
 def test_reference_is_saved_and_spoken_from(tiny_bundle, demo_files, tmp_path, spoken):
     saved, out = tmp_path / "me.npz", tmp_path / "again.wav"
-    made = run("reference", tiny_bundle, demo_files.reference_wav, "--phones", demo_files.reference, "-o", saved)
+    made = run(
+        "reference", tiny_bundle, demo_files.reference_wav, "--phones", demo_files.reference, "-o", saved
+    )
     assert made.exit_code == 0, made.output
     again = run(
-        "speak", tiny_bundle, "--reference", saved, "--phones", "HH AH0 L OW1 .", "--max-seconds", "0.8", "-o", out
+        "speak",
+        tiny_bundle,
+        "--reference",
+        saved,
+        "--phones",
+        "HH AH0 L OW1 .",
+        "--max-seconds",
+        "0.8",
+        "-o",
+        out,
     )
     assert again.exit_code == 0, again.output
     assert out.read_bytes() == spoken[1].read_bytes()
@@ -111,7 +122,9 @@ def test_device_without_its_provider_is_refused_not_replaced(tiny_bundle):
     assert "CUDAExecutionProvider" in result.output
 
 
-@pytest.mark.parametrize("command", ["build", "speak", "verify", "bench", "inspect", "doctor", "demo-checkpoint", "reference"])
+@pytest.mark.parametrize(
+    "command", ["build", "speak", "verify", "bench", "inspect", "doctor", "demo-checkpoint", "reference"]
+)
 def test_help_explains(command):
     result = run(command, "--help")
     assert result.exit_code == 0

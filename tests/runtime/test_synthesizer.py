@@ -27,7 +27,10 @@ def test_same_seed_same_speech_bit_for_bit(voice, reference):
 
 
 def test_threads_do_not_disturb_each_other(voice, reference):
-    alone = {seed: voice.synthesize(PHONES, reference, options=SpeechOptions(max_tokens=15, seed=seed)) for seed in range(4)}
+    alone = {
+        seed: voice.synthesize(PHONES, reference, options=SpeechOptions(max_tokens=15, seed=seed))
+        for seed in range(4)
+    }
     together = {}
 
     def speak(seed):
@@ -134,7 +137,9 @@ def test_damaged_saved_reference_is_refused(tmp_path, reference):
         Reference.load(path)
 
 
-@pytest.mark.parametrize("option", [{"top_k": -1}, {"top_p": 0.0}, {"temperature": float("nan")}, {"repetition_penalty": 0}])
+@pytest.mark.parametrize(
+    "option", [{"top_k": -1}, {"top_p": 0.0}, {"temperature": float("nan")}, {"repetition_penalty": 0}]
+)
 def test_bad_sampling_options_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         SamplingOptions(**option)

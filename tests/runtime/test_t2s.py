@@ -45,7 +45,12 @@ def test_empty_prompt_and_single_phone(voice):
     t2s = voice.text_to_semantic
     bert = np.zeros((1, t2s.bert_width), np.float32)
     tokens = t2s.generate(
-        np.array([5]), bert, np.zeros(0, np.int64), options=GREEDY, noise=noise_of_one(t2s.vocab), max_tokens=12
+        np.array([5]),
+        bert,
+        np.zeros(0, np.int64),
+        options=GREEDY,
+        noise=noise_of_one(t2s.vocab),
+        max_tokens=12,
     ).tokens
     assert len(tokens) >= 11
 

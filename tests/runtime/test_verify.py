@@ -72,6 +72,8 @@ def test_other_tokens_fail_the_free_run(copied_bundle):
     assert "token 30" in checks["free run"].note
 
 
-@pytest.mark.parametrize(("at_least", "value"), [(False, float("nan")), (True, float("nan")), (False, 2.0), (True, 0.5)])
+@pytest.mark.parametrize(
+    ("at_least", "value"), [(False, float("nan")), (True, float("nan")), (False, 2.0), (True, 0.5)]
+)
 def test_check_never_passes_nan_or_the_wrong_side(at_least, value):
     assert not Check("x", value, 1.0, "", at_least=at_least).passed
