@@ -32,6 +32,7 @@ from sovits_exporter.modeling.vits import SynthesizerTrn
 from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
 from sovits_exporter.speaker_file import read_speaker
 from sovits_exporter.staging import check_output, publish, staging
+from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
 from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, file_record, manifest_digest
 from sovits_runtime.errors import CheckpointError, VerificationError
 from sovits_runtime.session import SessionOptions, open_session
@@ -212,9 +213,11 @@ class _Builder:
             graph = shared_graph(source.kind, modules[source.kind], source.config)
             name = f"{source.kind}-{source.sha256[:12]}"
             target = self.shared_folder / name
-            if not _is_complete(target):
+            if not _is_complete(target) or (source.kind == "bert" and lacks_tokenizer(source.path, target)):
                 with staging(target) as folder:
                     self._export([graph], folder)
+                    if source.kind == "bert":
+                        copy_tokenizer(source.path, folder)
                     _write_json(folder / MANIFEST, {"files": _records(folder)})
                     publish(folder, target)
             self._check(graph, target / f"{graph.spec.name}.onnx")

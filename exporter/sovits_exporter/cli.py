@@ -14,7 +14,15 @@ import click
 
 from sovits_exporter.cli_bench import bench
 from sovits_exporter.cli_doctor import doctor
-from sovits_runtime.errors import SovitsError, TextError
+from sovits_exporter.cli_phones import phones as phones_command
+from sovits_exporter.cli_text import (
+    LANGUAGE_OPTION,
+    Words,
+    check_transcript,
+    reference_from_words,
+    words_options,
+)
+from sovits_runtime.errors import SovitsError
 
 BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
 SHARED = click.option(
@@ -60,6 +68,7 @@ def main(verbose: bool) -> None:
 
 main.add_command(bench)
 main.add_command(doctor)
+main.add_command(phones_command)
 
 
 @main.command("demo-checkpoint")
@@ -194,9 +203,8 @@ def verify(
 @click.option(
     "--more-ref", "more", type=PATH, multiple=True, help="Further recordings whose style is averaged in."
 )
-@click.option("--ref-phones", help="Phones of the reference's transcript, or a .json file that holds them.")
 @click.option("--reference", "saved", type=PATH, help="A reference saved by 'sovits-export reference'.")
-@click.option("--phones", required=True, help="Phones to speak, separated by spaces, or a .json file.")
+@words_options
 @click.option(
     "-o", "--output", required=True, type=PATH, help="Audio file to write (.wav, .flac, .ogg, .mp3)."
 )
@@ -220,9 +228,8 @@ def speak(
     threads: int | None,
     recording: Path | None,
     more: tuple[Path, ...],
-    ref_phones: str | None,
     saved: Path | None,
-    phones: str,
+    words: Words,
     output: Path,
     seed: int,
     speed: float,
@@ -234,7 +241,7 @@ def speak(
     max_seconds: float | None,
     as_json: bool,
 ) -> None:
-    """Speak phones with the voice of a reference recording."""
+    """Speak text, or phones, with the voice of a reference recording."""
     from sovits_runtime.audio import Audio
     from sovits_runtime.picture import spectrogram_png
     from sovits_runtime.reference import Reference
@@ -251,10 +258,9 @@ def speak(
             reference = Reference.load(saved)
         else:
             assert recording is not None
-            transcript = _sentences(ref_phones)[0] if ref_phones else ()
-            reference = voice.reference(recording, transcript, more_recordings=more)
+            reference = words.reference(voice, recording, more)
         spoken = []
-        for sentence in voice.stream(_sentences(phones), reference, options=options):
+        for sentence in words.speak(voice, reference, options=options):
             spoken.append(sentence)
             if not as_json:
                 click.echo(
@@ -280,7 +286,9 @@ def speak(
 @SHARED
 @DEVICE
 @THREADS
-@click.option("--phones", help="Phones of the transcript, or a .json file that holds them.")
+@click.option("--text", help="What is said in the recording.")
+@LANGUAGE_OPTION
+@click.option("--phones", help="Phones of the transcript, or a .json file that holds them, in place of text.")
 @click.option("--more", type=PATH, multiple=True, help="Further recordings whose style is averaged in.")
 @click.option("-o", "--output", required=True, type=PATH, help="File to write, .npz.")
 def reference(
@@ -289,6 +297,8 @@ def reference(
     shared: Path | None,
     device: str,
     threads: int | None,
+    text: str | None,
+    lang: str | None,
     phones: str | None,
     more: tuple[Path, ...],
     output: Path,
@@ -296,9 +306,9 @@ def reference(
     """Prepare RECORDING once and save it, so that speaking needs neither the recording nor HuBERT."""
     from sovits_runtime.synthesizer import Synthesizer
 
+    check_transcript(text, phones, lang)
     with Synthesizer.load(bundle, device=device, threads=threads, shared=shared) as voice:
-        transcript = _sentences(phones)[0] if phones else ()
-        made = voice.reference(recording, transcript, more_recordings=more)
+        made = reference_from_words(voice.text, recording, (text, phones, lang), more=more)
     made.save(output)
     click.echo(f"{output}: {len(made.prompt)} prompt tokens, {len(made.phones)} phones, key {made.key}")
 
@@ -317,24 +327,6 @@ def inspect(bundle: Path, shared: Path | None, as_json: bool) -> None:
         _print_json(description)
     else:
         click.echo(describe_text(description))
-
-
-def _sentences(value: str) -> list[list[str]]:
-    """Reads phones: a string of symbols, or a JSON file with {"phones": [...]} or {"sentences": [[...], ...]}."""
-    if not value.endswith(".json"):
-        return [value.split()]
-    path = Path(value)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror}); give phones or a .json file") from error
-    except ValueError as error:
-        raise TextError(f"{path}: not JSON ({error})") from error
-    sentences = content.get("sentences", [content.get("phones")]) if isinstance(content, dict) else [content]
-    good = all(isinstance(s, list) and s and all(isinstance(p, str) for p in s) for s in sentences)
-    if not good or not sentences:
-        raise TextError(f'{path}: expected {{"phones": [symbols]}} or {{"sentences": [[symbols], ...]}}')
-    return list(sentences)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ class TextError(SovitsError, ValueError):
     """Text or phones cannot be turned into model input."""
 
 
-class NothingToSay(TextError):
+class NothingToSay(TextError):  # noqa: N818 - reads better where it is caught
     """A text holds nothing that can be read aloud."""
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +24,9 @@ from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import Session, SessionOptions, open_session
 from sovits_runtime.t2s import MAX_NEW_TOKENS, Generation, StopReason, TextToSemantic, seeded_noise
 from sovits_runtime.text.symbols import symbol_ids
+
+if TYPE_CHECKING:
+    from sovits_runtime.speech_text import TextSpeaker
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +133,7 @@ class Synthesizer:
 
     def close(self) -> None:
         """Frees sessions and caches; the synthesizer cannot be used afterwards."""
-        for name in ("text_to_semantic", "decoder", "_reference_encoder", "_references"):
+        for name in ("text_to_semantic", "decoder", "_reference_encoder", "_references", "text"):
             self.__dict__.pop(name, None)
 
     def _open(self, name: str) -> Session:
@@ -283,6 +288,36 @@ class Synthesizer:
         """Speaks sentence by sentence: each is yielded as soon as it is ready. Arguments as in `synthesize`."""
         for phones in sentences:
             yield self.synthesize(phones, reference, options=options)
+
+    @cached_property
+    def text(self) -> TextSpeaker:
+        """The text front end of this voice; opened when first needed."""
+        from sovits_runtime.speech_text import TextSpeaker
+
+        return TextSpeaker(self)
+
+    def stream_text(
+        self,
+        text: str | Iterable[str],
+        reference: Reference,
+        *,
+        language: str,
+        options: SpeechOptions | None = None,
+    ) -> Iterator[Sentence]:
+        """Speaks a text of any length piece by piece. Arguments and errors as in `TextSpeaker.speak`."""
+        return self.text.speak(text, reference, language=language, options=options)
+
+    def synthesize_text(
+        self, text: str, reference: Reference, *, language: str, options: SpeechOptions | None = None
+    ) -> Audio:
+        """Speaks a text as a whole. Arguments and errors as in `TextSpeaker.speak`."""
+        return Audio.concatenate(list(self.stream_text(text, reference, language=language, options=options)))
+
+    def reference_from_text(
+        self, recording: AudioSource, text: str, *, language: str, more_recordings: Sequence[AudioSource] = ()
+    ) -> Reference:
+        """Prepares a voice from a recording and its words. Arguments and errors as in `TextSpeaker.reference`."""
+        return self.text.reference(recording, text, language=language, more_recordings=more_recordings)
 
     def _generate(
         self,

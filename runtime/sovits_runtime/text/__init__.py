@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.phones import Phones
 from sovits_runtime.text.symbols import SymbolVersion
+
+if TYPE_CHECKING:
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
 
 LANGUAGE_MODULES: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -27,7 +30,14 @@ LANGUAGE_MODULES: Final[Mapping[str, str]] = MappingProxyType(
 V1_LANGUAGES: Final = ("zh", "en", "ja")
 
 
-def phonemize(text: str, language: str, *, symbols: SymbolVersion = "v2", official: bool = False) -> Phones:
+def phonemize(
+    text: str,
+    language: str,
+    *,
+    symbols: SymbolVersion = "v2",
+    official: bool = False,
+    polyphones: PolyphoneReader | None = None,
+) -> Phones:
     """Phones of a text that is in one language.
 
     Args:
@@ -35,6 +45,7 @@ def phonemize(text: str, language: str, *, symbols: SymbolVersion = "v2", offici
         language: `"zh"`, `"en"`, `"ja"`, `"ko"` or `"yue"`; v1 models know the first three.
         symbols: Symbol table of the model, also the rule set that belongs to it.
         official: Read exactly as the original front end does, its plain misreadings included.
+        polyphones: Reads Mandarin polyphones; None: a G2PW folder that `SOVITS_G2PW_DIR` names, else pypinyin.
 
     Raises:
         TextError: Unknown language, nothing to say, or the language's extra is not installed.
@@ -45,7 +56,8 @@ def phonemize(text: str, language: str, *, symbols: SymbolVersion = "v2", offici
             f"language {language!r} is not one that {symbols} models speak: use {', '.join(languages)}"
         )
     module = import_module(LANGUAGE_MODULES[language])
-    phones: Phones = module.phonemize(text, symbols=symbols, official=official)
+    more = {} if polyphones is None or language != "zh" else {"polyphones": polyphones}
+    phones: Phones = module.phonemize(text, symbols=symbols, official=official, **more)
     return phones
 
 

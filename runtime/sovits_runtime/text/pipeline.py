@@ -6,9 +6,10 @@ Source: GPT-SoVITS, TTS_infer_pack/TextPreprocessor.py, preprocess, get_phones_a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ from sovits_runtime.text.split import (
 )
 from sovits_runtime.text.stream import stream_pieces
 from sovits_runtime.text.symbols import SymbolVersion
+
+if TYPE_CHECKING:
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
 
 _FEWEST_PHONES: Final = 6
 _SPACES: Final = re.compile(" {2,}")
@@ -95,24 +99,24 @@ def _silence(segment: Segment) -> Phones:
     return Phones((), np.zeros(0, np.int64), None, norm_text, segment.language)
 
 
-def _read_officially(segment: Segment, symbols: SymbolVersion) -> Phones:
+def _read_officially(segment: Segment, read: Callable[..., Phones]) -> Phones:
     """Phones of a stretch; marks alone are read as English white space, and only Mandarin minds having no phones."""
     if segment.language not in LANGUAGE_MODULES:
-        return phonemize(" ", "en", symbols=symbols, official=True)
+        return read(" ", "en", official=True)
     try:
-        return phonemize(segment.text, segment.language, symbols=symbols, official=True)
+        return read(segment.text, segment.language, official=True)
     except NothingToSay:
         if segment.language == "zh":
             raise
         return _silence(segment)
 
 
-def _read_leniently(segment: Segment, symbols: SymbolVersion) -> Phones:
+def _read_leniently(segment: Segment, read: Callable[..., Phones]) -> Phones:
     """Phones of a stretch; one without anything to read is left out with a note."""
     if segment.language not in LANGUAGE_MODULES:
         return _silence(segment)
     try:
-        return phonemize(segment.text, segment.language, symbols=symbols)
+        return read(segment.text, segment.language)
     except NothingToSay:
         note = f"{segment.language}: {segment.text.strip()!r} holds nothing that can be read and was left out"
         return replace(_silence(segment), notes=(note,) if _WORD.search(segment.text) else ())
@@ -127,12 +131,14 @@ class TextFrontend:
         official: Cut, segment and read exactly as the original does, its misreadings included.
         method: `"stream"`, or `"cut0"` to `"cut5"` of the original.
         detector: Tells languages apart where the script does not; None takes the best one installed.
+        polyphones: Reads Mandarin polyphones; None: a G2PW folder that `SOVITS_G2PW_DIR` names, else pypinyin.
     """
 
     symbols: SymbolVersion = "v2"
     official: bool = False
     method: str = STREAM
     detector: Detector | None = None
+    polyphones: PolyphoneReader | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -209,8 +215,11 @@ class TextFrontend:
     def _read_once(self, piece: str, mode: str) -> TextPiece:
         spaced = _SPACES.sub(" ", piece)
         segments = segments_for_mode(spaced, mode, detector=self.detector)
-        read = _read_officially if self.official else _read_leniently
-        phones = tuple(read(segment, self.symbols) for segment in segments)
+        read = partial(phonemize, symbols=self.symbols)
+        if self.polyphones is not None:
+            read = partial(read, polyphones=self.polyphones)
+        read_segment = _read_officially if self.official else _read_leniently
+        phones = tuple(read_segment(segment, read) for segment in segments)
         if not self.official and not any(map(len, phones)):
             raise NothingToSay(NOTHING_TO_SAY)
         notes = dict.fromkeys(note for part in phones for note in part.notes)

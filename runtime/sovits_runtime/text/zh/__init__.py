@@ -1,6 +1,6 @@
 """Mandarin: normaliser, words and tones, phones.
 
-Polyphones are read by pypinyin's phrases, word by word.
+Polyphones are read by a G2PW model where the user has one, else by pypinyin's phrases, word by word.
 """
 
 from __future__ import annotations
@@ -9,29 +9,38 @@ from sovits_runtime.text.phones import Phones, phones_from_symbols
 from sovits_runtime.text.symbols import SymbolVersion
 from sovits_runtime.text.zh.cleaning import CleanText, clean_text
 from sovits_runtime.text.zh.g2p import phones_from_norm_text
+from sovits_runtime.text.zh.g2pw import PolyphoneReader, polyphone_reader
 from sovits_runtime.text.zh.syllables import is_readable
 
 
-def phonemize(text: str, *, symbols: SymbolVersion = "v2", official: bool = False) -> Phones:
+def phonemize(
+    text: str,
+    *,
+    symbols: SymbolVersion = "v2",
+    official: bool = False,
+    polyphones: PolyphoneReader | None = None,
+) -> Phones:
     """Phones of Mandarin text, simplified or traditional. Latin letters are dropped: they are another language.
 
     Args:
         text: Plain text.
         symbols: Symbol table of the model; v1 models read a final 儿 in its own tone.
         official: Without the corrections that `corrections.CORRECTIONS` lists.
+        polyphones: A G2PW model; None takes that of `SOVITS_G2PW_DIR`, if set. v1 models were trained without.
 
     Raises:
         TextError: Nothing to say, or a package of the zh extra is not installed.
     """
     clean = clean_text(text, official=official, is_readable=is_readable)
-    phones, word2ph = phones_from_norm_text(clean.norm_text, erhua=symbols != "v1")
+    reader = None if symbols == "v1" else polyphones or polyphone_reader()
+    phones, word2ph = phones_from_norm_text(clean.norm_text, erhua=symbols != "v1", polyphones=reader)
     return phones_from_symbols(
         _with_pauses(phones, word2ph, clean),
         clean.norm_text,
         language="zh",
         table=symbols,
         word2ph=word2ph,
-        notes=clean.notes,
+        notes=clean.notes + (reader.notes if reader else ()),
     )
 
 

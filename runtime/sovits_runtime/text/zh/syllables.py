@@ -52,10 +52,26 @@ def is_readable(char: str) -> bool:
     if char in MARKS:
         return True
     (initial,), (final,) = pinyin(char)
-    if final[-1:] not in set("12345"):
+    return has_symbols((initial, final))
+
+
+def has_symbols(syllable: tuple[str, str]) -> bool:
+    """Whether the symbols can spell a syllable, given as initial and toned final."""
+    if syllable[1][-1:] not in set("12345"):
         return False
-    onset, rhyme = symbols_of(initial, final)
+    onset, rhyme = symbols_of(*syllable)
     return onset in ZH_INITIALS and rhyme[:-1] in ZH_FINALS
+
+
+@lru_cache(maxsize=4096)
+def split_numbered(syllable: str) -> tuple[str, str]:
+    """Initial and final with tone digit of a syllable such as `"zhong4"`.
+
+    Raises:
+        TextError: pypinyin is not installed.
+    """
+    convert = import_extra("pypinyin.contrib.tone_convert", "zh")
+    return convert.to_initials(syllable), convert.to_finals_tone3(syllable, neutral_tone_with_five=True)
 
 
 def symbols_of(initial: str, final: str) -> tuple[str, str]:
