@@ -2,9 +2,9 @@
 
     python tests/conformance.py DIR [--version v2] [--size tiny]
 
-DIR holds `golden_*.npz` files. Each names its configs, dims and seed in `meta`; weights come from the deterministic rule
-of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle. For every
-stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
+DIR holds `golden_*.npz` files. Each names its configs, dims and seed in `meta`; weights come from the deterministic
+rule of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle.
+For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
 """
 
 from __future__ import annotations
@@ -16,13 +16,21 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from conformance_speaker import (
+    Speakers,
+    small_speaker,
+    speaker_session,
+    speakers,
+    text_style_session,
+    write_speaker_file,
+)
 from numpy.typing import NDArray
 from torch import nn
 
@@ -33,10 +41,20 @@ from sovits_exporter.export import GraphDef, export_graph, write_models
 from sovits_exporter.golden import Models
 from sovits_exporter.layout import gpt_layout, sovits_layout
 from sovits_exporter.modeling.eager import EagerOptions, generate
+from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
-from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, ReferenceStyle, SemanticEncoder, Vocoder
+from sovits_exporter.modeling.vits import (
+    PriorAndFlow,
+    PromptTokens,
+    ReferenceStyle,
+    SemanticEncoder,
+    SynthesizerTrn,
+    Vocoder,
+)
+from sovits_exporter.speaker_file import read_speaker
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import crossfade_state
+from sovits_runtime.fbank import fbank
 from sovits_runtime.graph import Array, GraphSpec, TensorSpec
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import Session, SessionOptions, open_session
@@ -72,7 +90,7 @@ class Result:
         return self.error <= self.limit
 
 
-class Path_(Protocol):
+class ModelPath(Protocol):
     """One way to run the model."""
 
     name: str
@@ -82,7 +100,9 @@ class Path_(Protocol):
     ) -> Iterator[tuple[int, bool, Floats]]: ...
     def probabilities(self, logits: Floats, seen: Array, options: SamplingOptions) -> Floats: ...
     def codes(self, ssl: Floats) -> Array: ...
-    def style(self, wave: Floats) -> tuple[Floats, Floats]: ...
+    def speaker(self, features: Floats) -> Floats: ...
+    def style(self, wave: Floats, speaker: Floats | None) -> tuple[Floats, Floats]: ...
+    def text_style(self, style: Floats) -> Floats: ...
     def encode(self, tokens: Array, phones: Array, style: Floats) -> Floats: ...
     def flow(
         self, state: Floats, style: Floats, noise: Floats, scale: float
@@ -130,9 +150,18 @@ class TorchPath:
         return PromptTokens(self.models.vits)(torch.from_numpy(ssl[None]))[0].numpy()
 
     @torch.inference_mode()
-    def style(self, wave):  # type: ignore[no-untyped-def]
-        style, spectrogram = ReferenceStyle(self.models.vits)(torch.from_numpy(wave[None]))
+    def speaker(self, features):  # type: ignore[no-untyped-def]
+        return self.models.speaker(torch.from_numpy(features[None]))[0].numpy()
+
+    @torch.inference_mode()
+    def style(self, wave, speaker):  # type: ignore[no-untyped-def]
+        embedding = None if speaker is None else torch.from_numpy(speaker[None])
+        style, spectrogram = ReferenceStyle(self.models.vits)(torch.from_numpy(wave[None]), embedding)
         return style.numpy(), spectrogram.numpy()
+
+    @torch.inference_mode()
+    def text_style(self, style):  # type: ignore[no-untyped-def]
+        return self.models.vits.text_style(torch.from_numpy(style)).numpy().ravel()
 
     @torch.inference_mode()
     def encode(self, tokens, phones, style):  # type: ignore[no-untyped-def]
@@ -155,8 +184,9 @@ class OnnxPath:
 
     name = "onnx"
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, speaker: Session | None) -> None:
         self.voice = Synthesizer.load(bundle)
+        self.speaker_session = self.voice.reference_encoder.speaker or speaker
 
     def draws(self, phones, bert, prompt, options, eos_row):  # type: ignore[no-untyped-def]
         model = self.voice.text_to_semantic
@@ -176,9 +206,18 @@ class OnnxPath:
     def codes(self, ssl):  # type: ignore[no-untyped-def]
         return self.voice.reference_encoder.tokens(np.ascontiguousarray(ssl[None]))
 
-    def style(self, wave):  # type: ignore[no-untyped-def]
-        out = self.voice.reference_encoder.style.run({"wave": wave[None]})
+    def speaker(self, features):  # type: ignore[no-untyped-def]
+        return self.speaker_session.run({"features": features[None]})["speaker"][0]
+
+    def style(self, wave, speaker):  # type: ignore[no-untyped-def]
+        feeds = {"wave": wave[None]} | ({} if speaker is None else {"speaker": speaker[None]})
+        out = self.voice.reference_encoder.style.run(feeds)
         return out["style"], out["spectrogram"]
+
+    def text_style(self, style):  # type: ignore[no-untyped-def]
+        ids = np.zeros((1, 1), np.int64)
+        out = text_style_session(self.voice.bundle).run({"tokens": ids, "phones": ids, "style": style})
+        return next(iter(out.values())).ravel()
 
     def encode(self, tokens, phones, style):  # type: ignore[no-untyped-def]
         return self.voice.decoder.encode(tokens, phones, style)
@@ -236,7 +275,7 @@ def with_eos_row(bundle: Bundle, folder: Path, row: Array) -> TextToSemantic:
     return TextToSemantic(*sessions)
 
 
-def gpt_stages(path: Path_, g: Golden) -> Iterator[tuple[str, float, str]]:
+def gpt_stages(path: ModelPath, g: Golden) -> Iterator[tuple[str, float, str]]:
     phones = np.concatenate([g["in_phones_prompt"], g["in_phones"]]).astype(np.int64)
     prompt = g["in_prompt"].astype(np.int64)
     bert = np.ascontiguousarray(g["in_bert"].T)
@@ -294,17 +333,28 @@ def ending(run: Any, g: Golden, key: str, target: str) -> float:
     return differing(tokens, expected)
 
 
-def sovits_stages(path: Path_, g: Golden) -> Iterator[tuple[str, float, str]]:
+def sovits_stages(path: ModelPath, g: Golden, vits: SynthesizerTrn) -> Iterator[tuple[str, float, str]]:
     n = int(g["in_ncode"])
     tokens, phones = g["gpt_tokens"][:n].astype(np.int64), g["in_phones"].astype(np.int64)
     noise = g["in_noise"][None]
     yield "prompt tokens", differing(path.codes(np.ascontiguousarray(g["in_ssl"].T)), g["codes"]), "tokens"
-    style, spectrogram = path.style(g["in_wav32"])
+    speaker: Speakers | None = None
+    if vits.speaker_network:
+        yield "filter bank features", relative(fbank(g["in_wav16"]), g["sv_fbank"]), "signal"
+        yield "speaker embedding", relative(path.speaker(g["sv_fbank"]), g["sv_emb"]), "signal"
+        speaker = speakers(
+            vits, g, path.style(g["in_wav32"], np.zeros(vits.sv_emb.in_features, np.float32))[1]
+        )
+        if speaker.accumulated is not None:
+            yield "reference encoder, accumulated", relative(speaker.accumulated, g["ref_enc"]), "signal"
+    style, spectrogram = path.style(g["in_wav32"], speaker.first if speaker else None)
     if "spec" in g:
         yield "spectrogram", relative(spectrogram[0], g["spec"]), "signal"
     else:
         yield "spectrogram", relative(spectrogram[0, ::4], g["spec_every4"]), "signal"
     yield "style", relative(style[0, :, 0], g["ge"]), "signal"
+    if vits.speaker_network:
+        yield "text style", relative(path.text_style(style), g["text_ge"]), "signal"
     state = path.encode(tokens, phones, style)
     z, mean, log_scale = path.flow(state, style, noise, 0.5)
     yield "prior mean", relative(mean[0], g["m_p"]), "signal"
@@ -313,19 +363,26 @@ def sovits_stages(path: Path_, g: Golden) -> Iterator[tuple[str, float, str]]:
     yield "prior draw", relative(drawn[0], g["z_p"]), "signal"
     yield "flow", relative(z[0], g["z"]), "signal"
     yield "waveform", absolute(path.vocode(z, style), g["wav"]), "signal"
-    yield from speed_and_references(path, g, tokens, phones, style)
-    yield from streaming(path, g, tokens, phones, style)
+    yield from speed_and_references(path, g, tokens, phones, style, speaker)
+    styles = (style, style)
+    if speaker is not None:
+        styles = tuple(path.style(g["in_wav32"], embedding)[0] for embedding in speaker.streamed)
+    yield from streaming(path, g, tokens, phones, styles)
 
 
 def speed_and_references(
-    path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats
+    path: ModelPath, g: Golden, tokens: Array, phones: Array, style: Floats, speaker: Speakers | None
 ) -> Iterator[tuple[str, float, str]]:
     # Some goldens were recorded while the style of the first reference was handed out for both; the mean of two equal
     # styles is that style, so they are replayed with the references that they hold.
     first_twice = relative(g["ge"], g["ge_2refs"]) == 0
-    second = style if first_twice else path.style(g["in_wav32_b"])[0]
-    mean = ((style + second) / 2).astype(np.float32)
-    kind = "first reference twice" if first_twice else "two references"
+    if speaker is not None:
+        first, second = (path.style(g["in_wav32"], embedding)[0] for embedding in speaker.two_references)
+        kind = "first reference, summed speakers"
+    else:
+        first, second = style, style if first_twice else path.style(g["in_wav32_b"], None)[0]
+        kind = "first reference twice" if first_twice else "two references"
+    mean = ((first + second) / 2).astype(np.float32)
     yield f"style, {kind}", relative(mean[0, :, 0], g["ge_2refs"]), "signal"
     yield (
         f"waveform, speed, {kind}",
@@ -333,24 +390,26 @@ def speed_and_references(
         "signal",
     )
     if "wav_speed_both_references" in g:
-        mean = ((style + path.style(g["in_wav32_b"])[0]) / 2).astype(np.float32)
+        mean = ((style + path.style(g["in_wav32_b"], None)[0]) / 2).astype(np.float32)
         got = spoken(path, g, tokens, phones, mean)
         yield "waveform, speed, both references", absolute(got, g["wav_speed_both_references"]), "signal"
 
 
-def spoken(path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats) -> Floats:
+def spoken(path: ModelPath, g: Golden, tokens: Array, phones: Array, style: Floats) -> Floats:
     z, _, _ = path.flow(path.encode(tokens, phones, style), style, g["in_noise_speed"][None], 0.35)
     return path.vocode(z, style)
 
 
 def streaming(
-    path: Path_, g: Golden, tokens: Array, phones: Array, style: Floats
+    path: ModelPath, g: Golden, tokens: Array, phones: Array, styles: tuple[Floats, ...]
 ) -> Iterator[tuple[str, float, str]]:
     half, overlap = len(tokens) // 2, 2
-    first = path.encode(tokens[:half], phones, style)
+    first = path.encode(tokens[:half], phones, styles[0])
     keep = 2 * (len(tokens) - half + overlap)
-    second = crossfade_state(path.encode(tokens, phones, style)[:, :, -keep:], first[:, :, -2 * overlap :])
-    for i, state in enumerate((first, second), 1):
+    second = crossfade_state(
+        path.encode(tokens, phones, styles[1])[:, :, -keep:], first[:, :, -2 * overlap :]
+    )
+    for i, (state, style) in enumerate(zip((first, second), styles, strict=True), 1):
         z, _, _ = path.flow(state, style, g["in_noise"][None, :, : state.shape[2]], 0.5)
         yield f"stream chunk {i}", absolute(path.vocode(z, style), g[f"stream_wav_{i}"]), "signal"
 
@@ -387,13 +446,32 @@ def replay(file: Path) -> Iterator[Result]:
         g = {k: z[k] for k in z.files}
     meta = json.loads(g["meta"].tobytes())
     with tempfile.TemporaryDirectory() as name:
-        gpt, sovits = write_checkpoints(Path(name), meta)
+        folder = Path(name)
+        gpt, sovits = write_checkpoints(folder, meta)
         models = build_models(load_gpt(gpt), load_sovits(sovits, version=meta["version"]))
-        build(BuildRequest(gpt, sovits, Path(name) / "bundle", version=meta["version"], verify=False))
-        for path in (TorchPath(models), OnnxPath(Bundle.open(Path(name) / "bundle"))):
-            for stages in (gpt_stages, sovits_stages):
-                for stage, error, kind in stages(path, g):
-                    yield Result(path.name, stage, error, LIMITS[kind])
+        models, speaker = with_speaker(models, meta, folder)
+        request = BuildRequest(
+            gpt, sovits, folder / "bundle", version=meta["version"], verify=False, speaker=speaker
+        )
+        build(request)
+        small = None
+        if models.speaker is not None and speaker is None:
+            assert isinstance(models.speaker, ERes2NetV2)
+            small = speaker_session(models.speaker, folder / "speaker")
+        for path in (TorchPath(models), OnnxPath(Bundle.open(folder / "bundle"), small)):
+            for stage, error, kind in (*gpt_stages(path, g), *sovits_stages(path, g, models.vits)):
+                yield Result(path.name, stage, error, LIMITS[kind])
+
+
+def with_speaker(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Models, Path | None]:
+    """Adds the golden's speaker network where the version has one, and its file where a bundle can hold it."""
+    if not models.spec.speaker_network:
+        return models, None
+    if meta["size"] == "tiny":
+        return replace(models, speaker=small_speaker(meta)), None
+    file = folder / "speaker.ckpt"
+    write_speaker_file(file, meta)
+    return replace(models, speaker=read_speaker(file).module()), file
 
 
 def main() -> int:

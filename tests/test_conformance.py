@@ -1,7 +1,6 @@
 """The goldens kept in the repository, on both paths; `tests/conformance.py` replays any folder."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,9 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def conformance():
-    spec = importlib.util.spec_from_file_location("conformance", HERE / "conformance.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["conformance"] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE))  # it is run as a script and imports its neighbours
+        yield importlib.import_module("conformance")
 
 
 @pytest.fixture(scope="module")

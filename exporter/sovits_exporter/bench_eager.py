@@ -25,6 +25,7 @@ from sovits_exporter.modeling.reference_encoder import HOP, N_FFT
 from sovits_exporter.modeling.t2s import BERT_WIDTH
 from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEncoder
 from sovits_exporter.pretrained import load_hubert
+from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
 from sovits_runtime.bench_probe import measure, print_facts
 from sovits_runtime.bench_voice import StageRuns
 from sovits_runtime.bench_workload import NEVER_ENDS, TOKENS, Workload, make_workload
@@ -42,7 +43,9 @@ def find_pair(place: str) -> tuple[Path, Path]:
     gpt, comma, sovits = place.partition(",")
     if comma:
         return Path(gpt), Path(sovits)
-    found = [sorted(Path(place).glob(f"*{suffix}")) for suffix in (".ckpt", ".pth")]
+    found = [
+        sorted(p for p in Path(place).glob(f"*{suffix}") if p.name != SPEAKER) for suffix in (".ckpt", ".pth")
+    ]
     if any(len(files) != 1 for files in found):
         counts = " and ".join(
             f"{len(files)} {suffix}" for files, suffix in zip(found, (".ckpt", ".pth"), strict=True)
@@ -100,7 +103,7 @@ class EagerRival:
         """See `Party.stages`."""
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": _call(PromptTokens(self.vits), work.ssl),
-            "reference_style": _call(self.reference_style, work.wave[None]),
+            "reference_style": _call(self.reference_style, work.wave[None], work.speaker),
             "sovits_encoder": _call(
                 SemanticEncoder(self.vits), work.tokens[None], work.phones[None], work.style
             ),
@@ -138,10 +141,9 @@ class EagerRival:
         z, _, _ = PriorAndFlow(self.vits)(state, style, noise, torch.from_numpy(_scale()))
         return self.vocode(z, style)[0]
 
-    def reference_style(self, wave: Tensor) -> Tensor:
+    def reference_style(self, wave: Tensor, speaker: Tensor) -> Tensor:
         """Wave [1, n] at 32 kHz to style [1, gin, 1], by way of `torch.stft`."""
-        style: Tensor = self.vits.ref_enc(stft_spectrogram(wave))
-        return style
+        return self.vits.style(stft_spectrogram(wave), speaker if self.spec.speaker_network else None)
 
     def vocode(self, z: Tensor, style: Tensor) -> Tensor:
         """Latent [1, C, F] and style [1, gin, 1] to a waveform [1, n], by 1-D convolutions."""

@@ -30,12 +30,14 @@ from sovits_exporter.golden import GoldenRequest, Models, record
 from sovits_exporter.graphs import gpt_graphs, shared_graph, sovits_graphs
 from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import SynthesizerTrn
-from sovits_exporter.pretrained import Kind, Pretrained, read_pretrained
+from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
+from sovits_exporter.speaker_file import read_speaker
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
 from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, file_record, manifest_digest
-from sovits_runtime.errors import VerificationError
+from sovits_runtime.errors import CheckpointError, VerificationError
 from sovits_runtime.session import SessionOptions, open_session
+from sovits_runtime.spec import ModelSpec
 from sovits_runtime.verify import DEFAULT_TOLERANCES, VerifyReport, verify_bundle
 
 Progress = Callable[[str, int, int], None]
@@ -55,6 +57,7 @@ class BuildRequest:
         shared: Where parts that voices share are kept; by default `shared` beside the bundle.
         version: Model version, when the file does not tell.
         verify: Whether to run the whole verification before the bundle takes its place.
+        speaker: The file of ERes2NetV2; v2Pro and v2ProPlus need it to read recordings.
     """
 
     gpt: Path
@@ -65,6 +68,7 @@ class BuildRequest:
     shared: Path | None = None
     version: str | None = None
     verify: bool = True
+    speaker: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +95,21 @@ class GraphCheck:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What was built: the bundle's folder, the check of every graph, and the verification if it ran."""
+    """What was built.
+
+    Attributes:
+        path: The bundle's folder.
+        checks: One a graph.
+        verification: Of the whole, if it ran.
+        seconds: How long it took.
+        left_out: Options without which the bundle cannot read recordings.
+    """
 
     path: Path
     checks: tuple[GraphCheck, ...]
     verification: VerifyReport | None
     seconds: float
+    left_out: tuple[str, ...] = ()
 
 
 def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildReport:
@@ -113,7 +126,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
     gpt, sovits = load_gpt(request.gpt), load_sovits(request.sovits, version=request.version)
     check_pair(gpt, sovits)
     models = build_models(gpt, sovits)
-    pretrained = _read_pretrained(request)
+    pretrained = _read_pretrained(request, models.spec)
     with staging(request.output) as folder:
         builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
         builder.plan(models, pretrained)
@@ -121,7 +134,14 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
         builder.voice(models)
         progress("record golden values", builder.done, builder.total)
         golden = record(
-            Models(models.spec, models.t2s, models.vits, modules.get("hubert"), modules.get("bert"))
+            Models(
+                models.spec,
+                models.t2s,
+                models.vits,
+                hubert=modules.get("hubert"),
+                bert=modules.get("bert"),
+                speaker=modules.get("speaker"),
+            )
         )
         _write_golden(folder, golden)
         _write_manifest(folder, builder, gpt, sovits, models, golden)
@@ -137,7 +157,13 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
                 )
         progress("done", builder.total, builder.total)
         publish(folder, request.output)
-    return BuildReport(request.output, tuple(builder.checks), verification, time.perf_counter() - start)
+    return BuildReport(
+        request.output,
+        tuple(builder.checks),
+        verification,
+        time.perf_counter() - start,
+        options_left_out(request, models.spec),
+    )
 
 
 def build_models(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> Models:
@@ -182,7 +208,7 @@ class _Builder:
                 self._note(graph, None, "graphs/")
 
     def shared_parts(self, pretrained: Sequence[Pretrained]) -> dict[str, nn.Module]:
-        """Exports HuBERT and BERT into the shared folder, or finds them there; returns their modules."""
+        """Exports the parts that voices share into the shared folder, or finds them there; returns their modules."""
         modules: dict[str, nn.Module] = {}
         for source in pretrained:
             modules[source.kind] = source.module()
@@ -260,9 +286,26 @@ def relative_error(expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any]) ->
     return error if np.isfinite(error) else float("inf")
 
 
-def _read_pretrained(request: BuildRequest) -> list[Pretrained]:
-    wanted: dict[Kind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
-    return [read_pretrained(folder, kind) for kind, folder in wanted.items() if folder is not None]
+def _read_pretrained(request: BuildRequest, spec: ModelSpec) -> list[Pretrained]:
+    wanted: dict[FolderKind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
+    parts = [read_pretrained(folder, kind) for kind, folder in wanted.items() if folder is not None]
+    if request.speaker is None:
+        return parts
+    if not spec.speaker_network:
+        raise CheckpointError(
+            f"{request.speaker}: a speaker network was given, but {request.sovits} is a {spec.version} model, which "
+            "takes none; leave --speaker out"
+        )
+    return [*parts, read_speaker(request.speaker)]
+
+
+def options_left_out(request: BuildRequest, spec: ModelSpec) -> tuple[str, ...]:
+    """Returns the options of the request without which its bundle cannot read recordings."""
+    missing = {
+        "--hubert": request.hubert is None,
+        "--speaker": spec.speaker_network and request.speaker is None,
+    }
+    return tuple(option for option, is_missing in missing.items() if is_missing)
 
 
 def _write_golden(folder: Path, golden: GoldenRequest) -> None:

@@ -107,6 +107,11 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
     "--hubert", type=PATH, help="Folder of chinese-hubert-base; needed to read reference recordings."
 )
 @click.option("--bert", type=PATH, help="Folder of chinese-roberta-wwm-ext-large; needed for Chinese.")
+@click.option(
+    "--speaker",
+    type=PATH,
+    help="pretrained_eres2netv2w24s4ep4.ckpt; v2Pro and v2ProPlus need it to read reference recordings.",
+)
 @SHARED
 @click.option("--version", help="Model version, where the file does not tell it.")
 @click.option(
@@ -119,6 +124,7 @@ def build(
     output: Path,
     hubert: Path | None,
     bert: Path | None,
+    speaker: Path | None,
     shared: Path | None,
     version: str | None,
     verify: bool,
@@ -128,7 +134,7 @@ def build(
     from sovits_exporter.build import BuildRequest
     from sovits_exporter.build import build as run
 
-    request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify)
+    request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker)
     with _progress() as progress:
         report = run(request, progress)
     checks = report.verification.checks if report.verification else ()
@@ -153,8 +159,8 @@ def build(
         click.echo("verification of the whole:")
         for whole in checks:
             _print_check(whole)
-    if hubert is None:
-        click.echo("note: built without --hubert, so this bundle speaks from saved references only")
+    for option in report.left_out:
+        click.echo(f"note: built without {option}, so this bundle speaks from saved references only")
     click.echo(f"{report.path}: ready after {report.seconds:.0f} s")
 
 

@@ -19,8 +19,10 @@ from sovits_exporter.demo_writers import (
     write_hubert,
     write_json,
     write_sovits,
+    write_speaker,
     write_wav,
 )
+from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.spec import MODEL_SPECS, model_spec
 
@@ -52,6 +54,7 @@ class DemoFiles:
         sovits: SoVITS checkpoint.
         hubert: Folder of the speech encoder, if it was asked for.
         bert: Folder of the text encoder, if it was asked for.
+        speaker: File of the speaker network, if the version has one.
         reference_wav: Reference recording: 5 s, 32 kHz, mono, 16 bit.
         reference: JSON with language, text and phones of the recording.
         target: JSON with language, text and phones of something to say.
@@ -61,6 +64,7 @@ class DemoFiles:
     sovits: Path
     hubert: Path | None
     bert: Path | None
+    speaker: Path | None
     reference_wav: Path
     reference: Path
     target: Path
@@ -74,6 +78,7 @@ def write_demo_checkpoint(
     seed: int = 0,
     hubert: bool = True,
     bert: bool = False,
+    speaker: bool = True,
     progress: Progress | None = None,
 ) -> DemoFiles:
     """Writes a demo voice; the same arguments give the same bytes.
@@ -85,6 +90,7 @@ def write_demo_checkpoint(
         seed: Selects the weights.
         hubert: Whether to write the speech encoder.
         bert: Whether to write the text encoder, which only Chinese needs.
+        speaker: Whether to write the speaker network, where the version has one.
         progress: Called with the name of a file, how many of its weights are made, and how many it has.
 
     Raises:
@@ -92,6 +98,8 @@ def write_demo_checkpoint(
     """
     folder = Path(folder)
     jobs = _jobs(version, tiny=tiny, seed=seed, hubert=hubert, bert=bert, progress=progress)
+    if speaker and model_spec(version).speaker_network:
+        jobs[SPEAKER] = _speaker_job(tiny=tiny, seed=seed, progress=progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_existing(folder, list(jobs))
@@ -107,6 +115,7 @@ def write_demo_checkpoint(
         sovits=folder / SOVITS,
         hubert=folder / HUBERT if hubert else None,
         bert=folder / BERT if bert else None,
+        speaker=folder / SPEAKER if SPEAKER in jobs else None,
         reference_wav=folder / REFERENCE_WAV,
         reference=folder / REFERENCE,
         target=folder / TARGET,
@@ -136,6 +145,11 @@ def _jobs(
     if bert:
         jobs[BERT] = lambda path: write_bert(path, **weights(BERT))
     return jobs
+
+
+def _speaker_job(*, tiny: bool, seed: int, progress: Progress | None) -> Callable[[Path], None]:
+    report = _reporter(SPEAKER, progress)
+    return lambda path: write_speaker(path, tiny=tiny, seed=seed, report=report)
 
 
 def _reporter(name: str, progress: Progress | None) -> Callable[[int, int], None]:

@@ -63,7 +63,8 @@ def gpt_config(version: str, *, tiny: bool) -> Config:
 
 def sovits_config(version: str, *, tiny: bool) -> Config:
     """Returns the training config of a SoVITS checkpoint whose decoder is HiFi-GAN."""
-    pro, wide = model_spec(version).speaker_network, version == "v2ProPlus"
+    spec = model_spec(version)
+    pro, wide = spec.speaker_network, spec.decoder_width > 512
     model: Config = {
         "inter_channels": 192,
         "hidden_channels": 192,
@@ -76,7 +77,7 @@ def sovits_config(version: str, *, tiny: bool) -> Config:
         "resblock_kernel_sizes": [3, 7, 11],
         "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
         "upsample_rates": [10, 8, 2, 2, 2],
-        "upsample_initial_channel": 768 if wide else 512,
+        "upsample_initial_channel": spec.decoder_width,
         "upsample_kernel_sizes": [20 if wide else 16, 16, 8, 2, 2],
         "n_layers_q": 3,
         "use_spectral_norm": False,
@@ -151,6 +152,11 @@ def bert_config(*, tiny: bool) -> Config:
         "layer_norm_eps": 1e-12,
         "pad_token_id": 0,
     }
+
+
+def speaker_config(*, tiny: bool) -> Config:
+    """Returns the sizes of the speaker network; a tiny one keeps the width of the embedding."""
+    return {"channels": 64, "blocks": [1, 1, 1, 1] if tiny else [3, 4, 6, 3]}
 
 
 def bert_vocab(*, tiny: bool) -> list[str]:

@@ -27,9 +27,11 @@ from sovits_exporter.demo_models import (
     hubert_config,
     hubert_layout,
     sovits_config,
+    speaker_config,
 )
 from sovits_exporter.demo_weights import fill
 from sovits_exporter.layout import Layout, gpt_layout, sovits_layout
+from sovits_exporter.speaker_file import speaker_file_layout
 from sovits_exporter.version import HEADERS
 from sovits_runtime.errors import CheckpointError
 
@@ -78,6 +80,15 @@ def write_bert(folder: Path, *, tiny: bool, seed: int, report: Report) -> None:
     )
     write_json(folder / "tokenizer.json", _tokenizer(vocab))
     _save(_state(bert_layout(config), seed, gains=ENCODER_GAINS, report=report), folder / "pytorch_model.bin")
+
+
+def write_speaker(path: Path, *, tiny: bool, seed: int, report: Report) -> None:
+    """Writes the state dict of the speaker network, in float32."""
+    layout = speaker_file_layout(speaker_config(tiny=tiny))
+    state = _state(layout, seed, report=report)
+    for name, tensor in state.items():
+        state[name] = tensor.long() if name.endswith("num_batches_tracked") else tensor.float()
+    _save(state, path)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

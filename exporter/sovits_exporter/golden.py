@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.t2s import BERT_WIDTH, Text2Semantic
@@ -25,7 +25,8 @@ from sovits_exporter.modeling.vits import (
     SynthesizerTrn,
     Vocoder,
 )
-from sovits_runtime.audio import hubert_wave, reference_wave
+from sovits_runtime.audio import hubert_wave, reference_wave, speaker_wave
+from sovits_runtime.fbank import fbank
 from sovits_runtime.graph import Array
 from sovits_runtime.spec import ModelSpec
 
@@ -41,13 +42,14 @@ SPEED = 1.0
 
 @dataclass(frozen=True)
 class Models:
-    """The PyTorch models of one voice; HuBERT and BERT where the user gave them."""
+    """The PyTorch models of one voice; those that voices share where the user gave them."""
 
     spec: ModelSpec
     t2s: Text2Semantic
     vits: SynthesizerTrn
     hubert: nn.Module | None = None
     bert: nn.Module | None = None
+    speaker: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,9 @@ def record(models: Models) -> GoldenRequest:
     """Runs the request.
 
     Returns:
-        Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `style`, `prompt_phones`, `phones`, `bert`,
-        `token_noise`, `tokens`, `logits`, `leads`, `ended`, `decoded_tokens`, `state`, `noise`, `z`, `waveform`; all
-        float32 but ids (int64).
+        Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `speaker` (where the version has one), `style`,
+        `prompt_phones`, `phones`, `bert`, `token_noise`, `tokens`, `logits`, `leads`, `ended`, `decoded_tokens`,
+        `state`, `noise`, `z`, `waveform`; all float32 but ids (int64).
     """
     rng = np.random.default_rng(SEED)
     a: dict[str, Array] = {"wave": speech_like(rng, WAVE_S, SAMPLE_RATE)}
@@ -99,8 +101,20 @@ def _record_reference(models: Models, a: dict[str, Array], rng: np.random.Genera
         ssl = torch.from_numpy(_coarse(rng.standard_normal((1, 189, SSL_WIDTH))))
     a["ssl"] = ssl.numpy()
     a["prompt"] = PromptTokens(models.vits)(ssl)[0].numpy()
-    style, _ = ReferenceStyle(models.vits)(torch.from_numpy(reference_wave(a["wave"], SAMPLE_RATE)[None]))
+    speaker = _record_speaker(models, a, rng) if models.spec.speaker_network else None
+    wave = torch.from_numpy(reference_wave(a["wave"], SAMPLE_RATE)[None])
+    style, _ = ReferenceStyle(models.vits)(wave, speaker)
     a["style"] = style.numpy()
+
+
+def _record_speaker(models: Models, a: dict[str, Array], rng: np.random.Generator) -> Tensor:
+    if models.speaker is not None:
+        features = fbank(speaker_wave(a["wave"], SAMPLE_RATE))
+        speaker: Tensor = models.speaker(torch.from_numpy(features[None]))
+    else:
+        speaker = torch.from_numpy(_coarse(0.2 * rng.standard_normal((1, models.spec.speaker_width))))
+    a["speaker"] = speaker.numpy()
+    return speaker
 
 
 def _record_tokens(

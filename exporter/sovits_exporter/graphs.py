@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from sovits_exporter.export import Draw, GraphDef, constant, integers
+from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
 from sovits_exporter.modeling.sampling import SamplingInputs
 from sovits_exporter.modeling.t2s import BERT_WIDTH, GptPrefill, GptStep, T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import (
@@ -21,6 +22,8 @@ from sovits_exporter.modeling.vits import (
     SynthesizerTrn,
     Vocoder,
 )
+from sovits_runtime.fbank import BANDS as FBANK_BANDS
+from sovits_runtime.fbank import HOP as FBANK_HOP
 from sovits_runtime.graph import Dim, DimRange, GraphSpec, TensorSpec
 from sovits_runtime.spec import ModelSpec
 
@@ -158,6 +161,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
     style: tuple[Dim, ...] = (1, vits.style_width, 1)
     latent: tuple[Dim, ...] = (1, vits.channels, "frames")
     state: tuple[Dim, ...] = (1, vits.state_channels, "state_frames")
+    speaker = (TensorSpec("speaker", "float32", (1, spec.speaker_width)),) if spec.speaker_network else ()
     tokens = DimRange("tokens", 1, 150, MAX_TOKENS)
     frames = DimRange("frames", 1, 300, 4 * MAX_TOKENS)
 
@@ -188,7 +192,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
             ReferenceStyle(vits),
             GraphSpec(
                 "reference_style",
-                (TensorSpec("wave", "float32", (1, "samples")),),
+                (TensorSpec("wave", "float32", (1, "samples")), *speaker),
                 (
                     TensorSpec("style", "float32", style),
                     TensorSpec("spectrogram", "float32", (1, 1025, "spectrogram_frames")),
@@ -208,7 +212,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
                 (
                     TensorSpec("tokens", "int64", (1, "tokens")),
                     TensorSpec("phones", "int64", (1, "phones")),
-                    TensorSpec("text_style", "float32", (1, 512, 1)),
+                    TensorSpec("style", "float32", style),
                 ),
                 (TensorSpec("state", "float32", state),),
                 (tokens, DimRange("phones", 1, 60, MAX_PHONES)),
@@ -262,8 +266,8 @@ def _quiet_noise(
 
 
 def shared_graph(kind: str, module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
-    """The graph of a part that voices share; `config` is its config.json."""
-    return {"hubert": _hubert, "bert": _bert}[kind](module, config)
+    """The graph of a part that voices share; `config` is its config.json, or what stands for it."""
+    return {"hubert": _hubert, "bert": _bert, "speaker": _speaker}[kind](module, config)
 
 
 def _hubert(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
@@ -296,3 +300,26 @@ def _bert(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
         ({"characters": 3}, {"characters": 4}, {"characters": 100}),
         draws={"input_ids": integers(config["vocab_size"])},
     )
+
+
+def _speaker(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
+    assert isinstance(module, PretrainedEncoder)
+    return GraphDef(
+        GraphSpec(
+            "speaker",
+            (TensorSpec("features", "float32", (1, "frames", FBANK_BANDS)),),
+            (TensorSpec("speaker", "float32", (1, module.width)),),
+            (DimRange("frames", 1, 500, MAX_REFERENCE_SAMPLES // (2 * FBANK_HOP)),),
+        ),
+        module,
+        "speaker",
+        {"frames": 37},
+        ({"frames": 1}, {"frames": 8}, {"frames": 9}, {"frames": 100}),
+        draws={"features": _log_energies},
+    )
+
+
+def _log_energies(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return 3 * rng.standard_normal(shape) - 6

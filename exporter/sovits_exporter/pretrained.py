@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 
 from sovits_exporter.modeling.bert import Bert, BertConfig
+from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.hubert import Hubert, HubertConfig
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
 from sovits_runtime.errors import CheckpointError
 
-Kind = Literal["hubert", "bert"]
+Kind = Literal["hubert", "bert", "speaker"]
+FolderKind = Literal["hubert", "bert"]
 
 CONFIG = "config.json"
 SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -44,6 +46,9 @@ class _KindInfo:
 _KINDS: dict[str, _KindInfo] = {
     "hubert": _KindInfo("chinese-hubert-base", 768, lambda c: Hubert(HubertConfig.from_config(c))),
     "bert": _KindInfo("chinese-roberta-wwm-ext-large", 1024, lambda c: Bert(BertConfig.from_config(c))),
+    "speaker": _KindInfo(
+        "pretrained_eres2netv2w24s4ep4.ckpt", 20480, lambda c: ERes2NetV2(c["channels"], c["blocks"])
+    ),
 }
 
 
@@ -52,11 +57,11 @@ class Pretrained:
     """What a folder holds, checked.
 
     Attributes:
-        kind: `hubert` or `bert`.
-        path: The folder.
-        config: Content of config.json.
+        kind: `hubert`, `bert` or `speaker`.
+        path: The folder, or the file of the speaker network.
+        config: Content of config.json; of the speaker network, the sizes its tensors show.
         tensors: float32, under our module's names: prefix gone, weight norm folded, unused tensors left out.
-        sha256: Digest of the bytes of config.json followed by those of the weight file.
+        sha256: Digest of the bytes of config.json, where there is one, followed by those of the weight file.
     """
 
     kind: Kind
@@ -73,7 +78,7 @@ class Pretrained:
         return module.eval().requires_grad_(False)
 
 
-def read_pretrained(folder: str | Path, kind: Kind) -> Pretrained:
+def read_pretrained(folder: str | Path, kind: FolderKind) -> Pretrained:
     """Reads and checks a folder in the HuggingFace format.
 
     Args:
@@ -115,7 +120,7 @@ def load_bert(folder: str | Path) -> Bert:
     return module
 
 
-def _read(path: Path, kind: Kind) -> Pretrained:
+def _read(path: Path, kind: FolderKind) -> Pretrained:
     info = _KINDS[kind]
     config, config_bytes = _read_config(path)
     if config.get("model_type") != kind:

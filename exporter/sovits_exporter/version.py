@@ -16,7 +16,7 @@ from sovits_runtime.spec import MODEL_SPECS, model_spec
 _PLAIN_HEADER = b"PK"
 _OPEN_HEADERS = (_PLAIN_HEADER, b"00", b"01")  # 00 and 01 are overruled by the tensors, as the original does
 HEADERS = {b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus"}
-_PRO_BY_WIDTH = {512: ("v2Pro",), 768: ("v2ProPlus",)}
+_PRO_BY_WIDTH = {row.decoder_width: (row.version,) for row in MODEL_SPECS.values() if row.speaker_network}
 
 
 def detect_version(
@@ -60,7 +60,7 @@ def _possible(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
         return ("v3", "v4")
     if any(name.startswith("sv_emb.") for name in shapes):
         width = _rows(shapes, "dec.conv_pre.weight")
-        return _PRO_BY_WIDTH.get(width, ("v2Pro", "v2ProPlus"))
+        return _PRO_BY_WIDTH.get(width) or tuple(v for (v,) in _PRO_BY_WIDTH.values())
     rows = _rows(shapes, "enc_p.text_embedding.weight")
     return ("v1",) if rows == MODEL_SPECS["v1"].n_symbols else ("v2",)
 

@@ -33,6 +33,7 @@ __all__ = [
 
 HUBERT_RATE = 16000
 REFERENCE_RATE = 32000
+SPEAKER_RATE = 16000
 REFERENCE_MIN_S = 3.0
 REFERENCE_MAX_S = 10.0
 HUBERT_TAIL = 9600
@@ -254,6 +255,24 @@ def reference_wave(samples: NDArray[np.float32], rate: int) -> NDArray[np.float3
     wave = resample(mono(samples), from_rate=rate, to_rate=REFERENCE_RATE)
     peak = float(np.max(np.abs(wave), initial=0.0))
     return wave / np.float32(min(2.0, peak)) if peak > 1.0 else wave
+
+
+def speaker_wave(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+    """Makes the speaker network's wave: the reference wave, resampled to 16 kHz.
+
+    Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS._get_ref_spec.
+
+    Args:
+        samples: [n] or [n, channels] float32.
+        rate: Sample rate, in Hz.
+
+    Returns:
+        [ceil(n * 16000 / rate)] float32.
+
+    Raises:
+        ShapeError: `samples` is of another rank.
+    """
+    return resample(reference_wave(samples, rate), from_rate=REFERENCE_RATE, to_rate=SPEAKER_RATE)
 
 
 def _hubert_len(count: int, rate: int) -> int:

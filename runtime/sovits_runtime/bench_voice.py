@@ -67,9 +67,10 @@ class Voice:
     def stages(self, work: Workload) -> StageRuns:
         """See `Party.stages`."""
         decoder, encoder, reference = self.voice.decoder, self.voice.reference_encoder, reference_of(work)
+        style_feeds = {"wave": work.wave[None]} | ({"speaker": work.speaker} if encoder.needs_speaker else {})
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": lambda: encoder.tokens(work.ssl),
-            "reference_style": lambda: encoder.style.run({"wave": work.wave[None]}),
+            "reference_style": lambda: encoder.style.run(style_feeds),
             "sovits_encoder": lambda: decoder.encode(work.tokens, work.phones, work.style),
             "sovits_flow": lambda: decoder.latent(work.state, work.style, work.noise),
             "sovits_vocoder": lambda: decoder.vocode(work.z, work.style),
@@ -119,7 +120,7 @@ class Voice:
 def reference_of(work: Workload) -> Reference:
     """Returns the workload's prepared reference."""
     phones = len(work.prompt_phones)
-    return Reference("benchmark", work.prompt_phones, work.bert[:phones], work.prompt, work.style, work.style)
+    return Reference("benchmark", work.prompt_phones, work.bert[:phones], work.prompt, work.style)
 
 
 def speak(voice: Synthesizer, work: Workload, reference: Reference) -> object:

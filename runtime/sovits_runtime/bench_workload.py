@@ -23,6 +23,7 @@ NEVER_ENDS = 1 << 30
 
 _SSL_WIDTH = 768
 _STATE_CHANNELS = 192
+_SPEAKER_WIDTH = 20480
 _FRAMES_PER_TOKEN = 2
 
 
@@ -43,6 +44,7 @@ class Workload:
         state: float32 [1, 192, 2n].
         noise: float32 [1, C, 2n].
         z: float32 [1, C, 2n].
+        speaker: float32 [1, 20480], read by versions that have a speaker network.
         vocab: Semantic tokens, the end of speech included.
     """
 
@@ -58,6 +60,7 @@ class Workload:
     state: NDArray[np.float32] = field(repr=False)
     noise: NDArray[np.float32] = field(repr=False)
     z: NDArray[np.float32] = field(repr=False)
+    speaker: NDArray[np.float32] = field(repr=False)
     vocab: int
 
     @property
@@ -125,6 +128,7 @@ def make_workload(
         state=normal(1, _STATE_CHANNELS, frames),
         noise=normal(1, channels, frames),
         z=normal(1, channels, frames),
+        speaker=normal(1, _SPEAKER_WIDTH, scale=0.2),
         vocab=vocab,
     )
 

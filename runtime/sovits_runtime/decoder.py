@@ -66,9 +66,9 @@ class SemanticDecoder:
             raise ShapeError(f"graph {flow.spec.name}: the channels of 'noise' must be a fixed size")
         self.latent_channels = channels
 
-    def encode(self, tokens: NDArray[np.int64], phones: NDArray[np.int64], text_style: Floats) -> Floats:
-        """Tokens [n] and phones [T] of the target, style [1, 512, 1] to the state float32 [1, 192, 2n]."""
-        feeds: dict[str, Array] = {"tokens": tokens[None], "phones": phones[None], "text_style": text_style}
+    def encode(self, tokens: NDArray[np.int64], phones: NDArray[np.int64], style: Floats) -> Floats:
+        """Tokens [n] and phones [T] of the target, style [1, gin, 1] to the state float32 [1, 192, 2n]."""
+        feeds: dict[str, Array] = {"tokens": tokens[None], "phones": phones[None], "style": style}
         return self.encoder.run(feeds)["state"]
 
     def latent(
@@ -100,7 +100,6 @@ class SemanticDecoder:
         phones: NDArray[np.int64],
         *,
         style: Floats,
-        text_style: Floats,
         noise: Floats,
         noise_scale: float = DEFAULT_NOISE_SCALE,
     ) -> Floats:
@@ -110,7 +109,6 @@ class SemanticDecoder:
             tokens: int64 [n].
             phones: int64 [T], of the target alone.
             style: float32 [1, gin, 1].
-            text_style: float32 [1, 512, 1].
             noise: float32 [1, C, F]; F sets the speed, see `frame_count`.
             noise_scale: Scale of the noise.
 
@@ -120,5 +118,5 @@ class SemanticDecoder:
         Raises:
             ShapeError: Wrong shapes, or no tokens or phones.
         """
-        state = self.encode(tokens, phones, text_style)
+        state = self.encode(tokens, phones, style)
         return self.vocode(self.latent(state, style, noise, noise_scale), style)

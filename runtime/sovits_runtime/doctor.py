@@ -264,13 +264,16 @@ def bundle_findings(path: Path, shared: Path | None = None) -> tuple[Finding, ..
     except SovitsError as error:
         return (Finding("error", "bundle", str(error)),)
     found = [Finding("ok", "bundle", f"{path}: GPT-SoVITS {bundle.spec.version}, opens and loads")]
+    mute = "read reference recordings; it speaks from saved references only"
     parts = {
-        "hubert": ("read reference recordings; it speaks from saved references only", "chinese-hubert-base"),
-        "bert": ("speak Chinese as well as the model could", "chinese-roberta-wwm-ext-large"),
+        "hubert": (mute, "FOLDER (chinese-hubert-base)"),
+        "bert": ("speak Chinese as well as the model could", "FOLDER (chinese-roberta-wwm-ext-large)"),
     }
-    for name, (use, folder) in parts.items():
+    if bundle.spec.speaker_network:
+        parts["speaker"] = (mute, "FILE (pretrained_eres2netv2w24s4ep4.ckpt)")
+    for name, (use, value) in parts.items():
         if name not in bundle.graph_names:
-            remedy = f"build it again with --{name} FOLDER ({folder})"
+            remedy = f"build it again with --{name} {value}"
             found.append(Finding("info", f"bundle, {name}", f"not in it, so it cannot {use}", remedy))
     return tuple(found)
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.audio import check_reference, hubert_wave, read_audio, reference_wave
+from sovits_runtime.audio import check_reference, hubert_wave, read_audio, reference_wave, speaker_wave
 from sovits_runtime.errors import AudioError, BundleError
+from sovits_runtime.fbank import fbank
 from sovits_runtime.session import Session
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,6 @@ class Reference:
         bert: float32 [T, 1024].
         prompt: int64 [P], semantic tokens of the recording; empty when there is no transcript.
         style: float32 [1, gin, 1].
-        text_style: float32 [1, 512, 1].
     """
 
     key: str
@@ -38,7 +38,6 @@ class Reference:
     bert: NDArray[np.float32]
     prompt: NDArray[np.int64]
     style: NDArray[np.float32]
-    text_style: NDArray[np.float32]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an `.npz` file, whole or not at all."""
@@ -54,7 +53,6 @@ class Reference:
                     bert=self.bert,
                     prompt=self.prompt,
                     style=self.style,
-                    text_style=self.text_style,
                 )
             os.replace(part, target)
         finally:
@@ -73,7 +71,7 @@ class Reference:
                     raise BundleError(
                         f"{path}: reference format {int(z['format'])}, expected {FORMAT}; make it again"
                     )
-                return cls(str(z["key"]), z["phones"], z["bert"], z["prompt"], z["style"], z["text_style"])
+                return cls(str(z["key"]), z["phones"], z["bert"], z["prompt"], z["style"])
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, BundleError):
                 raise
@@ -103,10 +101,13 @@ def reference_key(
 class ReferenceEncoder:
     """The graphs that read a recording, each callable alone."""
 
-    def __init__(self, hubert: Session | None, prompt_tokens: Session, style: Session) -> None:
+    def __init__(
+        self, hubert: Session | None, prompt_tokens: Session, *, style: Session, speaker: Session | None
+    ) -> None:
         self.hubert = hubert
         self.prompt_tokens = prompt_tokens
         self.style = style
+        self.speaker = speaker
 
     def ssl(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """Recording [n] or [n, channels] to HuBERT features float32 [1, frames, 768].
@@ -126,9 +127,34 @@ class ReferenceEncoder:
         tokens: NDArray[np.int64] = self.prompt_tokens.run({"ssl": ssl})["tokens"][0]
         return tokens
 
+    @property
+    def needs_speaker(self) -> bool:
+        """Whether the style takes a speaker embedding."""
+        return "speaker" in self.style.spec.input_names
+
+    def speaker_of(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Recording [n] or [n, channels] to its speaker embedding float32 [1, 20480].
+
+        Raises:
+            BundleError: The bundle has no speaker network.
+        """
+        if self.speaker is None:
+            raise BundleError(
+                "this bundle holds no speaker network, so it cannot read a recording; build it with --speaker FILE "
+                "(pretrained_eres2netv2w24s4ep4.ckpt), or use a saved reference"
+            )
+        return self.speaker.run({"features": fbank(speaker_wave(samples, rate))[None]})["speaker"]
+
     def style_of(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        """Recording [n] or [n, channels] to its style float32 [1, gin, 1]."""
-        return self.style.run({"wave": reference_wave(samples, rate)[None]})["style"]
+        """Recording [n] or [n, channels] to its style float32 [1, gin, 1].
+
+        Raises:
+            BundleError: The version needs a speaker network and the bundle has none.
+        """
+        feeds = {"wave": reference_wave(samples, rate)[None]}
+        if self.needs_speaker:
+            feeds["speaker"] = self.speaker_of(samples, rate)
+        return self.style.run(feeds)["style"]
 
     def encode(
         self,
@@ -157,4 +183,4 @@ class ReferenceEncoder:
             check_reference(*waves[0])
             prompt = self.tokens(self.ssl(*waves[0]))
         style: NDArray[np.float32] = np.stack([self.style_of(*w) for w in waves]).mean(axis=0)
-        return Reference(key, phones, bert, prompt, style, style)
+        return Reference(key, phones, bert, prompt, style)

@@ -22,6 +22,7 @@ VERSIONS = ("sovits-export", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorr
 DESCRIPTIONS = {
     "hubert": "Reference recording to HuBERT features",
     "prompt_tokens": "HuBERT features to the reference's semantic tokens",
+    "speaker": "Reference recording to its speaker embedding",
     "reference_style": "Reference recording to its style",
     "sovits_encoder": "Semantic tokens and phones to the state",
     "sovits_flow": "State and noise to the latent",

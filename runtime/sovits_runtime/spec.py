@@ -21,6 +21,7 @@ class ModelSpec:
         speaker_network: Whether the style takes an ERes2NetV2 speaker embedding.
         sample_rate: Of the speech it makes, in Hz.
         exportable: Whether this release exports it.
+        decoder_width: Channels that a full-size HiFi-GAN starts with.
     """
 
     version: str
@@ -31,6 +32,7 @@ class ModelSpec:
     speaker_network: bool
     sample_rate: int
     exportable: bool
+    decoder_width: int = 512
 
     # Common to all versions.
     token_rate_hz: int = 25
@@ -38,15 +40,16 @@ class ModelSpec:
     codebook_size: int = 1024
     reference_sample_rate: int = 32000
     ssl_sample_rate: int = 16000
+    speaker_width: int = 20480
 
 
 MODEL_SPECS: dict[str, ModelSpec] = {
     row.version: row
     for row in (
-        ModelSpec("v1", "v1", 322, 1025, "hifigan", False, 32000, exportable=False),
+        ModelSpec("v1", "v1", 322, 1025, "hifigan", False, 32000, exportable=True),
         ModelSpec("v2", "v2", 732, 704, "hifigan", False, 32000, exportable=True),
-        ModelSpec("v2Pro", "v2", 732, 704, "hifigan", True, 32000, exportable=False),
-        ModelSpec("v2ProPlus", "v2", 732, 704, "hifigan", True, 32000, exportable=False),
+        ModelSpec("v2Pro", "v2", 732, 704, "hifigan", True, 32000, exportable=True),
+        ModelSpec("v2ProPlus", "v2", 732, 704, "hifigan", True, 32000, exportable=True, decoder_width=768),
         ModelSpec("v3", "v2", 732, 704, "cfm", False, 24000, exportable=False),
         ModelSpec("v4", "v2", 732, 704, "cfm", False, 48000, exportable=False),
     )

@@ -140,13 +140,18 @@ class Synthesizer:
         options = SessionOptions(self.options.device, self.options.threads, prepack=name not in MEMORY_MAPPED)
         return open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options=options)
 
+    def _open_if_there(self, name: str) -> Session | None:
+        return self._open(name) if name in self.bundle.graph_names else None
+
     @property
     def reference_encoder(self) -> ReferenceEncoder:
         """The graphs that read recordings, opened when first needed."""
         if self._reference_encoder is None:
-            hubert = self._open("hubert") if "hubert" in self.bundle.graph_names else None
             self._reference_encoder = ReferenceEncoder(
-                hubert, self._open("prompt_tokens"), self._open("reference_style")
+                self._open_if_there("hubert"),
+                self._open("prompt_tokens"),
+                style=self._open("reference_style"),
+                speaker=self._open_if_there("speaker"),
             )
         return self._reference_encoder
 
@@ -189,7 +194,7 @@ class Synthesizer:
 
         Raises:
             AudioError: A recording cannot be read or has the wrong length.
-            BundleError: The bundle has no HuBERT.
+            BundleError: The bundle has no HuBERT, or no speaker network where its version needs one.
         """
         recordings = [Recording(*read_content(r)) for r in (recording, *more_recordings)]
         ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
@@ -200,7 +205,7 @@ class Synthesizer:
         return self._references[key]
 
     def _reader_digest(self) -> str:
-        names = ("prompt_tokens", "reference_style", "hubert")
+        names = ("prompt_tokens", "reference_style", "hubert", "speaker")
         return "".join(self.bundle.graph_digest(n) for n in names if n in self.bundle.graph_names)
 
     def _cached_reference(
@@ -257,7 +262,6 @@ class Synthesizer:
             generation.tokens,
             ids,
             style=reference.style,
-            text_style=reference.text_style,
             noise=noise,
             noise_scale=options.noise_scale,
         )

@@ -158,8 +158,12 @@ class _Verification:
         tokens = encoder.tokens(g["ssl"])
         wrong = float(np.mean(tokens != g["prompt"])) if tokens.shape == g["prompt"].shape else 1.0
         yield Check("prompt_tokens", wrong, 0.0, "share of wrong tokens", note=f"{len(tokens)} tokens")
-        style = encoder.style.run({"wave": reference_wave(g["wave"], 32000)[None]})["style"]
-        yield self.graph("reference_style", g["style"], style)
+        feeds = {"wave": reference_wave(g["wave"], 32000)[None]}
+        if encoder.needs_speaker:
+            feeds["speaker"] = g["speaker"]
+        if encoder.speaker is not None:
+            yield self.graph("speaker", g["speaker"], encoder.speaker_of(g["wave"], 32000))
+        yield self.graph("reference_style", g["style"], encoder.style.run(feeds)["style"])
 
     def decoder(self) -> Iterator[Check]:
         g, decoder = self.golden, self.voice.decoder
@@ -236,7 +240,7 @@ class _Verification:
         """The whole chain from tokens to waveform, nothing taken from PyTorch in between."""
         g = self.golden
         self.waveform = self.voice.decoder.decode(
-            g["decoded_tokens"], g["phones"], style=g["style"], text_style=g["style"], noise=g["noise"]
+            g["decoded_tokens"], g["phones"], style=g["style"], noise=g["noise"]
         )
         expected = g["waveform"]
         if self.waveform.shape != expected.shape or not np.isfinite(self.waveform).all():

@@ -15,8 +15,8 @@ from sovits_runtime.errors import BundleError, CheckpointError
 def test_every_graph_was_compared_with_pytorch(built):
     graphs = {c.graph: c for c in built.checks}
     assert set(graphs) == {
-        "hubert", "bert", "gpt_prefill", "gpt_step", "prompt_tokens", "reference_style", "sovits_encoder", "sovits_flow",
-        "sovits_vocoder",
+        "hubert", "bert", "gpt_prefill", "gpt_step", "prompt_tokens", "reference_style", "sovits_encoder",
+        "sovits_flow", "sovits_vocoder",
     }  # fmt: skip
     assert all(c.passed and len(c.sizes) >= 3 for c in graphs.values())
 

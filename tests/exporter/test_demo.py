@@ -90,12 +90,15 @@ def test_files_are_as_the_trainer_writes_them(demo):
 
 @pytest.mark.parametrize(("version", "header"), [("v1", b"PK"), ("v2Pro", b"05"), ("v2ProPlus", b"06")])
 def test_other_versions(tmp_path, version, header):
-    files = write_demo_checkpoint(tmp_path / "new" / "folder", version=version, tiny=True, hubert=False)
+    files = write_demo_checkpoint(
+        tmp_path / "new" / "folder", version=version, tiny=True, hubert=False, speaker=False
+    )
     assert files.sovits.read_bytes()[:4] == header + b"\x03\x04"
     assert load_sovits(files.sovits).version == version
     assert load_gpt(files.gpt).config["model"]["phoneme_vocab_size"] == (512 if version == "v1" else 732)
     assert files.hubert is None
     assert files.bert is None
+    assert files.speaker is None
     assert sorted(p.name for p in files.gpt.parent.iterdir()) == [
         "demo-gpt.ckpt",
         "demo-sovits.pth",

@@ -49,7 +49,7 @@ def test_sovits_layout_is_official(version, size):
 
 @pytest.mark.parametrize("version", ["v3", "v4"])
 def test_versions_with_another_decoder_are_refused_by_name(version):
-    with pytest.raises(CheckpointError, match=f"{version} model.*exports: v2"):
+    with pytest.raises(CheckpointError, match=f"{version} model.*exports: v1, v2, v2Pro, v2ProPlus;"):
         sovits_layout({}, version)
 
 

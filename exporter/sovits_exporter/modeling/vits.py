@@ -19,6 +19,7 @@ from sovits_exporter.modeling.text_encoder import TextEncoder
 from sovits_runtime.spec import ModelSpec
 
 SSL_WIDTH = 768
+TEXT_STYLE_WIDTH = 512
 FRAMES_PER_TOKEN = 2
 
 
@@ -80,6 +81,11 @@ class SynthesizerTrn(nn.Module):
         self.ssl_proj = nn.Conv1d(SSL_WIDTH, SSL_WIDTH, 2, stride=2)
         self.quantizer = Quantizer(spec.codebook_size, SSL_WIDTH)
         self.ref_enc = ReferenceEncoder(spec.reference_bins, gin)
+        self.speaker_network = spec.speaker_network
+        if spec.speaker_network:
+            self.sv_emb = nn.Linear(spec.speaker_width, gin)
+            self.prelu = nn.PReLU(gin)
+            self.ge_to512 = nn.Linear(gin, TEXT_STYLE_WIDTH)
         self.enc_p = TextEncoder(
             ssl_width=SSL_WIDTH,
             channels=m["hidden_channels"],
@@ -103,6 +109,17 @@ class SynthesizerTrn(nn.Module):
             )
         )
 
+    def style(self, spectrogram: Tensor, speaker: Tensor | None) -> Tensor:
+        """Spectrogram [1, 1025, T], for some versions a speaker embedding [1, 20480], to the style [1, gin, 1]."""
+        style: Tensor = self.ref_enc(spectrogram)
+        return style if speaker is None else self.prelu(style + self.sv_emb(speaker).unsqueeze(-1))
+
+    def text_style(self, style: Tensor) -> Tensor:
+        """Style [1, gin, 1] to the one the text encoder takes [1, 512, 1]; of several references, their mean."""
+        if not self.speaker_network:
+            return style
+        return self.ge_to512(style.transpose(1, 2)).transpose(1, 2)
+
 
 class PromptTokens(nn.Module):
     """Graph `prompt_tokens`: SSL features of the reference to its semantic tokens."""
@@ -118,17 +135,17 @@ class PromptTokens(nn.Module):
 
 
 class ReferenceStyle(nn.Module):
-    """Graph `reference_style`: reference audio to the style vector."""
+    """Graph `reference_style`: reference audio, and its speaker embedding where the version has one, to the style."""
 
     def __init__(self, vits: SynthesizerTrn) -> None:
         super().__init__()
         self.spectrogram = LinearSpectrogram()
         self.vits = vits
 
-    def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, wave: Tensor, speaker: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Wave [1, n] at 32 kHz to style [1, gin, 1] and the spectrogram [1, 1025, frames]."""
         spectrogram = self.spectrogram(wave)
-        return self.vits.ref_enc(spectrogram), spectrogram
+        return self.vits.style(spectrogram, speaker), spectrogram
 
 
 class SemanticEncoder(nn.Module):
@@ -139,10 +156,10 @@ class SemanticEncoder(nn.Module):
         self.vits = vits
 
     def forward(self, tokens: Tensor, phones: Tensor, style: Tensor) -> Tensor:
-        """Tokens int64 [1, n], phones int64 [1, T] of the target, style [1, 512, 1] to state [1, 192, 2n]."""
+        """Tokens int64 [1, n], phones int64 [1, T] of the target, style [1, gin, 1] to state [1, 192, 2n]."""
         rows = self.vits.quantizer.codebook.decode(tokens[0]).T  # [768, n]
         frames = rows.unsqueeze(2).expand(-1, -1, FRAMES_PER_TOKEN).reshape(1, rows.shape[0], -1)
-        return self.vits.enc_p(frames, phones, style)
+        return self.vits.enc_p(frames, phones, self.vits.text_style(style))
 
 
 class PriorAndFlow(nn.Module):
