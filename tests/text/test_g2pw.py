@@ -1,0 +1,183 @@
+"""Polyphones by a made-up G2PW model: what it is asked, what its answers do, and what a broken folder gives."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sovits_runtime.errors import TextError
+from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
+
+pytest.importorskip("pypinyin")
+pytest.importorskip("jieba")
+pytest.importorskip("misaki")
+pytest.importorskip("tokenizers")
+
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"我们重中行银走人的要长,.很"]
+POLYPHONIC = [("行", "ㄏㄤ2"), ("行", "ㄒㄧㄥ2"), ("重", "ㄓㄨㄥ4"), ("重", "ㄔㄨㄥ2"), ("不", "ㄅㄨ4")]
+    ("行", "ㄏㄤ2"),
+    ("行", "ㄒㄧㄥ2"),
+    ("重", "ㄓㄨㄥ4"),
+    ("重", "ㄔㄨㄥ2"),
+    ("不", "ㄅㄨ4"),
+    ("不", "ㄈㄡ3"),
+]
+LABELS = sorted({sound for _, sound in POLYPHONIC})
+
+
+def write_model(path, answers, labels=LABELS):
+    """A graph with the inputs of g2pW.onnx; the answer depends on the token after the character that is asked about."""
+    onnx = pytest.importorskip("onnx")
+    from onnx import TensorProto, helper, numpy_helper
+
+    table = np.full((len(VOCABULARY), len(labels)), 0.1, np.float32)
+    for following, sound in answers.items():
+        table[VOCABULARY.index(following), labels.index(sound)] = 1.0
+    constants = [
+        numpy_helper.from_array(table, "table"),
+        numpy_helper.from_array(np.array([1], np.int64), "one"),
+        numpy_helper.from_array(np.array([0], np.int64), "zero"),
+    ]
+    nodes = [
+        helper.make_node("Add", ["position_ids", "one"], ["following"]),
+        helper.make_node("Squeeze", ["input_ids", "zero"], ["tokens"]),
+        helper.make_node("Gather", ["tokens", "following"], ["found"]),
+        helper.make_node("Gather", ["table", "found"], ["scores"]),
+        helper.make_node("Mul", ["scores", "phoneme_mask"], ["probs"]),
+    ]
+    ints = {name: ["n", "t"] for name in ("input_ids", "token_type_ids", "attention_mask")}
+    ints |= {name: ["n"] for name in ("char_ids", "position_ids")}
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, shape) for name, shape in ints.items()]
+    inputs.append(helper.make_tensor_value_info("phoneme_mask", TensorProto.FLOAT, ["m", "labels"]))
+    output = helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["m", "labels"])
+    graph = helper.make_graph(nodes, "g2pw", inputs, [output], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_model(tmp_path / "g2pW.onnx", {"走": "ㄏㄤ2", "人": "ㄒㄧㄥ2", "要": "ㄔㄨㄥ2", ".": "ㄓㄨㄥ4"})
+    (tmp_path / "vocab.txt").write_text("\n".join(VOCABULARY), "utf-8")
+    (tmp_path / "POLYPHONIC_CHARS.txt").write_text("\n".join(f"{c}\t{s}" for c, s in POLYPHONIC), "utf-8")
+    (tmp_path / "MONOPHONIC_CHARS.txt").write_text("我\tㄨㄛ3\n們\tㄇㄣ5", "utf-8")
+    table = {
+        "ㄏㄤ": "hang",
+        "ㄒㄧㄥ": "xing",
+        "ㄓㄨㄥ": "zhong",
+        "ㄔㄨㄥ": "chong",
+        "ㄨㄛ": "wo",
+        "ㄇㄣ": "men",
+        "ㄅㄨ": "bu",
+    }
+    (tmp_path / "bopomofo_to_pinyin_wo_tune_dict.json").write_text(json.dumps(table), "utf-8")
+    (tmp_path / "config.py").write_text(
+        "use_mask = True\nraise SystemExit('a config was executed')\n", "utf-8"
+    )
+    return tmp_path
+
+
+def read(folder, text, **options):
+    from sovits_runtime.text import phonemize
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
+
+    return " ".join(phonemize(text, "zh", polyphones=PolyphoneReader(folder), **options).symbols)
+
+
+def test_the_model_decides_what_pypinyin_would_read_otherwise(folder):
+    assert read(folder, "行走.") == "h ang2 z ou3 ."
+    assert read(folder, "行人.") == "x ing2 r en2 ."
+    assert read(folder, "行走行人.") == "h ang2 z ou3 x ing2 r en2 ."
+
+
+def test_without_the_folder_pypinyin_decides():
+    from sovits_runtime.text import phonemize
+
+    assert " ".join(phonemize("行走.", "zh").symbols) == "x ing2 z ou3 ."
+
+
+def test_the_mask_keeps_the_model_to_the_readings_of_the_character(folder):
+    """要 after 行 speaks for chóng, which 行 has not; without the mask the same answer would be taken."""
+    assert read(folder, "行要.").startswith(("h ang2", "x ing2"))
+    (folder / "config.py").write_text("use_mask = False\n", "utf-8")
+    assert read(folder, "行要.").startswith("ch ong2")
+
+
+def test_characters_left_to_pypinyin_are_not_asked(folder):
+    assert read(folder, "不.").startswith("b u4")
+    assert "不" in read_g2pw_folder(folder).readings
+
+
+def test_sandhi_follows_the_model(folder):
+    (folder / "POLYPHONIC_CHARS.txt").write_text("重\tㄓㄨㄥ4\n重\tㄔㄨㄥ2", "utf-8")
+    write_model(folder / "g2pW.onnx", {"要": "ㄓㄨㄥ4", "走": "ㄔㄨㄥ2"}, sorted(["ㄓㄨㄥ4", "ㄔㄨㄥ2"]))
+    assert read(folder, "不重要.").startswith("b u2 zh ong4")
+    assert read(folder, "不重走.").startswith("b u4 ch ong2")
+
+
+def test_corrections_of_the_folder_have_the_last_word(folder):
+    (folder / "polyphonic.rep").write_text("行走: ['hang4', 'zou4']\n", "utf-8")
+    (folder / "polyphonic-fix.rep").write_text("人: ['ren1']\n", "utf-8")
+    assert read(folder, "行走.") == "h ang4 z ou4 ."
+    assert read(folder, "人.").startswith("r en1")
+
+
+def test_v1_models_were_trained_without(folder, monkeypatch):
+    from sovits_runtime.text import phonemize
+
+    monkeypatch.setenv("SOVITS_G2PW_DIR", str(folder))
+    assert " ".join(phonemize("行走.", "zh").symbols) == "h ang2 z ou3 ."
+    assert " ".join(phonemize("行走.", "zh", symbols="v1").symbols) == "x ing2 z ou3 ."
+
+
+def test_the_pipeline_hands_the_reader_on(folder):
+    from sovits_runtime.text.pipeline import TextFrontend
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
+
+    pytest.importorskip("budoux")
+    frontend = TextFrontend(polyphones=PolyphoneReader(folder))
+    assert frontend.read("我们行走。", "all_zh").symbols[4:6] == ("h", "ang2")
+
+
+def test_long_clauses_are_asked_in_stretches(folder):
+    assert read(folder, "行走" * 600 + ".").count("h ang2") == 600
+
+
+def test_the_tokenizer_may_lie_elsewhere(folder, tmp_path_factory, monkeypatch):
+    elsewhere = tmp_path_factory.mktemp("bert")
+    (folder / "vocab.txt").rename(elsewhere / "vocab.txt")
+    with pytest.raises(TextError, match="SOVITS_BERT_DIR"):
+        read(folder, "行走.")
+    monkeypatch.setenv("SOVITS_BERT_DIR", str(elsewhere))
+    assert read(folder, "行走.") == "h ang2 z ou3 ."
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("g2pW.onnx", None, "holds no g2pW.onnx"),
+        ("POLYPHONIC_CHARS.txt", None, "cannot be read"),
+        ("POLYPHONIC_CHARS.txt", "行 ㄏㄤ2", "line 1: expected a character, a tab"),
+        ("MONOPHONIC_CHARS.txt", "我\tㄨㄛ3\n\n们\tㄇㄣ5", "line 2"),
+        ("bopomofo_to_pinyin_wo_tune_dict.json", "{", "not JSON"),
+        ("bopomofo_to_pinyin_wo_tune_dict.json", "[1]", "expected a map"),
+        ("config.py", "use_mask = (", "not a Python file"),
+        ("polyphonic.rep", "行走: __import__('os')", "line 1"),
+        ("polyphonic.rep", "行走: ['hang2']", "one reading a character"),
+    ],
+)
+def test_broken_folders_are_named(folder, name, content, message):
+    (folder / name).unlink(missing_ok=True)
+    if content is not None:
+        (folder / name).write_text(content, "utf-8")
+    with pytest.raises(TextError, match=message):
+        read_g2pw_folder(folder)
+
+
+def test_a_foreign_model_is_refused(folder):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(folder / "g2pW.onnx")
+    del model.graph.input[-1]
+    model.graph.node[-1].input[1] = "scores"
+    onnx.save(model, folder / "g2pW.onnx")
+    with pytest.raises(TextError, match="it is no G2PW model"):
+        read(folder, "行走.")
