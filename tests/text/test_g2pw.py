@@ -14,14 +14,8 @@ pytest.importorskip("misaki")
 pytest.importorskip("tokenizers")
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"我们重中行银走人的要长,.很"]
-POLYPHONIC = [("行", "ㄏㄤ2"), ("行", "ㄒㄧㄥ2"), ("重", "ㄓㄨㄥ4"), ("重", "ㄔㄨㄥ2"), ("不", "ㄅㄨ4")]
-    ("行", "ㄏㄤ2"),
-    ("行", "ㄒㄧㄥ2"),
-    ("重", "ㄓㄨㄥ4"),
-    ("重", "ㄔㄨㄥ2"),
-    ("不", "ㄅㄨ4"),
-    ("不", "ㄈㄡ3"),
-]
+POLYPHONIC = [("行", "ㄏㄤ2"), ("行", "ㄒㄧㄥ2"), ("重", "ㄓㄨㄥ4"), ("重", "ㄔㄨㄥ2")]
+POLYPHONIC += [("不", "ㄅㄨ4"), ("不", "ㄈㄡ3")]
 LABELS = sorted({sound for _, sound in POLYPHONIC})
 
 
