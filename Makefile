@@ -25,7 +25,7 @@ demo: $(VENV)/export.done
 	$(CLI) speak $(VOICE) --ref $(FILES)/reference.wav --ref-phones $(FILES)/reference.json \
 	    --phones $(FILES)/target.json --max-seconds 6 --threads $(THREADS) -o $(OUT)/speech.wav --picture $(OUT)/speech.png
 	@echo "==> 5/6 bench against eager PyTorch, $(THREADS) threads"
-	$(CLI) bench $(VOICE) --against-eager $(FILES) --threads $(THREADS) --report $(OUT)/bench
+	$(CLI) bench $(VOICE) --against-eager $(FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
 	@echo "==> 6/6 done. Listen to $(OUT)/speech.wav, look at $(OUT)/speech.png,"
 	@echo "    open $(OUT)/verify/report.html (equality) and $(OUT)/bench/bench.html (speed)"
 
@@ -43,7 +43,7 @@ lint: $(VENV)/test.done
 	$(BIN)/mypy
 
 bench: $(VENV)/export.done
-	$(CLI) bench $(VOICE) --against-eager $(FILES) --threads $(THREADS) --report $(OUT)/bench
+	$(CLI) bench $(VOICE) --against-eager $(FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
 
 clean:
 	rm -rf $(OUT) test-results
