@@ -123,3 +123,12 @@ def test_stream_cuts_text_without_marks(text):
 @pytest.mark.parametrize("text", ["", "\n\n", "……。。", "，" * 5000])
 def test_stream_of_marks_is_empty(text):
     assert list(stream_pieces(text, "zh")) == []
+
+
+def test_stream_says_which_signs_it_leaves_out(caplog):
+    text = "The quick brown fox jumps over the lazy dog."
+    assert list(stream_pieces(f"{text} 🎉", "en")) == [text]
+    assert "🎉" in caplog.text
+    caplog.clear()
+    assert list(stream_pieces("Hello there... !", "en"))
+    assert caplog.text == ""

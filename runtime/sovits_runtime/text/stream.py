@@ -5,11 +5,14 @@ Text is taken in as it comes, so a book can be handed over as an iterator of lin
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sovits_runtime.text.split import SPLITTERS
+
+logger = logging.getLogger(__name__)
 
 FIRST_LOAD: Final = 10.0
 LARGEST_LOAD: Final = 60.0
@@ -89,9 +92,20 @@ def stream_pieces(text: str | Iterable[str], language: str) -> Iterator[str]:
             if _WORD.search(piece):
                 yield _finished(piece, language)
                 limit = min(limit * _GROWTH, LARGEST_LOAD)
+            else:
+                _note_dropped(piece)
             piece = ""
     if _WORD.search(piece):
         yield _finished(piece, language)
+    else:
+        _note_dropped(piece)
+
+
+def _note_dropped(piece: str) -> None:
+    """Says what is left out because it holds no word: signs between sentences that no front end gets to see."""
+    signs = [char for char in piece if not char.isspace() and char not in SPLITTERS]
+    if signs:
+        logger.warning("dropped %r: nothing in it can be read aloud", piece.strip())
 
 
 def _finished(piece: str, language: str) -> str:
