@@ -45,6 +45,12 @@ class _Group(click.Group):
                 raise
             click.secho(f"error: {error}", fg="red", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            if ctx.params.get("verbose") or error.filename is None:
+                raise
+            line = f"{error.filename}: {error.strerror}; check the path, its rights and the free space"
+            click.secho(f"error: {line}", fg="red", err=True)
+            ctx.exit(1)
         except ModuleNotFoundError as error:
             if error.name not in EXPORT_MODULES or ctx.params.get("verbose"):
                 raise

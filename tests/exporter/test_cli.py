@@ -129,3 +129,11 @@ def test_help_explains(command):
     result = run(command, "--help")
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_a_place_that_cannot_be_written_is_named(tiny_bundle, demo_files, tmp_path):
+    out = tmp_path / "no" / "such" / "me.npz"
+    result = run("reference", tiny_bundle, demo_files.reference_wav, "-o", out)
+    assert result.exit_code == 1
+    assert str(out.parent) in result.output
+    assert "check the path" in result.output
