@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 PhoneInput = Sequence[str] | NDArray[np.int64]
 
+REMEMBERED_REFERENCES = 32  # kept in memory; all of them stay on disk
 MEMORY_MAPPED = {"gpt_prefill"}  # shares its weights with gpt_step, so it must not hold a copy of its own
 
 
@@ -200,9 +201,13 @@ class Synthesizer:
         ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
         features = self._bert(ids, bert)
         key = reference_key(recordings, ids, features, self._reader_digest())
-        if key not in self._references:
-            self._references[key] = self._cached_reference(key, recordings, ids, features)
-        return self._references[key]
+        reference = self._references.pop(key, None)
+        if reference is None:
+            reference = self._cached_reference(key, recordings, ids, features)
+        self._references[key] = reference  # now the most recent one
+        while len(self._references) > REMEMBERED_REFERENCES:
+            self._references.pop(next(iter(self._references)), None)
+        return reference
 
     def _reader_digest(self) -> str:
         names = ("prompt_tokens", "reference_style", "hubert", "speaker")

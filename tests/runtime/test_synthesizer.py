@@ -69,6 +69,15 @@ def test_reference_is_cached_on_disk_by_content(voice, reference, demo_files, ti
         assert fresh._reference_encoder is None, "the cached reference was not used"
 
 
+def test_only_the_latest_references_stay_in_memory(tiny_bundle, demo_files, monkeypatch):
+    monkeypatch.setattr("sovits_runtime.synthesizer.REMEMBERED_REFERENCES", 2)
+    with Synthesizer.load(tiny_bundle, threads=1) as fresh:
+        made = [fresh.reference(demo_files.reference_wav, PHONES[: n + 1]) for n in range(3)]
+        again = fresh.reference(demo_files.reference_wav, PHONES[:2])
+        assert list(fresh._references) == [made[2].key, again.key]
+        assert again is made[1]
+
+
 def test_several_recordings_average_their_styles(voice, reference, demo_files):
     wav = demo_files.reference_wav
     same = voice.reference(wav, more_recordings=[wav])
