@@ -94,7 +94,7 @@ def voice_runs(voice: Voice, work: Workload) -> dict[str, Callable[[], object]]:
 
     def sovits() -> object:
         style = encoder.style.run({"wave": work.wave[None]})["style"]
-        return decoder.decode(work.tokens, work.phones, style=style, text_style=style, noise=work.noise)
+        return decoder.decode(work.tokens, work.phones, style=style, noise=work.noise)
 
     return {"gpt": lambda: first_tokens(voice, work), "sovits": sovits}
 
