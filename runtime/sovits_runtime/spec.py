@@ -9,6 +9,37 @@ from sovits_runtime.errors import CheckpointError
 
 
 @dataclass(frozen=True)
+class FlowSpec:
+    """How a version with decoder "cfm" gets from encoder state to waveform; frames are those of the mel.
+
+    Attributes:
+        mel_sample_rate: Of the recording that the prompt mel is computed from, in Hz.
+        mel_n_fft: Its window, in samples.
+        mel_hop: Samples a mel frame.
+        feature_rate: Feature frames a state frame, as numerator and denominator.
+        steps: Euler steps unless the caller chooses otherwise.
+        prompt_frames: Longest prompt; of a longer one the last frames stay.
+        window_frames: Prompt and speech of one flow matching together.
+        vocoder: Kind of the network from mel to waveform.
+        vocoder_hop: Samples of speech a mel frame.
+    """
+
+    mel_sample_rate: int
+    mel_n_fft: int
+    mel_hop: int
+    feature_rate: tuple[int, int]
+    steps: int
+    prompt_frames: int
+    window_frames: int
+    vocoder: Literal["bigvgan", "hifigan"]
+    vocoder_hop: int
+
+    # Common to all versions.
+    mel_bands: int = 100
+    feature_width: int = 512
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """What sets one model version apart.
 
@@ -22,6 +53,7 @@ class ModelSpec:
         sample_rate: Of the speech it makes, in Hz.
         exportable: Whether this release exports it.
         decoder_width: Channels that a full-size HiFi-GAN starts with.
+        flow: Numbers of the flow matching, where the decoder is "cfm".
     """
 
     version: str
@@ -33,6 +65,7 @@ class ModelSpec:
     sample_rate: int
     exportable: bool
     decoder_width: int = 512
+    flow: FlowSpec | None = None
 
     # Common to all versions.
     token_rate_hz: int = 25
@@ -43,6 +76,9 @@ class ModelSpec:
     speaker_width: int = 20480
 
 
+_FLOW_V3 = FlowSpec(24000, 1024, 256, (15, 8), 32, 468, 934, "bigvgan", 256)
+_FLOW_V4 = FlowSpec(32000, 1280, 320, (2, 1), 8, 500, 1000, "hifigan", 480)
+
 MODEL_SPECS: dict[str, ModelSpec] = {
     row.version: row
     for row in (
@@ -50,8 +86,8 @@ MODEL_SPECS: dict[str, ModelSpec] = {
         ModelSpec("v2", "v2", 732, 704, "hifigan", False, 32000, exportable=True),
         ModelSpec("v2Pro", "v2", 732, 704, "hifigan", True, 32000, exportable=True),
         ModelSpec("v2ProPlus", "v2", 732, 704, "hifigan", True, 32000, exportable=True, decoder_width=768),
-        ModelSpec("v3", "v2", 732, 704, "cfm", False, 24000, exportable=False),
-        ModelSpec("v4", "v2", 732, 704, "cfm", False, 48000, exportable=False),
+        ModelSpec("v3", "v2", 732, 704, "cfm", False, 24000, exportable=False, flow=_FLOW_V3),
+        ModelSpec("v4", "v2", 732, 704, "cfm", False, 48000, exportable=False, flow=_FLOW_V4),
     )
 }
 
