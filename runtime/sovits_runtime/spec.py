@@ -17,6 +17,7 @@ class FlowSpec:
         mel_n_fft: Its window, in samples.
         mel_hop: Samples a mel frame.
         feature_rate: Feature frames a state frame, as numerator and denominator.
+        frames_per_token: Bound of the feature frames at a speed other than 1; later ones are zero.
         steps: Euler steps unless the caller chooses otherwise.
         prompt_frames: Longest prompt; of a longer one the last frames stay.
         window_frames: Prompt and speech of one flow matching together.
@@ -28,6 +29,7 @@ class FlowSpec:
     mel_n_fft: int
     mel_hop: int
     feature_rate: tuple[int, int]
+    frames_per_token: float
     steps: int
     prompt_frames: int
     window_frames: int
@@ -76,8 +78,8 @@ class ModelSpec:
     speaker_width: int = 20480
 
 
-_FLOW_V3 = FlowSpec(24000, 1024, 256, (15, 8), 32, 468, 934, "bigvgan", 256)
-_FLOW_V4 = FlowSpec(32000, 1280, 320, (2, 1), 8, 500, 1000, "hifigan", 480)
+_FLOW_V3 = FlowSpec(24000, 1024, 256, (15, 8), 3.875, 32, 468, 934, "bigvgan", 256)
+_FLOW_V4 = FlowSpec(32000, 1280, 320, (2, 1), 4.0, 8, 500, 1000, "hifigan", 480)
 
 MODEL_SPECS: dict[str, ModelSpec] = {
     row.version: row
