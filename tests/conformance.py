@@ -2,8 +2,9 @@
 
     python tests/conformance.py DIR [--version v2] [--size tiny]
 
-DIR holds `golden_*.npz` files. Each names its configs, dims and seed in `meta`; weights come from the deterministic
-rule of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle.
+DIR holds `golden_*.npz` files, and perhaps `e2e_*.npz` of whole requests (see `conformance_e2e`). Each names its
+configs, dims and seed in `meta`; weights come from the deterministic rule of `sovits_exporter.demo_weights`, are
+written as official checkpoint files, read back, and built into a bundle.
 For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
 """
 
@@ -23,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 import onnx_ir as ir
 import torch
+from conformance_e2e import replay_requests
 from conformance_speaker import (
     Speakers,
     small_speaker,
@@ -441,7 +443,11 @@ def write_checkpoints(folder: Path, meta: dict[str, Any]) -> tuple[Path, Path]:
 
 
 def replay(file: Path) -> Iterator[Result]:
-    """Yields the results of one golden file on both paths."""
+    """Yields the results of one golden file on both paths, or of one file of whole requests by the public API."""
+    if file.name.startswith("e2e_"):
+        for case, error, limit in replay_requests(file, write_checkpoints):
+            yield Result("api", case, error, limit)
+        return
     with np.load(file, allow_pickle=False) as z:
         g = {k: z[k] for k in z.files}
     meta = json.loads(g["meta"].tobytes())
@@ -483,12 +489,15 @@ def main() -> int:
     parser.add_argument("--version", help="only this model version")
     parser.add_argument("--size", help="only this size, e.g. tiny")
     args = parser.parse_args()
-    files = sorted(args.folder.glob("golden_*.npz"))
+    files = sorted([*args.folder.glob("golden_*.npz"), *args.folder.glob("e2e_*.npz")])
     failed, replayed = 0, 0
     for file in files:
         with np.load(file, allow_pickle=False) as z:
             meta = json.loads(z["meta"].tobytes())
-        if args.version not in (None, meta["version"]) or args.size not in (None, meta["size"]):
+        if args.version not in (None, meta["version"]) or args.size not in (
+            None,
+            meta.get("size", meta["dims"]),
+        ):
             continue
         if not MODEL_SPECS[meta["version"]].exportable:
             print(f"{file.name}: not replayed, this release does not export {meta['version']}")

@@ -27,6 +27,12 @@ def test_every_stage_is_within_its_limit(results, path):
     assert [(r.stage, r.error, r.limit) for r in stages if not r.passed] == []
 
 
+def test_whole_requests_give_the_official_samples(conformance):
+    results = list(conformance.replay(HERE / "data" / "e2e_v2_tiny_0.npz"))
+    assert [r.stage for r in results] == ["parallel, samples", "fragments, samples"]
+    assert [(r.stage, r.error, r.limit) for r in results if not r.passed] == []
+
+
 def test_a_difference_is_seen(conformance):
     expected = conformance.np.ones((2, 3), conformance.np.float32)
     assert conformance.absolute(expected + 2e-4, expected) > 1e-4

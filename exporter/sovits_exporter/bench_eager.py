@@ -29,9 +29,9 @@ from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
 from sovits_runtime.bench_probe import measure, print_facts
 from sovits_runtime.bench_voice import StageRuns
 from sovits_runtime.bench_workload import NEVER_ENDS, TOKENS, Workload, make_workload
-from sovits_runtime.decoder import DEFAULT_NOISE_SCALE
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.graph import Array
+from sovits_runtime.request import DEFAULT_NOISE_SCALE
 
 
 def find_pair(place: str) -> tuple[Path, Path]:

@@ -257,8 +257,9 @@ def speak(
     from sovits_runtime.audio import Audio
     from sovits_runtime.picture import spectrogram_png
     from sovits_runtime.reference import Reference
+    from sovits_runtime.request import SpeechOptions
     from sovits_runtime.sampling import SamplingOptions
-    from sovits_runtime.synthesizer import SpeechOptions, Synthesizer
+    from sovits_runtime.synthesizer import Synthesizer
 
     if (recording is None) == (saved is None):
         raise click.UsageError("give either --ref (a recording) or --reference (a saved one)")

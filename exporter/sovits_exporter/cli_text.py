@@ -17,8 +17,9 @@ from sovits_runtime.text.split import METHODS, STREAM
 
 if TYPE_CHECKING:
     from sovits_runtime.reference import Reference
+    from sovits_runtime.request import Sentence, SpeechOptions
     from sovits_runtime.speech_text import TextSpeaker
-    from sovits_runtime.synthesizer import Sentence, SpeechOptions, Synthesizer
+    from sovits_runtime.synthesizer import Synthesizer
     from sovits_runtime.text.pipeline import TextPiece
 
 _PATH = click.Path(path_type=Path)

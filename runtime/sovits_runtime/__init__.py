@@ -9,7 +9,17 @@ with Synthesizer.load("my-voice") as voice:
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.reference import Reference
+from sovits_runtime.request import Phrase, Sentence, SpeechOptions, Utterance
 from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.synthesizer import Sentence, SpeechOptions, Synthesizer
+from sovits_runtime.synthesizer import Synthesizer
 
-__all__ = ["Audio", "Reference", "SamplingOptions", "Sentence", "SpeechOptions", "Synthesizer"]
+__all__ = [
+    "Audio",
+    "Phrase",
+    "Reference",
+    "SamplingOptions",
+    "Sentence",
+    "SpeechOptions",
+    "Synthesizer",
+    "Utterance",
+]

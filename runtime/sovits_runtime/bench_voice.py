@@ -11,9 +11,11 @@ import numpy as np
 
 from sovits_runtime.bench_workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.decoder import SemanticDecoder
 from sovits_runtime.reference import Reference
+from sovits_runtime.request import SpeechOptions
 from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.synthesizer import SpeechOptions, Synthesizer
+from sovits_runtime.synthesizer import Synthesizer
 
 ENDLESS = SamplingOptions(min_tokens=NEVER_ENDS)
 
@@ -50,15 +52,17 @@ class Voice:
         self.device = device
         self.threads = threads
         self.voice = Synthesizer.load(bundle, device=device, threads=threads)
+        assert isinstance(self.voice.decoder, SemanticDecoder)
+        self.decoder = self.voice.decoder
 
     def workload(self, tokens: int) -> Workload:
         """Makes the workload that fits this bundle's sizes."""
-        style = self.voice.decoder.vocoder.spec.tensor("style").shape[1]
+        style = self.decoder.vocoder.spec.tensor("style").shape[1]
         assert isinstance(style, int)
         return make_workload(
             tokens=tokens,
             style_width=style,
-            channels=self.voice.decoder.latent_channels,
+            channels=self.decoder.latent_channels,
             n_symbols=self.voice.spec.n_symbols,
             bert_width=self.voice.text_to_semantic.bert_width,
             vocab=self.voice.text_to_semantic.vocab,
@@ -66,7 +70,7 @@ class Voice:
 
     def stages(self, work: Workload) -> StageRuns:
         """See `Party.stages`."""
-        decoder, encoder, reference = self.voice.decoder, self.voice.reference_encoder, reference_of(work)
+        decoder, encoder, reference = self.decoder, self.voice.reference_encoder, reference_of(work)
         style_feeds = {"wave": work.wave[None]} | ({"speaker": work.speaker} if encoder.needs_speaker else {})
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": lambda: encoder.tokens(work.ssl),

@@ -1,21 +1,52 @@
-"""Semantic tokens to waveform: encoder, prior and flow, vocoder; whole or in pieces.
+"""Semantic tokens to waveform: what every decoder does, and the HiFi-GAN one: encoder, prior and flow, vocoder.
 
 Source: GPT-SoVITS, module/models.py, SynthesizerTrn.decode and decode_streaming.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.graph import Array
+from sovits_runtime.reference import Reference
+from sovits_runtime.request import (
+    DEFAULT_NOISE_SCALE,
+    Floats,
+    NormalNoise,
+    SpeechOptions,
+    Utterance,
+)
 from sovits_runtime.session import Session
+from sovits_runtime.spec import ModelSpec
 
 FRAMES_PER_TOKEN = 2
-DEFAULT_NOISE_SCALE = 0.5
 
-Floats = NDArray[np.float32]
+GraphOpener = Callable[[str], Session]
+"""Opens the graph of a name."""
+
+
+class SpeechDecoder(Protocol):
+    """What speaks semantic tokens. Safe to use from several threads."""
+
+    def speak(
+        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+    ) -> Floats:
+        """Returns the samples float32 [n] of one utterance."""
+
+    def speak_joined(
+        self,
+        utterances: Sequence[Utterance],
+        reference: Reference,
+        *,
+        options: SpeechOptions,
+        noise: NormalNoise,
+    ) -> list[Floats]:
+        """Returns the samples of every utterance, decoded in one go where the options allow it."""
 
 
 def frame_count(state_frames: int, speed: float) -> int:
@@ -54,8 +85,26 @@ def crossfade_state(state: Floats, previous: Floats) -> Floats:
     return result
 
 
+def encode_tokens(
+    encoder: Session, tokens: NDArray[np.int64], phones: NDArray[np.int64], style: Floats
+) -> Floats:
+    """Runs the graph `sovits_encoder`.
+
+    Args:
+        encoder: The graph.
+        tokens: int64 [n].
+        phones: int64 [T], of the sentence that the tokens say.
+        style: float32 [1, gin, 1].
+
+    Returns:
+        The state before speed, float32 [1, 192, 2n].
+    """
+    feeds: dict[str, Array] = {"tokens": tokens[None], "phones": phones[None], "style": style}
+    return encoder.run(feeds)["state"]
+
+
 class SemanticDecoder:
-    """The three graphs behind the GPT, each callable alone. Safe to use from several threads."""
+    """The three graphs behind the GPT of v1 to v2ProPlus, each callable alone; see `SpeechDecoder`."""
 
     def __init__(self, encoder: Session, flow: Session, vocoder: Session) -> None:
         self.encoder = encoder
@@ -66,10 +115,14 @@ class SemanticDecoder:
             raise ShapeError(f"graph {flow.spec.name}: the channels of 'noise' must be a fixed size")
         self.latent_channels = channels
 
+    @classmethod
+    def open(cls, graph: GraphOpener, spec: ModelSpec) -> SemanticDecoder:
+        """Opens the graphs of a bundle."""
+        return cls(graph("sovits_encoder"), graph("sovits_flow"), graph("sovits_vocoder"))
+
     def encode(self, tokens: NDArray[np.int64], phones: NDArray[np.int64], style: Floats) -> Floats:
-        """Tokens [n] and phones [T] of the target, style [1, gin, 1] to the state float32 [1, 192, 2n]."""
-        feeds: dict[str, Array] = {"tokens": tokens[None], "phones": phones[None], "style": style}
-        return self.encoder.run(feeds)["state"]
+        """See `encode_tokens`."""
+        return encode_tokens(self.encoder, tokens, phones, style)
 
     def latent(
         self, state: Floats, style: Floats, noise: Floats, noise_scale: float = DEFAULT_NOISE_SCALE
@@ -88,11 +141,52 @@ class SemanticDecoder:
         samples: Floats = self.vocoder.run({"z": z, "style": style})["waveform"][0]
         return samples
 
-    def draw_noise(self, rng: np.random.Generator, state_frames: int, *, speed: float = 1.0) -> Floats:
-        """Draws the prior's noise [1, C, F], frame by frame, so that a longer draw begins with a shorter one."""
-        frames = frame_count(state_frames, speed)
-        rows = rng.standard_normal((frames, self.latent_channels), dtype=np.float32)
-        return np.ascontiguousarray(rows.T[None])
+    def noise_shape(self, tokens: int, speed: float) -> tuple[int, int, int]:
+        """Returns the shape [1, C, F] of the prior's noise for `tokens` tokens."""
+        return 1, self.latent_channels, frame_count(FRAMES_PER_TOKEN * tokens, speed)
+
+    def speak(
+        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+    ) -> Floats:
+        """See `SpeechDecoder.speak`.
+
+        Raises:
+            ShapeError: The speed is out of range, or flow steps are asked for.
+        """
+        if options.flow_steps is not None:
+            raise ShapeError(
+                f"flow_steps: got {options.flow_steps}, but only v3 and v4 take such steps and this voice is another "
+                "version; leave it out"
+            )
+        return self.decode(
+            utterance.tokens,
+            utterance.phones,
+            style=reference.style,
+            noise=noise(self.noise_shape(len(utterance.tokens), options.speed)),
+            noise_scale=options.noise_scale,
+        )
+
+    def speak_joined(
+        self,
+        utterances: Sequence[Utterance],
+        reference: Reference,
+        *,
+        options: SpeechOptions,
+        noise: NormalNoise,
+    ) -> list[Floats]:
+        """Decodes tokens and phones end to end and cuts the waveform; at another speed than 1 one by one.
+
+        Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.run.
+        """
+        if options.speed != 1:
+            return [self.speak(u, reference, options=options, noise=noise) for u in utterances]
+        whole = Utterance(
+            np.concatenate([u.tokens for u in utterances]), np.concatenate([u.phones for u in utterances])
+        )
+        samples = self.speak(whole, reference, options=options, noise=noise)
+        per_token = len(samples) // len(whole.tokens)
+        ends = np.cumsum([per_token * len(u.tokens) for u in utterances])
+        return np.split(samples, ends[:-1])
 
     def decode(
         self,

@@ -23,7 +23,8 @@ from sovits_runtime.text.split import STREAM
 from sovits_runtime.text.zh.g2pw import polyphone_reader
 
 if TYPE_CHECKING:
-    from sovits_runtime.synthesizer import Sentence, SpeechOptions, Synthesizer
+    from sovits_runtime.request import Sentence, SpeechOptions
+    from sovits_runtime.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 

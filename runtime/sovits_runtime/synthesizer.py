@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -17,12 +16,21 @@ from numpy.typing import NDArray
 from sovits_runtime.audio import Audio
 from sovits_runtime.audio_file import AudioSource, read_content
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.decoder import DEFAULT_NOISE_SCALE, SemanticDecoder
-from sovits_runtime.errors import GenerationError, TextError
+from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
+from sovits_runtime.errors import GenerationError, ShapeError, TextError
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
-from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.request import (
+    NormalNoise,
+    PhoneInput,
+    Phrase,
+    Sentence,
+    SpeechOptions,
+    Utterance,
+    seeded_normal,
+)
 from sovits_runtime.session import Session, SessionOptions, open_session
-from sovits_runtime.t2s import MAX_NEW_TOKENS, Generation, StopReason, TextToSemantic, seeded_noise
+from sovits_runtime.spec import ModelSpec
+from sovits_runtime.t2s import MAX_NEW_TOKENS, TextToSemantic, seeded_noise
 from sovits_runtime.text.symbols import symbol_ids
 
 if TYPE_CHECKING:
@@ -30,53 +38,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PhoneInput = Sequence[str] | NDArray[np.int64]
-
 REMEMBERED_REFERENCES = 32  # kept in memory; all of them stay on disk
 MEMORY_MAPPED = {"gpt_prefill"}  # shares its weights with gpt_step, so it must not hold a copy of its own
 
 
-@dataclass(frozen=True)
-class SpeechOptions:
-    """How to speak.
-
-    Attributes:
-        sampling: How tokens are drawn.
-        seed: Same seed, same speech, bit for bit on one machine.
-        speed: Above 1 is faster.
-        noise_scale: Liveliness of the decoder.
-        pause_s: Silence after each sentence, in seconds.
-        max_tokens: Limit of one sentence (25 tokens are one second). Reaching a limit that was given ends the
-            sentence there; without one, a sentence that does not end by itself is drawn again.
-        retries: How often a failed sentence (empty, or without an end) is drawn again with another seed.
-    """
-
-    sampling: SamplingOptions = field(default_factory=SamplingOptions)
-    seed: int = 0
-    speed: float = 1.0
-    noise_scale: float = DEFAULT_NOISE_SCALE
-    pause_s: float = 0.3
-    max_tokens: int | None = None
-    retries: int = 2
-
-
-@dataclass(frozen=True, eq=False)
-class Sentence(Audio):
-    """One spoken sentence, with how it was made.
-
-    Attributes:
-        tokens: int64 [n], its semantic tokens.
-        stop_reason: "eos", or "max_tokens" when the given limit cut it.
-        attempts: 1, or more when generation had to be repeated.
-        generate_s: Seconds spent on tokens.
-        decode_s: Seconds spent on the waveform.
-    """
-
-    tokens: NDArray[np.int64] = field(repr=False)
-    stop_reason: StopReason
-    attempts: int
-    generate_s: float
-    decode_s: float
+DECODERS: dict[str, Callable[[GraphOpener, ModelSpec], SpeechDecoder]] = {"hifigan": SemanticDecoder.open}
+"""Decoder kind of `ModelSpec` -> what opens it."""
 
 
 class Synthesizer:
@@ -91,9 +58,7 @@ class Synthesizer:
         self.spec = bundle.spec
         self.options = options
         self.text_to_semantic = TextToSemantic(self._open("gpt_prefill"), self._open("gpt_step"))
-        self.decoder = SemanticDecoder(
-            self._open("sovits_encoder"), self._open("sovits_flow"), self._open("sovits_vocoder")
-        )
+        self.decoder = DECODERS[self.spec.decoder](self._open, self.spec)
         self._reference_encoder: ReferenceEncoder | None = None
         self._references: dict[str, Reference] = {}
 
@@ -244,6 +209,7 @@ class Synthesizer:
         *,
         bert: NDArray[np.float32] | None = None,
         options: SpeechOptions | None = None,
+        noise: NormalNoise | None = None,
     ) -> Sentence:
         """Speaks one sentence.
 
@@ -252,47 +218,143 @@ class Synthesizer:
             reference: The voice.
             bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
             options: How to speak.
+            noise: The decoder's noise; None: drawn from the seed.
 
         Raises:
             GenerationError: No usable speech within the allowed retries.
         """
-        options = options or SpeechOptions()
-        ids = self.phone_ids(phones)
-        features = self._bert(ids, bert)
-        start = time.perf_counter()
-        generation, attempt, rng = self._generate(ids, features, reference, options)
-        middle = time.perf_counter()
-        noise = self.decoder.draw_noise(rng, 2 * len(generation.tokens), speed=options.speed)
-        samples = self.decoder.decode(
-            generation.tokens,
-            ids,
-            style=reference.style,
-            noise=noise,
-            noise_scale=options.noise_scale,
-        )
-        peak = float(np.abs(samples).max())
-        samples = samples / peak if peak > 1 else samples
-        silence = np.zeros(int(self.spec.sample_rate * options.pause_s), np.float32)
-        return Sentence(
-            np.concatenate([samples, silence]),
-            self.spec.sample_rate,
-            tokens=generation.tokens,
-            stop_reason=generation.stop_reason,
-            attempts=attempt,
-            generate_s=middle - start,
-            decode_s=time.perf_counter() - middle,
-        )
+        utterance = self.generate(phones, reference, bert=bert, options=options)
+        return self.decode(utterance, reference, options=options, noise=noise)
+
+    def synthesize_many(
+        self,
+        sentences: Sequence[Phrase | PhoneInput],
+        reference: Reference,
+        *,
+        batch_size: int | None = None,
+        options: SpeechOptions | None = None,
+        noise: NormalNoise | None = None,
+    ) -> Iterator[Sentence]:
+        """Speaks sentences in batches; those of a batch are decoded in one go, as the original does by default.
+
+        What stands beside a sentence then colours it a little, so the audio differs from `synthesize`'s.
+
+        Args:
+            sentences: Phones, or a `Phrase` where a sentence has BERT features.
+            reference: The voice.
+            batch_size: How many sentences are decoded together; None: all.
+            options: How to speak.
+            noise: The decoder's noise, for all batches in turn; None: drawn from the seed.
+
+        Raises:
+            GenerationError: No usable speech within the allowed retries.
+        """
+        size = batch_size or len(sentences)
+        phrases = [s if isinstance(s, Phrase) else Phrase(s) for s in sentences]
+        for start in range(0, len(phrases), size):
+            utterances = [
+                self.generate(p.phones, reference, bert=p.bert, options=options)
+                for p in phrases[start : start + size]
+            ]
+            yield from self.decode_joined(utterances, reference, options=options, noise=noise)
 
     def stream(
         self,
-        sentences: Sequence[PhoneInput],
+        sentences: Sequence[Phrase | PhoneInput],
         reference: Reference,
         *,
         options: SpeechOptions | None = None,
+        noise: NormalNoise | None = None,
     ) -> Iterator[Sentence]:
-        """Speaks sentence by sentence: each is yielded as soon as it is ready. Arguments as in `synthesize`."""
-        for phones in sentences:
-            yield self.synthesize(phones, reference, options=options)
+        """Speaks sentence by sentence: each is yielded as soon as it is ready. Arguments as in `synthesize_many`."""
+        for sentence in sentences:
+            phrase = sentence if isinstance(sentence, Phrase) else Phrase(sentence)
+            yield self.synthesize(phrase.phones, reference, bert=phrase.bert, options=options, noise=noise)
+
+    def generate(
+        self,
+        phones: PhoneInput,
+        reference: Reference,
+        *,
+        bert: NDArray[np.float32] | None = None,
+        options: SpeechOptions | None = None,
+    ) -> Utterance:
+        """Makes the semantic tokens of one sentence, for `decode`. Arguments and errors as in `synthesize`."""
+        options = options or SpeechOptions()
+        ids = self.phone_ids(phones)
+        features = np.concatenate([reference.bert, self._bert(ids, bert)])
+        start = time.perf_counter()
+        problem = ""
+        for attempt in range(1, options.retries + 2):
+            generation = self.text_to_semantic.generate(
+                np.concatenate([reference.phones, ids]),
+                features,
+                reference.prompt,
+                options=options.sampling,
+                noise=seeded_noise(_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
+                max_tokens=options.max_tokens or MAX_NEW_TOKENS,
+            )
+            if len(generation.tokens) == 0:
+                problem = "it ended before the first token"
+            elif generation.stop_reason == "max_tokens" and options.max_tokens is None:
+                problem = f"it did not end within {MAX_NEW_TOKENS} tokens"
+            else:
+                seconds = time.perf_counter() - start
+                return Utterance(generation.tokens, ids, generation.stop_reason, attempt, seconds)
+            logger.warning("sentence of %d phones, attempt %d: %s", len(ids), attempt, problem)
+        raise GenerationError(
+            f"no usable speech for {len(ids)} phones after {options.retries + 1} attempts: {problem}; try another "
+            "seed or reference, a shorter sentence, or max_tokens to cut it"
+        )
+
+    def decode(
+        self,
+        utterance: Utterance,
+        reference: Reference,
+        *,
+        options: SpeechOptions | None = None,
+        noise: NormalNoise | None = None,
+    ) -> Sentence:
+        """Speaks tokens that `generate` made, or others. Arguments as in `synthesize`."""
+        options = options or SpeechOptions()
+        noise = noise or seeded_normal(_generators(options.seed, utterance.attempts)[1])
+        start = time.perf_counter()
+        samples = self.decoder.speak(utterance, reference, options=options, noise=noise)
+        return self._sentence(samples, utterance, options, time.perf_counter() - start)
+
+    def decode_joined(
+        self,
+        utterances: Sequence[Utterance],
+        reference: Reference,
+        *,
+        options: SpeechOptions | None = None,
+        noise: NormalNoise | None = None,
+    ) -> list[Sentence]:
+        """Speaks the tokens of several sentences in one go. Arguments as in `synthesize_many`."""
+        options = options or SpeechOptions()
+        if not utterances:
+            raise ShapeError("no utterances given; expected at least one")
+        noise = noise or seeded_normal(_generators(options.seed, utterances[0].attempts)[1])
+        start = time.perf_counter()
+        samples = self.decoder.speak_joined(utterances, reference, options=options, noise=noise)
+        share = (time.perf_counter() - start) / len(utterances)
+        return [self._sentence(s, u, options, share) for s, u in zip(samples, utterances, strict=True)]
+
+    def _sentence(
+        self, samples: NDArray[np.float32], utterance: Utterance, options: SpeechOptions, decode_s: float
+    ) -> Sentence:
+        peak = float(np.abs(samples).max())
+        samples = samples / peak if peak > 1 else samples
+        silence = np.zeros(round(self.spec.sample_rate * options.pause_s), np.float32)
+        return Sentence(
+            np.concatenate([samples, silence]),
+            self.spec.sample_rate,
+            tokens=utterance.tokens,
+            stop_reason=utterance.stop_reason,
+            attempts=utterance.attempts,
+            generate_s=utterance.generate_s,
+            decode_s=decode_s,
+        )
 
     @cached_property
     def text(self) -> TextSpeaker:
@@ -324,34 +386,8 @@ class Synthesizer:
         """Prepares a voice from a recording and its words. Arguments and errors as in `TextSpeaker.reference`."""
         return self.text.reference(recording, text, language=language, more_recordings=more_recordings)
 
-    def _generate(
-        self,
-        ids: NDArray[np.int64],
-        bert: NDArray[np.float32],
-        reference: Reference,
-        options: SpeechOptions,
-    ) -> tuple[Generation, int, np.random.Generator]:
-        phones = np.concatenate([reference.phones, ids])
-        features = np.concatenate([reference.bert, bert])
-        problem = ""
-        for attempt in range(1, options.retries + 2):
-            tokens_seed, decoder_seed = np.random.SeedSequence([options.seed, attempt - 1]).spawn(2)
-            generation = self.text_to_semantic.generate(
-                phones,
-                features,
-                reference.prompt,
-                options=options.sampling,
-                noise=seeded_noise(np.random.default_rng(tokens_seed), self.text_to_semantic.vocab),
-                max_tokens=options.max_tokens or MAX_NEW_TOKENS,
-            )
-            if len(generation.tokens) == 0:
-                problem = "it ended before the first token"
-            elif generation.stop_reason == "max_tokens" and options.max_tokens is None:
-                problem = f"it did not end within {MAX_NEW_TOKENS} tokens"
-            else:
-                return generation, attempt, np.random.default_rng(decoder_seed)
-            logger.warning("sentence of %d phones, attempt %d: %s", len(ids), attempt, problem)
-        raise GenerationError(
-            f"no usable speech for {len(ids)} phones after {options.retries + 1} attempts: {problem}; try another "
-            "seed or reference, a shorter sentence, or max_tokens to cut it"
-        )
+
+def _generators(seed: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Returns the generators of the sampling noise and of the decoder's noise."""
+    tokens_seed, decoder_seed = np.random.SeedSequence([seed, attempt - 1]).spawn(2)
+    return np.random.default_rng(tokens_seed), np.random.default_rng(decoder_seed)

@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio, hubert_wave, reference_wave
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.decoder import DEFAULT_NOISE_SCALE
+from sovits_runtime.decoder import SemanticDecoder
 from sovits_runtime.graph import Array
 from sovits_runtime.page import json_text
+from sovits_runtime.request import DEFAULT_NOISE_SCALE
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.spectrogram import log_mel_distance_db, snr_db
 from sovits_runtime.synthesizer import Synthesizer
@@ -167,6 +168,7 @@ class _Verification:
 
     def decoder(self) -> Iterator[Check]:
         g, decoder = self.golden, self.voice.decoder
+        assert isinstance(decoder, SemanticDecoder)
         state = decoder.encode(g["decoded_tokens"], g["phones"], g["style"])
         yield self.graph("sovits_encoder", g["state"], state)
         yield self.graph(
@@ -238,10 +240,9 @@ class _Verification:
 
     def audio(self) -> Iterator[Check]:
         """The whole chain from tokens to waveform, nothing taken from PyTorch in between."""
-        g = self.golden
-        self.waveform = self.voice.decoder.decode(
-            g["decoded_tokens"], g["phones"], style=g["style"], noise=g["noise"]
-        )
+        g, decoder = self.golden, self.voice.decoder
+        assert isinstance(decoder, SemanticDecoder)
+        self.waveform = decoder.decode(g["decoded_tokens"], g["phones"], style=g["style"], noise=g["noise"])
         expected = g["waveform"]
         if self.waveform.shape != expected.shape or not np.isfinite(self.waveform).all():
             note = f"{len(self.waveform)} samples, {np.count_nonzero(~np.isfinite(self.waveform))} not finite"

@@ -1,0 +1,176 @@
+"""Replays whole requests of the official pipeline (`e2e_*.npz`) by the public API, with the same noise.
+
+Cases: `parallel` (sentences of a batch decoded in one go, batches by text length), `parallel_speed`, `naive` (one by
+one) and `fragments`. `stream` and `stream_fixed` are not replayed: the official chunk streaming sends some tokens
+twice, which no option of ours does.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from conformance_speaker import write_speaker_file
+from numpy.typing import NDArray
+
+from sovits_exporter.build import BuildRequest, build
+from sovits_exporter.demo_models import gpt_config, sovits_config
+from sovits_exporter.demo_weights import unit
+from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
+from sovits_runtime.fbank import fbank
+from sovits_runtime.graph import Array
+from sovits_runtime.request import NormalNoise
+
+CASES = ("parallel", "parallel_speed", "naive", "fragments")
+SAMPLES_LIMIT = 1e-4  # of full scale
+SAMPLING = SamplingOptions(top_k=1, top_p=1.0, temperature=1.0, repetition_penalty=1.35)
+PAUSE_RATE = 32000  # the official pause has the samples of 32 kHz, whatever the rate of the speech
+THRESHOLD = 0.75
+
+Golden = dict[str, Array]
+Case = dict[str, Any]
+Pcm = NDArray[np.int16]
+Checkpoints = Callable[[Path, dict[str, Any]], tuple[Path, Path]]
+
+
+def replay_requests(file: Path, write_checkpoints: Checkpoints) -> Iterator[tuple[str, float, float]]:
+    """Yields the name, error and limit of every case of one file.
+
+    Args:
+        file: An `e2e_*.npz`.
+        write_checkpoints: Writes the official files of a `meta` with configs into a folder.
+    """
+    with np.load(file, allow_pickle=False) as z:
+        g = {k: z[k] for k in z.files}
+    meta = json.loads(g["meta"].tobytes())
+    tiny = meta["dims"] == "tiny"
+    configs = (f(meta["version"], tiny=tiny) for f in (gpt_config, sovits_config))
+    meta |= dict(zip(("s1_config", "s2_config"), configs, strict=True))
+    with tempfile.TemporaryDirectory() as name, build_voice(Path(name), meta, write_checkpoints) as voice:
+        request = Request(voice, g, meta)
+        for case in CASES:
+            if f"{case}_audio" in g:
+                yield f"{case}, samples", request.error(case), SAMPLES_LIMIT
+
+
+def build_voice(folder: Path, meta: dict[str, Any], write_checkpoints: Checkpoints) -> Synthesizer:
+    """Builds the voice of a file; versions with a speaker network get the full-size one."""
+    gpt, sovits = write_checkpoints(folder, meta)
+    request = BuildRequest(gpt, sovits, folder / "bundle", version=meta["version"], verify=False)
+    if "Pro" in meta["version"]:
+        request = replace(request, speaker=folder / "speaker.ckpt")
+        write_speaker_file(folder / "speaker.ckpt", {"eres": {}, "seed": meta["seed"]})
+    build(request)
+    return Synthesizer.load(folder / "bundle")
+
+
+class Request:
+    """One official request, asked of our API."""
+
+    def __init__(self, voice: Synthesizer, g: Golden, meta: dict[str, Any]) -> None:
+        self.voice = voice
+        self.g = g
+        self.meta = meta
+        self.reference = self._reference()
+
+    def _reference(self) -> Reference:
+        g, encoder = self.g, self.voice.reference_encoder
+        feeds = {"wave": g["in_wav32"][None]}
+        if encoder.needs_speaker:
+            assert encoder.speaker is not None
+            feeds["speaker"] = encoder.speaker.run({"features": fbank(g["in_wav16"])[None]})["speaker"]
+        style = encoder.style.run(feeds)["style"]
+        bert = np.ascontiguousarray(g["in_prompt_bert"].T)
+        return Reference("golden", g["in_prompt_phones"], bert, g["in_prompt"], style)
+
+    def error(self, case: str) -> float:
+        """Largest difference of 16-bit samples, as a fraction of full scale; infinite where lengths differ.
+
+        A file does not say how many of its sentences a case reads: it is the number that gives the length.
+        """
+        expected, pieces = self.g[f"{case}_audio"], self.g[f"{case}_len"].tolist()
+        for count in range(self._sentences, 0, -1):
+            spoken = self.pieces(case, count)
+            if [len(p) for p in spoken] == pieces:
+                got = np.concatenate(spoken).astype(np.float64)
+                return float(np.abs(got - expected).max() / 32768)
+        return float("inf")
+
+    @property
+    def _sentences(self) -> int:
+        return sum(name.startswith("in_phones_") for name in self.g)
+
+    def pieces(self, case: str, count: int) -> list[Pcm]:
+        """The audio of a case in the pieces that the official pipeline hands out."""
+        settings, noise = self.meta["cases"][case], self._noise()
+        if settings.get("parallel_infer", True):
+            sentences = self._parallel(settings, count, noise)
+        else:
+            sentences = [self._naive(i, settings, noise) for i in range(count)]
+        return sentences if settings.get("return_fragment") else [np.concatenate(sentences)]
+
+    def _parallel(self, settings: Case, count: int, noise: NormalNoise) -> list[Pcm]:
+        options, spoken = self._options(settings), {}
+        for batch in self._batches(settings, count):
+            phrases = [self._phrase(i) for i in batch]
+            made = self.voice.synthesize_many(phrases, self.reference, options=options, noise=noise)
+            spoken |= {i: official_pcm(s.samples) for i, s in zip(batch, made, strict=True)}
+        return [spoken[i] for i in range(count)]
+
+    def _naive(self, i: int, settings: Case, noise: NormalNoise) -> Pcm:
+        """At its length limit this path makes a token more than the other and loses the first one."""
+        options, phrase = self._options(settings), self._phrase(i)
+        limit = self.meta["early_stop_num"] + 1
+        utterance = self.voice.generate(
+            phrase.phones, self.reference, bert=phrase.bert, options=replace(options, max_tokens=limit)
+        )
+        if utterance.stop_reason == "max_tokens":
+            utterance = replace(utterance, tokens=utterance.tokens[1:])
+        spoken = self.voice.decode(utterance, self.reference, options=options, noise=noise)
+        return official_pcm(spoken.samples)
+
+    def _options(self, settings: Case) -> SpeechOptions:
+        pause = int(PAUSE_RATE * settings.get("fragment_interval", 0.3)) / self.voice.spec.sample_rate
+        speed = settings.get("speed_factor", 1.0)
+        return SpeechOptions(SAMPLING, speed=speed, pause_s=pause, max_tokens=self.meta["early_stop_num"])
+
+    def _phrase(self, i: int) -> Phrase:
+        return Phrase(self.g[f"in_phones_{i}"], np.ascontiguousarray(self.g[f"in_bert_{i}"].T))
+
+    def _noise(self) -> NormalNoise:
+        draws = iter(range(1 << 30))
+        return lambda shape: unit(f"noise.{next(draws)}", shape, self.meta["seed"])
+
+    def _batches(self, settings: Case, count: int) -> list[list[int]]:
+        """Sentences by batch: in order, or sorted into buckets of similar text length.
+
+        Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.to_batch.
+        """
+        size = settings.get("batch_size", 1)
+        in_order = settings.get("speed_factor", 1.0) != 1 or self.voice.spec.flow is not None
+        if in_order or not settings.get("split_bucket", True):
+            return [list(range(count))[i : i + size] for i in range(0, count, size)]
+        lengths = [int(self.g[f"in_textlen_{i}"]) for i in range(count)]
+        rest = sorted(range(count), key=lambda i: lengths[i])
+        batches = []
+        while rest:
+            batch = rest[:size]
+            while len(batch) > 1 and not _alike([lengths[i] for i in batch]):
+                batch.pop()
+            batches.append(batch)
+            rest = rest[len(batch) :]
+        return batches
+
+
+def _alike(lengths: list[int]) -> bool:
+    return lengths[len(lengths) // 2] >= THRESHOLD * (sum(lengths) / len(lengths) + 1e-8)
+
+
+def official_pcm(samples: NDArray[np.float32]) -> Pcm:
+    """16-bit samples as the original makes them: cut off towards zero (ours are rounded)."""
+    return (samples * np.float32(32768)).astype(np.int16)
