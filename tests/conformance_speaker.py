@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from sovits_exporter.demo_weights import fill
-from sovits_exporter.export import export_graph, write_models
+from sovits_exporter.export import export_graph
+from sovits_exporter.model_files import write_models
 from sovits_exporter.graphs import shared_graph
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.vits import SynthesizerTrn

@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import nn
 
+from sovits_exporter.bundle_files import file_records, is_complete, write_json
 from sovits_exporter.checkpoint import (
     GptCheckpoint,
     SovitsCheckpoint,
@@ -25,16 +26,17 @@ from sovits_exporter.checkpoint import (
     load_sovits,
     require_exportable,
 )
-from sovits_exporter.export import GraphDef, export_graph, write_models
+from sovits_exporter.export import GraphDef, export_graph
 from sovits_exporter.golden import GoldenRequest, Models, record
 from sovits_exporter.graphs import gpt_graphs, shared_graph, sovits_graphs
+from sovits_exporter.model_files import write_models
 from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import SynthesizerTrn
 from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
 from sovits_exporter.speaker_file import read_speaker
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
-from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, file_record, manifest_digest
+from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, manifest_digest
 from sovits_runtime.errors import CheckpointError, VerificationError
 from sovits_runtime.session import SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec
@@ -215,12 +217,12 @@ class _Builder:
             graph = shared_graph(source.kind, modules[source.kind], source.config)
             name = f"{source.kind}-{source.sha256[:12]}"
             target = self.shared_folder / name
-            if not _is_complete(target) or (source.kind == "bert" and lacks_tokenizer(source.path, target)):
+            if not is_complete(target) or (source.kind == "bert" and lacks_tokenizer(source.path, target)):
                 with staging(target) as folder:
                     self._export([graph], folder)
                     if source.kind == "bert":
                         copy_tokenizer(source.path, folder)
-                    _write_json(folder / MANIFEST, {"files": _records(folder)})
+                    write_json(folder / MANIFEST, {"files": file_records(folder)})
                     publish(folder, target)
             self._check(graph, target / f"{graph.spec.name}.onnx")
             self._note(graph, source.kind, "")
@@ -342,25 +344,7 @@ def _write_manifest(
         "shared": builder.shared,
         "golden": {"request": vars(golden.options)},
         "tolerances": DEFAULT_TOLERANCES,
-        "files": _records(folder),
+        "files": file_records(folder),
     }
     manifest["digest"] = manifest_digest(manifest)
-    _write_json(folder / MANIFEST, manifest)
-
-
-def _records(folder: Path) -> dict[str, Any]:
-    paths = sorted(p for p in folder.rglob("*") if p.is_file())
-    return {p.relative_to(folder).as_posix(): file_record(p) for p in paths}
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _is_complete(folder: Path) -> bool:
-    """Whether a shared part is there as it was written."""
-    try:
-        files = json.loads((folder / MANIFEST).read_text())["files"]
-        return all(file_record(folder / name) == record for name, record in files.items())
-    except (OSError, ValueError, KeyError):
-        return False
+    write_json(folder / MANIFEST, manifest)

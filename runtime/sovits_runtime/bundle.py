@@ -140,6 +140,11 @@ class Bundle:
         return model_spec(self.manifest["model"]["version"])
 
     @property
+    def precision(self) -> str:
+        """What most of the graphs compute in: "fp32", or "fp16" with the FP32 parts that the manifest lists."""
+        return "fp16" if "precision" in self.manifest else "fp32"
+
+    @property
     def graph_names(self) -> tuple[str, ...]:
         """Names of all graphs, shared ones included."""
         return tuple(self.manifest["graphs"])

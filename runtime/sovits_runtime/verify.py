@@ -125,7 +125,7 @@ def verify_bundle(
     golden = bundle.golden("request")
     checks: list[Check] = []
     with Synthesizer.load(bundle, device=device, threads=threads) as voice:
-        run = _Verification(voice, golden, bundle.manifest["tolerances"])
+        run = _verification_of(bundle)(voice, golden, bundle.manifest["tolerances"])
         for check in run.checks(SamplingOptions(**bundle.manifest["golden"]["request"])):
             checks.append(check)
             on_check(check)
@@ -135,7 +135,17 @@ def verify_bundle(
     return VerifyReport(str(bundle.path), bundle.digest, provider, tuple(checks), *audio)
 
 
-class _Verification:
+def _verification_of(bundle: Bundle) -> type[Verification]:
+    if bundle.precision == "fp32":
+        return Verification
+    from sovits_runtime.verify_precision import HalfVerification
+
+    return HalfVerification
+
+
+class Verification:
+    """The checks of an FP32 bundle, one method a stage."""
+
     def __init__(
         self, voice: Synthesizer, golden: Mapping[str, Array], tolerances: Mapping[str, float]
     ) -> None:
@@ -145,6 +155,7 @@ class _Verification:
         self.waveform: NDArray[np.float32] = np.zeros(0, np.float32)
 
     def checks(self, options: SamplingOptions) -> Iterator[Check]:
+        """Runs all checks, in order."""
         yield from self.reference()
         yield from self.decoder()
         yield from self.teacher_forced(options)
@@ -152,6 +163,7 @@ class _Verification:
         yield from self.audio()
 
     def reference(self) -> Iterator[Check]:
+        """What a recording becomes."""
         g, encoder = self.golden, self.voice.reference_encoder
         if encoder.hubert is not None:
             ssl = encoder.hubert.run({"wave": hubert_wave(g["wave"], 32000)[None]})["ssl"]
@@ -167,6 +179,7 @@ class _Verification:
         yield self.graph("reference_style", g["style"], encoder.style.run(feeds)["style"])
 
     def decoder(self) -> Iterator[Check]:
+        """The graphs from tokens to sound, each on PyTorch's input."""
         g, decoder = self.golden, self.voice.decoder
         assert isinstance(decoder, SemanticDecoder)
         state = decoder.encode(g["decoded_tokens"], g["phones"], g["style"])

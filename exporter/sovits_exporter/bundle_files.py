@@ -1,0 +1,29 @@
+"""Manifests of bundles and shared parts, as builds write them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sovits_runtime.bundle import MANIFEST, file_record
+
+
+def file_records(folder: Path) -> dict[str, Any]:
+    """Describes every file of a folder for a manifest."""
+    paths = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {p.relative_to(folder).as_posix(): file_record(p) for p in paths}
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes a manifest."""
+    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a shared part is there as it was written."""
+    try:
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        return all(file_record(folder / name) == record for name, record in files.items())
+    except (OSError, ValueError, KeyError):
+        return False

@@ -1,0 +1,50 @@
+"""`sovits-export convert`: an FP32 bundle to mixed precision, without torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from sovits_exporter.cli_output import progress_line, show_check
+
+if TYPE_CHECKING:
+    from sovits_calibration.islands import Island
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Bundle folder to write.")
+@click.option("--fp16", "precision", flag_value="fp16", required=True, help="FP16, with FP32 where it must be.")
+@click.option(
+    "--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share, of both bundles."
+)
+@click.option(
+    "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
+)
+def convert(bundle: Path, output: Path, precision: str, shared: Path | None, verify: bool) -> None:
+    """Convert the FP32 BUNDLE to mixed precision: most of it FP16, FP32 where the numbers need it. Needs no PyTorch."""
+    from sovits_exporter.convert import ConvertRequest
+    from sovits_exporter.convert import convert as run
+    from sovits_runtime.bundle import Bundle
+
+    source = Bundle.open(bundle, shared=shared)
+    with progress_line() as progress:
+        report = run(ConvertRequest(source, output, shared=shared, verify=verify), progress)
+    show_islands(report.islands)
+    if report.verification:
+        click.echo("verification of the whole:")
+        for check in report.verification.checks:
+            show_check(check)
+    click.echo(f"{report.path}: ready after {report.seconds:.0f} s")
+
+
+def show_islands(islands: Mapping[str, Sequence[Island]]) -> None:
+    """Prints how many operators of each graph stay FP32, and why."""
+    click.echo(f"{'graph':<18} {'in FP32':>7}   reasons")
+    for name, found in islands.items():
+        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(i.reason for i in found).most_common())
+        click.echo(f"{name:<18} {len(found):>7}   {reasons}")
