@@ -40,9 +40,9 @@ from sovits_exporter.build import BuildRequest, build, build_models
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo_weights import fill
 from sovits_exporter.export import GraphDef, export_graph
-from sovits_exporter.model_files import write_models
 from sovits_exporter.golden import Models
 from sovits_exporter.layout import gpt_layout, sovits_layout
+from sovits_exporter.model_files import write_models
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from sovits_exporter.demo_weights import fill
 from sovits_exporter.export import export_graph
-from sovits_exporter.model_files import write_models
 from sovits_exporter.graphs import shared_graph
+from sovits_exporter.model_files import write_models
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.vits import SynthesizerTrn
 from sovits_exporter.speaker_file import speaker_file_layout, speaker_layout

@@ -51,7 +51,7 @@ def weight_loss(numbers: NDArray[Any]) -> WeightLoss:
         return WeightLoss(largest, 0.0, 0.0)
     half = numbers.astype(np.float16).astype(np.float64).ravel()
     norm = float(np.linalg.norm(full))
-    vanished = np.count_nonzero((half == 0) & (full != 0)) / max(np.count_nonzero(full), 1)
+    vanished = np.count_nonzero((half == 0) & (full != 0)) / max(int(np.count_nonzero(full)), 1)
     return WeightLoss(largest, vanished, float(np.linalg.norm(full - half)) / norm if norm else 0.0)
 
 

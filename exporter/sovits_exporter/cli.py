@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sovits_exporter.cli_bench import bench
+from sovits_exporter.cli_convert import convert, islands_json, show_islands
 from sovits_exporter.cli_doctor import doctor
+from sovits_exporter.cli_output import print_json, progress_line, show_check, verdict
 from sovits_exporter.cli_phones import phones as phones_command
 from sovits_exporter.cli_text import (
     LANGUAGE_OPTION,
@@ -79,6 +79,7 @@ def main(verbose: bool) -> None:
 
 
 main.add_command(bench)
+main.add_command(convert)
 main.add_command(doctor)
 main.add_command(phones_command)
 
@@ -96,7 +97,7 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
     """
     from sovits_exporter.demo import write_demo_checkpoint
 
-    with _progress() as progress:
+    with progress_line() as progress:
         files = write_demo_checkpoint(
             folder, version=version, tiny=tiny, seed=seed, bert=bert, progress=progress
         )
@@ -120,6 +121,7 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
 )
 @SHARED
 @click.option("--version", help="Model version, where the file does not tell it.")
+@click.option("--fp16", is_flag=True, help="Most of it in FP16, with FP32 where it must be.")
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
 )
@@ -133,26 +135,29 @@ def build(
     speaker: Path | None,
     shared: Path | None,
     version: str | None,
+    fp16: bool,
     verify: bool,
     as_json: bool,
 ) -> None:
     """Build a bundle from official checkpoints: every graph as ONNX, compared with PyTorch."""
     from sovits_exporter.build import BuildRequest
     from sovits_exporter.build import build as run
+    from sovits_exporter.build_fp16 import build_fp16
 
     request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker)
-    with _progress() as progress:
-        report = run(request, progress)
-    checks = report.verification.checks if report.verification else ()
+    with progress_line() as progress:
+        report, converted = build_fp16(request, progress) if fp16 else (run(request, progress), None)
+    verification = converted.verification if converted else report.verification
+    checks = verification.checks if verification else ()
     if as_json:
         graphs = [{**vars(c), "passed": c.passed} for c in report.checks]
-        verification = report.verification.to_json() if report.verification else None
-        _print_json(
+        print_json(
             {
-                "bundle": str(report.path),
-                "seconds": report.seconds,
+                "bundle": str(output),
+                "seconds": report.seconds + (converted.seconds if converted else 0.0),
                 "graphs": graphs,
-                "verification": verification,
+                "islands": islands_json(converted.islands) if converted else None,
+                "verification": verification.to_json() if verification else None,
             }
         )
         return
@@ -160,14 +165,16 @@ def build(
         f"{'graph':<18} {'error':>9} {'limit':>9}   (largest difference from PyTorch, of the output's scale)"
     )
     for check in report.checks:
-        click.echo(f"{check.graph:<18} {check.error:>9.1e} {check.limit:>9.0e}   {_verdict(check.passed)}")
-    if report.verification:
+        click.echo(f"{check.graph:<18} {check.error:>9.1e} {check.limit:>9.0e}   {verdict(check.passed)}")
+    if converted:
+        show_islands(converted.islands)
+    if verification:
         click.echo("verification of the whole:")
         for whole in checks:
-            _print_check(whole)
+            show_check(whole)
     for option in report.left_out:
         click.echo(f"note: built without {option}, so this bundle speaks from saved references only")
-    click.echo(f"{report.path}: ready after {report.seconds:.0f} s")
+    click.echo(f"{output}: ready after {report.seconds + (converted.seconds if converted else 0):.0f} s")
 
 
 @main.command()
@@ -193,15 +200,15 @@ def verify(
     from sovits_runtime.verify import verify_bundle
 
     opened = Bundle.open(bundle, shared=shared, full=full)
-    on_check = (lambda _: None) if as_json else _print_check
+    on_check = (lambda _: None) if as_json else show_check
     result = verify_bundle(opened, device=device, threads=threads, on_check=on_check)
     if report is not None:
         page = write_verify_report(result, report)
         click.echo(f"report: {page}", err=as_json)
     if as_json:
-        _print_json(result.to_json())
+        print_json(result.to_json())
     else:
-        click.echo(_verdict(result.passed) + ("" if result.passed else f": {result.failure()}"))
+        click.echo(verdict(result.passed) + ("" if result.passed else f": {result.failure()}"))
     if not result.passed:
         sys.exit(3)
 
@@ -288,7 +295,7 @@ def speak(
     if as_json:
         keys = ("stop_reason", "attempts", "generate_s", "decode_s", "duration_s")
         sentences = [{k: getattr(s, k) for k in keys} | {"tokens": len(s.tokens)} for s in spoken]
-        _print_json({"output": str(output), "duration_s": audio.duration_s, "sentences": sentences})
+        print_json({"output": str(output), "duration_s": audio.duration_s, "sentences": sentences})
     else:
         click.echo(f"{output}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz")
 
@@ -337,45 +344,6 @@ def inspect(bundle: Path, shared: Path | None, as_json: bool) -> None:
 
     description = describe(Bundle.open(bundle, shared=shared))
     if as_json:
-        _print_json(description)
+        print_json(description)
     else:
         click.echo(describe_text(description))
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Shows progress: one changing line on a terminal; elsewhere a line a step and each tenth of a long one."""
-    tty = sys.stderr.isatty()
-    last: tuple[str, int] | None = None
-
-    def show(what: str, done: int, total: int) -> None:
-        nonlocal last
-        now = (what, 10 * done // max(total, 1))
-        if tty:
-            click.echo(f"\r{f'[{100 * done // max(total, 1):>3} %] {what}':<78.78}", nl=False, err=True)
-        elif now != last:
-            click.echo(f"[{100 * done // max(total, 1):>3} %] {what}", err=True)
-        last = now
-
-    yield show
-    if tty:
-        click.echo("\r" + " " * 78 + "\r", nl=False, err=True)
-
-
-def _print_check(check: Any) -> None:
-    side = ">=" if check.at_least else "<="
-    limit = f"{side} {check.limit:g}"
-    note = f"  ({check.note})" if check.note else ""
-    click.echo(
-        f"  {check.name:<24} {check.value:>9.3g} {limit:<9} {check.unit:<22} {_verdict(check.passed)}{note}"
-    )
-
-
-def _verdict(passed: bool) -> str:
-    return click.style("ok", fg="green") if passed else click.style("FAILED", fg="red")
-
-
-def _print_json(value: object) -> None:
-    from sovits_runtime.page import json_text
-
-    click.echo(json_text(value), nl=False)

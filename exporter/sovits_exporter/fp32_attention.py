@@ -26,7 +26,8 @@ def decompose(node: ir.Node, graph: ir.Graph) -> list[ir.Node]:
         BundleError: The node uses a form of Attention that the exporter does not write.
     """
     query, key, value, *rest = node.inputs
-    assert query is not None and key is not None
+    assert query is not None
+    assert key is not None
     mask = rest[0] if rest else None
     plain = not any(v is not None for v in rest[1:]) and len(node.outputs) == 1
     flags = [node.attributes[k].value for k in ("is_causal", "softcap") if k in node.attributes]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from sovits_runtime.bundle import Bundle
@@ -38,6 +39,7 @@ def describe_text(d: dict[str, Any]) -> str:
     ]
     for name, g in d["graphs"].items():
         lines.append(f"    {name:<17} {g['precision']:<10} {g['error']:<17.1e} {g['inputs']}")
+        lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
     v = d["verification"]
     verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
     return "\n".join(
@@ -52,12 +54,20 @@ def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
     caches = len(spec.aliases)
     return {
         "precision": g["precision"],
+        "fp32_parts": bundle.manifest.get("precision", {}).get("islands", {}).get(name, []),
         "shared": g["shared"],
         "error": g["check"]["error"],
         "limit": g["check"]["limit"],
         "inputs": ", ".join(inputs) + (f", {caches} caches" if caches else ""),
         "dims": {d.name: [d.min, d.opt, d.max] for d in spec.dims},
     }
+
+
+def _islands(parts: list[dict[str, str]]) -> list[str]:
+    """One line a reason; parts for which numbers decided are named with them."""
+    plain = Counter(p["reason"] for p in parts if not p["detail"])
+    lines = [f"{n} operators, reason: {reason}" for reason, n in plain.most_common()]
+    return lines + [f"{p['node']} ({p['op']}), {p['reason']}: {p['detail']}" for p in parts if p["detail"]]
 
 
 def _bytes(files: dict[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """How a mixed-precision bundle is judged: by direction, distribution and sound rather than by digits.
 
-FP16 keeps 11 bits, so two runs of a chaotic loop part sooner or later; what must hold is that every step, given the same
-past, gives the same distribution, and that the same tokens give the same sound.
+FP16 keeps 11 bits, so two runs of a chaotic loop part sooner or later; what must hold is that every step, given the
+same past, gives the same distribution, and that the same tokens give the same sound.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ FP16_TOLERANCES: dict[str, float] = {
     "snr_db": 35.0,
     "log_mel_db": 1.0,
 }
-"""Limits for FP16: cosine of a graph's output with FP32, mean KL divergence of the tokens' distribution in nats, the lead
-(in log p) from which the best token must be the same, and samples, SNR and log-mel distance of the whole audio."""
+"""Limits for FP16: cosine of a graph's output with FP32, mean KL divergence of the tokens' distribution in nats, the
+lead (in log p) from which the best token must be the same, and samples, SNR and log-mel distance of the audio."""
 
 
 class HalfVerification(Verification):

@@ -1,0 +1,31 @@
+"""Checkpoints in, mixed-precision bundle out: an FP32 build beside the target, then its conversion."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sovits_exporter.build import BuildReport, BuildRequest, Progress, build
+from sovits_exporter.convert import ConvertReport, ConvertRequest, convert
+from sovits_exporter.staging import check_output, staging
+from sovits_runtime.bundle import Bundle
+
+
+def build_fp16(
+    request: BuildRequest, progress: Progress = lambda *_: None
+) -> tuple[BuildReport, ConvertReport]:
+    """Builds in FP32, checks that against PyTorch, and converts it; only the converted bundle stays.
+
+    Raises:
+        CheckpointError: A checkpoint or model folder cannot be used.
+        VerificationError: The FP32 build or the conversion is off by more than its limit; nothing is written.
+        BundleError: The output exists and is not a bundle.
+    """
+    check_output(request.output)
+    shared = request.shared or request.output.parent / "shared"
+    with staging(request.output.with_name(f"{request.output.name}-fp32")) as folder:
+        report = build(dataclasses.replace(request, output=folder / "voice", shared=shared), progress)
+        source = Bundle.open(report.path, shared=shared)
+        converted = convert(
+            ConvertRequest(source, request.output, shared=shared, verify=request.verify), progress
+        )
+    return report, converted

@@ -1,0 +1,125 @@
+"""An FP32 bundle to mixed precision, on the tiny voice."""
+
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from click.testing import CliRunner
+
+from sovits_exporter.convert import ConvertRequest, convert
+from sovits_exporter.precision import casts
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.errors import BundleError
+
+
+@pytest.fixture(scope="module")
+def converted(tiny_bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fp16")
+    return convert(ConvertRequest(Bundle.open(tiny_bundle), folder / "voice"))
+
+
+def test_the_converted_voice_is_verified(converted):
+    checks = {c.name: c for c in converted.verification.checks}
+    assert converted.verification.passed
+    assert checks["sovits_vocoder"].unit == "cosine"
+    assert checks["teacher-forced KL"].value < 1e-4
+    assert checks["audio SNR"].value > 45
+
+
+def test_weights_and_caches_are_half_and_other_io_is_not(converted, tiny_bundle):
+    bundle = Bundle.open(converted.path)
+    assert bundle.precision == "fp16"
+    for name in bundle.graph_names:
+        graph = ir.load(bundle.graph_path(name)).graph
+        for tensor, value in zip(
+            (*bundle.graph_spec(name).inputs, *bundle.graph_spec(name).outputs),
+            (*graph.inputs, *graph.outputs),
+            strict=True,
+        ):
+            assert (tensor.name, np.dtype(tensor.dtype)) == (value.name, value.dtype.numpy())
+            assert (tensor.dtype == "float16") == ("_cache_" in tensor.name)
+    half = (converted.path / "graphs" / "gpt.weights").stat().st_size
+    assert 0.5 <= half / (tiny_bundle / "graphs" / "gpt.weights").stat().st_size < 0.65
+
+
+def test_gpt_graphs_share_one_weight_file_and_hold_few_casts(converted):
+    bundle = Bundle.open(converted.path)
+    graphs = {name: ir.load(bundle.graph_path(name)).graph for name in ("gpt_prefill", "gpt_step")}
+    offsets = [
+        {v.name: v.const_value.offset for v in g.initializers.values() if hasattr(v.const_value, "offset")}
+        for g in graphs.values()
+    ]
+    shared = offsets[0].keys() & offsets[1].keys()
+    assert len(shared) == 10
+    assert all(offsets[0][name] == offsets[1][name] for name in shared)
+    assert [len(list(casts(g))) for g in graphs.values()] == [4, 2]
+
+
+def test_what_stays_in_fp32_is_recorded_and_shown(converted):
+    from sovits_exporter.cli import main
+
+    record = Bundle.open(converted.path).manifest["precision"]["islands"]
+    reasons = {name: {i["reason"] for i in found} for name, found in record.items()}
+    assert reasons["gpt_step"] == {"choice", "position"}
+    assert "exponential" in reasons["sovits_flow"]
+    assert "root" in reasons["reference_style"]
+    assert {i["op"] for i in record["hubert"]} == {"InstanceNormalization", "Softmax"}
+    shown = CliRunner().invoke(main, ["inspect", str(converted.path)]).output
+    assert "gpt_step          fp16" in shown
+    assert "operators, reason: choice" in shown
+
+
+def test_shared_parts_are_stored_once_in_a_folder_of_their_own(converted, tiny_bundle):
+    shared = converted.path.parent / "shared"
+    assert all(p.name.endswith("-fp16") for p in shared.iterdir())
+    before = {p: p.stat().st_mtime_ns for p in shared.rglob("*")}
+    again = ConvertRequest(Bundle.open(tiny_bundle), converted.path.parent / "again", verify=False)
+    convert(again)
+    assert {p: p.stat().st_mtime_ns for p in shared.rglob("*")} == before
+
+
+def test_a_converted_voice_speaks(converted):
+    from sovits_runtime import SpeechOptions, Synthesizer
+
+    golden = Bundle.open(converted.path).golden("request")
+    with Synthesizer.load(converted.path, threads=1) as voice:
+        speech = voice.text_to_semantic.generate(
+            golden["phones"],
+            golden["bert"][: len(golden["phones"])],
+            golden["prompt"],
+            options=SpeechOptions().sampling,
+            noise=lambda _: np.ones((1, voice.text_to_semantic.vocab), np.float32),
+            max_tokens=200,
+        )
+    assert len(speech.tokens) > 10  # past one growth of the FP16 cache
+
+
+def test_a_bundle_is_converted_once(converted, tmp_path):
+    with pytest.raises(BundleError, match="is fp16 already"):
+        convert(ConvertRequest(Bundle.open(converted.path), tmp_path / "twice"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conversion_needs_no_torch(tiny_bundle, tmp_path):
+    code = "import sys; sys.modules['torch'] = None\nfrom sovits_exporter.cli import main; main(sys.argv[1:])"
+    command = ["convert", "--fp16", "--no-verify", str(tiny_bundle), "-o", str(tmp_path / "voice")]
+    subprocess.run([sys.executable, "-c", code, *command], check=True)
+    assert Bundle.open(tmp_path / "voice").precision == "fp16"
+
+
+def test_a_changed_weight_fails_verification(converted, tmp_path):
+    from sovits_runtime.verify import verify_bundle
+
+    shutil.copytree(converted.path.parent / "shared", tmp_path / "shared")
+    shutil.copytree(converted.path, tmp_path / "voice")
+    bundle = Bundle(tmp_path / "voice", Bundle.open(tmp_path / "voice").manifest, tmp_path / "shared")
+    path = bundle.graph_path("gpt_step")
+    tensor = ir.load(path).graph.initializers["t2s.h.layers.1.linear2.weight"].const_value
+    data = np.fromfile(path.parent / tensor.location, np.uint8)
+    data[tensor.offset : tensor.offset + tensor.length].view(np.float16)[...] *= np.float16(1.2)
+    data.tofile(path.parent / tensor.location)
+    failed = verify_bundle(bundle, threads=1)
+    assert failed.failure().startswith("teacher-forced")
