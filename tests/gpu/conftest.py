@@ -39,15 +39,10 @@ def step_models(tiny, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def gpt_engines(tiny, step_models):
-    """GPT engines of three short cache lengths, on ONNX Runtime's CPU provider."""
-    from fake_engine import OrtEngine
+    """GPT engines with three short cache lengths, on ONNX Runtime's CPU provider."""
+    from fake_engine import OrtEngine, RowsEngine
 
-    from sovits_runtime.gpu.step_spec import fixed_spec
     from sovits_runtime.gpu.token_slot import GptEngines
 
-    def pair(length: int) -> GptEngines:
-        prefill = fixed_spec(tiny.graph_spec("gpt_prefill"), {"cache_size": length})
-        path, spec = step_models[length]
-        return GptEngines(length, OrtEngine(tiny.graph_path("gpt_prefill"), prefill), OrtEngine(path, spec))
-
-    return tuple(pair(length) for length in step_models)
+    prefill = RowsEngine(tiny.graph_path("gpt_prefill"), tiny.graph_spec("gpt_prefill"))
+    return GptEngines(prefill, tuple(OrtEngine(path, spec) for path, spec in step_models.values()))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import Context, Device, DeviceArray, Engine, Event, Graph, Layout
 from sovits_runtime.gpu.step_spec import FEEDBACK, HISTORY
-from sovits_runtime.graph import GraphSpec
+from sovits_runtime.graph import GraphSpec, TensorSpec
 from sovits_runtime.sampling import SamplingOptions
 
 logger = logging.getLogger(__name__)
@@ -24,17 +24,27 @@ _OPTIONS = ("top_k", "top_p", "temperature", "repetition_penalty", "min_tokens")
 
 @dataclass(frozen=True)
 class GptEngines:
-    """Prefill and step for caches of one length.
+    """The GPT on a device.
 
     Attributes:
-        cache_length: Rows of the caches.
-        prefill: Engine of `gpt_prefill`.
-        step: Engine of the step that feeds itself, see `device_step_spec`.
+        prefill: `gpt_prefill` without caches: it gives the rows [1, H, T + P, D] that belong at their head.
+        steps: Steps that feed themselves (see `device_step_spec`), one a cache length, shortest first.
     """
 
-    cache_length: int
     prefill: Engine
-    step: Engine
+    steps: tuple[Engine, ...]
+
+    def __post_init__(self) -> None:
+        if not self.steps or list(self.lengths) != sorted(set(self.lengths)):
+            raise ShapeError(
+                f"decode steps for caches of {list(self.lengths)} rows: expected one or more, each longer than the "
+                "one before; build the engines again"
+            )
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Rows of the steps' caches."""
+        return tuple(e.spec.tensor(e.spec.aliases[0][0]).resolve({})[2] for e in self.steps)
 
 
 @dataclass
@@ -42,7 +52,6 @@ class _Length:
     """What a slot holds for one cache length."""
 
     caches: dict[str, DeviceArray]
-    prefill: Context
     step: Context
     graph: Graph | None = None
     warm: bool = False
@@ -53,7 +62,7 @@ class TokenSlot:
 
     Args:
         device: The device.
-        engines: By cache length, shortest first; their weights are shared with other slots.
+        engines: Their weights are shared with other slots.
         capture: Whether to replay captured steps; otherwise each is enqueued.
         strict: Whether a step that cannot be captured is an error.
 
@@ -64,9 +73,7 @@ class TokenSlot:
         fallback: Why steps are enqueued although capture was asked for; empty when they are not.
     """
 
-    def __init__(
-        self, device: Device, engines: tuple[GptEngines, ...], *, capture: bool, strict: bool
-    ) -> None:
+    def __init__(self, device: Device, engines: GptEngines, *, capture: bool, strict: bool) -> None:
         self.fallback = ""
         self._capture = capture
         self._strict = strict
@@ -87,13 +94,13 @@ class TokenSlot:
         scratch_array = DeviceArray(
             self._memory, self.nbytes - scratch, (max(scratch, 0),), np.dtype(np.uint8)
         )
-        for pair, layout in zip(engines, caches, strict=True):
-            placed = layout.place(self._memory, offset)
+        self._prefill = engines.prefill.context(scratch_array)
+        for engine, layout in zip(engines.steps, caches, strict=True):
+            length = _Length(layout.place(self._memory, offset), engine.context(scratch_array))
             offset += layout.nbytes
-            length = _Length(placed, pair.prefill.context(scratch_array), pair.step.context(scratch_array))
-            length.step.bind(self._named(pair.step.spec, placed))
+            length.step.bind(self._named(engine.spec, length.caches))
             self.lengths.append(length)
-        self._host = _pinned(device, engines[-1])
+        self._host = _pinned(device, engines)
         self.history = device.pinned((HISTORY,), np.int64)
         self.first_stop = device.pinned((1,), np.bool_)
         self._noise = [device.pinned(self.arrays["noise_block"].shape, np.float32) for _ in range(2)]
@@ -123,8 +130,9 @@ class TokenSlot:
         options: SamplingOptions,
         index: int,
     ) -> None:
-        """Uploads a request and enqueues its prefill on the caches of length `index`; noise row 0 must be there."""
-        host, arrays, spec = self._host, self.arrays, self._engines[index].prefill.spec
+        """Uploads a request and enqueues its prefill, into the caches of length `index`; noise row 0 must be there."""
+        host, arrays, spec = self._host, self.arrays, self._engines.prefill.spec
+        sizes = {"rows": len(phones) + len(prompt)}
         staged: dict[str, DeviceArray] = {}
         given: tuple[NDArray[Any], ...] = (phones, bert, prompt)
         for name, content in zip(_STAGED, given, strict=True):
@@ -148,10 +156,12 @@ class TokenSlot:
         host["one"][...] = 1
         self.stream.upload(arrays["step"], host["zero"])
         self.stream.upload(arrays["next_step"], host["one"])
-        first = {**staged, "noise": arrays["noise_block"].row(0), "stop": arrays["next_stopped"]}
-        length = self.lengths[index]
-        length.prefill.bind(self._named(spec, length.caches, **first))
-        length.prefill.enqueue(self.stream)
+        rows = {name: arrays[name].reshaped(t.resolve(sizes)) for name, t in _row_tensors(self._engines)}
+        first = {**staged, **rows, "noise": arrays["noise_block"].row(0), "stop": arrays["next_stopped"]}
+        self._prefill.bind(self._named(spec, {}, **first))
+        self._prefill.enqueue(self.stream)
+        for name, out in self._engines.steps[index].spec.aliases:
+            self.stream.copy_rows(self.lengths[index].caches[name], rows[out], sizes["rows"])
         self.stream.copy(arrays["next_history"].span(0, 1), arrays["next_token"])
         self.stream.download(self.first_stop, arrays["next_stopped"])
         self.stream.copy(self._state, self._next_state)
@@ -219,45 +229,52 @@ class TokenSlot:
     def _named(
         self, spec: GraphSpec, caches: Mapping[str, DeviceArray], **extra: DeviceArray
     ) -> dict[str, DeviceArray]:
-        known = {**self.arrays, **extra, **caches}
-        known |= {out: caches[name] for name, out in spec.aliases}
+        known = {**self.arrays, **caches, **{out: caches[name] for name, out in spec.aliases}, **extra}
         return {name: known[name] for name in (*spec.input_names, *spec.output_names)}
 
 
-def layouts(engines: tuple[GptEngines, ...]) -> tuple[Layout, Layout, tuple[Layout, ...], int]:
+def layouts(engines: GptEngines) -> tuple[Layout, Layout, tuple[Layout, ...], int]:
     """Returns what a slot holds: inputs and outputs, the state that feeds itself, caches by length, scratch bytes."""
-    if not engines:
-        raise ShapeError("no engines of the GPT were given; expected at least one cache length")
-    spec, largest = engines[-1].step.spec, engines[-1].prefill.spec
+    spec, prefill = engines.steps[-1].spec, engines.prefill.spec
     shared, state = Layout(), Layout()
-    for name in _STAGED:
-        t = largest.tensor(name)
-        shared.add(name, t.resolve({d: r.max for d, r in largest.dim_ranges.items()}), t.dtype)
+    sizes = _largest(engines)
+    for name, t in [(name, prefill.tensor(name)) for name in _STAGED] + _row_tensors(engines):
+        shared.add(name, t.resolve(sizes), t.dtype)
     for name in ("text_len", "prompt_len", *_OPTIONS, "noise_block", "logits"):
         shared.add(name, spec.tensor(name).resolve({}), spec.tensor(name).dtype)
     for name in FEEDBACK:
         state.add(name, spec.tensor(name).resolve({}), spec.tensor(name).dtype)
     caches = []
-    for pair in engines:
+    for engine in engines.steps:
         layout = Layout()
-        for name, _ in pair.step.spec.aliases:
-            t = pair.step.spec.tensor(name)
+        for name, _ in engine.spec.aliases:
+            t = engine.spec.tensor(name)
             layout.add(name, t.resolve({}), t.dtype)
         caches.append(layout)
-    scratch = max(max(e.prefill.scratch_bytes, e.step.scratch_bytes) for e in engines)
+    scratch = max(e.scratch_bytes for e in (engines.prefill, *engines.steps))
     return shared, state, tuple(caches), scratch
 
 
-def slot_bytes(engines: tuple[GptEngines, ...]) -> int:
+def slot_bytes(engines: GptEngines) -> int:
     """Device memory that one slot takes."""
     shared, state, caches, scratch = layouts(engines)
     return shared.nbytes + 2 * state.nbytes + sum(layout.nbytes for layout in caches) + scratch
 
 
+def _row_tensors(engines: GptEngines) -> list[tuple[str, TensorSpec]]:
+    """The prefill's rows, by the name of the cache outputs that the step calls them."""
+    return [(out, engines.prefill.spec.tensor(out)) for _, out in engines.steps[-1].spec.aliases]
+
+
+def _largest(engines: GptEngines) -> dict[str, int]:
+    """Largest sizes of the prefill's dimensions; rows that no cache could take need no room."""
+    sizes = {name: r.max for name, r in engines.prefill.spec.dim_ranges.items()}
+    return {**sizes, "rows": min(sizes["phones"] + sizes["prompt"], engines.lengths[-1])}
+
+
 def _pinned(device: Device, engines: GptEngines) -> dict[str, NDArray[Any]]:
     """Host memory for what goes up and comes back."""
-    step, prefill = engines.step.spec, engines.prefill.spec
-    sizes = {d: r.max for d, r in prefill.dim_ranges.items()}
+    step, prefill, sizes = engines.steps[-1].spec, engines.prefill.spec, _largest(engines)
     wanted = {name: prefill.tensor(name) for name in _STAGED}
     wanted |= {n: step.tensor(n) for n in ("token", "seen", "text_len", "prompt_len", *_OPTIONS, "logits")}
     result = {name: device.pinned(t.resolve(sizes), t.dtype) for name, t in wanted.items()}

@@ -7,7 +7,7 @@ batch when its event is reached. Steps past the end of speech are run for nothin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -38,36 +38,36 @@ class DeviceTextToSemantic:
 
     Args:
         device: The device.
-        engines: One pair a cache length, in any order.
+        engines: Prefill and steps.
         slots: Requests in flight; more wait for their turn.
         poll_steps: Steps between two looks at the tokens.
         capture: Whether to capture the step once and replay it.
         strict: Whether a step that cannot be captured is an error instead of being enqueued each time.
 
     Attributes:
-        prefill: The prefill engine of the longest cache.
+        prefill: The prefill engine.
         step: The step engine of the longest cache.
     """
 
     def __init__(
         self,
         device: Device,
-        engines: Sequence[GptEngines],
+        engines: GptEngines,
         *,
         slots: int = 1,
         poll_steps: int = POLL_STEPS,
         capture: bool = True,
         strict: bool = False,
     ) -> None:
-        self.engines = tuple(sorted(engines, key=lambda e: e.cache_length))
-        self.slot_bytes = slot_bytes(self.engines)
-        self.prefill, self.step = self.engines[-1].prefill, self.engines[-1].step
+        self.slot_bytes = slot_bytes(engines)
+        self.prefill, self.step = engines.prefill, engines.steps[-1]
+        self.lengths = engines.lengths
         self.cache_names = [name for name, _ in self.step.spec.aliases]
         _, self.vocab = self.step.spec.tensor("seen").resolve({})
         _, _, self.bert_width = self.prefill.spec.tensor("bert").resolve({"phones": 1})
         self._poll = poll_steps
         self._event = device.event
-        self._slots = SlotPool(lambda: TokenSlot(device, self.engines, capture=capture, strict=strict), slots)
+        self._slots = SlotPool(lambda: TokenSlot(device, engines, capture=capture, strict=strict), slots)
 
     @property
     def memory_bytes(self) -> int:
@@ -96,7 +96,7 @@ class DeviceTextToSemantic:
         """Generates until the model ends or `max_tokens` are made; see `TextToSemantic.generate`."""
         index = self._check(phones, prompt)
         with self._slots.slot() as slot:
-            run = _Run(slot, self.engines, noise, min(max(max_tokens, 1), MAX_NEW_TOKENS))
+            run = _Run(slot, self.lengths, noise, min(max(max_tokens, 1), MAX_NEW_TOKENS))
             run.start(phones, bert, prompt, options=options, index=index)
             batches = deque([_Batch(run.mark(self._event()), 1)])
             done = 0
@@ -128,7 +128,7 @@ class DeviceTextToSemantic:
         seen = np.zeros(self.vocab, np.bool_)
         seen[prompt] = True
         with self._slots.slot() as slot:
-            run = _Run(slot, self.engines, noise, 1)
+            run = _Run(slot, self.lengths, noise, 1)
             run.start(phones, bert, prompt, options=options, index=index)
             yield (step := self._read(slot))
             run.total = MAX_NEW_TOKENS + 1 if forced is None else len(forced) + 1
@@ -158,11 +158,11 @@ class DeviceTextToSemantic:
                     "or build engines with a wider range"
                 )
         rows = len(phones) + len(prompt)
-        for index, pair in enumerate(self.engines):
-            if rows < pair.cache_length:
+        for index, length in enumerate(self.lengths):
+            if rows < length:
                 return index
         raise ShapeError(
-            f"{len(phones)} phones and {len(prompt)} prompt tokens need more than {self.engines[-1].cache_length} "
+            f"{len(phones)} phones and {len(prompt)} prompt tokens need more than {self.lengths[-1]} "
             "cache rows; split the text, or build engines with a longer cache"
         )
 
@@ -170,11 +170,11 @@ class DeviceTextToSemantic:
 class _Run:
     """The host's side of one request: what was launched, and which noise lies where."""
 
-    def __init__(self, slot: TokenSlot, engines: tuple[GptEngines, ...], noise: Noise, total: int) -> None:
+    def __init__(self, slot: TokenSlot, lengths: tuple[int, ...], noise: Noise, total: int) -> None:
         self.slot = slot
         self.total = total
         self.made = 0
-        self._engines = engines
+        self._lengths = lengths
         self._noise = noise
         self._staged = self._sent = -1
         self._marked = 0
@@ -198,7 +198,7 @@ class _Run:
         self._make_room()
         if self.made % NOISE_ROWS == 0:
             self._send(self.made // NOISE_ROWS)
-        room = self._engines[self.index].cache_length - self.rows - self.made + 1
+        room = self._lengths[self.index] - self.rows - self.made + 1
         count = min(most, room, NOISE_ROWS - self.made % NOISE_ROWS, self.total - self.made)
         self.slot.steps(self.index, count)
         self.made += count
@@ -245,11 +245,11 @@ class _Run:
     def _make_room(self) -> None:
         """Moves to the next cache length when the row of the next step lies beyond this one."""
         needed = self.rows + self.made
-        if needed <= self._engines[self.index].cache_length:
+        if needed <= self._lengths[self.index]:
             return
-        if self.index + 1 == len(self._engines):
+        if self.index + 1 == len(self._lengths):
             raise ShapeError(
-                f"the sentence needs more than the {self._engines[-1].cache_length} cache rows of the longest engine; "
+                f"the sentence needs more than the {self._lengths[-1]} cache rows of the longest engine; "
                 "split the text, or build engines with a longer cache"
             )
         self.slot.grow(self.index, needed - 1)
