@@ -6,11 +6,7 @@ module would turn into a constant is an error of `torch.export`, not a wrong gra
 
 from __future__ import annotations
 
-import contextlib
-import inspect
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,11 +14,9 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from sovits_exporter.modeling.kv_cache import translation_table
 from sovits_exporter.optimize import optimize
-from sovits_runtime.graph import Array, DimRange, GraphSpec, TensorSpec
-
-OPSET = 24
+from sovits_exporter.trace import trace
+from sovits_runtime.graph import Array, GraphSpec, TensorSpec
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Array]
 
@@ -53,6 +47,10 @@ class GraphDef:
         """Makes valid random inputs of the given sizes."""
         return {t.name: self._draw(t, t.resolve(dims), rng) for t in self.spec.inputs}
 
+    def sample(self) -> tuple[torch.Tensor, ...]:
+        """Inputs for tracing, in the module's order."""
+        return tuple(map(torch.from_numpy, self.feeds(self.trace, np.random.default_rng(0)).values()))
+
     def _draw(self, t: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
         if t.name in self.draws:
             return self.draws[t.name](rng, shape).astype(t.dtype)
@@ -82,22 +80,7 @@ def export_graph(graph: GraphDef) -> ir.Model:
     Returns:
         The model with its weights in memory, named and shaped as `graph.spec` says.
     """
-    rng = np.random.default_rng(0)
-    args = tuple(torch.from_numpy(a) for a in graph.feeds(graph.trace, rng).values())
-    with _quiet_exporter():
-        program = torch.onnx.export(
-            graph.module.eval(),
-            args,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(graph.spec.input_names),
-            output_names=list(graph.spec.output_names),
-            dynamic_shapes=_dynamic_shapes(graph),
-            custom_translation_table=translation_table(),
-            verbose=False,
-        )
-    assert program is not None
-    model = program.model
+    model = trace(graph)
     model.graph.name = graph.spec.name
     model.producer_name, model.producer_version = "sovits-export", None
     _declare_shapes(model, graph.spec)
@@ -105,38 +88,8 @@ def export_graph(graph: GraphDef) -> ir.Model:
     return model
 
 
-def _dynamic_shapes(graph: GraphDef) -> tuple[object, ...]:
-    dims = {
-        d.name: torch.export.Dim(d.name, min=_symbolic_min(d), max=max(d.max, 2)) for d in graph.spec.dims
-    }
-    shapes: list[object] = [
-        {i: dims[d] for i, d in enumerate(t.shape) if isinstance(d, str)} for t in graph.spec.inputs
-    ]
-    parameters = inspect.signature(graph.module.forward).parameters.values()
-    fixed = sum(p.kind is not inspect.Parameter.VAR_POSITIONAL for p in parameters)
-    return (*shapes[:fixed], tuple(shapes[fixed:])) if fixed < len(shapes) else tuple(shapes)
-
-
-def _symbolic_min(d: DimRange) -> int:
-    # Sizes 0 and 1 are covered by the same symbolic trace; they are checked by running the graph at those sizes.
-    return min(d.min, 1)
-
-
 def _declare_shapes(model: ir.Model, spec: GraphSpec) -> None:
     for value, t in zip(
         (*model.graph.inputs, *model.graph.outputs), (*spec.inputs, *spec.outputs), strict=True
     ):
         value.shape = ir.Shape(list(t.shape))
-
-
-@contextlib.contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)

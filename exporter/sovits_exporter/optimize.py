@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import onnx_ir as ir
+from onnxscript import optimizer
+from onnxscript.rewriter import onnx_fusions
 
 Pass = Callable[[ir.Model], bool]
+
+
+def fold(model: ir.Model) -> bool:
+    """Folds constants, inlines functions, removes what nothing reads, and fuses what opset 24 has one operator for."""
+    optimizer.optimize_ir(model)
+    onnx_fusions.fuse(model)
+    return True
 
 
 def strip_metadata(model: ir.Model) -> bool:
@@ -25,7 +34,7 @@ def strip_metadata(model: ir.Model) -> bool:
     return changed
 
 
-PASSES: tuple[Pass, ...] = (strip_metadata,)
+PASSES: tuple[Pass, ...] = (fold, strip_metadata)
 
 
 def optimize(model: ir.Model) -> ir.Model:
