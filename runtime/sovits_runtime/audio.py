@@ -6,7 +6,6 @@ import io
 import logging
 import math
 import os
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from sovits_runtime.audio_file import check_finite, libsndfile_reason, read_audio
 from sovits_runtime.errors import AudioError, ShapeError
 from sovits_runtime.resample import resample
+from sovits_runtime.whole_file import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -118,22 +118,14 @@ class Audio:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a file whose suffix names the format (see `encode`; none: WAV), whole or not at all.
 
-        The content goes to a temporary file in the same folder that then takes the name, so a reader never
-        meets half a file, and a failed write leaves an older file as it was.
-
         Raises:
             AudioError: Unknown suffix, no samples, or the file cannot be written.
         """
         target = Path(path)
         content = self.encode(target.suffix.lower().removeprefix(".") or "wav")
-        part = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
         try:
-            try:
-                with open(part, "xb") as file:
-                    file.write(content)
-                os.replace(part, target)
-            finally:
-                part.unlink(missing_ok=True)
+            with whole_file(target) as file:
+                file.write(content)
         except OSError as error:
             reason = error.strerror or error
             raise AudioError(

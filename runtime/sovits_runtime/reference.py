@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import secrets
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import check_reference, hubert_wave, read_audio, reference_wave, speaker_wave
-from sovits_runtime.errors import AudioError, BundleError
+from sovits_runtime.errors import AudioError, BundleError, TextError
 from sovits_runtime.fbank import fbank
+from sovits_runtime.mel import reference_mel
 from sovits_runtime.session import Session
+from sovits_runtime.spec import FlowSpec
+from sovits_runtime.whole_file import whole_file
 
-FORMAT = 2
+FORMAT = 3
+NEEDS_TRANSCRIPT = (
+    "v3 and v4 speak on from the words of the reference, but this reference has no transcript; give what is said in "
+    "the recording, as text or phones"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +37,7 @@ class Reference:
         bert: float32 [T, 1024].
         prompt: int64 [P], semantic tokens of the recording; empty when there is no transcript.
         style: float32 [1, gin, 1].
+        mel: float32 [bands, frames], ln of magnitudes, where the version speaks from it; else None.
     """
 
     key: str
@@ -38,25 +45,15 @@ class Reference:
     bert: NDArray[np.float32]
     prompt: NDArray[np.int64]
     style: NDArray[np.float32]
+    mel: NDArray[np.float32] | None = None
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an `.npz` file, whole or not at all."""
-        target = Path(path)
-        part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-        try:
-            with part.open("xb") as out:
-                np.savez(
-                    out,
-                    format=np.int64(FORMAT),
-                    key=np.array(self.key),
-                    phones=self.phones,
-                    bert=self.bert,
-                    prompt=self.prompt,
-                    style=self.style,
-                )
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
+        arrays = {name: getattr(self, name) for name in ("phones", "bert", "prompt", "style")}
+        if self.mel is not None:
+            arrays["mel"] = self.mel
+        with whole_file(Path(path)) as out:
+            np.savez(out, allow_pickle=False, format=np.int64(FORMAT), key=np.array(self.key), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Reference:
@@ -71,7 +68,8 @@ class Reference:
                     raise BundleError(
                         f"{path}: reference format {int(z['format'])}, expected {FORMAT}; make it again"
                     )
-                return cls(str(z["key"]), z["phones"], z["bert"], z["prompt"], z["style"])
+                mel = z["mel"] if "mel" in z.files else None
+                return cls(str(z["key"]), z["phones"], z["bert"], z["prompt"], z["style"], mel)
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, BundleError):
                 raise
@@ -102,12 +100,19 @@ class ReferenceEncoder:
     """The graphs that read a recording, each callable alone."""
 
     def __init__(
-        self, hubert: Session | None, prompt_tokens: Session, *, style: Session, speaker: Session | None
+        self,
+        hubert: Session | None,
+        prompt_tokens: Session,
+        *,
+        style: Session,
+        speaker: Session | None,
+        flow: FlowSpec | None = None,
     ) -> None:
         self.hubert = hubert
         self.prompt_tokens = prompt_tokens
         self.style = style
         self.speaker = speaker
+        self.flow = flow
 
     def ssl(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         """Recording [n] or [n, channels] to HuBERT features float32 [1, frames, 768].
@@ -174,7 +179,10 @@ class ReferenceEncoder:
 
         Raises:
             AudioError: A recording cannot be read, or the first is not 3 to 10 s long.
+            TextError: No transcript, and the version cannot do without.
         """
+        if self.flow is not None and len(phones) == 0:
+            raise TextError(NEEDS_TRANSCRIPT)
         if not recordings:
             raise AudioError("no reference recording given; expected at least one audio file of 3 to 10 s")
         waves = [read_audio(r.content, r.name) for r in recordings]
@@ -183,4 +191,5 @@ class ReferenceEncoder:
             check_reference(*waves[0])
             prompt = self.tokens(self.ssl(*waves[0]))
         style: NDArray[np.float32] = np.stack([self.style_of(*w) for w in waves]).mean(axis=0)
-        return Reference(key, phones, bert, prompt, style)
+        mel = None if self.flow is None else reference_mel(*waves[0], flow=self.flow)
+        return Reference(key, phones, bert, prompt, style, mel)

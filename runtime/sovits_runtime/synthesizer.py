@@ -18,6 +18,7 @@ from sovits_runtime.audio_file import AudioSource, read_content
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
 from sovits_runtime.errors import GenerationError, ShapeError, TextError
+from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
     NormalNoise,
@@ -42,7 +43,10 @@ REMEMBERED_REFERENCES = 32  # kept in memory; all of them stay on disk
 MEMORY_MAPPED = {"gpt_prefill"}  # shares its weights with gpt_step, so it must not hold a copy of its own
 
 
-DECODERS: dict[str, Callable[[GraphOpener, ModelSpec], SpeechDecoder]] = {"hifigan": SemanticDecoder.open}
+DECODERS: dict[str, Callable[[GraphOpener, ModelSpec], SpeechDecoder]] = {
+    "hifigan": SemanticDecoder.open,
+    "cfm": FlowMatchingDecoder.open,
+}
 """Decoder kind of `ModelSpec` -> what opens it."""
 
 
@@ -118,6 +122,7 @@ class Synthesizer:
                 self._open("prompt_tokens"),
                 style=self._open("reference_style"),
                 speaker=self._open_if_there("speaker"),
+                flow=self.spec.flow,
             )
         return self._reference_encoder
 
@@ -161,6 +166,7 @@ class Synthesizer:
         Raises:
             AudioError: A recording cannot be read or has the wrong length.
             BundleError: The bundle has no HuBERT, or no speaker network where its version needs one.
+            TextError: No transcript, and the version cannot do without.
         """
         recordings = [Recording(*read_content(r)) for r in (recording, *more_recordings)]
         ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
@@ -343,7 +349,7 @@ class Synthesizer:
     def _sentence(
         self, samples: NDArray[np.float32], utterance: Utterance, options: SpeechOptions, decode_s: float
     ) -> Sentence:
-        peak = float(np.abs(samples).max())
+        peak = float(np.max(np.abs(samples), initial=0.0))
         samples = samples / peak if peak > 1 else samples
         silence = np.zeros(round(self.spec.sample_rate * options.pause_s), np.float32)
         return Sentence(
