@@ -27,6 +27,10 @@ DESCRIPTIONS = {
     "sovits_encoder": "Semantic tokens and phones to the state",
     "sovits_flow": "State and noise to the latent",
     "sovits_vocoder": "Latent to waveform",
+    "reference mel": "Reference recording to its mel spectrogram",
+    "cfm_features": "State to the features of the flow matching",
+    "cfm_condition": "Features to what every step is told",
+    "mel_vocoder": "Mel to waveform",
     "teacher-forced logits": "Every step of the GPT, fed PyTorch's tokens",
     "teacher-forced draws": "The token drawn at each of those steps",
     "free run": "The GPT on its own, with PyTorch's noise",
@@ -103,7 +107,7 @@ def _verdict(report: VerifyReport) -> str:
 def _checks(report: VerifyReport) -> str:
     rows = [
         (
-            f"{escape(c.name)}<small>{escape(DESCRIPTIONS.get(c.name, ''))}</small>",
+            f"{escape(c.name)}<small>{escape(_description(c.name))}</small>",
             _number(c.value),
             f"{'≥' if c.at_least else '≤'} {_number(c.limit)}",
             escape(c.unit),
@@ -113,6 +117,12 @@ def _checks(report: VerifyReport) -> str:
         for c in report.checks
     ]
     return table(("Check", "Measured", "Limit", "Unit", "Verdict", "Note"), rows, numbers=(1, 2))
+
+
+def _description(name: str) -> str:
+    if name.startswith("cfm_step"):
+        return "One Euler step from noise towards the mel"
+    return DESCRIPTIONS.get(name, "")
 
 
 def _headroom(c: Check) -> str:

@@ -17,14 +17,13 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio, hubert_wave, reference_wave
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.decoder import SemanticDecoder
 from sovits_runtime.graph import Array
 from sovits_runtime.page import json_text
-from sovits_runtime.request import DEFAULT_NOISE_SCALE
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.spectrogram import log_mel_distance_db, snr_db
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.t2s import Step
+from sovits_runtime.verify_decoder import REPLAYS
 
 DEFAULT_TOLERANCES: dict[str, float] = {
     "graph": 1e-4,
@@ -36,6 +35,12 @@ DEFAULT_TOLERANCES: dict[str, float] = {
 }
 """Limits for FP32: graph outputs as a fraction of their largest magnitude, logits absolute, the lead (in log p) below
 which two tokens count as tied, samples absolute, and the whole audio's SNR and log-mel distance."""
+
+TOLERANCES: dict[str, dict[str, float]] = {
+    "hifigan": DEFAULT_TOLERANCES,
+    "cfm": {**DEFAULT_TOLERANCES, "waveform": 1e-3},
+}
+"""Limits for FP32 by kind of decoder: what flow matching makes goes through many more layers."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +157,7 @@ class Verification:
         self.voice = voice
         self.golden = golden
         self.limit = tolerances
+        self.replay = REPLAYS[voice.spec.decoder]
         self.waveform: NDArray[np.float32] = np.zeros(0, np.float32)
 
     def checks(self, options: SamplingOptions) -> Iterator[Check]:
@@ -180,14 +186,8 @@ class Verification:
 
     def decoder(self) -> Iterator[Check]:
         """The graphs from tokens to sound, each on PyTorch's input."""
-        g, decoder = self.golden, self.voice.decoder
-        assert isinstance(decoder, SemanticDecoder)
-        state = decoder.encode(g["decoded_tokens"], g["phones"], g["style"])
-        yield self.graph("sovits_encoder", g["state"], state)
-        yield self.graph(
-            "sovits_flow", g["z"], decoder.latent(g["state"], g["style"], g["noise"], DEFAULT_NOISE_SCALE)
-        )
-        yield self.graph("sovits_vocoder", g["waveform"], decoder.vocode(g["z"], g["style"]))
+        for name, expected, got in self.replay.graphs(self.voice.decoder, self.golden):
+            yield self.graph(name, expected, got)
 
     def graph(self, name: str, expected: Array, got: Array) -> Check:
         """Compares one graph's output with PyTorch's on PyTorch's own input."""
@@ -253,10 +253,8 @@ class Verification:
 
     def audio(self) -> Iterator[Check]:
         """The whole chain from tokens to waveform, nothing taken from PyTorch in between."""
-        g, decoder = self.golden, self.voice.decoder
-        assert isinstance(decoder, SemanticDecoder)
-        self.waveform = decoder.decode(g["decoded_tokens"], g["phones"], style=g["style"], noise=g["noise"])
-        expected = g["waveform"]
+        self.waveform = self.replay.waveform(self.voice.decoder, self.golden)
+        expected = self.golden["waveform"]
         if self.waveform.shape != expected.shape or not np.isfinite(self.waveform).all():
             note = f"{len(self.waveform)} samples, {np.count_nonzero(~np.isfinite(self.waveform))} not finite"
             self.waveform = np.zeros_like(expected)  # nothing to listen to
