@@ -58,5 +58,5 @@ $(VENV)/export.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/test.done: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "==> installing everything the tests need into $(VENV)"
-	$(PIP) -e ".[cpu,export,text,dev]"
+	$(PIP) -e ".[cpu,export,rtx,text,dev]"
 	@touch $@ $(VENV)/export.done

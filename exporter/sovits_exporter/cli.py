@@ -12,6 +12,7 @@ import click
 from sovits_exporter.cli_bench import bench
 from sovits_exporter.cli_convert import convert, islands_json, show_islands
 from sovits_exporter.cli_doctor import doctor
+from sovits_exporter.cli_engine import engine
 from sovits_exporter.cli_output import print_json, progress_line, show_check, verdict
 from sovits_exporter.cli_phones import phones as phones_command
 from sovits_exporter.cli_text import (
@@ -81,6 +82,7 @@ def main(verbose: bool) -> None:
 main.add_command(bench)
 main.add_command(convert)
 main.add_command(doctor)
+main.add_command(engine)
 main.add_command(phones_command)
 
 

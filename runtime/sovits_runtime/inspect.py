@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import engine_records, read_record
+from sovits_runtime.errors import BackendError
+
+_PRECISIONS = {"FLOAT": "FP32", "HALF": "FP16", "BF16": "BF16"}
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
@@ -22,6 +27,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "graphs": {name: _graph(bundle, name) for name in bundle.graph_names},
         "bytes": sum(r["bytes"] for r in m["files"].values()),
         "shared": {k: {"folder": p["folder"], "bytes": _bytes(p["files"])} for k, p in m["shared"].items()},
+        "engines": [_engine(path) for path in engine_records(bundle)],
         "references": sorted(p.name for p in (bundle.path / "references").glob("*.npz")),
         "verification": json.loads(verification.read_text()) if verification.is_file() else None,
     }
@@ -40,6 +46,7 @@ def describe_text(d: dict[str, Any]) -> str:
     for name, g in d["graphs"].items():
         lines.append(f"    {name:<17} {g['precision']:<10} {g['error']:<17.1e} {g['inputs']}")
         lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
+    lines += _engine_lines(d["engines"])
     v = d["verification"]
     verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
     return "\n".join(
@@ -68,6 +75,40 @@ def _islands(parts: list[dict[str, str]]) -> list[str]:
     plain = Counter(p["reason"] for p in parts if not p["detail"])
     lines = [f"{n} operators, reason: {reason}" for reason, n in plain.most_common()]
     return lines + [f"{p['node']} ({p['op']}), {p['reason']}: {p['detail']}" for p in parts if p["detail"]]
+
+
+def _engine(path: Path) -> dict[str, Any]:
+    try:
+        record = read_record(path)
+    except BackendError as error:
+        return {"problem": str(error)}
+    keys = ("name", "bytes", "cache_size")
+    made = {
+        k: record.ingredients[k] for k in ("capability", "flavour", "version", "cuda", "platform", "device")
+    }
+    return {**{k: getattr(record, k) for k in keys}, **made, **record.built, "problem": record.problem()}
+
+
+def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
+    if not engines:
+        return []
+    lines = [
+        "  engine              for                          MB      built in  layers that compute, by precision"
+    ]
+    for e in engines:
+        if "name" not in e:
+            lines.append(f"    {e['problem']}")
+            continue
+        where = f"{e['capability']} {e['flavour']} {e['version']} {e['device']}"
+        layers: Counter[str] = Counter()
+        for counts in e["layers"].values():
+            layers.update(counts)
+        precision = ", ".join(f"{n} {_PRECISIONS.get(kind, kind)}" for kind, n in layers.most_common())
+        problem = f"  DAMAGED: {e['problem']}" if e["problem"] else ""
+        lines.append(
+            f"    {e['name']:<17} {where:<26} {e['bytes'] / 1e6:>8.1f} {e['seconds']:>8.1f} s  {precision}{problem}"
+        )
+    return lines
 
 
 def _bytes(files: dict[str, Any]) -> int:

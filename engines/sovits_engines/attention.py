@@ -1,0 +1,136 @@
+"""Attention written out as MatMul, Where and Softmax, for what TensorRT has no fused kernel.
+
+TensorRT builds an ONNX Attention only where it has a fused kernel for it: FP16 with heads of 16 to 256 numbers, or one
+query row of FP32. It refuses the others rather than take them apart.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+_FUSED_WIDTHS = range(16, 257)
+_MASKED: dict[int, float] = {
+    onnx.TensorProto.FLOAT16: -3e4,
+    onnx.TensorProto.BFLOAT16: -1e30,
+    onnx.TensorProto.FLOAT: -1e30,
+}
+
+
+def decompose_attention(model: onnx.ModelProto, *, every: bool = False) -> list[str]:
+    """Writes out attention in place.
+
+    Args:
+        model: The graph; types of its tensors are inferred, weights are not read.
+        every: Also where a fused kernel is expected.
+
+    Returns:
+        Names of the nodes that were written out.
+    """
+    if not any(node.op_type == "Attention" for node in model.graph.node):
+        return []
+    types = tensor_types(model)
+    nodes: list[onnx.NodeProto] = []
+    done = []
+    for node in model.graph.node:
+        if (
+            node.op_type == "Attention"
+            and _is_plain(node, types)
+            and (every or not has_fused_kernel(node, types))
+        ):
+            nodes += _written_out(node, types, model.graph)
+            done.append(node.name or node.output[0])
+        else:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return done
+
+
+def tensor_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
+    """Infers element type and shape of every tensor of the main graph."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    types = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info, *graph.output)}
+    for tensor in graph.initializer:
+        types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims).tensor_type
+    return types
+
+
+def has_fused_kernel(node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor]) -> bool:
+    """Whether TensorRT is expected to have a fused kernel for an Attention node."""
+    query = types[node.input[0]]
+    rows, width = query.shape.dim[-2], query.shape.dim[-1].dim_value
+    if width not in _FUSED_WIDTHS:
+        return False
+    return query.elem_type in _HALF or (rows.HasField("dim_value") and rows.dim_value == 1)
+
+
+def _is_plain(node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor]) -> bool:
+    """Whether it is of the form that this project exports: 4-D, as many heads of keys as of queries, no cache."""
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    shapes = [types[name].shape.dim for name in node.input[:3] if name in types]
+    plain = (
+        len(shapes) == 3
+        and all(len(s) == 4 for s in shapes)
+        and len(node.input) <= 4
+        and len(node.output) == 1
+    )
+    return (
+        plain
+        and shapes[0][1].dim_value == shapes[1][1].dim_value != 0
+        and shapes[0][3].dim_value != 0
+        and not any(
+            attributes.get(name)
+            for name in ("is_causal", "softcap", "softmax_precision", "qk_matmul_output_mode")
+        )
+    )
+
+
+def _written_out(
+    node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor], graph: onnx.GraphProto
+) -> list[onnx.NodeProto]:
+    query, key, value = node.input[:3]
+    kind, width = types[query].elem_type, types[query].shape.dim[3].dim_value
+    given = next((a.f for a in node.attribute if a.name == "scale"), None)
+    p = f"{node.name or node.output[0]}/"
+    number = _Constants(graph, kind, p)
+    # Scaled before the product, which an FP16 product of long keys might not survive.
+    nodes = [
+        helper.make_node("Mul", [query, number("scale", given or 1 / math.sqrt(width))], [p + "query"]),
+        helper.make_node("Transpose", [key], [p + "key"], perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", [p + "query", p + "key"], [p + "scores"]),
+    ]
+    scores = p + "scores"
+    if len(node.input) > 3 and node.input[3]:
+        mask = node.input[3]
+        boolean = types[mask].elem_type == onnx.TensorProto.BOOL
+        nodes.append(
+            helper.make_node("Where", [mask, scores, number("masked", _MASKED[kind])], [p + "seen"])
+            if boolean
+            else helper.make_node("Add", [scores, mask], [p + "seen"])
+        )
+        scores = p + "seen"
+    nodes += [
+        helper.make_node("Softmax", [scores], [p + "share"], axis=-1),
+        helper.make_node("MatMul", [p + "share", value], list(node.output)),
+    ]
+    for made in nodes:
+        made.name = made.output[0]
+    return nodes
+
+
+class _Constants:
+    """Adds scalars of one type to a graph."""
+
+    def __init__(self, graph: onnx.GraphProto, kind: int, prefix: str) -> None:
+        self._graph, self._kind, self._prefix = graph, kind, prefix
+
+    def __call__(self, name: str, value: float) -> str:
+        dtype = helper.tensor_dtype_to_np_dtype(self._kind)
+        array = np.asarray(value, dtype)
+        self._graph.initializer.append(numpy_helper.from_array(array, self._prefix + name))
+        return self._prefix + name

@@ -1,0 +1,206 @@
+"""Engines of a bundle: found in the cache or built, one after another."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sovits_engines.cache import Slot, locked
+from sovits_engines.profile import profile_ranges
+from sovits_engines.targets import BuildTarget
+from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
+from sovits_engines.trt_graph import CACHE_SIZES, FORM, STEP, TrtGraph, trt_graphs
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import EngineRecord, engine_folder, engine_records, read_record
+from sovits_runtime.errors import BackendError
+
+LOG = logging.getLogger(__name__)
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What became of one engine.
+
+    Attributes:
+        record: The engine.
+        built: Whether it was built now; otherwise it was there.
+        seconds: How long that took.
+        reason: Why it was built although an engine was there; empty otherwise.
+    """
+
+    record: EngineRecord
+    built: bool
+    seconds: float
+    reason: str = ""
+
+
+def build_engines(
+    bundle: Bundle,
+    targets: Sequence[BuildTarget],
+    *,
+    graphs: tuple[str, ...] = (),
+    cache_sizes: tuple[int, ...] = CACHE_SIZES,
+    strict: bool = False,
+    progress: Progress = lambda *_: None,
+) -> list[EngineResult]:
+    """Builds what is missing.
+
+    Args:
+        bundle: An opened bundle; its files are those that its manifest names.
+        targets: What to build for.
+        graphs: Graphs to build; none: all.
+        cache_sizes: Lengths of the cache, one decode step each.
+        strict: Refuse to replace an engine that is damaged or was built from or for something else.
+        progress: Is told what is being done.
+
+    Raises:
+        BackendError: TensorRT refuses a graph, or `strict` and an engine is not as expected.
+        OSError: The disk is full.
+    """
+    jobs = [(t, e) for t in targets for e in trt_graphs(bundle, graphs, cache_sizes=cache_sizes)]
+    results = []
+    for i, (target, engine) in enumerate(jobs):
+
+        def show(
+            what: str, fraction: float, i: int = i, label: str = f"{target.target.sm} {engine.name}"
+        ) -> None:
+            progress(f"{label}: {what}", int(100 * (i + fraction)), 100 * len(jobs))
+
+        results.append(_provide(bundle, target, engine, strict=strict, show=show))
+    progress("done", len(jobs), len(jobs))
+    return results
+
+
+def engine_ingredients(bundle: Bundle, target: BuildTarget, engine: TrtGraph) -> dict[str, Any]:
+    """Everything that an engine depends on; their digest is its key."""
+    return {
+        **target.target.ingredients(),
+        "graph": bundle.graph_digest(engine.graph),
+        "cache_size": engine.cache_size,
+        "profile": {k: [list(s) for s in v] for k, v in profile_ranges(engine.spec).items()},
+        "flags": _options(engine).ingredients(target.api),
+        "form": FORM,
+        "sovits-export": metadata.version("sovits-export"),
+    }
+
+
+def prune_engines(bundle: Bundle, *, every: bool = False) -> list[Path]:
+    """Removes engines of graphs as they are no longer, damaged ones and plans without a record.
+
+    Args:
+        bundle: The bundle.
+        every: Remove all engines.
+
+    Returns:
+        The plans and records removed.
+    """
+    removed: list[Path] = []
+    for folder in {engine_folder(bundle, name) for name in bundle.graph_names}:
+        for target in sorted(p for p in folder.glob("*") if p.is_dir()):
+            with locked(target):
+                removed += _prune(bundle, target, every)
+    return removed
+
+
+def _prune(bundle: Bundle, folder: Path, every: bool) -> list[Path]:
+    keep = set() if every else {p for path in folder.glob("*.json") for p in _good(bundle, path)}
+    useless = [p for p in sorted(folder.glob("*")) if p.suffix in (".json", ".plan") and p not in keep]
+    for path in useless:
+        path.unlink()
+    return useless
+
+
+def _good(bundle: Bundle, path: Path) -> Iterable[Path]:
+    try:
+        record = read_record(path)
+    except BackendError:
+        return ()
+    current = record.graph in bundle.graph_names and (
+        record.ingredients.get("graph") == bundle.graph_digest(record.graph)
+        and record.ingredients.get("form") == FORM
+        and record.ingredients.get("sovits-export") == metadata.version("sovits-export")
+    )
+    return (path, record.plan) if current and not record.problem() else ()
+
+
+def _options(engine: TrtGraph) -> BuildOptions:
+    return BuildOptions(captured=engine.graph == STEP)
+
+
+def _provide(
+    bundle: Bundle, target: BuildTarget, engine: TrtGraph, *, strict: bool, show: Callable[[str, float], None]
+) -> EngineResult:
+    start = time.perf_counter()
+    folder = engine_folder(bundle, engine.graph) / target.target.folder
+    slot = Slot(folder, engine, engine_ingredients(bundle, target, engine))
+    record, reason = slot.look()
+    if record is None:
+        show("waiting", 0.0)
+        with locked(folder, lambda: show("another process builds for this target", 0.0)):
+            record, reason = slot.look()
+            if record is None:
+                if reason and strict:
+                    raise BackendError(
+                        f"engine {engine.name} for {target.target.folder}: {reason}; --strict does not replace it; "
+                        f"sovits-export engine build {bundle.path}"
+                    )
+                if reason:
+                    LOG.warning(
+                        "engine %s for %s: %s; it is built again", engine.name, target.target.folder, reason
+                    )
+                made, facts = _build(target, engine, show)
+                seconds = time.perf_counter() - start
+                record = slot.store(made.plan, {**facts, "layers": made.layers, "seconds": round(seconds, 3)})
+                return EngineResult(record, True, seconds, reason)
+    show("found", 1.0)
+    return EngineResult(record, False, time.perf_counter() - start)
+
+
+def _build(
+    target: BuildTarget, engine: TrtGraph, show: Callable[[str, float], None]
+) -> tuple[BuiltEngine, Mapping[str, Any]]:
+    """Builds as copied; where a fused attention turns out to be missing, once more with attention written out."""
+
+    def attempt(decompose_all: bool) -> BuiltEngine:
+        return build_engine(
+            target.api,
+            engine.model(decompose_all=decompose_all),
+            path=engine.path,
+            spec=engine.spec,
+            capability=target.target.capability,
+            options=_options(engine),
+            progress=show,
+        )
+
+    facts = {"at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "fused_attention_refused": False}
+    try:
+        return attempt(False), facts
+    except EngineRefused as error:
+        if NO_FUSED_KERNEL not in str(error):
+            raise
+        LOG.warning(
+            "engine %s: no fused attention for it on this target; attention is written out", engine.name
+        )
+        return attempt(True), {**facts, "fused_attention_refused": True}
+
+
+def list_engines(bundle: Bundle) -> list[tuple[Path, EngineRecord | None, str]]:
+    """Lists a bundle's engines: record file, record if it can be read, and what is wrong ("" when nothing is)."""
+    found: list[tuple[Path, EngineRecord | None, str]] = []
+    for path in engine_records(bundle):
+        try:
+            record = read_record(path)
+        except BackendError as error:
+            found.append((path, None, str(error)))
+            continue
+        found.append(
+            (path, record, record.problem() or ("" if _good(bundle, path) else "the graph has changed since"))
+        )
+    return found

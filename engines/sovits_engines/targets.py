@@ -1,0 +1,121 @@
+"""What engines are built for: GPUs that are here, or named ones that need not be, and which TensorRT serves them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sovits_engines.device import LEAST_CAPABILITY, Driver, probe_driver_apart
+from sovits_runtime.engine_store import EngineTarget
+from sovits_runtime.errors import BackendError
+from sovits_runtime.trt_api import ENTERPRISE, REMEDIES, RTX, TITLES, TrtApi, load_api
+
+_NAME = re.compile(r"sm_?(\d{1,2})(\d)")
+
+
+@dataclass(frozen=True)
+class BuildTarget:
+    """A target and the TensorRT that builds for it."""
+
+    api: TrtApi
+    target: EngineTarget
+
+
+def build_targets(
+    wanted: Sequence[str] = (),
+    *,
+    flavour: str | None = None,
+    driver: Driver | None = None,
+    load: Callable[[str], TrtApi] = load_api,
+) -> list[BuildTarget]:
+    """Decides for what and with what to build.
+
+    Args:
+        wanted: Names such as `sm89`; none: every kind of GPU in this machine.
+        flavour: `rtx` or `trt`; None: RTX for the cards of its list where it is installed, else TensorRT.
+        driver: What the driver tells; None: it is asked.
+        load: Loads a flavour.
+
+    Raises:
+        BackendError: A name is no target, no TensorRT is installed that serves one, or there is no GPU to detect.
+    """
+    driver = driver or probe_driver_apart()
+    here = {gpu.capability: gpu.name for gpu in driver.gpus}
+    capabilities = [parse_target(name) for name in wanted] or list(here)
+    if not capabilities:
+        raise BackendError(
+            f"no GPU to build engines for ({driver.problem or 'the driver sees none'}); name the GPU they are for, "
+            "such as --target sm89"
+        )
+    chooser = _Chooser(flavour, here, load)
+    return [chooser.choose(capability) for capability in dict.fromkeys(capabilities)]
+
+
+def parse_target(name: str) -> tuple[int, int]:
+    """Reads `sm89` as compute capability (8, 9).
+
+    Raises:
+        BackendError: It is not such a name, or older than TensorRT supports.
+    """
+    match = _NAME.fullmatch(name.strip().lower())
+    if match is None:
+        raise BackendError(
+            f"target {name!r}: expected sm and a compute capability, such as sm75, sm86, sm89 or sm120"
+        )
+    capability = (int(match[1]), int(match[2]))
+    if capability < LEAST_CAPABILITY:
+        raise BackendError(f"target {name}: TensorRT needs compute capability 7.5 (Turing) or later")
+    return capability
+
+
+def rtx_capabilities(api: TrtApi) -> dict[tuple[int, int], str]:
+    """Compute capabilities that an installed TensorRT for RTX builds for, with the names of its members."""
+    names = api.module.ComputeCapability.__members__
+    return {parse_target(name): name for name in names if _NAME.fullmatch(name.lower())}
+
+
+class _Chooser:
+    """Finds the TensorRT for one capability after another, importing each flavour once at most."""
+
+    def __init__(
+        self, flavour: str | None, here: Mapping[tuple[int, int], str], load: Callable[[str], TrtApi]
+    ) -> None:
+        self._flavour = flavour
+        self._here = here
+        self._load = load
+        self._apis: dict[str, TrtApi | BackendError] = {}
+
+    def choose(self, capability: tuple[int, int]) -> BuildTarget:
+        rtx = None if self._flavour == ENTERPRISE else self._api(RTX)
+        if isinstance(rtx, TrtApi) and capability in rtx_capabilities(rtx):
+            return BuildTarget(rtx, EngineTarget(RTX, rtx.version, rtx.cuda, capability))
+        sm = f"sm{capability[0]}{capability[1]}"
+        if self._flavour == RTX:
+            if not isinstance(rtx, TrtApi):
+                raise rtx or BackendError(f"{TITLES[RTX]} is not installed; {REMEDIES[RTX]}")
+            names = ", ".join(name.lower() for name in sorted(rtx_capabilities(rtx).values()))
+            raise BackendError(f"{rtx.title} does not build for {sm}; it builds for {names}")
+        if capability not in self._here:
+            why = (
+                f"{rtx.title} does not build for it, and {TITLES[ENTERPRISE]}"
+                if isinstance(rtx, TrtApi)
+                else f"{TITLES[ENTERPRISE]}"
+            )
+            raise BackendError(
+                f"no engines for {sm} can be built here: {why} builds only for a GPU that is present; build on "
+                f"a machine that has one, or {REMEDIES[RTX]} for the cards of its list"
+            )
+        trt = self._api(ENTERPRISE)
+        if not isinstance(trt, TrtApi):
+            raise trt
+        device = self._here[capability]
+        return BuildTarget(trt, EngineTarget(ENTERPRISE, trt.version, trt.cuda, capability, device))
+
+    def _api(self, flavour: str) -> TrtApi | BackendError:
+        if flavour not in self._apis:
+            try:
+                self._apis[flavour] = self._load(flavour)
+            except BackendError as error:
+                self._apis[flavour] = error
+        return self._apis[flavour]

@@ -1,0 +1,152 @@
+"""The one door to TensorRT: which of its two flavours is installed, its version, and what must hold before its use.
+
+Both flavours share one Python interface. Their enum values differ between versions, so members are asked for by name.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from sovits_runtime.errors import BackendError
+
+LOG = logging.getLogger(__name__)
+
+RTX, ENTERPRISE = "rtx", "trt"
+TITLES = {RTX: "TensorRT for RTX", ENTERPRISE: "TensorRT"}
+REMEDIES = {
+    RTX: 'pip install "sovits-export[rtx]"',
+    ENTERPRISE: 'pip install "sovits-export[tensorrt]"',
+}
+_MODULES = {RTX: ("tensorrt_rtx", "tensorrt_rtx_bindings"), ENTERPRISE: ("tensorrt", "tensorrt_bindings")}
+_DISTRIBUTIONS = {RTX: "tensorrt-rtx-cu{}-bindings", ENTERPRISE: "tensorrt-cu{}-bindings"}
+_OLDEST = {RTX: (1, 7), ENTERPRISE: (10, 15)}
+_CUDA_MAJORS = (12, 13)
+
+
+@dataclass(frozen=True)
+class TrtApi:
+    """An installed TensorRT.
+
+    Attributes:
+        flavour: `RTX` or `ENTERPRISE`.
+        module: The imported Python module.
+        version: All four parts.
+        cuda: Major version of CUDA it is built for; 0 when the installation does not tell.
+    """
+
+    flavour: str
+    module: Any
+    version: str
+    cuda: int
+
+    @property
+    def title(self) -> str:
+        """Name and version for people."""
+        return f"{TITLES[self.flavour]} {self.version}"
+
+    def log_collector(self) -> Any:
+        """Returns a new logger for TensorRT objects: errors are collected in its list `errors`, the rest is logged."""
+        trt = self.module
+        errors = (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR)
+
+        class Collector(trt.ILogger):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+                self.errors: list[str] = []
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in errors:
+                    self.errors.append(" ".join(message.split()))
+                elif severity == trt.ILogger.WARNING:
+                    LOG.info("%s", message)
+
+        return Collector()
+
+    def runtime(self, logger: Any, *, driver_problem: Callable[[], str] | None = None) -> Any:
+        """Makes a TensorRT runtime, after asking the driver: without one TensorRT ends the process.
+
+        Args:
+            logger: Of `log_collector`; must outlive the runtime.
+            driver_problem: Asks the driver; None: `driver_problem` of this module.
+
+        Raises:
+            BackendError: There is no usable driver.
+        """
+        problem = (driver_problem or globals()["driver_problem"])()
+        if problem:
+            raise BackendError(
+                f"{self.title} needs an NVIDIA GPU to run engines: {problem}; see 'sovits-export doctor'"
+            )
+        return self.module.Runtime(logger)
+
+
+def load_api(flavour: str, *, load: Callable[[str], Any] | None = None) -> TrtApi:
+    """Imports one flavour.
+
+    Args:
+        flavour: `RTX` or `ENTERPRISE`.
+        load: Imports a module by name; None: `importlib.import_module`.
+
+    Raises:
+        BackendError: It is not installed, does not load, or is too old.
+    """
+    reasons = []
+    for name in _MODULES[flavour]:
+        try:
+            module = (load or importlib.import_module)(name)
+        except (ImportError, OSError, RuntimeError) as error:
+            reasons.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            continue
+        if hasattr(module, "Builder"):
+            return _api(flavour, module)
+        reasons.append(f"{name} is a placeholder without libraries")
+    raise BackendError(f"{TITLES[flavour]} is not installed ({reasons[-1]}); {REMEDIES[flavour]}")
+
+
+def _api(flavour: str, module: Any) -> TrtApi:
+    version = str(module.__version__)
+    parts = tuple(int(p) for p in re.findall(r"\d+", version)[:2])
+    if parts < _OLDEST[flavour]:
+        oldest = ".".join(map(str, _OLDEST[flavour]))
+        raise BackendError(
+            f"{TITLES[flavour]} {version} is too old, {oldest} or later is needed; {REMEDIES[flavour]}"
+        )
+    return TrtApi(flavour, module, version, _cuda_major(flavour, version))
+
+
+def _cuda_major(flavour: str, version: str) -> int:
+    for major in _CUDA_MAJORS:
+        try:
+            if metadata.version(_DISTRIBUTIONS[flavour].format(major)) == version:
+                return major
+        except metadata.PackageNotFoundError:
+            continue
+    return 0
+
+
+def driver_problem(load: Callable[[str], Any] | None = None) -> str:
+    """Asks the NVIDIA driver whether a device can be used; returns what is wrong, or nothing.
+
+    Args:
+        load: Opens a library by name; None: `ctypes.CDLL`.
+    """
+    for name in ("nvcuda.dll",) if os.name == "nt" else ("libcuda.so.1", "libcuda.so"):
+        try:
+            library = (load or ctypes.CDLL)(name)
+        except OSError:
+            continue
+        code = int(library.cuInit(0))
+        if code:
+            return f"the NVIDIA driver cannot be used (cuInit gives {code})"
+        count = ctypes.c_int()
+        code = int(library.cuDeviceGetCount(ctypes.byref(count)))
+        return "" if code == 0 and count.value > 0 else "the NVIDIA driver sees no device"
+    return "no NVIDIA driver is installed"

@@ -1,0 +1,38 @@
+"""A TensorRT that is not there, and a bundle whose engines folder may be filled."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sovits_engines.targets import BuildTarget
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import EngineTarget
+from sovits_runtime.trt_api import RTX, TrtApi
+
+FAKE = Path(__file__).with_name("fake_tensorrt.py")
+
+
+@pytest.fixture(scope="session")
+def fake_api() -> TrtApi:
+    spec = importlib.util.spec_from_file_location("fake_tensorrt", FAKE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return TrtApi(RTX, module, module.__version__, 12)
+
+
+@pytest.fixture
+def fake_target(fake_api) -> BuildTarget:
+    return BuildTarget(fake_api, EngineTarget(RTX, fake_api.version, 12, (8, 9)))
+
+
+@pytest.fixture
+def engine_bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
+    """The tiny voice, its files linked, so that engines can be put beside them."""
+    shutil.copytree(tiny_bundle.parent / "shared", tmp_path / "shared", copy_function=os.link)
+    shutil.copytree(tiny_bundle, tmp_path / "voice", copy_function=os.link)
+    return Bundle.open(tmp_path / "voice")

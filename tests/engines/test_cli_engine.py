@@ -1,0 +1,80 @@
+"""`sovits-export engine` and what `inspect` says of engines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from sovits_exporter.cli import main
+from sovits_runtime.errors import BackendError
+
+
+@pytest.fixture
+def run(engine_bundle, fake_target, monkeypatch):
+    """Runs a command on the bundle, where only the fake TensorRT is installed."""
+    monkeypatch.setattr("sovits_engines.targets.build_targets", lambda *_, **__: [fake_target])
+
+    def run(command, *options, code=0):
+        result = CliRunner().invoke(main, [*command.split(), str(engine_bundle.path), *options])
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+BUILD = ("--graph", "gpt_step", "--graph", "gpt_prefill", "--cache-size", "512", "--target", "sm89")
+
+
+def test_build_list_inspect_prune(run, engine_bundle):
+    assert "no engines; sovits-export engine build" in run("engine list").stdout
+    out = run("engine build", *BUILD).stdout
+    assert "gpt_step-512       sm89 rtx 1.7.1.116" in out
+    assert "2 engines, 0 MB; 2 built" in out
+    assert "2 engines, 0 MB; 0 built" in run("engine build", *BUILD).stdout
+    assert run("engine list").stdout.count(" ok") == 2
+    shown = run("inspect").stdout
+    assert "gpt_prefill       sm89 rtx 1.7.1.116" in shown
+    assert "1 FP16" in shown
+    for plan in engine_bundle.path.glob("engines/*/gpt_step*.plan"):
+        plan.write_bytes(b"")
+    assert "its plan has 0 bytes" in run("engine list").stdout
+    assert "DAMAGED: its plan has 0 bytes" in run("inspect").stdout
+    assert "2 files removed" in run("engine prune").stdout
+    assert "2 files removed" in run("engine prune", "--all").stdout
+
+
+def test_json_of_every_command(run):
+    (prefill, step) = sorted(
+        json.loads(run("engine build", "--json", *BUILD).stdout), key=lambda r: r["name"]
+    )
+    assert (prefill["name"], prefill["cache_size"], prefill["found"]) == ("gpt_prefill", 0, False)
+    assert (step["cache_size"], step["ingredients"]["capability"]) == (512, "sm89")
+    listed = json.loads(run("engine list", "--json").stdout)
+    assert [(e["name"], e["problem"]) for e in listed] == [("gpt_prefill", ""), ("gpt_step-512", "")]
+    engines = json.loads(run("inspect", "--json").stdout)["engines"]
+    assert [e["layers"] for e in engines] == [{"CONVOLUTION": {"HALF": 1}}] * 2
+    assert len(json.loads(run("engine prune", "--all", "--json").stdout)) == 4
+
+
+def test_strict_refuses_a_damaged_engine(run, engine_bundle):
+    run("engine build", *BUILD)
+    for plan in engine_bundle.path.glob("engines/*/gpt_step*.plan"):
+        plan.write_bytes(b"")
+    result = run("engine build", "--strict", *BUILD, code=1)
+    assert "its plan has 0 bytes, expected 65536; --strict does not replace it" in result.stderr
+
+
+def test_wrong_target_is_wrong_use(run):
+    assert "target 'ada': expected sm and" in run("engine build", "--target", "ada", code=2).stderr
+
+
+def test_errors_of_the_targets_are_one_line(engine_bundle, monkeypatch):
+    def fail(*_, **__):
+        raise BackendError("no GPU to build engines for")
+
+    monkeypatch.setattr("sovits_engines.targets.build_targets", fail)
+    result = CliRunner().invoke(main, ["engine", "build", str(engine_bundle.path)])
+    assert result.exit_code == 1
+    assert result.stderr == "error: no GPU to build engines for\n"

@@ -1,0 +1,297 @@
+"""Engines are built once for all that they depend on, by one process, whole or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sovits_engines import build as build_module
+from sovits_engines.build import build_engines, engine_ingredients, list_engines, prune_engines
+from sovits_engines.targets import BuildTarget
+from sovits_engines.trt_graph import trt_graphs
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import engine_key, find_engine, read_plan
+from sovits_runtime.errors import BackendError
+
+FAKE = Path(__file__).with_name("fake_tensorrt.py")
+STEP = ("gpt_step",)
+
+
+@pytest.fixture
+def builds(tmp_path, monkeypatch):
+    """Names of the graphs that were built, in order."""
+    log = tmp_path / "builds.txt"
+    monkeypatch.setenv("FAKE_TENSORRT_LOG", str(log))
+    return lambda: log.read_text().split() if log.exists() else []
+
+
+def build(bundle, target, **options):
+    return build_engines(bundle, [target], graphs=STEP, cache_sizes=(512,), **options)[0]
+
+
+def leftovers(bundle):
+    return [p.name for p in bundle.path.glob("engines/*/.*") if p.name != ".lock"]
+
+
+def test_second_build_finds_the_engine(engine_bundle, fake_target, builds):
+    first, second = build(engine_bundle, fake_target), build(engine_bundle, fake_target)
+    assert (first.built, second.built) == (True, False)
+    assert builds() == ["gpt_step"]
+    assert second.record == first.record
+    assert first.record.plan.parent == engine_bundle.path / "engines" / "sm89-rtx1.7-cu12"
+    assert len(read_plan(first.record)) == first.record.bytes == 1 << 16
+    assert first.record.built["layers"] == {"CONVOLUTION": {"HALF": 1}}
+    assert leftovers(engine_bundle) == []
+
+
+def test_cache_hit_of_all_engines_takes_under_a_second(engine_bundle, fake_target):
+    build_engines(engine_bundle, [fake_target])
+    start = time.perf_counter()
+    results = build_engines(Bundle.open(engine_bundle.path), [fake_target])
+    assert time.perf_counter() - start < 1
+    assert not any(r.built for r in results)
+    assert {r.record.name for r in results} >= {"gpt_prefill", "gpt_step-512", "gpt_step-2048", "hubert"}
+
+
+def _other_target(**changes):
+    return lambda bundle, t, e: (bundle, BuildTarget(t.api, dataclasses.replace(t.target, **changes)), e)
+
+
+def _other_spec(bundle, target, engine):
+    dims = tuple(dataclasses.replace(d, max=d.max + 1) for d in engine.spec.dims)
+    return bundle, target, dataclasses.replace(engine, spec=dataclasses.replace(engine.spec, dims=dims))
+
+
+def _other_file(part):
+    def change(bundle, target, engine):
+        graph = bundle.manifest["graphs"][engine.graph]
+        files = {**bundle.manifest["files"], graph[part]: {"sha256": "0" * 64}}
+        return Bundle(bundle.path, {**bundle.manifest, "files": files}, bundle.shared), target, engine
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _other_target(flavour="trt"),
+        _other_target(version="1.7.1.117"),
+        _other_target(cuda=13),
+        _other_target(capability=(8, 6)),
+        _other_target(device="NVIDIA H100"),
+        _other_target(platform="windows-amd64"),
+        _other_spec,
+        _other_file("file"),
+        _other_file("weights"),
+        lambda b, t, e: (b, t, dataclasses.replace(e, cache_size=7)),
+        lambda b, t, e: (b, t, dataclasses.replace(e, graph="gpt_step")),
+    ],
+    ids=[
+        *("flavour", "version", "cuda", "capability", "device", "platform"),
+        *("profile", "onnx", "weights", "cache_size", "captured"),
+    ],
+)
+def test_each_ingredient_alone_changes_the_key(engine_bundle, fake_target, change):
+    (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
+    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine))
+    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine)) == before
+    assert engine_key(engine_ingredients(*change(engine_bundle, fake_target, engine))) != before
+
+
+@pytest.mark.parametrize("name", ["FORM", "version"])
+def test_changed_program_changes_the_key(engine_bundle, fake_target, monkeypatch, name):
+    (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
+    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine))
+    if name == "FORM":
+        monkeypatch.setattr(build_module, "FORM", -1)
+    else:
+        monkeypatch.setattr(build_module.metadata, "version", lambda _: "99")
+    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine)) != before
+
+
+def _flip(record):
+    content = bytearray(record.plan.read_bytes())
+    content[len(content) // 2] ^= 1
+    record.plan.write_bytes(content)
+
+
+DAMAGE = {
+    "changed": (_flip, "its plan was changed since it was built"),
+    "cut": (
+        lambda r: r.plan.write_bytes(r.plan.read_bytes()[:100]),
+        "its plan has 100 bytes, expected 65536",
+    ),
+    "missing": (lambda r: r.plan.unlink(), "its plan is missing"),
+    "record": (lambda r: r.plan.with_suffix(".json").write_text("{"), "a damaged engine record"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_engine_is_built_again_or_refused(engine_bundle, fake_target, builds, damage):
+    hurt, told = DAMAGE[damage]
+    record = build(engine_bundle, fake_target).record
+    hurt(record)
+    with pytest.raises(BackendError, match=told):
+        build(engine_bundle, fake_target, strict=True)
+    assert builds() == ["gpt_step"]
+    again = build(engine_bundle, fake_target)
+    assert again.built
+    assert told in again.reason
+    assert read_plan(again.record)
+
+
+def test_damaged_plan_is_never_given_out(engine_bundle, fake_target):
+    record = build(engine_bundle, fake_target).record
+    _flip(record)
+    with pytest.raises(BackendError, match="damaged or changed since it was built"):
+        read_plan(record)
+
+
+def test_engine_of_another_version_is_named_and_replaced(engine_bundle, fake_target):
+    build(engine_bundle, fake_target)
+    newer = BuildTarget(fake_target.api, dataclasses.replace(fake_target.target, version="1.8.0.1"))
+    told = "version is 1.8.0.1, it was built for 1.7.1.116"
+    with pytest.raises(BackendError, match=told):
+        build(engine_bundle, newer, strict=True)
+    result = build(engine_bundle, newer)
+    assert (result.built, result.reason) == (True, told)
+
+
+def test_finding_an_engine_says_how_the_nearest_differs(engine_bundle, fake_target):
+    target = fake_target.target
+    with pytest.raises(BackendError, match=r"never built.*sovits-export engine build"):
+        find_engine(engine_bundle, "gpt_step-512", target)
+    record = build(engine_bundle, fake_target).record
+    assert find_engine(engine_bundle, "gpt_step-512", target) == record
+    ampere = dataclasses.replace(target, capability=(8, 6))
+    with pytest.raises(BackendError, match="capability is sm86, it was built for sm89"):
+        find_engine(engine_bundle, "gpt_step-512", ampere)
+    with pytest.raises(BackendError, match="no graph for an engine 'gpt_leap-512'"):
+        find_engine(engine_bundle, "gpt_leap-512", target)
+
+
+def test_prune_removes_what_cannot_be_used(engine_bundle, fake_target):
+    kept = build(engine_bundle, fake_target).record
+    folder = kept.plan.parent
+    (folder / "gpt_step-512-000000000000.plan").write_bytes(b"no record")
+    damaged = build_engines(engine_bundle, [fake_target], graphs=("prompt_tokens",))[0].record
+    _flip(damaged)
+    assert [problem for _, _, problem in list_engines(engine_bundle)] == ["", DAMAGE["changed"][1]]
+    removed = prune_engines(engine_bundle)
+    assert {p.name.partition("-")[0] for p in removed} == {"gpt_step", "prompt_tokens"}
+    assert len(removed) == 3
+    assert [r for _, r, _ in list_engines(engine_bundle)] == [kept]
+    assert len(prune_engines(engine_bundle, every=True)) == 2
+
+
+def test_disk_full_leaves_nothing(engine_bundle, fake_target, monkeypatch):
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        build(engine_bundle, fake_target)
+    assert list_engines(engine_bundle) == []
+    assert leftovers(engine_bundle) == []
+    assert not list(engine_bundle.path.glob("engines/*/*.plan"))
+    monkeypatch.undo()
+    assert build(engine_bundle, fake_target).built
+
+
+PROCESS = """
+import importlib.util, os, resource, sys, time
+from pathlib import Path
+spec = importlib.util.spec_from_file_location("fake_tensorrt", {fake!r})
+fake = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(fake)
+from sovits_engines.build import build_engines
+from sovits_engines.targets import BuildTarget
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import EngineTarget
+from sovits_runtime.trt_api import TrtApi
+target = BuildTarget(TrtApi("rtx", fake, fake.__version__, 12), EngineTarget("rtx", fake.__version__, 12, (8, 9)))
+bundle = Bundle.open({bundle!r})
+{prepare}
+print(build_engines(bundle, [target], graphs=("gpt_step",), cache_sizes=(512,))[0].built)
+"""
+
+
+def start(bundle, prepare="", **environment):
+    code = PROCESS.format(fake=str(FAKE), bundle=str(bundle.path), prepare=prepare)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of file sizes are POSIX")
+def test_write_that_fails_halfway_leaves_nothing(engine_bundle):
+    limits = (
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))",
+    )
+    process = start(engine_bundle, "\n".join(limits))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "File too large" in errors
+    assert [p.name for p in engine_bundle.path.glob("engines/*/*")] == [".lock"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+@pytest.mark.parametrize("moment", ["building", "writing"])
+def test_killed_build_counts_for_nothing(engine_bundle, fake_target, builds, tmp_path, moment):
+    marker = tmp_path / "builds.txt" if moment == "building" else tmp_path / "writing"
+    prepare = (
+        ""
+        if moment == "building"
+        else f"os.fsync = lambda _: (Path({str(marker)!r}).touch(), time.sleep(60))"
+    )
+    process = start(engine_bundle, prepare, FAKE_TENSORRT_SECONDS="60" if moment == "building" else "0")
+    try:
+        deadline = time.monotonic() + 60
+        while not marker.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert marker.exists(), process.communicate()[1]
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert bool(leftovers(engine_bundle)) == (moment == "writing")
+    assert list_engines(engine_bundle) == []
+    result = build(engine_bundle, fake_target)
+    assert (result.built, result.reason) == (True, "")
+    assert leftovers(engine_bundle) == []
+
+
+def test_two_processes_build_one_engine_once(engine_bundle, builds):
+    pair = [start(engine_bundle, FAKE_TENSORRT_SECONDS="2") for _ in range(2)]
+    said = [p.communicate(timeout=60) for p in pair]
+    assert sorted(out.strip() for out, _ in said) == ["False", "True"], said
+    assert builds() == ["gpt_step"]
+
+
+def test_missing_fused_attention_is_written_out_and_told(
+    engine_bundle, fake_target, monkeypatch, builds, caplog
+):
+    monkeypatch.setenv("FAKE_TENSORRT_FAILS", "Attention operation was not supported by a dedicated kernel.")
+    record = build(engine_bundle, fake_target).record
+    assert builds() == ["gpt_step", "gpt_step"]
+    assert record.built["fused_attention_refused"] is True
+    assert "attention is written out" in caplog.text
+
+
+def test_other_refusals_are_errors(engine_bundle, fake_target, monkeypatch):
+    monkeypatch.setenv("FAKE_TENSORRT_FAILS", "out of memory")
+    with pytest.raises(BackendError, match=r"graph gpt_step: .*cannot build it: out of memory"):
+        build(engine_bundle, fake_target)
+    assert list_engines(engine_bundle) == []
