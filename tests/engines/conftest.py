@@ -30,9 +30,19 @@ def fake_target(fake_api) -> BuildTarget:
     return BuildTarget(fake_api, EngineTarget(RTX, fake_api.version, 12, (8, 9)))
 
 
+def _copied(bundle: Path, folder: Path, copy) -> Bundle:
+    shutil.copytree(bundle.parent / "shared", folder / "shared", copy_function=copy)
+    shutil.copytree(bundle, folder / "voice", copy_function=copy)
+    return Bundle.open(folder / "voice")
+
+
 @pytest.fixture
 def engine_bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
     """The tiny voice, its files linked, so that engines can be put beside them."""
-    shutil.copytree(tiny_bundle.parent / "shared", tmp_path / "shared", copy_function=os.link)
-    shutil.copytree(tiny_bundle, tmp_path / "voice", copy_function=os.link)
-    return Bundle.open(tmp_path / "voice")
+    return _copied(tiny_bundle, tmp_path, os.symlink)
+
+
+@pytest.fixture(scope="module")
+def runnable_bundle(tiny_bundle: Path, tmp_path_factory) -> Bundle:
+    """The tiny voice, copied once a module, so that changed graphs can be put beside its weights and run."""
+    return _copied(tiny_bundle, tmp_path_factory.mktemp("runnable"), shutil.copy)

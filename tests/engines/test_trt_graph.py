@@ -56,9 +56,9 @@ def attentions(model) -> int:
     return sum(node.op_type == "Attention" for node in model.graph.node)
 
 
-def test_prefill_hands_out_the_rows_that_it_would_have_written(engine_bundle):
-    (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
-    spec = engine_bundle.graph_spec("gpt_prefill")
+def test_prefill_hands_out_the_rows_that_it_would_have_written(runnable_bundle):
+    (engine,) = trt_graphs(runnable_bundle, ("gpt_prefill",))
+    spec = runnable_bundle.graph_spec("gpt_prefill")
     arrays = feeds(spec)
     whole, rows = run(engine.path, spec, arrays), run_copy(engine, arrays)
     assert not [t for t in engine.spec.inputs if "cache" in t.name]
@@ -73,9 +73,9 @@ def test_prefill_hands_out_the_rows_that_it_would_have_written(engine_bundle):
 
 
 @pytest.mark.parametrize("decompose_all", [False, True])
-def test_step_has_fixed_sizes_and_the_same_values(engine_bundle, decompose_all):
-    (engine,) = trt_graphs(engine_bundle, ("gpt_step",), cache_sizes=(64,))
-    spec = engine_bundle.graph_spec("gpt_step")
+def test_step_has_fixed_sizes_and_the_same_values(runnable_bundle, decompose_all):
+    (engine,) = trt_graphs(runnable_bundle, ("gpt_step",), cache_sizes=(64,))
+    spec = runnable_bundle.graph_spec("gpt_step")
     arrays = feeds(spec)
     whole = run(engine.path, spec, arrays)
     block = np.repeat(arrays["noise"], NOISE_ROWS, axis=0)
@@ -91,9 +91,9 @@ def test_step_has_fixed_sizes_and_the_same_values(engine_bundle, decompose_all):
 
 
 @pytest.mark.parametrize("graph", ["reference_style", "sovits_encoder"])
-def test_other_attention_is_written_out_too(engine_bundle, graph):
-    (engine,) = trt_graphs(engine_bundle, (graph,))
-    arrays = engine_bundle.graph_spec(graph)
+def test_other_attention_is_written_out_too(runnable_bundle, graph):
+    (engine,) = trt_graphs(runnable_bundle, (graph,))
+    arrays = runnable_bundle.graph_spec(graph)
     dims = {d.name: max(d.min, 12) for d in arrays.dims}
     rng = np.random.default_rng(1)
     inputs = {
@@ -160,15 +160,15 @@ def test_written_out_attention_equals_the_operator(kind, boolean):
     np.testing.assert_allclose(answer(), expected, atol=2e-3 if dtype == np.float16 else 1e-6)
 
 
-def test_profiles_are_the_ranges_of_the_spec(engine_bundle):
-    vocoder, step = trt_graphs(engine_bundle, ("sovits_vocoder", "gpt_step"), cache_sizes=(512,))
-    dims = engine_bundle.graph_spec("sovits_vocoder").dim_ranges["frames"]
+def test_profiles_are_the_ranges_of_the_spec(runnable_bundle):
+    vocoder, step = trt_graphs(runnable_bundle, ("sovits_vocoder", "gpt_step"), cache_sizes=(512,))
+    dims = runnable_bundle.graph_spec("sovits_vocoder").dim_ranges["frames"]
     ranges = profile_ranges(vocoder.spec)
     assert set(ranges) == {"z"}
     assert [corner[2] for corner in ranges["z"]] == [dims.min, dims.opt, dims.max]
     assert profile_ranges(step.spec) == {}
 
 
-def test_unknown_graph_is_named(engine_bundle):
+def test_unknown_graph_is_named(runnable_bundle):
     with pytest.raises(BundleError, match=r"no graph gpt_leap; it has .*gpt_step"):
-        trt_graphs(engine_bundle, ("gpt_leap",))
+        trt_graphs(runnable_bundle, ("gpt_leap",))
