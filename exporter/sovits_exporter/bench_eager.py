@@ -23,7 +23,7 @@ from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.hifigan import LAST_SLOPE, SLOPE, Generator, ResBlock
 from sovits_exporter.modeling.reference_encoder import HOP, N_FFT
 from sovits_exporter.modeling.t2s import BERT_WIDTH
-from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEncoder
+from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEncoder, SynthesizerTrn
 from sovits_exporter.pretrained import load_hubert
 from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
 from sovits_runtime.bench_probe import measure, print_facts
@@ -80,6 +80,7 @@ class EagerRival:
         pair = load_gpt(gpt), load_sovits(sovits)
         check_pair(*pair)
         models = build_models(*pair)
+        assert isinstance(models.vits, SynthesizerTrn)
         self.spec, self.t2s, self.vits = models.spec, models.t2s, models.vits
         self.hubert: nn.Module | None = load_hubert(hubert).eval() if hubert else None
         self.threads = torch.get_num_threads()
@@ -171,6 +172,7 @@ def vocode_1d(dec: Generator, z: Tensor, style: Tensor) -> Tensor:
 
     Source: GPT-SoVITS, module/models.py, Generator.forward; module/modules.py, ResBlock1.forward.
     """
+    assert dec.cond is not None
     x = _conv(dec.conv_pre, z) + _conv(dec.cond, style)
     per_stage = len(dec.config.resblock_kernels)
     for i, up in enumerate(dec.ups):

@@ -24,14 +24,15 @@ from sovits_exporter.checkpoint import (
     check_pair,
     load_gpt,
     load_sovits,
-    require_exportable,
 )
+from sovits_exporter.dims import dit_dims
 from sovits_exporter.export import GraphDef, export_graph
 from sovits_exporter.golden import GoldenRequest, Models, record
 from sovits_exporter.graphs import gpt_graphs, shared_graph, sovits_graphs
 from sovits_exporter.model_files import write_models
 from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
-from sovits_exporter.modeling.vits import SynthesizerTrn
+from sovits_exporter.modeling.vits import Sovits, SynthesizerTrn
+from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
 from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
 from sovits_exporter.speaker_file import read_speaker
 from sovits_exporter.staging import check_output, publish, staging
@@ -39,7 +40,7 @@ from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
 from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, manifest_digest
 from sovits_runtime.errors import CheckpointError, VerificationError
 from sovits_runtime.session import SessionOptions, open_session
-from sovits_runtime.spec import ModelSpec
+from sovits_runtime.spec import ModelSpec, model_spec
 from sovits_runtime.verify import DEFAULT_TOLERANCES, VerifyReport, verify_bundle
 
 Progress = Callable[[str, int, int], None]
@@ -169,15 +170,16 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
 
 
 def build_models(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> Models:
-    """Builds the PyTorch models of a pair of checkpoints, in inference mode.
-
-    Raises:
-        CheckpointError: This release does not export the version.
-    """
-    spec = require_exportable(sovits)
+    """Builds the PyTorch models of a pair of checkpoints, in inference mode."""
+    spec = model_spec(sovits.version)
     t2s = Text2Semantic(T2SConfig.from_checkpoint(gpt.config))
     t2s.load_state_dict(gpt.tensors)
-    vits = SynthesizerTrn(sovits.config, spec)
+    vits: Sovits
+    if spec.flow:
+        shapes = {name: tuple(tensor.shape) for name, tensor in sovits.tensors.items()}
+        vits = SynthesizerTrnV3(sovits.config, spec, dit_dims(shapes))
+    else:
+        vits = SynthesizerTrn(sovits.config, spec)
     vits.load_state_dict(sovits.tensors)
     return Models(spec, t2s.eval().requires_grad_(False), vits.eval().requires_grad_(False))
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import Tensor
 
-from sovits_exporter.layout import gpt_layout, not_exportable, sovits_layout
+from sovits_exporter.dims import dit_dims
+from sovits_exporter.layout import gpt_layout, sovits_layout
+from sovits_exporter.lora import is_lora, merge_lora, read_lora
 from sovits_exporter.torch_file import TorchFile, naming, open_torch_file, sha256_of
 from sovits_exporter.unpickle import TensorRef, one_line
 from sovits_exporter.version import detect_version
 from sovits_exporter.weights import check_tensors, fold_weight_norm, read_tensors
 from sovits_runtime.errors import CheckpointError
-from sovits_runtime.spec import ModelSpec, model_spec
+from sovits_runtime.spec import model_spec
 
 __all__ = [
     "GptCheckpoint",
@@ -25,7 +27,6 @@ __all__ = [
     "fold_weight_norm",
     "load_gpt",
     "load_sovits",
-    "require_exportable",
 ]
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ _NAMES = {
     "GPT": (_PREFIX,),
     "SoVITS": ("enc_p.", "dec.", "flow.", "ref_enc.", "cfm.", "quantizer.", "bridge."),
 }
-_TRAINING_PART = "enc_q."
+_TRAINING_PARTS = ("enc_q.", "linear_mel.")
 _TRAINING_STATE = ("_codebook.inited", "_codebook.cluster_size", "_codebook.embed_avg")
 _MAX_CONFIG_VALUES, _MAX_CONFIG_DEPTH = 100_000, 16
 
@@ -72,6 +73,7 @@ class SovitsCheckpoint:
             and without what only training uses.
         info: What the trainer noted: epoch and step.
         lora_rank: Rank of a LoRA fine-tune, else None.
+        base: Of a LoRA fine-tune, the complete model that it was merged into; without its tensors.
     """
 
     path: Path
@@ -80,7 +82,8 @@ class SovitsCheckpoint:
     config: dict[str, Any]
     tensors: dict[str, Tensor]
     info: str
-    lora_rank: int | None
+    lora_rank: int | None = None
+    base: SovitsCheckpoint | None = None
 
 
 def load_gpt(path: str | Path) -> GptCheckpoint:
@@ -97,40 +100,82 @@ def load_gpt(path: str | Path) -> GptCheckpoint:
         return GptCheckpoint(path, sha256_of(path), parts.config, tensors, parts.info)
 
 
-def load_sovits(path: str | Path, *, version: str | None = None) -> SovitsCheckpoint:
+def load_sovits(
+    path: str | Path, *, version: str | None = None, base: str | Path | None = None
+) -> SovitsCheckpoint:
     """Reads a SoVITS checkpoint; nothing in it is run.
 
     Args:
         path: The `.pth` file.
         version: Model version, needed only where the file does not tell (v3 and v4 hold the same tensors).
+        base: The complete model that a LoRA fine-tune was trained on; it is merged into that.
 
     Raises:
         CheckpointError: It is unsafe, damaged, no SoVITS checkpoint, of a version that cannot be told or is
-            not `version`, or its config or tensors are not those of that version.
+            not `version`, or its config or tensors are not those of that version; or a LoRA fine-tune comes
+            without its base, or a complete model with one.
     """
     path = Path(path)
     with naming(path), open_torch_file(path) as file:
         parts = _parts(file, "SoVITS")
-        shapes = {name: ref.shape for name, ref in parts.weight.items()}
-        found = detect_version(file.header, shapes, parts.config, asked=version)
-        weight, layout = _used(parts.weight), _used(sovits_layout(parts.config, found))
-        tensors = fold_weight_norm(read_tensors(file, weight, layout))
+        found = _version(file, parts, version)
+        if not is_lora(parts.weight):
+            if base is not None:
+                raise CheckpointError(f"is a complete {found} model, but a base was given; leave --base out")
+            tensors = _complete(file, parts, found)
+            return SovitsCheckpoint(path, sha256_of(path), found, parts.config, tensors, parts.info)
+        if base is None:
+            raise CheckpointError(
+                f"is a LoRA fine-tune of {found}, which needs the complete model it was trained on; "
+                f"give --base s2G{found}.pth"
+            )
+    complete = _load_base(Path(base), found)
+    with naming(path), open_torch_file(path) as file:
+        lora = read_lora(file, _used(parts.weight), complete.tensors, rank=parts.lora_rank)
+        tensors = merge_lora(complete.tensors, lora)
         return SovitsCheckpoint(
-            path, sha256_of(path), found, parts.config, tensors, parts.info, parts.lora_rank
+            path,
+            sha256_of(path),
+            found,
+            complete.config,
+            tensors,
+            parts.info,
+            lora.rank,
+            replace(complete, tensors={}),
         )
 
 
-def require_exportable(checkpoint: SovitsCheckpoint) -> ModelSpec:
-    """Returns the row of the checkpoint's version.
+def _load_base(path: Path, version: str) -> SovitsCheckpoint:
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "SoVITS")
+        if is_lora(parts.weight):
+            raise CheckpointError(
+                f"is itself a LoRA fine-tune, expected the complete {version} model; give --base s2G{version}.pth"
+            )
+        found = _version(file, parts, None, otherwise=version)
+        if found != version:
+            raise CheckpointError(
+                f"is a {found} model, expected the base of a {version} LoRA; give --base s2G{version}.pth"
+            )
+        tensors = _complete(file, parts, version)
+        return SovitsCheckpoint(path, sha256_of(path), version, parts.config, tensors, parts.info)
 
-    Raises:
-        CheckpointError: This release does not export that version; the message lists those it does.
-    """
-    spec = model_spec(checkpoint.version)
-    if not spec.exportable:
-        with naming(checkpoint.path):
-            raise not_exportable(checkpoint.version)
-    return spec
+
+def _version(file: TorchFile, parts: _Parts, asked: str | None, otherwise: str | None = None) -> str:
+    shapes = {name: ref.shape for name, ref in parts.weight.items()}
+    return detect_version(
+        file.header, shapes, parts.config, asked=asked, otherwise=otherwise, start_digest=file.start_digest
+    )
+
+
+def _complete(file: TorchFile, parts: _Parts, version: str) -> dict[str, Tensor]:
+    dit = (
+        dit_dims({name: ref.shape for name, ref in parts.weight.items()})
+        if model_spec(version).flow
+        else None
+    )
+    layout = sovits_layout(parts.config, version, dit)
+    return fold_weight_norm(read_tensors(file, _used(parts.weight), _used(layout)))
 
 
 def check_pair(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> None:
@@ -182,7 +227,7 @@ def _used(by_name: Mapping[str, T]) -> dict[str, T]:
     return {
         name: value
         for name, value in by_name.items()
-        if not name.startswith(_TRAINING_PART) and not name.endswith(_TRAINING_STATE)
+        if not name.startswith(_TRAINING_PARTS) and not name.endswith(_TRAINING_STATE)
     }
 
 

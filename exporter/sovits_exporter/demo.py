@@ -18,17 +18,21 @@ from sovits_exporter.demo_writers import (
     write_gpt,
     write_hubert,
     write_json,
+    write_lora,
     write_sovits,
     write_speaker,
+    write_vocoder,
     write_wav,
 )
 from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
+from sovits_exporter.vocoder_file import BIGVGAN_FOLDER, HIFIGAN_FILE
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.spec import MODEL_SPECS, model_spec
 
 Progress = Callable[[str, int, int], None]
 
-GPT, SOVITS = "demo-gpt.ckpt", "demo-sovits.pth"
+GPT, SOVITS, BASE = "demo-gpt.ckpt", "demo-sovits.pth", "demo-base.pth"
+VOCODERS = {"bigvgan": BIGVGAN_FOLDER, "hifigan": HIFIGAN_FILE}
 HUBERT, BERT = "chinese-hubert-base", "chinese-roberta-wwm-ext-large"
 REFERENCE_WAV, REFERENCE, TARGET = "reference.wav", "reference.json", "target.json"
 
@@ -55,6 +59,8 @@ class DemoFiles:
         hubert: Folder of the speech encoder, if it was asked for.
         bert: Folder of the text encoder, if it was asked for.
         speaker: File of the speaker network, if the version has one.
+        vocoder: File or folder of the vocoder, if the version has one of its own.
+        base: The complete model, if the SoVITS checkpoint is a LoRA fine-tune.
         reference_wav: Reference recording: 5 s, 32 kHz, mono, 16 bit.
         reference: JSON with language, text and phones of the recording.
         target: JSON with language, text and phones of something to say.
@@ -65,6 +71,8 @@ class DemoFiles:
     hubert: Path | None
     bert: Path | None
     speaker: Path | None
+    vocoder: Path | None
+    base: Path | None
     reference_wav: Path
     reference: Path
     target: Path
@@ -79,18 +87,20 @@ def write_demo_checkpoint(
     hubert: bool = True,
     bert: bool = False,
     speaker: bool = True,
+    lora: bool = False,
     progress: Progress | None = None,
 ) -> DemoFiles:
     """Writes a demo voice; the same arguments give the same bytes.
 
     Args:
         folder: Where to; made if missing. None of the files may exist in it.
-        version: Model version: one whose decoder is HiFi-GAN.
+        version: Model version.
         tiny: Cuts all models down to a few layers; widths that the graphs' contract fixes stay.
         seed: Selects the weights.
         hubert: Whether to write the speech encoder.
         bert: Whether to write the text encoder, which only Chinese needs.
         speaker: Whether to write the speaker network, where the version has one.
+        lora: Whether the SoVITS checkpoint is a LoRA fine-tune, with its base beside it; v3 and v4 only.
         progress: Called with the name of a file, how many of its weights are made, and how many it has.
 
     Raises:
@@ -100,6 +110,7 @@ def write_demo_checkpoint(
     jobs = _jobs(version, tiny=tiny, seed=seed, hubert=hubert, bert=bert, progress=progress)
     if speaker and model_spec(version).speaker_network:
         jobs[SPEAKER] = _speaker_job(tiny=tiny, seed=seed, progress=progress)
+    jobs |= _flow_jobs(version, tiny=tiny, seed=seed, lora=lora, progress=progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _refuse_existing(folder, list(jobs))
@@ -116,6 +127,8 @@ def write_demo_checkpoint(
         hubert=folder / HUBERT if hubert else None,
         bert=folder / BERT if bert else None,
         speaker=folder / SPEAKER if SPEAKER in jobs else None,
+        vocoder=next((folder / name for name in VOCODERS.values() if name in jobs), None),
+        base=folder / BASE if lora else None,
         reference_wav=folder / REFERENCE_WAV,
         reference=folder / REFERENCE,
         target=folder / TARGET,
@@ -126,9 +139,6 @@ def _jobs(
     version: str, *, tiny: bool, seed: int, hubert: bool, bert: bool, progress: Progress | None
 ) -> dict[str, Callable[[Path], None]]:
     """Returns what is to be written, by name, and how."""
-    if model_spec(version).decoder != "hifigan":
-        works = ", ".join(v for v, spec in MODEL_SPECS.items() if spec.decoder == "hifigan")
-        raise CheckpointError(f"there is no demo of version {version}, expected one of: {works}")
 
     def weights(name: str) -> dict[str, Any]:
         return {"tiny": tiny, "seed": seed, "report": _reporter(name, progress)}
@@ -150,6 +160,30 @@ def _jobs(
 def _speaker_job(*, tiny: bool, seed: int, progress: Progress | None) -> Callable[[Path], None]:
     report = _reporter(SPEAKER, progress)
     return lambda path: write_speaker(path, tiny=tiny, seed=seed, report=report)
+
+
+def _flow_jobs(
+    version: str, *, tiny: bool, seed: int, lora: bool, progress: Progress | None
+) -> dict[str, Callable[[Path], None]]:
+    """Vocoder, and base and LoRA in place of the complete checkpoint, where the version has them."""
+    flow = model_spec(version).flow
+    if flow is None:
+        if lora:
+            works = " and ".join(v for v, spec in MODEL_SPECS.items() if spec.flow)
+            raise CheckpointError(
+                f"there is no LoRA of version {version}, expected {works}; leave --lora out"
+            )
+        return {}
+
+    def weights(name: str) -> dict[str, Any]:
+        return {"tiny": tiny, "seed": seed, "report": _reporter(name, progress)}
+
+    name, kind = VOCODERS[flow.vocoder], flow.vocoder
+    jobs: dict[str, Callable[[Path], None]] = {name: lambda path: write_vocoder(path, kind, **weights(name))}
+    if lora:
+        jobs[BASE] = lambda path: write_sovits(path, version, **weights(BASE))
+        jobs[SOVITS] = lambda path: write_lora(path, version, **weights(SOVITS))
+    return jobs
 
 
 def _reporter(name: str, progress: Progress | None) -> Callable[[int, int], None]:

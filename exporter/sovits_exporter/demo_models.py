@@ -7,6 +7,7 @@ import string
 from typing import Any
 
 from sovits_exporter.layout import Layout
+from sovits_exporter.vocoder_file import HIFIGAN_SIZES
 from sovits_runtime.spec import MODEL_SPECS, model_spec
 
 Config = dict[str, Any]
@@ -62,7 +63,7 @@ def gpt_config(version: str, *, tiny: bool) -> Config:
 
 
 def sovits_config(version: str, *, tiny: bool) -> Config:
-    """Returns the training config of a SoVITS checkpoint whose decoder is HiFi-GAN."""
+    """Returns the training config of a SoVITS checkpoint."""
     spec = model_spec(version)
     pro, wide = spec.speaker_network, spec.decoder_width > 512
     model: Config = {
@@ -89,6 +90,7 @@ def sovits_config(version: str, *, tiny: bool) -> Config:
     if tiny:
         model |= {"inter_channels": 32, "filter_channels": 64, "n_layers": 2, "upsample_initial_channel": 64}
         model |= {"gin_channels": 128} if pro else {}
+        model |= {"inter_channels": 192} if spec.flow else {}
     return {
         "train": {
             "seed": 1234,
@@ -157,6 +159,31 @@ def bert_config(*, tiny: bool) -> Config:
 def speaker_config(*, tiny: bool) -> Config:
     """Returns the sizes of the speaker network; a tiny one keeps the width of the embedding."""
     return {"channels": 64, "blocks": [1, 1, 1, 1] if tiny else [3, 4, 6, 3]}
+
+
+def vocoder_config(kind: str, *, tiny: bool) -> Config:
+    """Returns config.json of the vocoder of v3 ("bigvgan"), or the sizes of that of v4 ("hifigan")."""
+    if kind == "hifigan":
+        return {**HIFIGAN_SIZES, "upsample_initial_channel": 64 if tiny else 512}
+    return {
+        "resblock": "1",
+        "num_mels": 100,
+        "upsample_rates": [4, 4, 2, 2, 2, 2],
+        "upsample_kernel_sizes": [8, 8, 4, 4, 4, 4],
+        "upsample_initial_channel": 128 if tiny else 1536,
+        "resblock_kernel_sizes": [3, 7, 11],
+        "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
+        "use_tanh_at_final": False,
+        "use_bias_at_final": False,
+        "activation": "snakebeta",
+        "snake_logscale": True,
+        "sampling_rate": 24000,
+        "n_fft": 1024,
+        "hop_size": 256,
+        "win_size": 1024,
+        "fmin": 0,
+        "fmax": None,
+    }
 
 
 def bert_vocab(*, tiny: bool) -> list[str]:

@@ -28,14 +28,21 @@ from sovits_exporter.demo_models import (
     hubert_layout,
     sovits_config,
     speaker_config,
+    vocoder_config,
 )
 from sovits_exporter.demo_weights import fill
+from sovits_exporter.dims import DEMO_DIT, OFFICIAL_DIT
 from sovits_exporter.layout import Layout, gpt_layout, sovits_layout
+from sovits_exporter.lora import lora_layout
 from sovits_exporter.speaker_file import speaker_file_layout
-from sovits_exporter.version import HEADERS
+from sovits_exporter.version import HEADERS, LORA_HEADERS
+from sovits_exporter.vocoder_file import BIGVGAN_WEIGHTS, vocoder_file_layout
 from sovits_runtime.errors import CheckpointError
+from sovits_runtime.spec import model_spec
 
 Report = Callable[[int, int], None]
+
+LORA_SEED = 1000  # added to the seed of the voice, so that base and fine-tune differ
 
 
 def write_gpt(path: Path, version: str, *, tiny: bool, seed: int, report: Report) -> None:
@@ -46,15 +53,51 @@ def write_gpt(path: Path, version: str, *, tiny: bool, seed: int, report: Report
 
 
 def write_sovits(path: Path, version: str, *, tiny: bool, seed: int, report: Report) -> None:
-    """Writes a `.pth`: its config an object of the trainer's class, its version over the first two bytes."""
+    """Writes a `.pth`: its config an object of the trainer's class, its version over the first two bytes.
+
+    Trainers of v3 and v4 leave those bytes alone; the config tells the two apart.
+    """
     config = sovits_config(version, tiny=tiny)
-    weight = dict(_state(sovits_layout(config, version), seed, report=report))
-    with _trainer_config(config) as hparams:
-        _save(OrderedDict(weight=weight, config=hparams, info="8epoch_96iteration"), path)
+    layout = sovits_layout(config, version, DEMO_DIT if tiny else OFFICIAL_DIT)
+    weight = dict(_state(layout, seed, report=report))
+    _save_sovits(path, config, {"weight": weight, "info": "8epoch_96iteration"})
     headers = [header for header, named in HEADERS.items() if named == version]
-    if headers:
-        with path.open("r+b") as f:
-            f.write(headers[0])
+    if headers and not model_spec(version).flow:
+        _write_header(path, headers[0])
+
+
+def write_lora(path: Path, version: str, *, tiny: bool, seed: int, report: Report) -> None:
+    """Writes a LoRA fine-tune as the v3 and v4 trainer saves it, of rank 8 if tiny and 32 else."""
+    config, rank = sovits_config(version, tiny=tiny), 8 if tiny else 32
+    layout = lora_layout(sovits_layout(config, version, DEMO_DIT if tiny else OFFICIAL_DIT), rank)
+    weight = dict(_state(layout, seed + LORA_SEED, report=report))
+    _save_sovits(path, config, {"weight": weight, "info": "2epoch_22iteration", "lora_rank": rank})
+    _write_header(path, LORA_HEADERS[version])
+
+
+def _save_sovits(path: Path, config: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    with _trainer_config(config) as hparams:
+        _save(OrderedDict(config=hparams, **content), path)
+
+
+def _write_header(path: Path, header: bytes) -> None:
+    with path.open("r+b") as f:
+        f.write(header)
+
+
+def write_vocoder(path: Path, kind: str, *, tiny: bool, seed: int, report: Report) -> None:
+    """Writes `vocoder.pth` of v4, or the folder of v3's BigVGAN, in float32."""
+    config = vocoder_config(kind, tiny=tiny)
+    layout = vocoder_file_layout({**config, "kind": kind, "bias": kind == "hifigan"})
+    state = OrderedDict(
+        (name, tensor.float()) for name, tensor in _state(layout, seed, report=report).items()
+    )
+    if kind == "hifigan":
+        _save(state, path)
+        return
+    path.mkdir()
+    write_json(path / "config.json", config)
+    _save({"generator": state}, path / BIGVGAN_WEIGHTS)
 
 
 def write_hubert(folder: Path, *, tiny: bool, seed: int, report: Report) -> None:

@@ -18,6 +18,7 @@ HIDDEN_WIDTH, STYLE_WIDTH = (
     192,
     512,
 )  # built into the original's reference encoder block, whatever the config says
+HEAD_WIDTH, MEL_BANDS = 64, 100  # of the flow matching's transformer
 AUDIO = {"sampling_rate": 32000, "filter_length": 2048, "hop_length": 640, "win_length": 2048}
 
 
@@ -44,8 +45,35 @@ class DecoderDims:
 
 
 @dataclass(frozen=True)
+class DitDims:
+    """Sizes of the flow matching's transformer, which no config states.
+
+    Attributes:
+        width: Of the residual stream, in heads of 64.
+        depth: Blocks.
+        inner: Width of the feed-forward.
+        text_width: Width of the condition.
+        text_layers: ConvNeXt blocks of the condition.
+    """
+
+    width: int
+    depth: int
+    inner: int
+    text_width: int
+    text_layers: int
+
+
+OFFICIAL_DIT = DitDims(1024, 22, 2048, 512, 4)
+DEMO_DIT = DitDims(128, 2, 256, 512, 1)
+_DIT_WIDTH = "cfm.estimator.proj_out.weight"
+
+
+@dataclass(frozen=True)
 class SovitsDims:
-    """Sizes of the tokens-to-waveform model; the names are those of the config."""
+    """Sizes of the tokens-to-waveform model; the names are those of the config.
+
+    The decoder is that of HiFi-GAN, or the transformer of the flow matching.
+    """
 
     inter_channels: int
     hidden_channels: int
@@ -54,7 +82,7 @@ class SovitsDims:
     n_layers: int
     kernel_size: int
     gin_channels: int
-    decoder: DecoderDims
+    decoder: DecoderDims | DitDims
 
 
 def gpt_dims(config: Config) -> GptDims:
@@ -77,8 +105,31 @@ def gpt_dims(config: Config) -> GptDims:
     )
 
 
-def sovits_dims(config: Config, version: str) -> SovitsDims:
-    """Reads the sizes of a SoVITS checkpoint whose decoder is HiFi-GAN.
+def dit_dims(shapes: Mapping[str, tuple[int, ...]]) -> DitDims:
+    """Returns the sizes of a file's transformer: the official ones, or those of the tiny demo, told by its width.
+
+    Raises:
+        CheckpointError: The width is neither.
+    """
+    known = {dims.width: dims for dims in (OFFICIAL_DIT, DEMO_DIT)}
+    shape = shapes.get(
+        _DIT_WIDTH, (MEL_BANDS, OFFICIAL_DIT.width)
+    )  # a missing tensor is named with the others
+    if len(shape) != 2 or shape[1] not in known:
+        raise CheckpointError(
+            f"tensor {_DIT_WIDTH} has shape {list(shape)}, expected [{MEL_BANDS}, {OFFICIAL_DIT.width}]; "
+            "is the file of another version, or edited?"
+        )
+    return known[shape[1]]
+
+
+def sovits_dims(config: Config, version: str, dit: DitDims | None = None) -> SovitsDims:
+    """Reads the sizes of a SoVITS checkpoint.
+
+    Args:
+        config: Its training config.
+        version: Its model version.
+        dit: Sizes of the transformer, where the version's decoder is flow matching.
 
     Raises:
         CheckpointError: A key is missing, or has a type or size that the original model cannot have.
@@ -87,8 +138,11 @@ def sovits_dims(config: Config, version: str) -> SovitsDims:
         _same(config, f"data.{key}", value)
     _same(config, "model.hidden_channels", HIDDEN_WIDTH)
     gin = _integer(config, "model.gin_channels")
-    if not model_spec(version).speaker_network:
+    spec = model_spec(version)
+    if not spec.speaker_network:
         _same(config, "model.gin_channels", STYLE_WIDTH)
+    if spec.flow:
+        _same(config, "model.inter_channels", HIDDEN_WIDTH)
     return SovitsDims(
         inter_channels=_even(config, "model.inter_channels"),
         hidden_channels=HIDDEN_WIDTH,
@@ -97,7 +151,7 @@ def sovits_dims(config: Config, version: str) -> SovitsDims:
         n_layers=_integer(config, "model.n_layers", 2, MAX_LAYERS),
         kernel_size=_odd(config, "model.kernel_size"),
         gin_channels=gin,
-        decoder=_decoder_dims(config),
+        decoder=(dit or OFFICIAL_DIT) if spec.flow else _decoder_dims(config),
     )
 
 

@@ -22,6 +22,7 @@ from sovits_exporter.modeling.vits import (
     PromptTokens,
     ReferenceStyle,
     SemanticEncoder,
+    Sovits,
     SynthesizerTrn,
     Vocoder,
 )
@@ -46,10 +47,11 @@ class Models:
 
     spec: ModelSpec
     t2s: Text2Semantic
-    vits: SynthesizerTrn
+    vits: Sovits
     hubert: nn.Module | None = None
     bert: nn.Module | None = None
     speaker: nn.Module | None = None
+    vocoder: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ def _record_tokens(
 
 
 def _record_speech(models: Models, a: dict[str, Array], rng: np.random.Generator) -> None:
+    assert isinstance(models.vits, SynthesizerTrn)
     style = torch.from_numpy(a["style"])
     tokens = a["tokens"] if len(a["tokens"]) else np.arange(20, dtype=np.int64)
     a["decoded_tokens"] = tokens

@@ -9,6 +9,7 @@ import numpy as np
 from torch import nn
 
 from sovits_exporter.export import Draw, GraphDef, constant, integers
+from sovits_exporter.graphs_cfm import flow_graphs, vocoder_graph
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
 from sovits_exporter.modeling.sampling import SamplingInputs
 from sovits_exporter.modeling.t2s import BERT_WIDTH, GptPrefill, GptStep, T2SConfig, Text2Semantic
@@ -19,9 +20,11 @@ from sovits_exporter.modeling.vits import (
     PromptTokens,
     ReferenceStyle,
     SemanticEncoder,
+    Sovits,
     SynthesizerTrn,
     Vocoder,
 )
+from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
 from sovits_runtime.fbank import BANDS as FBANK_BANDS
 from sovits_runtime.fbank import HOP as FBANK_HOP
 from sovits_runtime.graph import Dim, DimRange, GraphSpec, TensorSpec
@@ -156,26 +159,30 @@ def _gpt_step(t2s: Text2Semantic) -> GraphDef:
     )
 
 
-def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
+def sovits_graphs(vits: Sovits, spec: ModelSpec) -> list[GraphDef]:
     """The graphs of a SoVITS checkpoint, over one weight file."""
+    if isinstance(vits, SynthesizerTrnV3):
+        return [*_encoder_graphs(vits, spec), *flow_graphs(vits, spec)]
+    assert isinstance(vits, SynthesizerTrn)
+    return [*_encoder_graphs(vits, spec), *_decoder_graphs(vits)]
+
+
+def _sovits_graph(
+    module: nn.Module,
+    spec: GraphSpec,
+    trace: Mapping[str, int],
+    *checks: Mapping[str, int],
+    **draws: Draw,
+) -> GraphDef:
+    return GraphDef(spec, module, "sovits", trace, checks, draws=draws)
+
+
+def _encoder_graphs(vits: Sovits, spec: ModelSpec) -> list[GraphDef]:
     style: tuple[Dim, ...] = (1, vits.style_width, 1)
-    latent: tuple[Dim, ...] = (1, vits.channels, "frames")
     state: tuple[Dim, ...] = (1, vits.state_channels, "state_frames")
     speaker = (TensorSpec("speaker", "float32", (1, spec.speaker_width)),) if spec.speaker_network else ()
-    tokens = DimRange("tokens", 1, 150, MAX_TOKENS)
-    frames = DimRange("frames", 1, 300, 4 * MAX_TOKENS)
-
-    def graph(
-        module: nn.Module,
-        spec: GraphSpec,
-        trace: Mapping[str, int],
-        *checks: Mapping[str, int],
-        **draws: Draw,
-    ) -> GraphDef:
-        return GraphDef(spec, module, "sovits", trace, checks, draws=draws)
-
     return [
-        graph(
+        _sovits_graph(
             PromptTokens(vits),
             GraphSpec(
                 "prompt_tokens",
@@ -188,7 +195,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
             {"ssl_frames": 3},
             {"ssl_frames": 280},
         ),
-        graph(
+        _sovits_graph(
             ReferenceStyle(vits),
             GraphSpec(
                 "reference_style",
@@ -205,7 +212,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
             {"samples": 160_000},
             wave=_quiet_noise,
         ),
-        graph(
+        _sovits_graph(
             SemanticEncoder(vits),
             GraphSpec(
                 "sovits_encoder",
@@ -215,7 +222,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
                     TensorSpec("style", "float32", style),
                 ),
                 (TensorSpec("state", "float32", state),),
-                (tokens, DimRange("phones", 1, 60, MAX_PHONES)),
+                (DimRange("tokens", 1, 150, MAX_TOKENS), DimRange("phones", 1, 60, MAX_PHONES)),
             ),
             {"tokens": 11, "phones": 7},
             {"tokens": 1, "phones": 1},
@@ -224,7 +231,16 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
             tokens=integers(spec.codebook_size),
             phones=integers(spec.n_symbols),
         ),
-        graph(
+    ]
+
+
+def _decoder_graphs(vits: SynthesizerTrn) -> list[GraphDef]:
+    style: tuple[Dim, ...] = (1, vits.style_width, 1)
+    latent: tuple[Dim, ...] = (1, vits.channels, "frames")
+    state: tuple[Dim, ...] = (1, vits.state_channels, "state_frames")
+    frames = DimRange("frames", 1, 300, 4 * MAX_TOKENS)
+    return [
+        _sovits_graph(
             PriorAndFlow(vits),
             GraphSpec(
                 "sovits_flow",
@@ -243,7 +259,7 @@ def sovits_graphs(vits: SynthesizerTrn, spec: ModelSpec) -> list[GraphDef]:
             {"state_frames": 200, "frames": 161},
             noise_scale=constant(0.5),
         ),
-        graph(
+        _sovits_graph(
             Vocoder(vits),
             GraphSpec(
                 "sovits_vocoder",
@@ -267,7 +283,8 @@ def _quiet_noise(
 
 def shared_graph(kind: str, module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
     """The graph of a part that voices share; `config` is its config.json, or what stands for it."""
-    return {"hubert": _hubert, "bert": _bert, "speaker": _speaker}[kind](module, config)
+    graphs = {"hubert": _hubert, "bert": _bert, "speaker": _speaker, "vocoder": vocoder_graph}
+    return graphs[kind](module, config)
 
 
 def _hubert(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:

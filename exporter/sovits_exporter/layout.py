@@ -5,9 +5,18 @@ Names are those of the file: `model.` in front of a GPT's, weight norm as `weigh
 
 from __future__ import annotations
 
-from sovits_exporter.dims import STYLE_WIDTH, Config, DecoderDims, SovitsDims, gpt_dims, sovits_dims
-from sovits_runtime.errors import CheckpointError
-from sovits_runtime.spec import MODEL_SPECS, ModelSpec, model_spec
+from sovits_exporter.dims import (
+    HEAD_WIDTH,
+    MEL_BANDS,
+    STYLE_WIDTH,
+    Config,
+    DecoderDims,
+    DitDims,
+    SovitsDims,
+    gpt_dims,
+    sovits_dims,
+)
+from sovits_runtime.spec import ModelSpec, model_spec
 
 Shape = tuple[int, ...]
 Layout = dict[str, Shape]
@@ -17,7 +26,9 @@ SSL_WIDTH = 768
 SPEAKER_WIDTH = 20480
 RELATIVE_WINDOW = 4
 STYLE_HIDDEN = 128
-FLOW_LAYERS, FLOW_WN_LAYERS, FLOW_KERNEL = 4, 4, 5
+FLOW_LAYERS, FLOW_WN_LAYERS, WN_KERNEL = 4, 4, 5
+FEATURE_WN_LAYERS = 8
+TIME_FEATURES, POSITION_KERNEL, POSITION_GROUPS, TEXT_KERNEL = 256, 31, 16, 7
 
 
 def gpt_layout(config: Config) -> Layout:
@@ -43,39 +54,36 @@ def gpt_layout(config: Config) -> Layout:
     return _under("model", layout)
 
 
-def sovits_layout(config: Config, version: str) -> Layout:
+def sovits_layout(config: Config, version: str, dit: DitDims | None = None) -> Layout:
     """Returns the tensors of a SoVITS checkpoint for inference, that is without `enc_q`.
 
-    Source: GPT-SoVITS, module/models.py, SynthesizerTrn.
+    Source: GPT-SoVITS, module/models.py, SynthesizerTrn, SynthesizerTrnV3.
+
+    Args:
+        config: Its training config.
+        version: Its model version.
+        dit: Sizes of the transformer, where the version's decoder is flow matching.
 
     Raises:
-        CheckpointError: The version has another kind of decoder, or the config states an impossible size.
+        CheckpointError: The config states an impossible size.
     """
     spec = model_spec(version)
-    if spec.decoder != "hifigan":
-        raise not_exportable(version)
-    dims = sovits_dims(config, version)
+    dims = sovits_dims(config, version, dit)
     layout = {
         **_under("enc_p", _text_encoder(dims, spec)),
-        **_under("dec", _decoder(dims.decoder, dims.inter_channels, dims.gin_channels)),
-        **_under("flow", _flow(dims)),
         **_under("ref_enc", _style_encoder(spec.reference_bins, dims.gin_channels)),
         **_conv("ssl_proj", SSL_WIDTH, SSL_WIDTH, 2),
         **_under("quantizer.vq.layers.0._codebook", _codebook(spec.codebook_size)),
     }
+    if isinstance(dims.decoder, DitDims):
+        return layout | _flow_matching(dims.decoder, dims)
+    layout |= _under("dec", _decoder(dims.decoder, dims.inter_channels, dims.gin_channels))
+    layout |= _under("flow", _flow(dims))
     if spec.speaker_network:
         layout |= _dense("sv_emb", dims.gin_channels, SPEAKER_WIDTH)
         layout |= _dense("ge_to512", STYLE_WIDTH, dims.gin_channels)
         layout["prelu.weight"] = (dims.gin_channels,)
     return layout
-
-
-def not_exportable(version: str) -> CheckpointError:
-    """Returns the error that says which versions this release exports, `version` not among them."""
-    works = ", ".join(v for v, spec in MODEL_SPECS.items() if spec.exportable)
-    return CheckpointError(
-        f"is a {version} model, expected a version that this release exports: {works}; use one of those"
-    )
 
 
 def _under(prefix: str, layout: Layout) -> Layout:
@@ -168,11 +176,56 @@ def _flow(dims: SovitsDims) -> Layout:
     for i in range(0, 2 * FLOW_LAYERS, 2):  # the odd ones flip the channels and hold nothing
         coupling = {
             **_conv("pre", h, half),
-            **_under("enc", _wave_net(h, FLOW_KERNEL, FLOW_WN_LAYERS, dims.gin_channels)),
+            **_under("enc", _wave_net(h, WN_KERNEL, FLOW_WN_LAYERS, dims.gin_channels)),
             **_conv("post", half, h),
         }
         layout |= _under(f"flows.{i}", coupling)
     return layout
+
+
+def _flow_matching(dit: DitDims, dims: SovitsDims) -> Layout:
+    """Source: GPT-SoVITS, module/models.py, SynthesizerTrnV3; f5_tts/model/backbones/dit.py, DiT."""
+    w, text, gin = dit.width, dit.text_width, dims.gin_channels
+    layout = {
+        **_conv("bridge.0", text, dims.hidden_channels),
+        **_conv("wns1.pre", text, text),
+        **_under("wns1.enc", _wave_net(text, WN_KERNEL, FEATURE_WN_LAYERS, gin)),
+        **_conv("wns1.proj", text, text),
+        **_conv("linear_mel", MEL_BANDS, text),
+    }
+    estimator: Layout = {}
+    for name in ("time_embed", "d_embed"):
+        estimator |= _dense(f"{name}.time_mlp.0", w, TIME_FEATURES) | _dense(f"{name}.time_mlp.2", w, w)
+    for i in range(dit.text_layers):
+        estimator |= _under(f"text_embed.text_blocks.{i}", _text_block(text))
+    estimator |= _dense("input_embed.proj", w, 2 * MEL_BANDS + text)
+    for i in (0, 2):
+        name = f"input_embed.conv_pos_embed.conv1d.{i}"
+        estimator |= _conv(name, w, w // POSITION_GROUPS, POSITION_KERNEL)
+    estimator["rotary_embed.inv_freq"] = (HEAD_WIDTH // 2,)
+    for i in range(dit.depth):
+        estimator |= _under(f"transformer_blocks.{i}", _transformer_block(dit))
+    estimator |= _dense("norm_out.linear", 2 * w, w) | _dense("proj_out", MEL_BANDS, w)
+    return layout | _under("cfm.estimator", estimator)
+
+
+def _text_block(width: int) -> Layout:
+    return {
+        **_conv("dwconv", width, 1, TEXT_KERNEL),
+        **_layer_norm("norm", width),
+        **_dense("pwconv1", 2 * width, width),
+        "grn.gamma": (1, 1, 2 * width),
+        "grn.beta": (1, 1, 2 * width),
+        **_dense("pwconv2", width, 2 * width),
+    }
+
+
+def _transformer_block(dit: DitDims) -> Layout:
+    w = dit.width
+    layout = _dense("attn_norm.linear", 6 * w, w)
+    for part in ("to_q", "to_k", "to_v", "to_out.0"):
+        layout |= _dense(f"attn.{part}", w, w)
+    return layout | _dense("ff.ff.0.0", dit.inner, w) | _dense("ff.ff.2", w, dit.inner)
 
 
 def _wave_net(width: int, kernel: int, layers: int, gin: int) -> Layout:

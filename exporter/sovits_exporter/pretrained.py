@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sovits_exporter.modeling.bert import Bert, BertConfig
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.hubert import Hubert, HubertConfig
+from sovits_exporter.modeling.mel_vocoder import mel_vocoder
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
 from sovits_runtime.errors import CheckpointError
 
-Kind = Literal["hubert", "bert", "speaker"]
+Kind = Literal["hubert", "bert", "speaker", "vocoder"]
 FolderKind = Literal["hubert", "bert"]
 
 CONFIG = "config.json"
@@ -57,9 +58,9 @@ class Pretrained:
     """What a folder holds, checked.
 
     Attributes:
-        kind: `hubert`, `bert` or `speaker`.
-        path: The folder, or the file of the speaker network.
-        config: Content of config.json; of the speaker network, the sizes its tensors show.
+        kind: `hubert`, `bert`, `speaker` or `vocoder`.
+        path: The folder, or the file of the speaker network or the vocoder.
+        config: Content of config.json; of the speaker network and the vocoder, their sizes.
         tensors: float32, under our module's names: prefix gone, weight norm folded, unused tensors left out.
         sha256: Digest of the bytes of config.json, where there is one, followed by those of the weight file.
     """
@@ -70,10 +71,11 @@ class Pretrained:
     tensors: dict[str, Tensor]
     sha256: str
 
-    def module(self) -> PretrainedEncoder:
+    def module(self) -> nn.Module:
         """Builds the export-ready module around `tensors`, in inference mode; the memory is shared."""
+        build = mel_vocoder if self.kind == "vocoder" else _KINDS[self.kind].build
         with torch.device("meta"):
-            module = _KINDS[self.kind].build(self.config)
+            module = build(self.config)
         module.load_state_dict(self.tensors, assign=True)
         return module.eval().requires_grad_(False)
 
@@ -122,7 +124,7 @@ def load_bert(folder: str | Path) -> Bert:
 
 def _read(path: Path, kind: FolderKind) -> Pretrained:
     info = _KINDS[kind]
-    config, config_bytes = _read_config(path)
+    config, config_bytes = read_config(path)
     if config.get("model_type") != kind:
         raise CheckpointError(
             f"model_type in {CONFIG} is {config.get('model_type')!r}, expected {kind!r}; name the folder of"
@@ -144,7 +146,12 @@ def _read(path: Path, kind: FolderKind) -> Pretrained:
     return Pretrained(kind, path, config, tensors, digest.hexdigest())
 
 
-def _read_config(path: Path) -> tuple[dict[str, Any], bytes]:
+def read_config(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Reads config.json of a model folder: its content, and the bytes of it.
+
+    Raises:
+        CheckpointError: It is missing, too large, or no JSON object.
+    """
     file = path / CONFIG
     if not file.is_file():
         raise CheckpointError(f"{CONFIG} is missing; expected a model folder in the HuggingFace format")

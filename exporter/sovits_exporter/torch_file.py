@@ -35,11 +35,13 @@ class TorchFile:
     Attributes:
         path: Where it lies.
         header: The first two bytes as they stand: `PK`, or a version that the trainer wrote over them.
+        start_digest: MD5 of the first 8192 bytes, by which the original knows the released bases.
         content: What was saved, with a `TensorRef` in place of every tensor.
     """
 
     path: Path
     header: bytes
+    start_digest: str
     content: Any
     _archive: zipfile.ZipFile
     _root: str
@@ -77,7 +79,7 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
     with io.BufferedReader(_RestoredFile(path)) as raw, _open_zip(raw, size) as archive:
         root = _root(archive)
         content = read_pickle(_record(archive, f"{root}/data.pkl", limit=MAX_PICKLE_BYTES))
-        yield TorchFile(path, start[:2], content, archive, root)
+        yield TorchFile(path, start[:2], _start_digest(path), content, archive, root)
 
 
 @contextmanager
@@ -96,6 +98,11 @@ def sha256_of(path: Path) -> str:
         while piece := f.read(1 << 20):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _start_digest(path: Path) -> str:
+    with path.open("rb") as f:
+        return hashlib.md5(f.read(8192), usedforsecurity=False).hexdigest()
 
 
 class _RestoredFile(io.FileIO):

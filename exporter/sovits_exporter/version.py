@@ -1,7 +1,7 @@
 """Tells which model version a SoVITS file is: by its header, then its tensors, then its config.
 
-Source: GPT-SoVITS, process_ckpt.py, get_sovits_version_from_path_fast, for the header bytes. The file's size
-and digest, which the original asks as well, mislead for small or unlisted files and are not used.
+Source: GPT-SoVITS, process_ckpt.py, get_sovits_version_from_path_fast, for the header bytes. The file's size, which the
+original asks as well, misleads and is not used; of its digests only those of the v3 and v4 bases tell something new.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from sovits_runtime.spec import MODEL_SPECS, model_spec
 _PLAIN_HEADER = b"PK"
 _OPEN_HEADERS = (_PLAIN_HEADER, b"00", b"01")  # 00 and 01 are overruled by the tensors, as the original does
 HEADERS = {b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus"}
+LORA_HEADERS = {"v3": b"03", "v4": b"04"}
+BASES = {"43797be674a37c1c83ee81081941ed0f": "v3", "4f26b9476d0c5033e04162c486074374": "v4"}
+"""MD5 of the first 8192 bytes of s2Gv3.pth and s2Gv4.pth."""
 _PRO_BY_WIDTH = {row.decoder_width: (row.version,) for row in MODEL_SPECS.values() if row.speaker_network}
 
 
@@ -25,6 +28,8 @@ def detect_version(
     config: Mapping[str, Any],
     *,
     asked: str | None = None,
+    otherwise: str | None = None,
+    start_digest: str = "",
 ) -> str:
     """Returns the version of a SoVITS file.
 
@@ -33,12 +38,14 @@ def detect_version(
         shapes: Shapes of its tensors by name.
         config: Its training config; `model.version` decides only between versions that hold the same tensors.
         asked: The version that the user says it is.
+        otherwise: What to take it for where nothing tells; by default that is an error.
+        start_digest: MD5 of its first 8192 bytes.
 
     Raises:
         CheckpointError: The signs contradict each other or `asked`, or leave it open and `asked` is None.
     """
     possible = _possible(shapes)
-    found = HEADERS.get(header)
+    found = HEADERS.get(header) or BASES.get(start_digest)
     if found is None and header not in _OPEN_HEADERS:
         raise CheckpointError(
             f"starts with the version {one_line(header.decode('latin-1'))}, expected one of "
@@ -46,13 +53,21 @@ def detect_version(
         )
     if found is not None and found not in possible:
         raise CheckpointError(
-            f"its header says {found}, its tensors say {' or '.join(possible)}; take the original file"
+            f"its first bytes say {found}, its tensors say {' or '.join(possible)}; take the original file"
         )
     if asked is not None and (model_spec(asked).version not in possible or found not in (None, asked)):
         raise CheckpointError(
             f"is a {found or ' or '.join(possible)} model, but version {asked} was asked for; leave that out"
         )
-    return found or asked or _from_config(possible, config)
+    stated = found or asked or _from_config(possible, config)
+    if stated is None and otherwise in possible:
+        return otherwise
+    if stated is None:
+        raise CheckpointError(
+            f"could be {' or '.join(possible)} and does not say which; name it: "
+            f"{' or '.join(f'--version {v}' for v in possible)}"
+        )
+    return stated
 
 
 def _possible(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
@@ -69,13 +84,9 @@ def _rows(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
     return next(iter(shapes.get(name, ())), 0)
 
 
-def _from_config(possible: tuple[str, ...], config: Mapping[str, Any]) -> str:
+def _from_config(possible: tuple[str, ...], config: Mapping[str, Any]) -> str | None:
     if len(possible) == 1:
         return possible[0]
     model = config.get("model")
     stated = model.get("version") if isinstance(model, Mapping) else None
-    if stated in possible:
-        return str(stated)
-    raise CheckpointError(
-        f"could be {' or '.join(possible)} and does not say which; name the version yourself"
-    )
+    return str(stated) if stated in possible else None

@@ -29,8 +29,11 @@ class WN(nn.Module):
             nn.Conv1d(hidden, 2 * hidden if i < layers - 1 else hidden, 1) for i in range(layers)
         )
 
-    def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Maps x [1, hidden, T] with style [1, style_width, 1] to the summed skips [1, hidden, T]."""
+    def forward(self, x: Tensor, style: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Maps x [1, hidden, T] with style [1, style_width, 1] to the summed skips [1, hidden, T].
+
+        Where the mask float [1, 1, T] is 0, frames are silent for their neighbours.
+        """
         conditions = self.cond_layer(style).chunk(len(self.in_layers), dim=1)
         total: Tensor | None = None
         for conv, res_skip, condition in zip(self.in_layers, self.res_skip_layers, conditions, strict=True):
@@ -38,7 +41,7 @@ class WN(nn.Module):
             out = res_skip(torch.tanh(filtered) * torch.sigmoid(gate))
             if out.shape[1] > self.hidden:  # all but the last layer also feed the next one
                 residual, out = out.chunk(2, dim=1)
-                x = x + residual
+                x = x + residual if mask is None else (x + residual) * mask
             total = out if total is None else total + out
         assert total is not None
         return total

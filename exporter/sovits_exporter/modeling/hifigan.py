@@ -22,7 +22,7 @@ LAST_SLOPE = 0.01  # the original leaves the final activation at PyTorch's defau
 
 @dataclass(frozen=True)
 class HifiganConfig:
-    """Sizes of the decoder, from the checkpoint's config."""
+    """Sizes of the decoder, from the checkpoint's config; a style width of 0 means that it takes no style."""
 
     in_channels: int
     channels: int
@@ -46,9 +46,13 @@ class _FlatWeight(nn.Module):
 class FlatConv(_FlatWeight, nn.Conv2d):
     """1-D convolution that keeps the length, computed over [1, C, 1, T]."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, dilation: int = 1, bias: bool = True) -> None:
+    def __init__(
+        self, n_in: int, n_out: int, kernel: int, dilation: int = 1, *, groups: int = 1, bias: bool = True
+    ) -> None:
         padding = (0, (kernel - 1) * dilation // 2)
-        super().__init__(n_in, n_out, (1, kernel), padding=padding, dilation=(1, dilation), bias=bias)
+        super().__init__(
+            n_in, n_out, (1, kernel), padding=padding, dilation=(1, dilation), groups=groups, bias=bias
+        )
 
 
 class FlatConvTranspose(_FlatWeight, nn.ConvTranspose2d):
@@ -74,7 +78,7 @@ class ResBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """The part called `dec`."""
+    """The part called `dec`, or the vocoder of v4."""
 
     def __init__(self, config: HifiganConfig) -> None:
         super().__init__()
@@ -93,11 +97,14 @@ class Generator(nn.Module):
             for kernel, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True)
         )
         self.conv_post = FlatConv(channels[-1], 1, 7, bias=config.output_bias)
-        self.cond = FlatConv(config.style_width, channels[0], 1)
+        self.cond = FlatConv(config.style_width, channels[0], 1) if config.style_width else None
 
-    def forward(self, z: Tensor, style: Tensor) -> Tensor:
+    def forward(self, z: Tensor, style: Tensor | None = None) -> Tensor:
         """Maps latent z [1, in_channels, F] and style [1, style_width, 1] to a waveform [1, F * hop] in [-1, 1]."""
-        x = self.conv_pre(z.unsqueeze(2)) + self.cond(style.unsqueeze(2))
+        x = self.conv_pre(z.unsqueeze(2))
+        if self.cond is not None:
+            assert style is not None
+            x = x + self.cond(style.unsqueeze(2))
         per_stage = len(self.config.resblock_kernels)
         for i, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, SLOPE))

@@ -68,8 +68,8 @@ class Quantizer(nn.Module):
         return book
 
 
-class SynthesizerTrn(nn.Module):
-    """Weights of one SoVITS checkpoint."""
+class Sovits(nn.Module):
+    """The weights that every SoVITS checkpoint has: codebook, style, and the encoder up to the state."""
 
     def __init__(self, config: Mapping[str, Any], spec: ModelSpec) -> None:
         super().__init__()
@@ -77,15 +77,14 @@ class SynthesizerTrn(nn.Module):
         self.channels: int = m["inter_channels"]
         self.state_channels: int = m["hidden_channels"]
         self.style_width: int = m["gin_channels"]
-        gin = self.style_width
         self.ssl_proj = nn.Conv1d(SSL_WIDTH, SSL_WIDTH, 2, stride=2)
         self.quantizer = Quantizer(spec.codebook_size, SSL_WIDTH)
-        self.ref_enc = ReferenceEncoder(spec.reference_bins, gin)
+        self.ref_enc = ReferenceEncoder(spec.reference_bins, self.style_width)
         self.speaker_network = spec.speaker_network
         if spec.speaker_network:
-            self.sv_emb = nn.Linear(spec.speaker_width, gin)
-            self.prelu = nn.PReLU(gin)
-            self.ge_to512 = nn.Linear(gin, TEXT_STYLE_WIDTH)
+            self.sv_emb = nn.Linear(spec.speaker_width, self.style_width)
+            self.prelu = nn.PReLU(self.style_width)
+            self.ge_to512 = nn.Linear(self.style_width, TEXT_STYLE_WIDTH)
         self.enc_p = TextEncoder(
             ssl_width=SSL_WIDTH,
             channels=m["hidden_channels"],
@@ -95,18 +94,6 @@ class SynthesizerTrn(nn.Module):
             kernel=m["kernel_size"],
             n_symbols=spec.n_symbols,
             out_channels=self.channels,
-        )
-        self.flow = Flow(self.channels, m["hidden_channels"], gin)
-        self.dec = Generator(
-            HifiganConfig(
-                in_channels=self.channels,
-                channels=m["upsample_initial_channel"],
-                style_width=gin,
-                upsample_rates=m["upsample_rates"],
-                upsample_kernels=m["upsample_kernel_sizes"],
-                resblock_kernels=m["resblock_kernel_sizes"],
-                resblock_dilations=m["resblock_dilation_sizes"],
-            )
         )
 
     def style(self, spectrogram: Tensor, speaker: Tensor | None) -> Tensor:
@@ -121,10 +108,30 @@ class SynthesizerTrn(nn.Module):
         return self.ge_to512(style.transpose(1, 2)).transpose(1, 2)
 
 
+class SynthesizerTrn(Sovits):
+    """Weights of one SoVITS checkpoint whose decoder is HiFi-GAN."""
+
+    def __init__(self, config: Mapping[str, Any], spec: ModelSpec) -> None:
+        super().__init__(config, spec)
+        m = config["model"]
+        self.flow = Flow(self.channels, m["hidden_channels"], self.style_width)
+        self.dec = Generator(
+            HifiganConfig(
+                in_channels=self.channels,
+                channels=m["upsample_initial_channel"],
+                style_width=self.style_width,
+                upsample_rates=m["upsample_rates"],
+                upsample_kernels=m["upsample_kernel_sizes"],
+                resblock_kernels=m["resblock_kernel_sizes"],
+                resblock_dilations=m["resblock_dilation_sizes"],
+            )
+        )
+
+
 class PromptTokens(nn.Module):
     """Graph `prompt_tokens`: SSL features of the reference to its semantic tokens."""
 
-    def __init__(self, vits: SynthesizerTrn) -> None:
+    def __init__(self, vits: Sovits) -> None:
         super().__init__()
         self.vits = vits
 
@@ -137,7 +144,7 @@ class PromptTokens(nn.Module):
 class ReferenceStyle(nn.Module):
     """Graph `reference_style`: reference audio, and its speaker embedding where the version has one, to the style."""
 
-    def __init__(self, vits: SynthesizerTrn) -> None:
+    def __init__(self, vits: Sovits) -> None:
         super().__init__()
         self.spectrogram = LinearSpectrogram()
         self.vits = vits
@@ -151,7 +158,7 @@ class ReferenceStyle(nn.Module):
 class SemanticEncoder(nn.Module):
     """Graph `sovits_encoder`: semantic tokens and phones to the state before the prior."""
 
-    def __init__(self, vits: SynthesizerTrn) -> None:
+    def __init__(self, vits: Sovits) -> None:
         super().__init__()
         self.vits = vits
 
