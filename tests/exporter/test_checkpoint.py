@@ -4,7 +4,6 @@ import hashlib
 import logging
 import sys
 import zipfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ from sovits_exporter.checkpoint import (
     fold_weight_norm,
     load_gpt,
     load_sovits,
-    require_exportable,
 )
 from sovits_exporter.demo_models import gpt_config, sovits_config
 from sovits_exporter.demo_weights import fill
@@ -267,29 +265,6 @@ def test_plain_files_log_nothing(tmp_path, caplog, sovits_content):
     assert not caplog.text
 
 
-def test_versions_that_cannot_be_exported_are_refused_by_name(tmp_path, sovits_content):
-    ok = load_sovits(save(tmp_path / "v2.pth", sovits_content()))
-    assert require_exportable(ok).version == "v2"
-    with pytest.raises(
-        CheckpointError, match=r"v2\.pth: is a v4 model, expected .*: v1, v2, v2Pro, v2ProPlus;"
-    ):
-        require_exportable(replace(ok, version="v4"))
-
-
-@pytest.mark.parametrize(("header", "version"), [(b"PK", "v3"), (b"PK", "v4"), (b"03", "v3"), (b"04", "v4")])
-def test_flow_matching_models_are_refused_by_name(tmp_path, header, version):
-    content = {
-        "weight": {"cfm.estimator.x": torch.zeros(1)},
-        "config": {"model": {"version": version}},
-        "lora_rank": 32,
-    }
-    message = refusal(load_sovits, save(tmp_path / "a.pth", content, header))
-    assert (
-        f"is a {version} model, expected a version that this release exports: v1, v2, v2Pro, v2ProPlus"
-        in message
-    )
-
-
 CFM = {"cfm.estimator.x": (1,)}
 PRO = {"sv_emb.weight": (1024, 20480)}
 V3, NONE = {"model": {"version": "v3"}}, {"model": {}}
@@ -323,8 +298,8 @@ def test_version_is_detected(header, shapes, config, asked, version):
     [
         (b"PK", CFM, NONE, None, "could be v3 or v4"),
         (b"PK", CFM, {"model": {"version": ["v3"]}}, None, "could be v3 or v4"),
-        (b"PK", CFM, {}, None, "name the version"),
-        (b"05", CFM, NONE, None, "its header says v2Pro, its tensors say v3 or v4"),
+        (b"PK", CFM, {}, None, "name it: --version v3 or --version v4"),
+        (b"05", CFM, NONE, None, "its first bytes say v2Pro, its tensors say v3 or v4"),
         (b"04", CFM, NONE, "v3", "is a v4 model, but version v3"),
         (b"PK", CFM, NONE, "v2", "is a v3 or v4 model, but version v2"),
         (b"PK", {}, NONE, "v9", "version 'v9' is unknown"),
