@@ -41,7 +41,7 @@ from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, manifest_digest
 from sovits_runtime.errors import CheckpointError, VerificationError
 from sovits_runtime.session import SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec, model_spec
-from sovits_runtime.verify import DEFAULT_TOLERANCES, VerifyReport, verify_bundle
+from sovits_runtime.verify import TOLERANCES, VerifyReport, verify_bundle
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
@@ -144,6 +144,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
                 hubert=modules.get("hubert"),
                 bert=modules.get("bert"),
                 speaker=modules.get("speaker"),
+                vocoder=modules.get("vocoder"),
             )
         )
         _write_golden(folder, golden)
@@ -345,7 +346,7 @@ def _write_manifest(
         "graphs": builder.graphs,
         "shared": builder.shared,
         "golden": {"request": vars(golden.options)},
-        "tolerances": DEFAULT_TOLERANCES,
+        "tolerances": TOLERANCES[models.spec.decoder],
         "files": file_records(folder),
     }
     manifest["digest"] = manifest_digest(manifest)

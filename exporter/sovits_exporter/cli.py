@@ -237,6 +237,11 @@ def verify(
 )
 @click.option("--temperature", default=1.0, show_default=True, help="Below 1 steadier, above 1 livelier.")
 @click.option("--repetition-penalty", default=1.35, show_default=True, help="Above 1 discourages repeats.")
+@click.option(
+    "--flow-steps",
+    type=click.IntRange(1, 1000),
+    help="Euler steps of v3 and v4: more are slower and finer [the version's own].",
+)
 @click.option("--picture", type=PATH, help="Also draw a spectrogram (.png).")
 @click.option(
     "--max-seconds", type=click.FloatRange(min=0, min_open=True), help="Cut each sentence at this length."
@@ -258,6 +263,7 @@ def speak(
     top_p: float,
     temperature: float,
     repetition_penalty: float,
+    flow_steps: int | None,
     picture: Path | None,
     max_seconds: float | None,
     as_json: bool,
@@ -275,7 +281,9 @@ def speak(
     sampling = SamplingOptions(top_k, top_p, temperature, repetition_penalty)
     with Synthesizer.load(bundle, device=device, threads=threads, shared=shared) as voice:
         max_tokens = max(1, round(max_seconds * voice.spec.token_rate_hz)) if max_seconds else None
-        options = SpeechOptions(sampling, seed=seed, speed=speed, max_tokens=max_tokens)
+        options = SpeechOptions(
+            sampling, seed=seed, speed=speed, max_tokens=max_tokens, flow_steps=flow_steps
+        )
         if saved is not None:
             reference = Reference.load(saved)
         else:

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sovits_exporter.golden_flow import record_flow
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.t2s import BERT_WIDTH, Text2Semantic
 from sovits_exporter.modeling.vits import (
@@ -26,6 +27,7 @@ from sovits_exporter.modeling.vits import (
     SynthesizerTrn,
     Vocoder,
 )
+from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
 from sovits_runtime.audio import hubert_wave, reference_wave, speaker_wave
 from sovits_runtime.fbank import fbank
 from sovits_runtime.graph import Array
@@ -85,7 +87,7 @@ def record(models: Models) -> GoldenRequest:
     Returns:
         Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `speaker` (where the version has one), `style`,
         `prompt_phones`, `phones`, `bert`, `token_noise`, `tokens`, `logits`, `leads`, `ended`, `decoded_tokens`,
-        `state`, `noise`, `z`, `waveform`; all float32 but ids (int64).
+        `state`, `noise`, `z`, `waveform` (of v3 and v4 those of `record_flow`); all float32 but ids (int64).
     """
     rng = np.random.default_rng(SEED)
     a: dict[str, Array] = {"wave": speech_like(rng, WAVE_S, SAMPLE_RATE)}
@@ -155,6 +157,11 @@ def _record_tokens(
 
 
 def _record_speech(models: Models, a: dict[str, Array], rng: np.random.Generator) -> None:
+    if models.spec.flow is not None:
+        assert isinstance(models.vits, SynthesizerTrnV3)
+        assert models.vocoder is not None
+        record_flow(models.vits, models.vocoder, flow=models.spec.flow, a=a, rng=rng)
+        return
     assert isinstance(models.vits, SynthesizerTrn)
     style = torch.from_numpy(a["style"])
     tokens = a["tokens"] if len(a["tokens"]) else np.arange(20, dtype=np.int64)

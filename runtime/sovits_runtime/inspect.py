@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "path": str(bundle.path),
         "digest": bundle.digest,
         "model": m["model"],
+        "flow": asdict(bundle.spec.flow) if bundle.spec.flow else None,
         "made_by": m["made_by"],
         "sources": m["sources"],
         "graphs": {name: _graph(bundle, name) for name in bundle.graph_names},
@@ -41,6 +43,7 @@ def describe_text(d: dict[str, Any]) -> str:
         "  made by  " + ", ".join(f"{k} {v}" for k, v in d["made_by"].items()),
         *(f"  {k:<8} {s['file']} ({s['info']}), sha256 {s['sha256'][:16]}" for k, s in d["sources"].items()),
         *(f"  shared   {p['folder']}, {p['bytes'] / 1e6:.0f} MB" for p in d["shared"].values()),
+        *_flow_lines(d["flow"]),
         "  graph               precision  error vs PyTorch  inputs",
     ]
     for name, g in d["graphs"].items():
@@ -52,6 +55,17 @@ def describe_text(d: dict[str, Any]) -> str:
     return "\n".join(
         [*lines, f"  references  {len(d['references'])} prepared", f"  last verification  {verdict}"]
     )
+
+
+def _flow_lines(flow: dict[str, Any] | None) -> list[str]:
+    if flow is None:
+        return []
+    return [
+        f"  flow     {flow['steps']} Euler steps by default, windows of {flow['window_frames']} mel frames with a prompt "
+        f"of up to {flow['prompt_frames']}",
+        f"  mel      {flow['mel_bands']} bands of a {flow['mel_sample_rate']} Hz reference, "
+        f"{flow['mel_hop']} samples a frame; vocoder {flow['vocoder']}",
+    ]
 
 
 def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
