@@ -61,8 +61,8 @@ def _flow_lines(flow: dict[str, Any] | None) -> list[str]:
     if flow is None:
         return []
     return [
-        f"  flow     {flow['steps']} Euler steps by default, windows of {flow['window_frames']} mel frames with a prompt "
-        f"of up to {flow['prompt_frames']}",
+        f"  flow     {flow['steps']} Euler steps by default, windows of {flow['window_frames']} mel frames with a "
+        f"prompt of up to {flow['prompt_frames']}",
         f"  mel      {flow['mel_bands']} bands of a {flow['mel_sample_rate']} Hz reference, "
         f"{flow['mel_hop']} samples a frame; vocoder {flow['vocoder']}",
     ]
