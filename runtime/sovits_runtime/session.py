@@ -49,6 +49,10 @@ class Session(Protocol):
             BackendError: The backend failed.
         """
 
+
+class BindableSession(Session, Protocol):
+    """A graph that can also be bound to arrays."""
+
     def bind(self, arrays: Mapping[str, Array]) -> Binding:
         """Binds every input and output to an array; a pair of `spec.aliases` may share one and is updated in place.
 
@@ -63,7 +67,7 @@ BACKENDS: dict[str, str] = {"onnxruntime": "sovits_runtime.backends.onnxruntime"
 
 def open_session(
     path: Path, spec: GraphSpec, *, options: SessionOptions, backend: str = "onnxruntime"
-) -> Session:
+) -> BindableSession:
     """Opens one graph.
 
     Args:
@@ -77,7 +81,7 @@ def open_session(
     """
     if backend not in BACKENDS:
         raise BackendError(f"backend {backend!r} is unknown; known backends: {', '.join(BACKENDS)}")
-    opener: Callable[[Path, GraphSpec, SessionOptions], Session] = import_module(
+    opener: Callable[[Path, GraphSpec, SessionOptions], BindableSession] = import_module(
         BACKENDS[backend]
     ).open_session
     return opener(path, spec, options)

@@ -29,7 +29,7 @@ from sovits_runtime.request import (
     Utterance,
     seeded_normal,
 )
-from sovits_runtime.session import Session, SessionOptions, open_session
+from sovits_runtime.session import BindableSession, Session, SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec
 from sovits_runtime.t2s import MAX_NEW_TOKENS, TextToSemantic, seeded_noise
 from sovits_runtime.text.symbols import symbol_ids
@@ -106,7 +106,7 @@ class Synthesizer:
         for name in ("text_to_semantic", "decoder", "_reference_encoder", "_references", "text"):
             self.__dict__.pop(name, None)
 
-    def _open(self, name: str) -> Session:
+    def _open(self, name: str) -> BindableSession:
         options = SessionOptions(self.options.device, self.options.threads, prepack=name not in MEMORY_MAPPED)
         return open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options=options)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.graph import Array
 from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.session import Binding, Session
+from sovits_runtime.session import BindableSession, Binding
 
 CACHE_QUANTUM = 128  # the cache grows by this many rows, so that a step never reads much more than it needs
 MAX_NEW_TOKENS = 1500
@@ -61,7 +61,7 @@ def seeded_noise(rng: np.random.Generator, vocab: int) -> Noise:
 class TextToSemantic:
     """The two graphs of the GPT. Safe to use from several threads: each request has its own cache."""
 
-    def __init__(self, prefill: Session, step: Session) -> None:
+    def __init__(self, prefill: BindableSession, step: BindableSession) -> None:
         self.prefill = prefill
         self.step = step
         self.cache_names = [name for name, _ in step.spec.aliases]
@@ -225,7 +225,7 @@ class _State:
             self.arrays[name] = grown
         self.step_binding = self.model.step.bind(self._named(self.model.step, {}))
 
-    def _named(self, session: Session, extra: dict[str, Any]) -> dict[str, Array]:
+    def _named(self, session: BindableSession, extra: dict[str, Any]) -> dict[str, Array]:
         aliases = {out: name for name, out in session.spec.aliases}
         names = (*session.spec.input_names, *session.spec.output_names)
         return {n: extra[n] if n in extra else self.arrays[aliases.get(n, n)] for n in names}

@@ -75,6 +75,11 @@ class OrtContext:
                 raise ShapeError(f"{spec.name} {name}: {t.dtype}{t.shape}, bound {array.dtype}{array.shape}")
         self.arrays = {**self.arrays, **arrays}
 
+    def output_shapes(self, inputs: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        spec = self.engine.spec
+        zeros = {name: np.zeros(shape, spec.tensor(name).dtype) for name, shape in inputs.items()}
+        return {name: value.shape for name, value in self.engine.run(zeros).items()}
+
     def enqueue(self, stream: FakeStream) -> None:
         spec, arrays = self.engine.spec, dict(self.arrays)
         assert set(arrays) == {*spec.input_names, *spec.output_names}

@@ -176,6 +176,13 @@ class Context(Protocol):
             ShapeError: The engine does not take such a shape.
         """
 
+    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Returns the outputs' shapes for the shapes of all inputs.
+
+        Raises:
+            ShapeError: The engine does not take such shapes.
+        """
+
     def enqueue(self, stream: Stream) -> None:
         """Gives one run to the stream. Every input and output is bound.
 

@@ -1,0 +1,203 @@
+"""A voice on TensorRT: its engines for this GPU, found, loaded and given streams and memory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import EngineRecord, EngineTarget, engine_records, find_engine, read_record
+from sovits_runtime.errors import BackendError
+from sovits_runtime.gpu.device import Device, Engine
+from sovits_runtime.gpu.graphs import DeviceGraph, Lane
+from sovits_runtime.gpu.pool import SlotPool
+from sovits_runtime.gpu.token_slot import GptEngines
+from sovits_runtime.gpu.tokens import DeviceTextToSemantic
+from sovits_runtime.gpu.trt_engine import TrtRuntime
+from sovits_runtime.session import Session
+from sovits_runtime.trt_api import ENTERPRISE, RTX, TrtApi, load_api
+
+logger = logging.getLogger(__name__)
+
+STEP, PREFILL = "gpt_step", "gpt_prefill"
+REFERENCE_GRAPHS = ("hubert", "bert", "speaker", "prompt_tokens", "reference_style")
+"""Run once a voice or a text, each in a lane of its own that is made when first needed; the others share lanes."""
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """The GPU that engines must be for.
+
+    Attributes:
+        device: Streams and memory on it.
+        name: As the driver calls it.
+        capability: Compute capability.
+    """
+
+    device: Device
+    name: str
+    capability: tuple[int, int]
+
+
+def open_gpu() -> Gpu:
+    """Opens the first GPU.
+
+    Raises:
+        BackendError: There is none that can be used.
+    """
+    from sovits_runtime.gpu.cuda import open_cuda
+
+    device = open_cuda()
+    return Gpu(device, device.name, device.capability)
+
+
+class TensorRtVoice:
+    """The engines of one bundle on one GPU.
+
+    Args:
+        bundle: An opened bundle.
+        requests: Requests in flight; each has buffers of its own, weights are shared.
+        strict: Whether what cannot run as asked is an error: a graph without an engine, a step that is not captured.
+        fallback: Opens a graph in another way where it has no engine.
+        gpu: The GPU; None: the first one.
+        load: Loads a flavour of TensorRT.
+
+    Attributes:
+        runs_on: What runs each graph opened so far.
+
+    Raises:
+        BackendError: No GPU, no TensorRT, or no engines of the GPT for them.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        requests: int,
+        strict: bool,
+        fallback: Callable[[str], Session],
+        gpu: Gpu | None = None,
+        load: Callable[[str], TrtApi] = load_api,
+    ) -> None:
+        gpu = gpu or open_gpu()
+        self.bundle = bundle
+        self.gpu = gpu
+        self.runs_on: dict[str, str] = {}
+        self._requests = requests
+        self._strict = strict
+        self._fallback = fallback
+        self._engines: dict[str, Engine] = {}
+        self._lanes: dict[str, SlotPool[Lane]] = {}
+        self.target, api = choose_flavour(bundle, gpu, load)
+        folder = bundle.path / "engines" / self.target.folder
+        self._runtime = TrtRuntime(api, folder / "kernels.cache")
+        steps = sorted(_steps(bundle, self.target), key=lambda r: r.cache_size)
+        engines = GptEngines(
+            self._runtime.load(find_engine(bundle, PREFILL, self.target)),
+            tuple(self._runtime.load(record) for record in steps),
+        )
+        self.runs_on[PREFILL] = engines.prefill.provider
+        self.runs_on[STEP] = f"{engines.prefill.provider}, caches of {', '.join(map(str, engines.lengths))} rows"
+        self.text_to_semantic = DeviceTextToSemantic(gpu.device, engines, slots=requests, strict=strict)
+        self._gpt_weights = sum(e.weight_bytes for e in (engines.prefill, *engines.steps))
+
+    def graph(self, name: str) -> Session:
+        """Opens a graph other than the GPT's.
+
+        Raises:
+            BackendError: It has no engine for this GPU, and `strict` was asked for.
+        """
+        try:
+            record = find_engine(self.bundle, name, self.target)
+        except BackendError as error:
+            if self._strict:
+                raise
+            session = self._fallback(name)
+            self.runs_on[name] = f"{session.provider}, for want of an engine"
+            logger.warning("graph %s runs on %s: %s", name, session.provider, error)
+            return session
+        engine = self._runtime.load(record)
+        self._engines[name] = engine
+        self.runs_on[name] = engine.provider
+        return DeviceGraph(engine, self._lanes_of(name), name)
+
+    def memory(self) -> dict[str, int]:
+        """Device memory in bytes: weights, what a request in flight takes, and the sum for all requests at once."""
+        weights = self._gpt_weights + sum(e.weight_bytes for e in self._engines.values())
+        lanes = sum(lane.nbytes for pool in self._lanes.values() for lane in pool.all())
+        tokens = self.text_to_semantic
+        return {
+            "weights": weights,
+            "tokens_each": tokens.slot_bytes,
+            "graphs_now": lanes,
+            "tokens_all": tokens.memory_bytes,
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """What was asked for and what runs, for reports."""
+        return {
+            "gpu": self.gpu.name,
+            "target": self.target.folder,
+            "graphs": dict(self.runs_on),
+            "token_steps": self.text_to_semantic.fallback or "captured",
+            "memory_bytes": self.memory(),
+        }
+
+    def close(self) -> None:
+        """Frees what the voice holds on the GPU; nothing may be in flight."""
+        self.text_to_semantic.close()
+        for pool in self._lanes.values():
+            pool.close()
+        self._runtime.save_kernels()
+
+    def _lanes_of(self, name: str) -> SlotPool[Lane]:
+        key = name if name in REFERENCE_GRAPHS else "speech"
+        if key not in self._lanes:
+            size = 1 if name in REFERENCE_GRAPHS else self._requests
+            self._lanes[key] = SlotPool(lambda: Lane(self.gpu.device, self._members(key)), size)
+        return self._lanes[key]
+
+    def _members(self, key: str) -> Mapping[str, Engine]:
+        if key in REFERENCE_GRAPHS:
+            return {key: self._engines[key]}
+        return {name: e for name, e in self._engines.items() if name not in REFERENCE_GRAPHS}
+
+
+def choose_flavour(
+    bundle: Bundle, gpu: Gpu, load: Callable[[str], TrtApi] = load_api
+) -> tuple[EngineTarget, TrtApi]:
+    """Picks the installed flavour of TensorRT that the bundle has engines for; the RTX one first.
+
+    Raises:
+        BackendError: None is installed, or none of those that are has engines here.
+    """
+    problems = []
+    for flavour in (RTX, ENTERPRISE):
+        try:
+            api = load(flavour)
+            tied = gpu.name if flavour == ENTERPRISE else ""
+            target = EngineTarget(flavour, api.version, api.cuda, gpu.capability, tied)
+            find_engine(bundle, PREFILL, target)
+            _steps(bundle, target)
+        except BackendError as error:
+            problems.append(str(error))
+            continue
+        return target, api
+    raise BackendError(f"backend 'tensorrt' cannot be used on {gpu.name}: {'; and '.join(problems)}")
+
+
+def _steps(bundle: Bundle, target: EngineTarget) -> list[EngineRecord]:
+    names = {record.name for record in map(read_record, engine_records(bundle, STEP)) if record.graph == STEP}
+    found, problem = [], None
+    for name in sorted(names):
+        try:
+            found.append(find_engine(bundle, name, target))
+        except BackendError as error:
+            problem = error
+    if not found:
+        raise problem or BackendError(
+            f"{bundle.path}: no engine {STEP} for {target.folder}; sovits-export engine build {bundle.path}"
+        )
+    return found
