@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from sovits_runtime.errors import BackendError
 from sovits_runtime.graph import Array, GraphSpec
 
 
@@ -21,11 +19,17 @@ class SessionOptions:
         threads: Threads within one operator; None leaves it to the backend (all physical cores).
         prepack: Whether weights may be copied to a layout that runs faster. Without it they stay memory-mapped: the
             graph loads at once and shares its weights with other sessions and processes.
+        backend: What runs the graphs, one of `BACKENDS`.
+        requests: On TensorRT, requests in flight.
+        strict: On TensorRT, whether whatever cannot run as asked is an error.
     """
 
     device: str = "cpu"
     threads: int | None = None
     prepack: bool = True
+    backend: str = "onnxruntime"
+    requests: int = 1
+    strict: bool = False
 
 
 class Binding(Protocol):
@@ -61,27 +65,21 @@ class BindableSession(Session, Protocol):
         """
 
 
-BACKENDS: dict[str, str] = {"onnxruntime": "sovits_runtime.backends.onnxruntime"}
-"""Backend name -> module that holds `open_session(path, spec, options)`."""
+BACKENDS = ("onnxruntime", "tensorrt")
+"""What runs a voice: graph by graph on ONNX Runtime, or as a whole on TensorRT."""
 
 
-def open_session(
-    path: Path, spec: GraphSpec, *, options: SessionOptions, backend: str = "onnxruntime"
-) -> BindableSession:
-    """Opens one graph.
+def open_session(path: Path, spec: GraphSpec, *, options: SessionOptions) -> BindableSession:
+    """Opens one graph on ONNX Runtime.
 
     Args:
         path: The `.onnx` file.
         spec: What the graph takes and gives.
         options: Device and threads.
-        backend: A key of `BACKENDS`.
 
     Raises:
-        BackendError: The backend is unknown, not installed, or cannot run the graph on the device.
+        BackendError: ONNX Runtime is not installed, or cannot run the graph on the device.
     """
-    if backend not in BACKENDS:
-        raise BackendError(f"backend {backend!r} is unknown; known backends: {', '.join(BACKENDS)}")
-    opener: Callable[[Path, GraphSpec, SessionOptions], BindableSession] = import_module(
-        BACKENDS[backend]
-    ).open_session
-    return opener(path, spec, options)
+    from sovits_runtime.backends import onnxruntime
+
+    return onnxruntime.open_session(path, spec, options)

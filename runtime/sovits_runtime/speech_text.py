@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio_file import AudioSource
 from sovits_runtime.reference import Reference
-from sovits_runtime.session import Session, open_session
+from sovits_runtime.session import Session
 from sovits_runtime.text.bert_tokens import BertTokenizer
 from sovits_runtime.text.pipeline import TextFrontend, TextPiece
 from sovits_runtime.text.split import STREAM
@@ -159,8 +159,7 @@ class TextSpeaker:
 
     @cached_property
     def _session(self) -> Session:
-        bundle = self.voice.bundle
-        return open_session(bundle.graph_path("bert"), bundle.graph_spec("bert"), options=self.voice.options)
+        return self.voice.open_graph("bert")
 
     def _encode(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.asarray(self._session.run({"input_ids": tokens})["features"], np.float32)

@@ -6,9 +6,10 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from sovits_runtime.audio import Audio
 from sovits_runtime.audio_file import AudioSource, read_content
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
-from sovits_runtime.errors import GenerationError, ShapeError, TextError
+from sovits_runtime.errors import BackendError, GenerationError, ShapeError, TextError
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
@@ -29,12 +30,13 @@ from sovits_runtime.request import (
     Utterance,
     seeded_normal,
 )
-from sovits_runtime.session import BindableSession, Session, SessionOptions, open_session
+from sovits_runtime.session import BACKENDS, BindableSession, Session, SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec
-from sovits_runtime.t2s import MAX_NEW_TOKENS, TextToSemantic, seeded_noise
+from sovits_runtime.t2s import MAX_NEW_TOKENS, SemanticGenerator, TextToSemantic, seeded_noise
 from sovits_runtime.text.symbols import symbol_ids
 
 if TYPE_CHECKING:
+    from sovits_runtime.backends.tensorrt import TensorRtVoice
     from sovits_runtime.speech_text import TextSpeaker
 
 logger = logging.getLogger(__name__)
@@ -55,14 +57,27 @@ class Synthesizer:
 
     Use `Synthesizer.load`; the parts (`text_to_semantic`, `decoder`, `reference_encoder`) are public and can be used
     alone with arrays and given noise.
+
+    Attributes:
+        runs_on: Graph -> what runs it, of the graphs opened so far.
     """
 
     def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
         self.bundle = bundle
         self.spec = bundle.spec
         self.options = options
-        self.text_to_semantic = TextToSemantic(self._open("gpt_prefill"), self._open("gpt_step"))
-        self.decoder = DECODERS[self.spec.decoder](self._open, self.spec)
+        self.runs_on: dict[str, str] = {}
+        self.text_to_semantic: SemanticGenerator
+        if options.backend not in BACKENDS:
+            raise BackendError(
+                f"backend {options.backend!r} is unknown; known backends: {', '.join(BACKENDS)}"
+            )
+        self._tensorrt = self._open_tensorrt() if options.backend == "tensorrt" else None
+        if self._tensorrt:
+            self.text_to_semantic, self.runs_on = self._tensorrt.text_to_semantic, self._tensorrt.runs_on
+        else:
+            self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._session("gpt_step"))
+        self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
         self._reference_encoder: ReferenceEncoder | None = None
         self._references: dict[str, Reference] = {}
 
@@ -72,7 +87,10 @@ class Synthesizer:
         bundle: str | os.PathLike[str] | Bundle,
         *,
         device: str = "cpu",
+        backend: str = "onnxruntime",
         threads: int | None = None,
+        requests: int = 1,
+        strict: bool = False,
         shared: str | os.PathLike[str] | None = None,
         full_check: bool = False,
     ) -> Synthesizer:
@@ -81,7 +99,11 @@ class Synthesizer:
         Args:
             bundle: The bundle's folder, or an opened one.
             device: "cpu" or "cuda".
+            backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
             threads: Threads within one operator; None: all physical cores.
+            requests: On TensorRT, how many requests may be in flight; each takes device memory of its own.
+            strict: On TensorRT, whether a graph without an engine, or steps that cannot be captured, are an error;
+                otherwise they run in another way, which is logged and told by `describe`.
             shared: Folder of shared parts, when not beside the bundle.
             full_check: Compare the sha256 of every file first.
 
@@ -91,7 +113,7 @@ class Synthesizer:
         """
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(bundle, shared=shared, full=full_check)
-        return cls(bundle, SessionOptions(device=device, threads=threads))
+        return cls(bundle, SessionOptions(device, threads, backend=backend, requests=requests, strict=strict))
 
     def __enter__(self) -> Synthesizer:
         return self
@@ -103,15 +125,45 @@ class Synthesizer:
 
     def close(self) -> None:
         """Frees sessions and caches; the synthesizer cannot be used afterwards."""
+        if self._tensorrt:
+            self._tensorrt.close()
+            self._tensorrt = None
         for name in ("text_to_semantic", "decoder", "_reference_encoder", "_references", "text"):
             self.__dict__.pop(name, None)
 
-    def _open(self, name: str) -> BindableSession:
-        options = SessionOptions(self.options.device, self.options.threads, prepack=name not in MEMORY_MAPPED)
-        return open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options=options)
+    def describe(self) -> dict[str, Any]:
+        """What was asked for and what runs: device, backend, and by graph; on TensorRT, also memory."""
+        asked = {"device": self.options.device, "backend": self.options.backend, "graphs": dict(self.runs_on)}
+        return {**asked, **(self._tensorrt.describe() if self._tensorrt else {})}
+
+    def open_graph(self, name: str) -> Session:
+        """Opens a graph of the bundle on the backend of this voice."""
+        return self._tensorrt.graph(name) if self._tensorrt else self._session(name)
+
+    def _session(self, name: str, device: str | None = None) -> BindableSession:
+        device, prepack = device or self.options.device, name not in MEMORY_MAPPED
+        options = SessionOptions(device, self.options.threads, prepack=prepack)
+        session = open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options=options)
+        self.runs_on[name] = session.provider
+        return session
+
+    def _open_tensorrt(self) -> TensorRtVoice:
+        if self.options.device != "cuda":
+            raise BackendError(
+                f"backend 'tensorrt' runs on device 'cuda', got {self.options.device!r}; name both, or use backend "
+                "'onnxruntime'"
+            )
+        from sovits_runtime.backends.tensorrt import TensorRtVoice
+
+        return TensorRtVoice(
+            self.bundle,
+            requests=self.options.requests,
+            strict=self.options.strict,
+            fallback=lambda name: self._session(name, "cpu"),
+        )
 
     def _open_if_there(self, name: str) -> Session | None:
-        return self._open(name) if name in self.bundle.graph_names else None
+        return self.open_graph(name) if name in self.bundle.graph_names else None
 
     @property
     def reference_encoder(self) -> ReferenceEncoder:
@@ -119,8 +171,8 @@ class Synthesizer:
         if self._reference_encoder is None:
             self._reference_encoder = ReferenceEncoder(
                 self._open_if_there("hubert"),
-                self._open("prompt_tokens"),
-                style=self._open("reference_style"),
+                self.open_graph("prompt_tokens"),
+                style=self.open_graph("reference_style"),
                 speaker=self._open_if_there("speaker"),
                 flow=self.spec.flow,
             )
@@ -273,9 +325,25 @@ class Synthesizer:
         noise: NormalNoise | None = None,
     ) -> Iterator[Sentence]:
         """Speaks sentence by sentence: each is yielded as soon as it is ready. Arguments as in `synthesize_many`."""
-        for sentence in sentences:
-            phrase = sentence if isinstance(sentence, Phrase) else Phrase(sentence)
-            yield self.synthesize(phrase.phones, reference, bert=phrase.bert, options=options, noise=noise)
+        phrases = [s if isinstance(s, Phrase) else Phrase(s) for s in sentences]
+
+        def generate(phrase: Phrase) -> Utterance:
+            return self.generate(phrase.phones, reference, bert=phrase.bert, options=options)
+
+        for utterance in self._ahead(generate, phrases) if self._tensorrt else map(generate, phrases):
+            yield self.decode(utterance, reference, options=options, noise=noise)
+
+    @staticmethod
+    def _ahead(generate: Callable[[Phrase], Utterance], phrases: Sequence[Phrase]) -> Iterator[Utterance]:
+        """Makes the tokens of a sentence while the caller makes the sound of the one before."""
+        with ThreadPoolExecutor(1, thread_name_prefix="tokens") as worker:
+            following: Future[Utterance] | None = None
+            for phrase in phrases:
+                made, following = following, worker.submit(generate, phrase)
+                if made is not None:
+                    yield made.result()
+            if following is not None:
+                yield following.result()
 
     def generate(
         self,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.graph import Array
+from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import BindableSession, Binding
 
@@ -56,6 +56,64 @@ def seeded_noise(rng: np.random.Generator, vocab: int) -> Noise:
     return lambda _step: np.maximum(
         rng.standard_exponential((1, vocab), dtype=np.float32), np.float32(MIN_NOISE)
     )
+
+
+class RunnableGraph(Protocol):
+    """What reports want to know of a graph, whatever runs it."""
+
+    @property
+    def spec(self) -> GraphSpec:
+        """What it takes and gives."""
+
+    @property
+    def provider(self) -> str:
+        """What runs it."""
+
+
+class SemanticGenerator(Protocol):
+    """What turns text into semantic tokens. Safe to use from several threads.
+
+    Attributes:
+        cache_names: Inputs of the step that are its caches.
+        vocab: Semantic tokens, the end of speech included.
+        bert_width: Width of the BERT features.
+    """
+
+    cache_names: list[str]
+    vocab: int
+    bert_width: int
+
+    @property
+    def prefill(self) -> RunnableGraph:
+        """The graph of the first token."""
+
+    @property
+    def step(self) -> RunnableGraph:
+        """The graph of the others."""
+
+    def steps(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        forced: NDArray[np.int64] | None = None,
+    ) -> Iterator[Step]:
+        """See `TextToSemantic.steps`."""
+
+    def generate(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> Generation:
+        """See `TextToSemantic.generate`."""
 
 
 class TextToSemantic:

@@ -174,6 +174,7 @@ class FakeDevice:
         self.used = self.peak = 0
         self.captures = self.launches = 0
         self.streams: list[FakeStream] = []
+        self.memories: list[FakeMemory] = []
         self.lock = threading.RLock()
         self.pinned_ids: dict[int, np.ndarray] = {}
         self.fail_after: int | None = None
@@ -185,7 +186,15 @@ class FakeDevice:
             raise BackendError(f"cudaErrorMemoryAllocation: {nbytes} bytes asked for")
         self.used += nbytes
         self.peak = max(self.peak, self.used)
-        return FakeMemory(self, nbytes)
+        self.memories.append(FakeMemory(self, nbytes))
+        return self.memories[-1]
+
+    def at(self, address: int, shape: tuple[int, ...], dtype: Any) -> DeviceArray:
+        """The array that a driver would see at an address."""
+        for memory in self.memories:
+            if memory.address <= address < memory.address + memory.nbytes:
+                return DeviceArray(memory, address - memory.address, shape, np.dtype(dtype))
+        raise BackendError(f"cudaErrorIllegalAddress: nothing was allocated at {address:#x}")
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
         array = np.empty(shape, dtype)

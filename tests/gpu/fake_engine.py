@@ -22,6 +22,7 @@ class OrtEngine:
         self.scratch_bytes = scratch_bytes
         self.session = open_session(path, spec, options=SessionOptions(threads=1))
         self.runs = 0
+        self.shapes: dict[object, dict[str, tuple[int, ...]]] = {}
 
     def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return self.session.run(feeds)
@@ -77,8 +78,11 @@ class OrtContext:
 
     def output_shapes(self, inputs: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         spec = self.engine.spec
-        zeros = {name: np.zeros(shape, spec.tensor(name).dtype) for name, shape in inputs.items()}
-        return {name: value.shape for name, value in self.engine.run(zeros).items()}
+        key = tuple(sorted(inputs.items()))
+        if key not in self.engine.shapes:
+            zeros = {name: np.zeros(shape, spec.tensor(name).dtype) for name, shape in inputs.items()}
+            self.engine.shapes[key] = {name: value.shape for name, value in self.engine.run(zeros).items()}
+        return self.engine.shapes[key]
 
     def enqueue(self, stream: FakeStream) -> None:
         spec, arrays = self.engine.spec, dict(self.arrays)

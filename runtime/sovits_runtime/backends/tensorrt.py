@@ -99,7 +99,9 @@ class TensorRtVoice:
             tuple(self._runtime.load(record) for record in steps),
         )
         self.runs_on[PREFILL] = engines.prefill.provider
-        self.runs_on[STEP] = f"{engines.prefill.provider}, caches of {', '.join(map(str, engines.lengths))} rows"
+        self.runs_on[STEP] = (
+            f"{engines.prefill.provider}, caches of {', '.join(map(str, engines.lengths))} rows"
+        )
         self.text_to_semantic = DeviceTextToSemantic(gpu.device, engines, slots=requests, strict=strict)
         self._gpt_weights = sum(e.weight_bytes for e in (engines.prefill, *engines.steps))
 

@@ -14,7 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.cuda_errors import CudaError
-from sovits_runtime.gpu.device import DeviceArray
+from sovits_runtime.gpu.device import DeviceArray, Event, Graph
 from sovits_runtime.trt_api import driver_problem
 
 INSTALL = 'pip install "cuda-bindings>=12.6,<13"'
@@ -70,8 +70,11 @@ class CudaDevice:
     def fail(self, code: int, doing: str) -> NoReturn:
         """Raises `CudaError` for a status code."""
         self.cudart.cudaGetLastError()  # else the next call would report this error once more
-        status = self.cudart.cudaError_t(code)
-        name, meaning = (self.cudart.cudaGetErrorName(status)[1], self.cudart.cudaGetErrorString(status)[1])
+        try:
+            status = self.cudart.cudaError_t(code)
+        except ValueError:
+            raise CudaError(code, "unknown to cuda-bindings", "no description", doing=doing) from None
+        name, meaning = self.cudart.cudaGetErrorName(status)[1], self.cudart.cudaGetErrorString(status)[1]
         raise CudaError(code, _text(name), _text(meaning), doing=doing)
 
     def memory(self, nbytes: int) -> CudaMemory:
@@ -195,12 +198,14 @@ class CudaStream:
         """Copies into a pinned array; see `Stream.download`."""
         self._copy(target.ctypes.data, source.address, source.nbytes, self._kinds.cudaMemcpyDeviceToHost)
 
-    def record(self, event: CudaEvent) -> None:
+    def record(self, event: Event) -> None:
         """Marks this point; see `Stream.record`."""
+        assert isinstance(event, CudaEvent)
         self._device.call("record an event", self._rt.cudaEventRecord, event.raw, self.raw)
 
-    def wait(self, event: CudaEvent) -> None:
+    def wait(self, event: Event) -> None:
         """Holds what follows; see `Stream.wait`."""
+        assert isinstance(event, CudaEvent)
         self._device.call("wait for an event", self._rt.cudaStreamWaitEvent, self.raw, event.raw, 0)
 
     def synchronize(self) -> None:
@@ -226,8 +231,9 @@ class CudaStream:
             self._rt.cudaGraphDestroy(graph)
         return CudaGraph(self._device, raw)
 
-    def launch(self, graph: CudaGraph) -> None:
+    def launch(self, graph: Graph) -> None:
         """Gives captured work to the stream; see `Stream.launch`."""
+        assert isinstance(graph, CudaGraph)
         self._device.call("launch a graph", self._rt.cudaGraphLaunch, graph.raw, self.raw)
 
     def _copy(self, target: int, source: int, nbytes: int, kind: Any) -> None:

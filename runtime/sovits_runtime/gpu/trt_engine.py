@@ -68,7 +68,9 @@ class TrtRuntime:
         if self._kernel_cache is None:
             self._kernel_cache = config.create_runtime_cache()
             if self._kernels.is_file():
-                self._kernel_cache.deserialize(self._kernels.read_bytes())  # False: made elsewhere; compiled anew
+                self._kernel_cache.deserialize(
+                    self._kernels.read_bytes()
+                )  # False: made elsewhere; compiled anew
         config.set_runtime_cache(self._kernel_cache)
 
     def save_kernels(self) -> None:

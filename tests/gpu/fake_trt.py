@@ -1,0 +1,160 @@
+"""A TensorRT runtime for the fake device: its plans name ONNX graphs, which ONNX Runtime runs behind addresses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from fake_device import FakeDevice, view
+from fake_engine import OrtEngine, RowsEngine
+
+from sovits_runtime.bundle import Bundle, file_record
+from sovits_runtime.engine_store import EngineRecord, EngineTarget
+from sovits_runtime.graph import GraphSpec
+from sovits_runtime.trt_api import TrtApi
+
+VERSION = "10.16.1.11"
+SCRATCH = 1 << 16
+
+
+class FakeTrt:
+    """The module. Plans made for another `generation` do not load."""
+
+    class ILogger:
+        INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
+
+    ExecutionContextAllocationStrategy = SimpleNamespace(STATIC=0, ON_PROFILE_CHANGE=1, USER_MANAGED=2)
+
+    def __init__(self, device: FakeDevice, generation: int = 1) -> None:
+        self.device = device
+        self.generation = generation
+        self.refuses_to_run = False
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
+        def deserialize(plan: bytes) -> Any:
+            content = json.loads(plan)
+            if content["generation"] != self.generation:
+                logger.log(self.ILogger.ERROR, "Error Code 6: version tag does not match")
+                return None
+            return _Engine(self, content, logger)
+
+        return SimpleNamespace(deserialize_cuda_engine=deserialize)
+
+
+class _Engine:
+    device_memory_size_v2 = SCRATCH
+
+    def __init__(self, trt: FakeTrt, content: dict[str, Any], logger: Any) -> None:
+        self.trt, self.logger = trt, logger
+        spec = GraphSpec.from_json(content["spec"])
+        engine = RowsEngine if content["rows"] else OrtEngine
+        self.ort = engine(Path(content["onnx"]), spec)
+        self.names = [*self.ort.spec.input_names, *self.ort.spec.output_names]
+        self.num_io_tensors = len(self.names)
+
+    def get_tensor_name(self, index: int) -> str:
+        return self.names[index]
+
+    def create_execution_context(self, strategy: int) -> _Context:
+        assert strategy == FakeTrt.ExecutionContextAllocationStrategy.USER_MANAGED
+        return _Context(self)
+
+
+class _Context:
+    def __init__(self, engine: _Engine) -> None:
+        self.engine = engine
+        self.device = engine.trt.device
+        self.scratch = 0
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.addresses: dict[str, int] = {}
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        assert memory % 256 == 0
+        assert size >= SCRATCH
+        self.scratch = memory
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        spec = self.engine.ort.spec
+        ranges = spec.dim_ranges
+        for size, dim in zip(shape, spec.tensor(name).shape, strict=True):
+            low, high = (dim, dim) if isinstance(dim, int) else (ranges[dim].min, ranges[dim].max)
+            if not low <= size <= high:
+                problem = f"{name}: {size} is not in [{low}, {high}]"
+                self.engine.logger.log(FakeTrt.ILogger.ERROR, problem)
+                return False
+        self.shapes[name] = tuple(shape)
+        return True
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self.addresses[name] = memory
+        return True
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        probe = self.engine.ort.context(SimpleNamespace(nbytes=SCRATCH))
+        inputs = {n: self.shapes[n] for n in self.engine.ort.spec.input_names}
+        return probe.output_shapes(inputs)[name]
+
+    def execute_async_v3(self, handle: int) -> bool:
+        if self.engine.trt.refuses_to_run:
+            self.engine.logger.log(FakeTrt.ILogger.ERROR, "enqueueV3: addresses are missing")
+            return False
+        spec = self.engine.ort.spec
+        stream = next(s for s in self.device.streams if s.handle == handle)
+        places = dict(self.addresses)
+        inputs = {
+            n: self.device.at(places[n], self.shapes[n], spec.tensor(n).dtype) for n in spec.input_names
+        }
+
+        def work() -> None:
+            outputs = self.engine.ort.run({n: view(a).copy() for n, a in inputs.items()})
+            view(self.device.at(self.scratch, (SCRATCH,), "uint8"))[...] = 0x5A
+            for name, value in outputs.items():
+                view(self.device.at(places[name], value.shape, value.dtype))[...] = value
+
+        stream.push(work)
+        return True
+
+
+def fake_api(trt: FakeTrt) -> TrtApi:
+    return _Api("trt", trt, VERSION, 12)
+
+
+class _Api(TrtApi):
+    def runtime(self, logger: Any, **_: Any) -> Any:
+        return self.module.Runtime(logger)
+
+
+def write_engine(
+    bundle: Bundle, target: EngineTarget, name: str, onnx: Path, spec: GraphSpec, **facts: Any
+) -> EngineRecord:
+    """Puts an engine into the bundle, as `engine build` does."""
+    rows = name == "gpt_prefill"
+    folder = bundle.path / "engines" / target.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = folder / f"{name}-0.plan"
+    source = bundle.graph_spec(name) if rows else spec
+    plan.write_text(
+        json.dumps(
+            {
+                "onnx": str(onnx),
+                "spec": source.to_json(),
+                "rows": rows,
+                "generation": facts.get("generation", 1),
+            }
+        )
+    )
+    graph = "gpt_step" if name.startswith("gpt_step") else name
+    record = EngineRecord(
+        name=name,
+        graph=graph,
+        cache_size=facts.get("cache_size", 0),
+        plan=plan,
+        ingredients={**target.ingredients(), "graph": bundle.graph_digest(graph)},
+        spec=RowsEngine(onnx, source).spec if rows else spec,
+        built={},
+        **file_record(plan),
+    )
+    plan.with_suffix(".json").write_text(json.dumps(record.to_json()))
+    return record

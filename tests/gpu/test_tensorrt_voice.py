@@ -1,0 +1,148 @@
+"""A whole voice through the TensorRT backend, on the fake device and a fake TensorRT, against the CPU's voice."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from fake_device import FakeDevice
+from fake_trt import FakeTrt, fake_api, write_engine
+
+from sovits_runtime import SpeechOptions, Synthesizer
+from sovits_runtime.backends import tensorrt
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import EngineTarget
+from sovits_runtime.errors import BackendError
+from sovits_runtime.graph import DimRange
+
+GPU, TARGET = "Fake GPU", EngineTarget("trt", "10.16.1.11", 12, (8, 9), "Fake GPU")
+SMALL = {"tokens": 60, "state_frames": 120, "frames": 150, "phones": 60}
+SOUND = ("sovits_encoder", "sovits_flow", "sovits_vocoder")
+SENTENCES = (["HH", "AY1", "."], ["B", "AY1", "."], ["G", "UH1", "D", "."])
+OPTIONS = SpeechOptions(max_tokens=40, seed=3)
+
+
+@pytest.fixture(scope="module")
+def gpu_bundle(tiny_bundle, step_models, tmp_path_factory) -> Bundle:
+    """The tiny voice with engines of the GPT and of what makes sound."""
+    folder = tmp_path_factory.mktemp("gpu")
+    shutil.copytree(tiny_bundle.parent / "shared", folder / "shared", copy_function=os.symlink)
+    shutil.copytree(tiny_bundle, folder / "voice", copy_function=os.symlink)
+    bundle = Bundle.open(folder / "voice")
+    write_engine(
+        bundle, TARGET, "gpt_prefill", bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_prefill")
+    )
+    for length, (path, spec) in step_models.items():
+        write_engine(bundle, TARGET, f"gpt_step-{length}", path, spec, cache_size=length)
+    for name in SOUND:
+        spec = bundle.graph_spec(name)
+        dims = tuple(DimRange(d.name, d.min, d.min, SMALL[d.name]) for d in spec.dims)
+        write_engine(bundle, TARGET, name, bundle.graph_path(name), dataclasses.replace(spec, dims=dims))
+    return bundle
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A GPU and a TensorRT that are not there."""
+    device = FakeDevice(3)
+    trt = FakeTrt(device)
+
+    def load(flavour):
+        if flavour == "rtx":
+            raise BackendError("TensorRT for RTX is not installed")
+        return fake_api(trt)
+
+    monkeypatch.setattr(tensorrt, "open_gpu", lambda: tensorrt.Gpu(device, GPU, (8, 9)))
+    monkeypatch.setattr(tensorrt.TensorRtVoice.__init__, "__kwdefaults__", {"gpu": None, "load": load})
+    return trt
+
+
+def load_voice(bundle, **options) -> Synthesizer:
+    return Synthesizer.load(bundle, device="cuda", backend="tensorrt", threads=1, **options)
+
+
+def test_speech_equals_that_of_the_cpu(voice, reference, gpu_bundle, world):
+    expected = [s.samples for s in voice.stream(SENTENCES, reference, options=OPTIONS)]
+    with load_voice(gpu_bundle) as gpu:
+        spoken = list(gpu.stream(SENTENCES, reference, options=OPTIONS))
+        told = gpu.describe()
+    for ours, theirs in zip(spoken, expected, strict=True):
+        assert np.array_equal(ours.samples, theirs)
+    assert told["graphs"]["gpt_step"] == "TensorRT 10.16.1.11, caches of 64, 96, 256 rows"
+    assert told["graphs"]["sovits_vocoder"] == "TensorRT 10.16.1.11"
+    assert told["token_steps"] == "captured"
+    assert world.device.used == 0  # closing gave everything back
+
+
+def test_requests_in_flight_share_weights_and_nothing_else(voice, reference, gpu_bundle, world):
+    with load_voice(gpu_bundle, requests=2) as gpu, ThreadPoolExecutor(3) as pool:
+        options = [dataclasses.replace(OPTIONS, seed=seed) for seed in range(4)]
+        spoken = list(pool.map(lambda o: gpu.synthesize(SENTENCES[0], reference, options=o), options))
+        memory = gpu.describe()["memory_bytes"]
+    assert memory["tokens_all"] == 2 * memory["tokens_each"]
+    assert world.device.peak <= memory["tokens_all"] + memory["graphs_now"]
+    for sentence, option in zip(spoken, options, strict=True):
+        assert np.array_equal(
+            sentence.samples, voice.synthesize(SENTENCES[0], reference, options=option).samples
+        )
+
+
+def test_a_graph_without_an_engine_is_told_or_refused(gpu_bundle, world, caplog):
+    with load_voice(gpu_bundle) as gpu, caplog.at_level(logging.WARNING):
+        assert gpu.reference_encoder.style is not None
+        assert gpu.describe()["graphs"]["prompt_tokens"] == "CPUExecutionProvider, for want of an engine"
+    assert "graph prompt_tokens runs on CPUExecutionProvider" in caplog.text
+    assert "it was never built" in caplog.text
+    with (
+        load_voice(gpu_bundle, strict=True) as gpu,
+        pytest.raises(BackendError, match=r"no engine hubert for sm89-trt10\.16-cu12"),
+    ):
+        _ = gpu.reference_encoder
+
+
+def test_no_engines_for_this_gpu(gpu_bundle, world, monkeypatch):
+    monkeypatch.setattr(tensorrt, "open_gpu", lambda: tensorrt.Gpu(world.device, "Other GPU", (9, 0)))
+    with pytest.raises(BackendError) as caught:
+        load_voice(gpu_bundle)
+    assert "backend 'tensorrt' cannot be used on Other GPU: TensorRT for RTX is not installed" in str(
+        caught.value
+    )
+    assert "capability is sm90, it was built for sm89" in str(caught.value)
+    assert "sovits-export engine build" in str(caught.value)
+
+
+def test_damaged_and_refused_plans(gpu_bundle, world, monkeypatch):
+    monkeypatch.setattr(world, "generation", 2)
+    with pytest.raises(BackendError, match="cannot load it here: Error Code 6: version tag does not match"):
+        load_voice(gpu_bundle)
+    plan = gpu_bundle.path / "engines" / TARGET.folder / "gpt_prefill-0.plan"
+    content = plan.read_bytes()
+    plan.write_bytes(content + b" ")
+    try:
+        with pytest.raises(BackendError, match="damaged or changed since it was built"):
+            load_voice(gpu_bundle)
+    finally:
+        plan.write_bytes(content)
+
+
+def test_an_engine_that_refuses_fails_the_request_alone(voice, reference, gpu_bundle, world):
+    with load_voice(gpu_bundle) as gpu:
+        world.refuses_to_run = True
+        with pytest.raises(BackendError, match="refuses to run: enqueueV3: addresses are missing"):
+            gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+        world.refuses_to_run = False
+        spoken = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    expected = voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    assert np.array_equal(spoken.samples, expected.samples)
+
+
+def test_wrong_use_is_named(tiny_bundle):
+    with pytest.raises(BackendError, match="backend 'tensorrt' runs on device 'cuda', got 'cpu'"):
+        Synthesizer.load(tiny_bundle, backend="tensorrt")
+    with pytest.raises(BackendError, match="'openvino' is unknown; known backends: onnxruntime, tensorrt"):
+        Synthesizer.load(tiny_bundle, backend="openvino")
