@@ -16,9 +16,11 @@ from sovits_engines.profile import profile_ranges
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
 from sovits_engines.trt_graph import CACHE_SIZES, FORM, STEP, TrtGraph, trt_graphs
+from sovits_engines.turing import NO_FP32_PRODUCTS
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import EngineRecord, engine_folder, engine_records, read_record
 from sovits_runtime.errors import BackendError
+from sovits_runtime.trt_api import RTX
 
 LOG = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]
@@ -167,11 +169,12 @@ def _build(
     target: BuildTarget, engine: TrtGraph, show: Callable[[str, float], None]
 ) -> tuple[BuiltEngine, Mapping[str, Any]]:
     """Builds as copied; where a fused attention turns out to be missing, once more with attention written out."""
+    convolve = target.target.flavour == RTX and target.target.capability in NO_FP32_PRODUCTS
 
     def attempt(decompose_all: bool) -> BuiltEngine:
         return build_engine(
             target.api,
-            engine.model(decompose_all=decompose_all),
+            engine.model(decompose_all=decompose_all, convolve=convolve),
             path=engine.path,
             spec=engine.spec,
             capability=target.target.capability,

@@ -106,11 +106,13 @@ class _Chooser:
                 f"no engines for {sm} can be built here: {why} builds only for a GPU that is present; build on "
                 f"a machine that has one, or {REMEDIES[RTX]} for the cards of its list"
             )
-        trt = self._api(ENTERPRISE)
-        if not isinstance(trt, TrtApi):
-            raise trt
+        enterprise = self._api(ENTERPRISE)
+        if not isinstance(enterprise, TrtApi):
+            raise enterprise
         device = self._here[capability]
-        return BuildTarget(trt, EngineTarget(ENTERPRISE, trt.version, trt.cuda, capability, device))
+        return BuildTarget(
+            enterprise, EngineTarget(ENTERPRISE, enterprise.version, enterprise.cuda, capability, device)
+        )
 
     def _api(self, flavour: str) -> TrtApi | BackendError:
         if flavour not in self._apis:

@@ -23,6 +23,7 @@ from sovits_runtime.trt_api import RTX, TrtApi
 Progress = Callable[[str, float], None]
 """Told what is being done and how far it is, 0 to 1."""
 NO_FUSED_KERNEL = "not supported by a dedicated kernel"
+NO_FP32_PRODUCT = "FP32 GEMM is not supported"
 _FLOATS = ("FLOAT", "HALF", "BF16")
 _PLUMBING = {
     *("CAST", "CONCATENATION", "CONSTANT", "FILL", "GATHER", "IDENTITY"),
@@ -110,6 +111,10 @@ def build_engine(
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         why = "; ".join(logger.errors) or "it gives no reason"
+        if NO_FP32_PRODUCT in why:
+            raise EngineRefused(
+                f"graph {spec.name}: {api.title} has no FP32 matrix product for this GPU; build the bundle with --fp16"
+            )
         raise EngineRefused(f"graph {spec.name}: {api.title} cannot build it: {why[:800]}")
     return BuiltEngine(memoryview(plan), layers)
 

@@ -17,12 +17,13 @@ from onnx import helper
 
 from sovits_engines.attention import decompose_attention
 from sovits_engines.step_graph import device_step
+from sovits_engines.turing import products_as_convolutions
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError
 from sovits_runtime.gpu.step_spec import device_step_spec
 from sovits_runtime.graph import GraphSpec
 
-FORM = 1
+FORM = 2
 """Of the copies. Part of every engine's key: count it up when a copy changes."""
 CACHE_SIZES = (512, 1024, 2048)
 PREFILL, STEP = "gpt_prefill", "gpt_step"
@@ -49,11 +50,12 @@ class TrtGraph:
     source: GraphSpec
     spec: GraphSpec
 
-    def model(self, *, decompose_all: bool = False) -> onnx.ModelProto:
+    def model(self, *, decompose_all: bool = False, convolve: bool = False) -> onnx.ModelProto:
         """Reads the graph and makes the copy; the weights stay in their file.
 
         Args:
             decompose_all: Write out every attention, not only those that are known to lack a fused kernel.
+            convolve: Write FP32 products by constants as convolutions.
         """
         model = onnx.load(self.path, load_external_data=False)
         if self.graph == PREFILL:
@@ -61,6 +63,8 @@ class TrtGraph:
         elif self.graph == STEP:
             model, _ = device_step(model, self.source, cache_length=self.cache_size)
         decompose_attention(model, every=decompose_all)
+        if convolve:
+            products_as_convolutions(model, self.path.parent)
         return model
 
 

@@ -1,7 +1,7 @@
 """Engines on disk: plans beside records that say what they were built from, found and checked before they are loaded.
 
 A plan `engines/<target>/NAME-<key>.plan` counts only with its record `NAME-<key>.json`, which is written last. Engines
-of a part that voices share lie with that part, so that voices share them too.
+of parts that voices share lie beside those, in `<shared>/engines/<part>/<target>/`, so that voices share them too.
 """
 
 from __future__ import annotations
@@ -118,8 +118,10 @@ def engine_key(ingredients: Mapping[str, Any]) -> str:
 
 def engine_folder(bundle: Bundle, graph: str) -> Path:
     """Where engines of a graph lie, one folder a target."""
-    shared = bundle.manifest["graphs"][graph]["shared"]
-    return (bundle.path if shared is None else bundle.graph_path(graph).parent) / ENGINES
+    if bundle.manifest["graphs"][graph]["shared"] is None:
+        return bundle.path / ENGINES
+    part = bundle.graph_path(graph).parent
+    return part.parent / ENGINES / part.name
 
 
 def read_record(path: Path) -> EngineRecord:

@@ -1,0 +1,97 @@
+"""Builds every engine of a bundle for several GPUs, which need not be here, then builds again: times and sizes.
+
+    python benchmarks/engine_build.py BUNDLE [--target sm75,sm86,sm89,sm120] [-o benchmarks/results/NAME.json]
+
+The bundle is used as it is; engines that it already has are removed first, so that every time is that of a build. The
+second pass must find all engines, in under a second. Exits with 1 if it does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sovits_engines.build import EngineResult, build_engines, prune_engines
+from sovits_engines.targets import build_targets
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.machine import installed_versions, peak_memory_bytes, read_machine
+from sovits_runtime.page import json_text
+
+LIBRARIES = ("sovits-export", "tensorrt-rtx-cu12-libs", "tensorrt-cu12", "onnx", "numpy")
+
+
+def main() -> None:
+    options = arguments()
+    bundle = Bundle.open(options.bundle)
+    targets = build_targets(options.target.split(","))
+    prune_engines(bundle, every=True)
+    first = timed(bundle, targets)
+    again, results = timed(Bundle.open(options.bundle), targets)
+    passed = again < 1 and not any(r.built for r in results)
+    seconds, built = first
+    table = rows(built)
+    show(table, [t.target.sm for t in targets])
+    print(f"all: {seconds:.1f} s, {sum(r.record.bytes for r in built) / 1e6:.0f} MB; again: {again:.3f} s")
+    if options.output:
+        result = {
+            "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "machine": read_machine().to_json(),
+            "versions": installed_versions(LIBRARIES),
+            "load": os.getloadavg(),
+            "bundle_digest": bundle.digest,
+            "model": bundle.manifest["model"]["version"],
+            "seconds": round(seconds, 3),
+            "seconds_again": round(again, 4),
+            "peak_memory_bytes": peak_memory_bytes(),
+            "engines": table,
+        }
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json_text(result), encoding="utf-8")
+    raise SystemExit(0 if passed else 1)
+
+
+def timed(bundle: Bundle, targets: list[Any]) -> tuple[float, list[EngineResult]]:
+    start = time.perf_counter()
+    results = build_engines(bundle, targets, progress=lambda *_: None)
+    return time.perf_counter() - start, results
+
+
+def rows(results: list[EngineResult]) -> list[dict[str, Any]]:
+    """One entry an engine: what it is, for what, its size, its time, and the precision of its layers."""
+    return [
+        {
+            "engine": r.record.name,
+            "target": r.record.ingredients["capability"],
+            "flavour": f"{r.record.ingredients['flavour']} {r.record.ingredients['version']}",
+            "bytes": r.record.bytes,
+            "seconds": round(r.seconds, 2),
+            "layers": r.record.built["layers"],
+            "fused_attention_refused": r.record.built["fused_attention_refused"],
+        }
+        for r in results
+    ]
+
+
+def show(table: list[dict[str, Any]], targets: list[str]) -> None:
+    """Prints seconds and megabytes, an engine a line, a target a column."""
+    print(f"{'engine':<18}" + "".join(f"{name:>20}" for name in targets))
+    cells = {(row["engine"], row["target"]): row for row in table}
+    for engine in dict.fromkeys(row["engine"] for row in table):
+        line = (cells[engine, name] for name in targets)
+        print(f"{engine:<18}" + "".join(f"{c['seconds']:>8.1f} s {c['bytes'] / 1e6:>7.1f} MB" for c in line))
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--target", default="sm75,sm86,sm89,sm120", help="GPUs to build for")
+    parser.add_argument("-o", "--output", type=Path, help="JSON to write")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
