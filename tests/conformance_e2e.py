@@ -9,25 +9,28 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conformance_speaker import write_speaker_file
 from numpy.typing import NDArray
 
 from sovits_exporter.build import BuildRequest, build
-from sovits_exporter.demo_models import gpt_config, sovits_config
 from sovits_exporter.demo_weights import unit
+from sovits_exporter.demo_writers import write_gpt, write_sovits, write_speaker, write_vocoder
 from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
 from sovits_runtime.fbank import fbank
+from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.graph import Array
+from sovits_runtime.mel import reference_mel
 from sovits_runtime.request import NormalNoise
+from sovits_runtime.spec import model_spec
 
 CASES = ("parallel", "parallel_speed", "naive", "fragments")
 SAMPLES_LIMIT = 1e-4  # of full scale
+SHARE_LIMIT = 1e-3  # an SNR of 60 dB
 SAMPLING = SamplingOptions(top_k=1, top_p=1.0, temperature=1.0, repetition_penalty=1.35)
 PAUSE_RATE = 32000  # the official pause has the samples of 32 kHz, whatever the rate of the speech
 THRESHOLD = 0.75
@@ -35,38 +38,36 @@ THRESHOLD = 0.75
 Golden = dict[str, Array]
 Case = dict[str, Any]
 Pcm = NDArray[np.int16]
-Checkpoints = Callable[[Path, dict[str, Any]], tuple[Path, Path]]
 
 
-def replay_requests(file: Path, write_checkpoints: Checkpoints) -> Iterator[tuple[str, float, float]]:
-    """Yields the name, error and limit of every case of one file.
-
-    Args:
-        file: An `e2e_*.npz`.
-        write_checkpoints: Writes the official files of a `meta` with configs into a folder.
-    """
+def replay_requests(file: Path) -> Iterator[tuple[str, float, float]]:
+    """Yields the name, error and limit of every case of an `e2e_*.npz`."""
     with np.load(file, allow_pickle=False) as z:
         g = {k: z[k] for k in z.files}
     meta = json.loads(g["meta"].tobytes())
-    tiny = meta["dims"] == "tiny"
-    configs = (f(meta["version"], tiny=tiny) for f in (gpt_config, sovits_config))
-    meta |= dict(zip(("s1_config", "s2_config"), configs, strict=True))
-    with tempfile.TemporaryDirectory() as name, build_voice(Path(name), meta, write_checkpoints) as voice:
+    with tempfile.TemporaryDirectory() as folder, build_voice(Path(folder), meta) as voice:
         request = Request(voice, g, meta)
         for case in CASES:
             if f"{case}_audio" in g:
-                yield f"{case}, samples", request.error(case), SAMPLES_LIMIT
+                yield request.compare(case)
 
 
-def build_voice(folder: Path, meta: dict[str, Any], write_checkpoints: Checkpoints) -> Synthesizer:
+def build_voice(folder: Path, meta: dict[str, Any]) -> Synthesizer:
     """Builds the voice of a file; versions with a speaker network get the full-size one."""
-    gpt, sovits = write_checkpoints(folder, meta)
-    request = BuildRequest(gpt, sovits, folder / "bundle", version=meta["version"], verify=False)
-    if "Pro" in meta["version"]:
+    spec, sizes = model_spec(meta["version"]), {"tiny": meta["dims"] == "tiny", "seed": meta["seed"]}
+    request = BuildRequest(
+        folder / "gpt.ckpt", folder / "sovits.pth", folder / "bundle", version=spec.version, verify=False
+    )
+    write_gpt(request.gpt, spec.version, **sizes, report=lambda *_: None)
+    write_sovits(request.sovits, spec.version, **sizes, report=lambda *_: None)
+    if spec.speaker_network:
         request = replace(request, speaker=folder / "speaker.ckpt")
-        write_speaker_file(folder / "speaker.ckpt", {"eres": {}, "seed": meta["seed"]})
+        write_speaker(request.speaker, **{**sizes, "tiny": False}, report=lambda *_: None)
+    if spec.flow:
+        request = replace(request, vocoder=folder / "vocoder")
+        write_vocoder(request.vocoder, spec.flow.vocoder, **sizes, report=lambda *_: None)
     build(request)
-    return Synthesizer.load(folder / "bundle")
+    return Synthesizer.load(request.output)
 
 
 class Request:
@@ -76,6 +77,9 @@ class Request:
         self.voice = voice
         self.g = g
         self.meta = meta
+        if isinstance(voice.decoder, FlowMatchingDecoder):
+            sizes = {"prompt_frames": meta["T_ref"], "window_frames": meta["T_chunk"]}
+            voice.decoder.flow = replace(voice.decoder.flow, **sizes)
         self.reference = self._reference()
 
     def _reference(self) -> Reference:
@@ -86,10 +90,13 @@ class Request:
             feeds["speaker"] = encoder.speaker.run({"features": fbank(g["in_wav16"])[None]})["speaker"]
         style = encoder.style.run(feeds)["style"]
         bert = np.ascontiguousarray(g["in_prompt_bert"].T)
-        return Reference("golden", g["in_prompt_phones"], bert, g["in_prompt"], style)
+        mel, flow = None, self.voice.spec.flow
+        if flow is not None:
+            mel = reference_mel(g["in_wav_mel"], flow.mel_sample_rate, flow=flow)
+        return Reference("golden", g["in_prompt_phones"], bert, g["in_prompt"], style, mel)
 
-    def error(self, case: str) -> float:
-        """Largest difference of 16-bit samples, as a fraction of full scale; infinite where lengths differ.
+    def compare(self, case: str) -> tuple[str, float, float]:
+        """Largest difference of 16-bit samples as a fraction of full scale; of v3 and v4, error over signal.
 
         A file does not say how many of its sentences a case reads: it is the number that gives the length.
         """
@@ -97,9 +104,12 @@ class Request:
         for count in range(self._sentences, 0, -1):
             spoken = self.pieces(case, count)
             if [len(p) for p in spoken] == pieces:
-                got = np.concatenate(spoken).astype(np.float64)
-                return float(np.abs(got - expected).max() / 32768)
-        return float("inf")
+                difference = np.concatenate(spoken).astype(np.float64) - expected
+                if self.voice.spec.flow is None:
+                    return f"{case}, samples", float(np.abs(difference).max() / 32768), SAMPLES_LIMIT
+                share = np.sqrt(np.sum(difference**2) / np.sum(expected.astype(np.float64) ** 2))
+                return f"{case}, error over signal", float(share), SHARE_LIMIT
+        return f"{case}, length", float("inf"), 0.0
 
     @property
     def _sentences(self) -> int:
