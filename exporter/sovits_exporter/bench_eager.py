@@ -1,7 +1,7 @@
 """Eager PyTorch as a rival for `bench`: the same checkpoint, run the way the original runs it.
 
-The decode loop grows its cache by concatenation; the reference spectrogram comes from `torch.stft`; the vocoder uses
-plain 1-D convolutions, weight norm removed. It is a stand-in: `benchmarks/compare_original.py` runs the original
+The decode loop grows its cache by concatenation; the reference spectrogram comes from `torch.stft`; convolutions are
+plain 1-D ones, weight norm removed. It is a stand-in: `benchmarks/compare_original.py` runs the original
 itself. Run as a program it measures itself in a fresh process.
 """
 
@@ -11,27 +11,43 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sovits_exporter.bench_eager_conv import run_in_one_dimension
+from sovits_exporter.bench_eager_flow import eager_flow_decoder, find_vocoder
 from sovits_exporter.build import build_models
 from sovits_exporter.checkpoint import check_pair, load_gpt, load_sovits
 from sovits_exporter.modeling.eager import EagerOptions, generate
-from sovits_exporter.modeling.hifigan import LAST_SLOPE, SLOPE, Generator, ResBlock
 from sovits_exporter.modeling.reference_encoder import HOP, N_FFT
 from sovits_exporter.modeling.t2s import BERT_WIDTH
-from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEncoder, SynthesizerTrn
+from sovits_exporter.modeling.vits import (
+    PriorAndFlow,
+    PromptTokens,
+    SemanticEncoder,
+    Sovits,
+    SynthesizerTrn,
+    Vocoder,
+)
 from sovits_exporter.pretrained import load_hubert
 from sovits_exporter.speaker_file import OFFICIAL as SPEAKER
+from sovits_exporter.speaker_file import read_speaker
+from sovits_exporter.vocoder_file import HIFIGAN_FILE
+from sovits_runtime.audio import REFERENCE_RATE, speaker_wave
+from sovits_runtime.bench_decoder import StageRuns, flow_stages
 from sovits_runtime.bench_probe import measure, print_facts
-from sovits_runtime.bench_voice import StageRuns
+from sovits_runtime.bench_voice import reference_of
 from sovits_runtime.bench_workload import NEVER_ENDS, TOKENS, Workload, make_workload
 from sovits_runtime.errors import CheckpointError
+from sovits_runtime.fbank import fbank
+from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.graph import Array
-from sovits_runtime.request import DEFAULT_NOISE_SCALE
+from sovits_runtime.request import DEFAULT_NOISE_SCALE, SpeechOptions, Utterance, seeded_normal
+from sovits_runtime.spec import ModelSpec
 
 
 def find_pair(place: str) -> tuple[Path, Path]:
@@ -44,7 +60,8 @@ def find_pair(place: str) -> tuple[Path, Path]:
     if comma:
         return Path(gpt), Path(sovits)
     found = [
-        sorted(p for p in Path(place).glob(f"*{suffix}") if p.name != SPEAKER) for suffix in (".ckpt", ".pth")
+        sorted(p for p in Path(place).glob(f"*{suffix}") if p.name not in {SPEAKER, HIFIGAN_FILE})
+        for suffix in (".ckpt", ".pth")
     ]
     if any(len(files) != 1 for files in found):
         counts = " and ".join(
@@ -56,6 +73,71 @@ def find_pair(place: str) -> tuple[Path, Path]:
     return found[0][0], found[1][0]
 
 
+class EagerDecoder(Protocol):
+    """The part behind the GPT."""
+
+    def stages(self, work: Workload) -> StageRuns:
+        """Returns one call for each stage."""
+
+    def speak(self, utterance: Utterance, work: Workload) -> object:
+        """Speaks tokens from the prepared reference."""
+
+
+class EagerHifigan:
+    """Encoder, prior and flow, vocoder of v1 to v2ProPlus."""
+
+    def __init__(self, vits: SynthesizerTrn) -> None:
+        self.vits = vits
+        self.encoder, self.flow, self.vocoder = SemanticEncoder(vits), PriorAndFlow(vits), Vocoder(vits)
+
+    def stages(self, work: Workload) -> StageRuns:
+        """See `EagerDecoder.stages`."""
+        return {
+            "sovits_encoder": _call(self.encoder, work.tokens[None], work.phones[None], work.style),
+            "sovits_flow": _call(self.flow, work.state, work.style, work.noise, _scale()),
+            "sovits_vocoder": _call(self.vocoder, work.z, work.style),
+        }
+
+    @torch.inference_mode()
+    def speak(self, utterance: Utterance, work: Workload) -> object:
+        """See `EagerDecoder.speak`."""
+        tokens, phones, style = map(torch.from_numpy, (utterance.tokens, utterance.phones, work.style))
+        state = self.encoder(tokens[None], phones[None], style)
+        noise = torch.randn(1, self.vits.channels, state.shape[2])
+        z, _, _ = self.flow(state, style, noise, torch.from_numpy(_scale()))
+        return self.vocoder(z, style)
+
+
+class EagerFlow:
+    """Features, flow matching and vocoder of v3 and v4."""
+
+    def __init__(self, decoder: FlowMatchingDecoder) -> None:
+        self.decoder = decoder
+
+    def stages(self, work: Workload) -> StageRuns:
+        """See `EagerDecoder.stages`."""
+        return flow_stages(self.decoder, work)
+
+    def speak(self, utterance: Utterance, work: Workload) -> object:
+        """See `EagerDecoder.speak`."""
+        noise = seeded_normal(np.random.default_rng(0))
+        return self.decoder.speak(utterance, reference_of(work), options=SpeechOptions(), noise=noise)
+
+
+def _decoder(vits: Sovits, spec: ModelSpec, sovits: Path) -> EagerDecoder:
+    if spec.flow is not None:
+        return EagerFlow(eager_flow_decoder(vits, spec, vocoder=find_vocoder(sovits, spec.flow)))
+    assert isinstance(vits, SynthesizerTrn)
+    run_in_one_dimension(vits)
+    return EagerHifigan(vits)
+
+
+def _speaker(spec: ModelSpec, sovits: Path) -> nn.Module | None:
+    """The speaker network, where the version has one and its file lies beside the SoVITS file."""
+    path = sovits.parent / SPEAKER
+    return read_speaker(path).module() if spec.speaker_network and path.is_file() else None
+
+
 class EagerRival:
     """The PyTorch models of a pair of checkpoints.
 
@@ -63,6 +145,7 @@ class EagerRival:
         gpt: The `.ckpt` file.
         sovits: The `.pth` file.
         hubert: Folder of chinese-hubert-base; without it the stage is left out.
+            The speaker network and the vocoder, which some versions have, are looked for beside the `.pth` file.
         threads: Threads within one operator; None leaves PyTorch's default.
 
     Raises:
@@ -80,13 +163,14 @@ class EagerRival:
         pair = load_gpt(gpt), load_sovits(sovits)
         check_pair(*pair)
         models = build_models(*pair)
-        assert isinstance(models.vits, SynthesizerTrn)
         self.spec, self.t2s, self.vits = models.spec, models.t2s, models.vits
+        self.decoder = _decoder(models.vits, models.spec, sovits)
         self.hubert: nn.Module | None = load_hubert(hubert).eval() if hubert else None
+        self.speaker = _speaker(models.spec, sovits)
         self.threads = torch.get_num_threads()
         self.note = (
-            f"PyTorch {torch.__version__}, fp32, {self.threads} threads; growing cache, torch.stft, Conv1d vocoder "
-            "without weight norm"
+            f"PyTorch {torch.__version__}, fp32, {self.threads} threads; growing cache, torch.stft, 1-D "
+            "convolutions without weight norm"
         )
 
     def workload(self, tokens: int) -> Workload:
@@ -94,10 +178,11 @@ class EagerRival:
         return make_workload(
             tokens=tokens,
             style_width=self.vits.style_width,
-            channels=self.vits.channels,
+            channels=self.vits.state_channels if self.spec.flow else self.vits.channels,
             n_symbols=self.spec.n_symbols,
             bert_width=BERT_WIDTH,
             vocab=self.t2s.config.vocab,
+            flow=self.spec.flow,
         )
 
     def stages(self, work: Workload) -> StageRuns:
@@ -105,17 +190,17 @@ class EagerRival:
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": _call(PromptTokens(self.vits), work.ssl),
             "reference_style": _call(self.reference_style, work.wave[None], work.speaker),
-            "sovits_encoder": _call(
-                SemanticEncoder(self.vits), work.tokens[None], work.phones[None], work.style
-            ),
-            "sovits_flow": _call(PriorAndFlow(self.vits), work.state, work.style, work.noise, _scale()),
-            "sovits_vocoder": _call(self.vocode, work.z, work.style),
+            **self.decoder.stages(work),
             "utterance": lambda: self.speak(work, len(work.tokens), work.phones),
             "first_audio": lambda: self.speak(
                 work, len(work.tokens) // 2, work.phones[: len(work.phones) // 2]
             ),
         }
-        return runs if self.hubert is None else {"hubert": _call(self.hubert, work.wave_16k[None]), **runs}
+        if self.hubert is not None:
+            runs["hubert"] = _call(self.hubert, work.wave_16k[None])
+        if self.speaker is not None:
+            runs["speaker"] = _call(self.embed_speaker, work.wave)
+        return runs
 
     def generate(self, work: Workload, phones: Array | None = None) -> Iterator[int]:
         """See `Party.generate`; `phones` replaces the target's."""
@@ -132,23 +217,21 @@ class EagerRival:
         )
         return (step.token for step in steps)
 
-    @torch.inference_mode()
-    def speak(self, work: Workload, count: int, phones: Array) -> Tensor:
-        """Speaks `count` tokens for `phones` from the prepared reference; returns the waveform [n]."""
-        tokens = torch.tensor([list(islice(self.generate(work, phones), count))])
-        style = torch.from_numpy(work.style)
-        state = SemanticEncoder(self.vits)(tokens, torch.from_numpy(phones[None]), style)
-        noise = torch.randn(1, self.vits.channels, state.shape[2])
-        z, _, _ = PriorAndFlow(self.vits)(state, style, noise, torch.from_numpy(_scale()))
-        return self.vocode(z, style)[0]
+    def speak(self, work: Workload, count: int, phones: Array) -> object:
+        """Speaks `count` tokens for `phones` from the prepared reference."""
+        tokens = np.array(list(islice(self.generate(work, phones), count)))
+        return self.decoder.speak(Utterance(tokens, phones), work)
 
     def reference_style(self, wave: Tensor, speaker: Tensor) -> Tensor:
         """Wave [1, n] at 32 kHz to style [1, gin, 1], by way of `torch.stft`."""
         return self.vits.style(stft_spectrogram(wave), speaker if self.spec.speaker_network else None)
 
-    def vocode(self, z: Tensor, style: Tensor) -> Tensor:
-        """Latent [1, C, F] and style [1, gin, 1] to a waveform [1, n], by 1-D convolutions."""
-        return vocode_1d(self.vits.dec, z, style)
+    def embed_speaker(self, wave: Tensor) -> Tensor:
+        """Wave [n] at 32 kHz to the speaker embedding [1, 20480]; features in NumPy, as ours."""
+        assert self.speaker is not None
+        features = fbank(speaker_wave(wave.numpy(), REFERENCE_RATE))
+        embedding: Tensor = self.speaker(torch.from_numpy(features[None]))
+        return embedding
 
     def probe_command(self) -> list[str]:
         """See `Party.probe_command`."""
@@ -165,49 +248,6 @@ def stft_spectrogram(wave: Tensor) -> Tensor:
     window = torch.hann_window(N_FFT)
     spectrum = torch.stft(padded, N_FFT, HOP, window=window, center=False, onesided=True, return_complex=True)
     return torch.sqrt(torch.view_as_real(spectrum).pow(2).sum(-1) + 1e-8)
-
-
-def vocode_1d(dec: Generator, z: Tensor, style: Tensor) -> Tensor:
-    """The vocoder as the original computes it, on tensors [1, C, T].
-
-    Source: GPT-SoVITS, module/models.py, Generator.forward; module/modules.py, ResBlock1.forward.
-    """
-    assert dec.cond is not None
-    x = _conv(dec.conv_pre, z) + _conv(dec.cond, style)
-    per_stage = len(dec.config.resblock_kernels)
-    for i, up in enumerate(dec.ups):
-        x = _conv_transpose(up, F.leaky_relu(x, SLOPE))
-        first, *others = dec.resblocks[i * per_stage : (i + 1) * per_stage]
-        total = _block(first, x)
-        for block in others:
-            total += _block(block, x)
-        x = total / per_stage
-    return torch.tanh(_conv(dec.conv_post, F.leaky_relu(x, LAST_SLOPE)))[:, 0]
-
-
-def _block(block: nn.Module, x: Tensor) -> Tensor:
-    assert isinstance(block, ResBlock)
-    for conv_1, conv_2 in zip(block.convs1, block.convs2, strict=True):
-        x = x + _conv(conv_2, F.leaky_relu(_conv(conv_1, F.leaky_relu(x, SLOPE)), SLOPE))
-    return x
-
-
-def _conv(conv: nn.Module, x: Tensor) -> Tensor:
-    assert isinstance(conv, nn.Conv1d | nn.Conv2d)
-    return F.conv1d(
-        x, _flat(conv.weight), conv.bias, padding=int(conv.padding[-1]), dilation=conv.dilation[-1]
-    )
-
-
-def _conv_transpose(conv: nn.Module, x: Tensor) -> Tensor:
-    assert isinstance(conv, nn.ConvTranspose1d | nn.ConvTranspose2d)
-    weight, padding = _flat(conv.weight), int(conv.padding[-1])
-    return F.conv_transpose1d(x, weight, conv.bias, stride=conv.stride[-1], padding=padding)
-
-
-def _flat(weight: Tensor) -> Tensor:
-    """The official 1-D weight [a, b, k], also of a module that keeps it as [a, b, 1, k]."""
-    return weight.flatten(2)
 
 
 def _call(function: Callable[..., object], *arrays: Array) -> Callable[[], object]:

@@ -30,6 +30,7 @@ STAGES: dict[str, str] = {
     "load": "fresh process: from files to a voice that is ready to speak",
     "hubert": "reference of 5 s to HuBERT features",
     "prompt_tokens": "HuBERT features to 125 prompt tokens",
+    "speaker": "reference of 5 s to its speaker embedding, features included",
     "reference_style": "reference of 5 s to its style, spectrogram included",
     "gpt_prefill": "100 phones and 125 prompt tokens to the first token",
     "gpt_step": "one more token, sampling included",
@@ -37,10 +38,14 @@ STAGES: dict[str, str] = {
     "sovits_encoder": "tokens and phones to the state",
     "sovits_flow": "state to latent",
     "sovits_vocoder": "latent to waveform",
+    "cfm_features": "state to the features of the flow matching",
+    "cfm_condition": "features of one window to what every step is told",
+    "cfm_step": "one Euler step of one window",
+    "mel_vocoder": "mel to waveform",
     "utterance": "phones to waveform, reference prepared before",
     "first_audio": "first of two sentences of half the length, reference prepared before",
 }
-"""What is timed, in order, and what one sample of it is."""
+"""What is timed, in order, and what one sample of it is; a version has some of the stages behind the GPT."""
 
 VERSIONS = ("sovits-export", "numpy", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
 PROBES = 3

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Protocol
 
 import numpy as np
 
+from sovits_runtime.audio import REFERENCE_RATE
+from sovits_runtime.bench_decoder import DECODER_STAGES, StageRuns, latent_channels
 from sovits_runtime.bench_workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.decoder import SemanticDecoder
 from sovits_runtime.reference import Reference
 from sovits_runtime.request import SpeechOptions
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.synthesizer import Synthesizer
 
 ENDLESS = SamplingOptions(min_tokens=NEVER_ENDS)
-
-StageRuns = Mapping[str, Callable[[], object]]
 
 
 class Party(Protocol):
@@ -52,39 +51,37 @@ class Voice:
         self.device = device
         self.threads = threads
         self.voice = Synthesizer.load(bundle, device=device, threads=threads)
-        assert isinstance(self.voice.decoder, SemanticDecoder)
-        self.decoder = self.voice.decoder
 
     def workload(self, tokens: int) -> Workload:
         """Makes the workload that fits this bundle's sizes."""
-        style = self.decoder.vocoder.spec.tensor("style").shape[1]
+        style = self.voice.decoder.encoder.spec.tensor("style").shape[1]
         assert isinstance(style, int)
         return make_workload(
             tokens=tokens,
             style_width=style,
-            channels=self.decoder.latent_channels,
+            channels=latent_channels(self.voice.decoder),
             n_symbols=self.voice.spec.n_symbols,
             bert_width=self.voice.text_to_semantic.bert_width,
             vocab=self.voice.text_to_semantic.vocab,
+            flow=self.voice.spec.flow,
         )
 
     def stages(self, work: Workload) -> StageRuns:
         """See `Party.stages`."""
-        decoder, encoder, reference = self.decoder, self.voice.reference_encoder, reference_of(work)
+        encoder, reference = self.voice.reference_encoder, reference_of(work)
         style_feeds = {"wave": work.wave[None]} | ({"speaker": work.speaker} if encoder.needs_speaker else {})
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": lambda: encoder.tokens(work.ssl),
             "reference_style": lambda: encoder.style.run(style_feeds),
-            "sovits_encoder": lambda: decoder.encode(work.tokens, work.phones, work.style),
-            "sovits_flow": lambda: decoder.latent(work.state, work.style, work.noise),
-            "sovits_vocoder": lambda: decoder.vocode(work.z, work.style),
+            **DECODER_STAGES[self.voice.spec.decoder](self.voice.decoder, work),
             "utterance": lambda: speak(self.voice, work, reference),
             "first_audio": lambda: next(self._stream(work, reference)),
         }
-        hubert = encoder.hubert
-        return (
-            runs if hubert is None else {"hubert": lambda: hubert.run({"wave": work.wave_16k[None]}), **runs}
-        )
+        if (hubert := encoder.hubert) is not None:
+            runs["hubert"] = lambda: hubert.run({"wave": work.wave_16k[None]})
+        if encoder.speaker is not None:
+            runs["speaker"] = lambda: encoder.speaker_of(work.wave, REFERENCE_RATE)
+        return runs
 
     def generate(self, work: Workload) -> Iterator[int]:
         """See `Party.generate`."""
@@ -124,7 +121,8 @@ class Voice:
 def reference_of(work: Workload) -> Reference:
     """Returns the workload's prepared reference."""
     phones = len(work.prompt_phones)
-    return Reference("benchmark", work.prompt_phones, work.bert[:phones], work.prompt, work.style)
+    mel = work.flow.reference_mel if work.flow else None
+    return Reference("benchmark", work.prompt_phones, work.bert[:phones], work.prompt, work.style, mel)
 
 
 def speak(voice: Synthesizer, work: Workload, reference: Reference) -> object:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import REFERENCE_RATE, hubert_wave
+from sovits_runtime.spec import FlowSpec
 from sovits_runtime.t2s import seeded_noise
 
 PROMPT_PHONES = 40
@@ -22,9 +23,35 @@ NEVER_ENDS = 1 << 30
 """As `min_tokens`: the end-of-speech token cannot come, so the length is the same everywhere."""
 
 _SSL_WIDTH = 768
-_STATE_CHANNELS = 192
+STATE_CHANNELS = 192
 _SPEAKER_WIDTH = 20480
 _FRAMES_PER_TOKEN = 2
+
+Normal = Callable[..., NDArray[np.float32]]
+"""Draws normal numbers of the shape given by its arguments, times `scale`."""
+
+
+@dataclass(frozen=True, eq=False)
+class FlowWorkload:
+    """Inputs of flow matching.
+
+    Attributes:
+        reference_mel: float32 [100, frames], ln of magnitudes, of the 5 s reference.
+        features: float32 [1, 512, T], prompt and speech of the first window.
+        condition: float32 [1, T, 512].
+        x: float32 [1, 100, T].
+        prompt_mel: float32 [1, 100, T], zero after the prompt.
+        prompt_len: Frames of the prompt.
+        mel: float32 [1, 100, F], normed, of all the speech.
+    """
+
+    reference_mel: NDArray[np.float32] = field(repr=False)
+    features: NDArray[np.float32] = field(repr=False)
+    condition: NDArray[np.float32] = field(repr=False)
+    x: NDArray[np.float32] = field(repr=False)
+    prompt_mel: NDArray[np.float32] = field(repr=False)
+    prompt_len: int
+    mel: NDArray[np.float32] = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +73,7 @@ class Workload:
         z: float32 [1, C, 2n].
         speaker: float32 [1, 20480], read by versions that have a speaker network.
         vocab: Semantic tokens, the end of speech included.
+        flow: What versions with flow matching read besides; else None.
     """
 
     wave: NDArray[np.float32] = field(repr=False)
@@ -62,6 +90,7 @@ class Workload:
     z: NDArray[np.float32] = field(repr=False)
     speaker: NDArray[np.float32] = field(repr=False)
     vocab: int
+    flow: FlowWorkload | None = None
 
     @property
     def audio_s(self) -> float:
@@ -97,6 +126,7 @@ def make_workload(
     n_symbols: int,
     bert_width: int,
     vocab: int,
+    flow: FlowSpec | None = None,
 ) -> Workload:
     """Makes the inputs; the same arguments give the same numbers.
 
@@ -107,6 +137,7 @@ def make_workload(
         n_symbols: Rows of the phone table.
         bert_width: Width of the BERT features.
         vocab: Semantic tokens, the end of speech included.
+        flow: Numbers of the version's flow matching, if it has one.
     """
     rng = np.random.default_rng(SEED)
 
@@ -125,11 +156,31 @@ def make_workload(
         prompt=rng.integers(0, vocab - 1, PROMPT_TOKENS),
         tokens=rng.integers(0, vocab - 1, tokens),
         style=normal(1, style_width, 1, scale=0.1),
-        state=normal(1, _STATE_CHANNELS, frames),
+        state=normal(1, STATE_CHANNELS, frames),
         noise=normal(1, channels, frames),
         z=normal(1, channels, frames),
         speaker=normal(1, _SPEAKER_WIDTH, scale=0.2),
         vocab=vocab,
+        flow=None if flow is None else _flow_workload(flow, frames, normal),
+    )
+
+
+def _flow_workload(flow: FlowSpec, frames: int, normal: Normal) -> FlowWorkload:
+    up, down = flow.feature_rate
+    speech = frames * up // down
+    reference_frames = int(REFERENCE_S * flow.mel_sample_rate) // flow.mel_hop
+    prompt_len = min(flow.prompt_frames, reference_frames, _FRAMES_PER_TOKEN * PROMPT_TOKENS * up // down)
+    window = min(flow.window_frames, prompt_len + speech)
+    prompt_mel = np.zeros((1, flow.mel_bands, window), np.float32)
+    prompt_mel[:, :, :prompt_len] = normal(1, flow.mel_bands, prompt_len, scale=0.4)
+    return FlowWorkload(
+        reference_mel=normal(flow.mel_bands, reference_frames, scale=2.0) - np.float32(5),
+        features=normal(1, flow.feature_width, window),
+        condition=normal(1, window, flow.feature_width),
+        x=normal(1, flow.mel_bands, window),
+        prompt_mel=prompt_mel,
+        prompt_len=prompt_len,
+        mel=normal(1, flow.mel_bands, speech, scale=0.4),
     )
 
 

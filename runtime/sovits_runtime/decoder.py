@@ -31,7 +31,13 @@ GraphOpener = Callable[[str], Session]
 
 
 class SpeechDecoder(Protocol):
-    """What speaks semantic tokens. Safe to use from several threads."""
+    """What speaks semantic tokens. Safe to use from several threads.
+
+    Attributes:
+        encoder: The graph `sovits_encoder`.
+    """
+
+    encoder: Session
 
     def speak(
         self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise

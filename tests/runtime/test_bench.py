@@ -17,8 +17,13 @@ from sovits_runtime.bench_voice import Voice, first_tokens
 from sovits_runtime.bench_workload import make_workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, ShapeError
+from sovits_runtime.spec import MODEL_SPECS
 
 SIZES = {"style_width": 512, "channels": 192, "n_symbols": 732, "bert_width": 1024, "vocab": 1025}
+
+
+OTHER_VERSIONS = {"speaker", "cfm_features", "cfm_condition", "cfm_step", "mel_vocoder"}
+STAGES_OF_V2 = [name for name in STAGES if name not in OTHER_VERSIONS]
 
 
 class Rival:
@@ -66,7 +71,7 @@ def result(tiny_bundle) -> tuple[BenchResult, Rival, list[tuple[str, int, int]]]
 
 def test_every_stage_is_measured_and_warm_up_kept_apart(result):
     found, _, _ = result
-    assert [s.name for s in found.stages] == list(STAGES)  # the tiny bundle has HuBERT
+    assert [s.name for s in found.stages] == STAGES_OF_V2  # the tiny bundle has HuBERT
     for stage in found.stages:
         samples = {"gpt_step": 2 * 7}.get(stage.name, 2)
         assert len(stage.ours.samples) == samples, stage.name
@@ -139,15 +144,26 @@ def test_generation_never_ends_by_itself(tiny_bundle):
     assert tokens == first_tokens(voice, work)  # the noise starts anew
 
 
+@pytest.mark.parametrize(("version", "prompt", "window"), [("v3", 468, 934), ("v4", 500, 1000)])
+def test_flow_matching_is_timed_on_a_full_window(version, prompt, window):
+    work = make_workload(tokens=150, **SIZES, flow=MODEL_SPECS[version].flow).flow
+    assert work.prompt_len == prompt
+    assert work.x.shape == work.prompt_mel.shape == (1, 100, window)
+    assert work.features.shape == (1, 512, window)
+    assert work.condition.shape == (1, window, 512)
+    assert np.abs(work.prompt_mel[:, :, :prompt]).min() > 0
+    assert np.abs(work.prompt_mel[:, :, prompt:]).max() == 0
+
+
 def test_json_and_page(result, tmp_path):
     found = result[0]
     page = write_bench_report(found, tmp_path / "b")
     assert sorted(p.name for p in page.parent.iterdir()) == ["bench.html", "bench.json", "bench.svg"]
     value = json.loads((page.parent / "bench.json").read_text(encoding="utf-8"))
-    assert [s["name"] for s in value["stages"]] == list(STAGES)
+    assert [s["name"] for s in value["stages"]] == STAGES_OF_V2
     assert set(value["parties"]) == {"sovits-export", "Stub"}
     text = page.read_text(encoding="utf-8")
-    assert all(f"{name}<small>" in text for name in STAGES)
+    assert all(f"{name}<small>" in text for name in STAGES_OF_V2)
     assert text.count("<svg") == 1
 
 
@@ -162,10 +178,14 @@ def test_median_of_ratios_and_rtf():
     assert found.peak_bytes(0) is None
 
 
-def test_workload_is_the_same_every_time():
-    a, b = make_workload(tokens=5, **SIZES), make_workload(tokens=5, **SIZES)
-    for name, value in vars(a).items():
-        assert np.array_equal(value, getattr(b, name)), name
+@pytest.mark.parametrize("version", ["v2", "v3", "v4"])
+def test_workload_is_the_same_every_time(version):
+    flow = MODEL_SPECS[version].flow
+    a, b = make_workload(tokens=5, **SIZES, flow=flow), make_workload(tokens=5, **SIZES, flow=flow)
+    pairs = [(a, b)] + ([(a.flow, b.flow)] if flow else [])
+    for one, other in pairs:
+        for name, value in vars(one).items():
+            assert name == "flow" or np.array_equal(value, getattr(other, name)), name
     noise, again = a.token_noise(), a.token_noise()
     assert all(np.array_equal(noise(i), again(i)) for i in range(3))
     assert a.ssl.shape == (1, 250, 768)
