@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import nn
 
+from sovits_exporter.build_request import BuildRequest, options_left_out, read_shared_parts
 from sovits_exporter.bundle_files import file_records, is_complete, write_json
 from sovits_exporter.checkpoint import (
     GptCheckpoint,
@@ -33,45 +34,28 @@ from sovits_exporter.model_files import write_models
 from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import Sovits, SynthesizerTrn
 from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
-from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
-from sovits_exporter.speaker_file import read_speaker
+from sovits_exporter.pretrained import Pretrained
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
 from sovits_runtime.bundle import MANIFEST, SCHEMA, Bundle, manifest_digest
-from sovits_runtime.errors import CheckpointError, VerificationError
+from sovits_runtime.errors import VerificationError
 from sovits_runtime.session import SessionOptions, open_session
-from sovits_runtime.spec import ModelSpec, model_spec
+from sovits_runtime.spec import model_spec
 from sovits_runtime.verify import TOLERANCES, VerifyReport, verify_bundle
+
+__all__ = [
+    "BuildReport",
+    "BuildRequest",
+    "GraphCheck",
+    "build",
+    "build_models",
+    "check_graph",
+    "options_left_out",
+    "relative_error",
+]
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
-
-
-@dataclass(frozen=True)
-class BuildRequest:
-    """What to build.
-
-    Attributes:
-        gpt: The `.ckpt` file.
-        sovits: The `.pth` file.
-        output: The bundle's folder; an older bundle there is replaced when the new one is complete.
-        hubert: Folder of chinese-hubert-base; without it the bundle speaks from saved references only.
-        bert: Folder of chinese-roberta-wwm-ext-large; needed for Chinese.
-        shared: Where parts that voices share are kept; by default `shared` beside the bundle.
-        version: Model version, when the file does not tell.
-        verify: Whether to run the whole verification before the bundle takes its place.
-        speaker: The file of ERes2NetV2; v2Pro and v2ProPlus need it to read recordings.
-    """
-
-    gpt: Path
-    sovits: Path
-    output: Path
-    hubert: Path | None = None
-    bert: Path | None = None
-    shared: Path | None = None
-    version: str | None = None
-    verify: bool = True
-    speaker: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -126,10 +110,11 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
     start = time.perf_counter()
     check_output(request.output)
     progress("read checkpoints", 0, 1)
-    gpt, sovits = load_gpt(request.gpt), load_sovits(request.sovits, version=request.version)
+    gpt = load_gpt(request.gpt)
+    sovits = load_sovits(request.sovits, version=request.version, base=request.base)
     check_pair(gpt, sovits)
     models = build_models(gpt, sovits)
-    pretrained = _read_pretrained(request, models.spec)
+    pretrained = read_shared_parts(request, models.spec)
     with staging(request.output) as folder:
         builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
         builder.plan(models, pretrained)
@@ -291,28 +276,6 @@ def relative_error(expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any]) ->
     return error if np.isfinite(error) else float("inf")
 
 
-def _read_pretrained(request: BuildRequest, spec: ModelSpec) -> list[Pretrained]:
-    wanted: dict[FolderKind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
-    parts = [read_pretrained(folder, kind) for kind, folder in wanted.items() if folder is not None]
-    if request.speaker is None:
-        return parts
-    if not spec.speaker_network:
-        raise CheckpointError(
-            f"{request.speaker}: a speaker network was given, but {request.sovits} is a {spec.version} model, which "
-            "takes none; leave --speaker out"
-        )
-    return [*parts, read_speaker(request.speaker)]
-
-
-def options_left_out(request: BuildRequest, spec: ModelSpec) -> tuple[str, ...]:
-    """Returns the options of the request without which its bundle cannot read recordings."""
-    missing = {
-        "--hubert": request.hubert is None,
-        "--speaker": spec.speaker_network and request.speaker is None,
-    }
-    return tuple(option for option, is_missing in missing.items() if is_missing)
-
-
 def _write_golden(folder: Path, golden: GoldenRequest) -> None:
     (folder / "golden").mkdir()
     np.savez(folder / "golden" / "request.npz", allow_pickle=False, **golden.arrays)
@@ -339,10 +302,7 @@ def _write_manifest(
             "sample_rate": models.spec.sample_rate,
             "symbols": models.spec.symbols,
         },
-        "sources": {
-            "gpt": {"file": gpt.path.name, "sha256": gpt.sha256, "info": gpt.info},
-            "sovits": {"file": sovits.path.name, "sha256": sovits.sha256, "info": sovits.info},
-        },
+        "sources": _sources({"gpt": gpt, "sovits": sovits, "base": sovits.base}),
         "graphs": builder.graphs,
         "shared": builder.shared,
         "golden": {"request": vars(golden.options)},
@@ -351,3 +311,11 @@ def _write_manifest(
     }
     manifest["digest"] = manifest_digest(manifest)
     write_json(folder / MANIFEST, manifest)
+
+
+def _sources(checkpoints: Mapping[str, GptCheckpoint | SovitsCheckpoint | None]) -> dict[str, Any]:
+    return {
+        kind: {"file": checkpoint.path.name, "sha256": checkpoint.sha256, "info": checkpoint.info}
+        for kind, checkpoint in checkpoints.items()
+        if checkpoint is not None
+    }

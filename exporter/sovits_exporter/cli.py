@@ -92,7 +92,8 @@ main.add_command(phones_command)
 @click.option("--tiny", is_flag=True, help="Very small models: everything runs in seconds.")
 @click.option("--seed", default=0, show_default=True, help="Other weights for another seed.")
 @click.option("--bert/--no-bert", default=False, help="Also write a BERT folder (large).")
-def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: bool) -> None:
+@click.option("--lora", is_flag=True, help="A LoRA fine-tune with its base beside it; v3 and v4 only.")
+def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: bool, lora: bool) -> None:
     """Write official-format checkpoints with made-up weights to FOLDER.
 
     They hum rather than speak, but they are built, verified and timed like trained ones.
@@ -101,7 +102,7 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
 
     with progress_line() as progress:
         files = write_demo_checkpoint(
-            folder, version=version, tiny=tiny, seed=seed, bert=bert, progress=progress
+            folder, version=version, tiny=tiny, seed=seed, bert=bert, lora=lora, progress=progress
         )
     for path in vars(files).values():
         if path is not None:
@@ -121,6 +122,10 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
     type=PATH,
     help="pretrained_eres2netv2w24s4ep4.ckpt; v2Pro and v2ProPlus need it to read reference recordings.",
 )
+@click.option(
+    "--vocoder", type=PATH, help="vocoder.pth of v4, or v3's BigVGAN folder; those versions need it."
+)
+@click.option("--base", type=PATH, help="The complete SoVITS file that a LoRA fine-tune was trained on.")
 @SHARED
 @click.option("--version", help="Model version, where the file does not tell it.")
 @click.option("--fp16", is_flag=True, help="Most of it in FP16, with FP32 where it must be.")
@@ -135,6 +140,8 @@ def build(
     hubert: Path | None,
     bert: Path | None,
     speaker: Path | None,
+    vocoder: Path | None,
+    base: Path | None,
     shared: Path | None,
     version: str | None,
     fp16: bool,
@@ -146,7 +153,7 @@ def build(
     from sovits_exporter.build import build as run
     from sovits_exporter.build_fp16 import build_fp16
 
-    request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker)
+    request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker, vocoder, base)
     with progress_line() as progress:
         report, converted = build_fp16(request, progress) if fp16 else (run(request, progress), None)
     verification = converted.verification if converted else report.verification
