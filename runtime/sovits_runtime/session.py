@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from sovits_runtime.graph import Array, GraphSpec
 
@@ -21,7 +21,7 @@ class SessionOptions:
             graph loads at once and shares its weights with other sessions and processes.
         backend: What runs the graphs, one of `BACKENDS`.
         requests: On TensorRT, requests in flight.
-        strict: On TensorRT, whether whatever cannot run as asked is an error.
+        strict: Whether whatever cannot run as asked is an error.
     """
 
     device: str = "cpu"
@@ -55,10 +55,28 @@ class Session(Protocol):
 
 
 class BindableSession(Session, Protocol):
-    """A graph that can also be bound to arrays."""
+    """A graph that can also be bound to arrays.
 
-    def bind(self, arrays: Mapping[str, Array]) -> Binding:
-        """Binds every input and output to an array; a pair of `spec.aliases` may share one and is updated in place.
+    Attributes:
+        cache_quantum: Rows by which its caches should grow.
+    """
+
+    cache_quantum: int
+
+    def grown_cache(self, shape: tuple[int, ...], dtype: str, *, old: Any = None, rows: int = 0) -> Any:
+        """Makes a cache of zeros where the graph likes it best: an array, or a value on the device for `bind` alone.
+
+        Args:
+            shape: Its shape, rows in the third place.
+            dtype: Its elements.
+            old: A cache made before, whose first rows are taken over.
+            rows: How many.
+        """
+
+    def bind(self, arrays: Mapping[str, Any]) -> Binding:
+        """Binds every input and output to an array or a grown cache.
+
+        A pair of `spec.aliases` may share one and is updated in place.
 
         Raises:
             ShapeError: An array is missing or has the wrong dtype or shape.

@@ -102,8 +102,9 @@ class Synthesizer:
             backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
             threads: Threads within one operator; None: all physical cores.
             requests: On TensorRT, how many requests may be in flight; each takes device memory of its own.
-            strict: On TensorRT, whether a graph without an engine, or steps that cannot be captured, are an error;
-                otherwise they run in another way, which is logged and told by `describe`.
+            strict: Whether what cannot run as asked is an error: a graph without an engine, steps that cannot be
+                captured, a part of a graph that would run on the CPU. Otherwise it runs in another way, which is logged
+                and told by `describe`, except where ONNX Runtime moves parts of a graph to the CPU by itself.
             shared: Folder of shared parts, when not beside the bundle.
             full_check: Compare the sha256 of every file first.
 
@@ -142,7 +143,7 @@ class Synthesizer:
 
     def _session(self, name: str, device: str | None = None) -> BindableSession:
         device, prepack = device or self.options.device, name not in MEMORY_MAPPED
-        options = SessionOptions(device, self.options.threads, prepack=prepack)
+        options = SessionOptions(device, self.options.threads, prepack=prepack, strict=self.options.strict)
         session = open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options=options)
         self.runs_on[name] = session.provider
         return session

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.graph import Array, GraphSpec
+from sovits_runtime.graph import GraphSpec
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import BindableSession, Binding
 
-CACHE_QUANTUM = 128  # the cache grows by this many rows, so that a step never reads much more than it needs
 MAX_NEW_TOKENS = 1500
 MIN_NOISE = 1e-20  # an Exp(1) draw of exactly 0 would make p / noise undefined
 
@@ -211,7 +210,7 @@ class _State:
         self.model = model
         self.capacity = 0
         vocab = model.vocab
-        self.arrays: dict[str, Array] = {
+        self.arrays: dict[str, Any] = {
             "token": np.zeros(1, np.int64),
             "step": np.zeros(1, np.int64),
             "text_len": np.zeros(1, np.int64),
@@ -273,17 +272,17 @@ class _State:
         """Makes room for `rows` rows, keeping the first `keep`, and binds the step graph to the buffers."""
         if rows <= self.capacity:
             return
-        self.capacity = -(-rows // CACHE_QUANTUM) * CACHE_QUANTUM
+        quantum = self.model.step.cache_quantum
+        self.capacity = -(-rows // quantum) * quantum
         dims = {"batch": 1, "cache_size": self.capacity}
         for name in self.model.cache_names:
             t = self.model.step.spec.tensor(name)
-            grown = np.zeros(t.resolve(dims), t.dtype)
-            if keep:
-                grown[:, :, :keep] = self.arrays[name][:, :, :keep]
-            self.arrays[name] = grown
+            self.arrays[name] = self.model.step.grown_cache(
+                t.resolve(dims), t.dtype, old=self.arrays.get(name), rows=keep
+            )
         self.step_binding = self.model.step.bind(self._named(self.model.step, {}))
 
-    def _named(self, session: BindableSession, extra: dict[str, Any]) -> dict[str, Array]:
+    def _named(self, session: BindableSession, extra: dict[str, Any]) -> dict[str, Any]:
         aliases = {out: name for name, out in session.spec.aliases}
         names = (*session.spec.input_names, *session.spec.output_names)
         return {n: extra[n] if n in extra else self.arrays[aliases.get(n, n)] for n in names}

@@ -15,6 +15,13 @@ from sovits_runtime.session import SessionOptions
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": 'pip install "sovits-export[cuda]"'}
 QUIET = 3  # errors only
+CUDA_OPTIONS = {
+    "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm anew for every length of sentence
+    "arena_extend_strategy": "kSameAsRequested",  # memory grows by what is needed, not by powers of two
+    "use_tf32": "0",  # a graph in FP32 is run in FP32
+}
+CACHE_QUANTUM = {"cpu": 128, "cuda": 1024}
+"""Rows by which caches grow. On the CPU a step should read little more than it needs; on a GPU, growing is dear."""
 
 
 def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSession:
@@ -30,8 +37,9 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
             f"device {options.device!r} needs ONNX Runtime's {provider}, but the installed onnxruntime "
             f"{ort.__version__} offers {ort.get_available_providers()}; {INSTALL[options.device]} or use device 'cpu'"
         )
+    settings = (provider, CUDA_OPTIONS) if options.device == "cuda" else provider
     try:
-        session = ort.InferenceSession(str(path), _ort_options(ort, options), providers=[provider])
+        session = ort.InferenceSession(str(path), _ort_options(ort, options), providers=[settings])
     except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
         raise BackendError(
             f"{path}: ONNX Runtime {ort.__version__} cannot open it: {_first_line(error)}"
@@ -41,7 +49,7 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
             f"{path}: asked for {provider}, ONNX Runtime fell back to {session.get_providers()}; check the CUDA and "
             "cuDNN installation with 'sovits-export doctor' or use device 'cpu'"
         )
-    return OrtSession(ort, session, spec, provider)
+    return OrtSession(ort, session, spec, provider=provider, device=options.device)
 
 
 def _import(device: str) -> Any:
@@ -59,6 +67,10 @@ def _ort_options(ort: Any, options: SessionOptions) -> Any:
         result.intra_op_num_threads = options.threads
     if not options.prepack:
         result.add_session_config_entry("session.disable_prepacking", "1")
+    if (
+        options.strict and options.device != "cpu"
+    ):  # else what the device cannot do runs on the CPU in silence
+        result.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     return result
 
 
@@ -67,11 +79,21 @@ def _first_line(error: Exception) -> str:
 
 
 class OrtSession:
-    """One graph in ONNX Runtime."""
+    """One graph in ONNX Runtime.
 
-    def __init__(self, ort: Any, session: Any, spec: GraphSpec, provider: str) -> None:
+    Args:
+        ort: The module.
+        session: Its session.
+        spec: What the graph takes and gives.
+        provider: What runs it.
+        device: "cpu" or "cuda", where its caches lie.
+    """
+
+    def __init__(self, ort: Any, session: Any, spec: GraphSpec, *, provider: str, device: str) -> None:
         self.spec = spec
         self.provider = provider
+        self.cache_quantum = CACHE_QUANTUM[device]
+        self._device = device
         self._ort = ort
         self._session = session
 
@@ -86,19 +108,33 @@ class OrtSession:
             ) from error
         return dict(zip(self.spec.output_names, outputs, strict=True))
 
-    def bind(self, arrays: Mapping[str, Array]) -> OrtBinding:
-        """Binds every input and output to an array; see `Session.bind`."""
-        self.spec.check({name: arrays[name] for name in self.spec.input_names if name in arrays})
-        missing = set(self.spec.output_names) - set(arrays)
+    def grown_cache(self, shape: tuple[int, ...], dtype: str, *, old: Any = None, rows: int = 0) -> Any:
+        """Makes a cache; see `BindableSession.grown_cache`."""
+        grown = np.zeros(shape, dtype)
+        if rows:
+            grown[:, :, :rows] = (old if self._device == "cpu" else old.numpy())[:, :, :rows]
+        if self._device == "cpu":
+            return grown
+        return self._ort.OrtValue.ortvalue_from_numpy(grown, self._device, 0)
+
+    def bind(self, arrays: Mapping[str, Any]) -> OrtBinding:
+        """Binds every input and output to an array or a cache; see `BindableSession.bind`."""
+        missing = {*self.spec.input_names, *self.spec.output_names} - set(arrays)
         if missing:
-            raise ShapeError(f"graph {self.spec.name}: no array bound to outputs {sorted(missing)}")
-        return OrtBinding(self._ort, self._session, self.spec, arrays)
+            raise ShapeError(f"graph {self.spec.name}: nothing is bound to {sorted(missing)}")
+        self.spec.check({name: _described(arrays[name]) for name in self.spec.input_names})
+        return OrtBinding(self._ort, self._session, self.spec, arrays, on_device=self._device != "cpu")
 
 
 class OrtBinding:
-    """A graph bound to NumPy arrays, which it reads and writes without copying."""
+    """A graph bound to NumPy arrays and caches, which it reads and writes without copying on the CPU.
 
-    def __init__(self, ort: Any, session: Any, spec: GraphSpec, arrays: Mapping[str, Array]) -> None:
+    On a device, caches stay there; the small arrays go up before each run and come back after it.
+    """
+
+    def __init__(
+        self, ort: Any, session: Any, spec: GraphSpec, arrays: Mapping[str, Any], *, on_device: bool
+    ) -> None:
         self._session = session
         self._name = spec.name
         self._binding = session.io_binding()
@@ -106,20 +142,37 @@ class OrtBinding:
         # names are seen to be the same buffer.
         values: dict[int, Any] = {}
         for name in (*spec.input_names, *spec.output_names):
-            array = np.ascontiguousarray(arrays[name])
-            if array is not arrays[name]:
+            array = arrays[name]
+            if isinstance(array, np.ndarray) and not array.flags.c_contiguous:
                 raise ShapeError(f"graph {spec.name}: the array bound to {name} is not contiguous")
             if id(array) not in values:
-                values[id(array)] = ort.OrtValue.ortvalue_from_numpy(array)
+                numpy = isinstance(array, np.ndarray)
+                values[id(array)] = ort.OrtValue.ortvalue_from_numpy(array) if numpy else array
         self._values = values
         for name in spec.input_names:
             self._binding.bind_ortvalue_input(name, values[id(arrays[name])])
         for name in spec.output_names:
             self._binding.bind_ortvalue_output(name, values[id(arrays[name])])
+        # ONNX Runtime copies a host array to the device when it is bound, and never again.
+        self._again = [
+            (name, values[id(arrays[name])])
+            for name in spec.input_names
+            if on_device and isinstance(arrays[name], np.ndarray)
+        ]
 
     def run(self) -> None:
         """Runs the graph once; see `Binding.run`."""
         try:
+            for name, value in self._again:
+                self._binding.bind_ortvalue_input(name, value)
             self._session.run_with_iobinding(self._binding)
         except Exception as error:
             raise BackendError(f"graph {self._name}: ONNX Runtime failed: {_first_line(error)}") from error
+
+
+def _described(value: Any) -> Any:
+    """An array of the same shape and dtype, without content where `value` lies on a device."""
+    if isinstance(value, np.ndarray):
+        return value
+    dtype = {"tensor(float)": np.float32, "tensor(float16)": np.float16}[value.data_type()]
+    return np.broadcast_to(np.zeros((), dtype), value.shape())
