@@ -23,12 +23,23 @@ from sovits_exporter.cli_text import (
     words_options,
 )
 from sovits_runtime.errors import SovitsError
+from sovits_runtime.session import BACKENDS
 
 BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
 SHARED = click.option(
     "--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share."
 )
 DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+BACKEND = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    default=BACKENDS[0],
+    show_default=True,
+    help="What runs the graphs; tensorrt wants --device cuda and built engines.",
+)
+STRICT = click.option(
+    "--strict", is_flag=True, help="What cannot run as asked is an error, never a fallback."
+)
 THREADS = click.option("--threads", type=click.IntRange(1), help="Threads within one operator [all cores].")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 PATH = click.Path(path_type=Path)
@@ -190,6 +201,8 @@ def build(
 @BUNDLE
 @SHARED
 @DEVICE
+@BACKEND
+@STRICT
 @THREADS
 @click.option("--full", is_flag=True, help="Compare the sha256 of every byte first.")
 @click.option("--report", type=PATH, help="Folder for report.html with pictures and sound, and report.json.")
@@ -198,6 +211,8 @@ def verify(
     bundle: Path,
     shared: Path | None,
     device: str,
+    backend: str,
+    strict: bool,
     threads: int | None,
     full: bool,
     report: Path | None,
@@ -210,7 +225,9 @@ def verify(
 
     opened = Bundle.open(bundle, shared=shared, full=full)
     on_check = (lambda _: None) if as_json else show_check
-    result = verify_bundle(opened, device=device, threads=threads, on_check=on_check)
+    result = verify_bundle(
+        opened, device=device, backend=backend, strict=strict, threads=threads, on_check=on_check
+    )
     if report is not None:
         page = write_verify_report(result, report)
         click.echo(f"report: {page}", err=as_json)
@@ -226,6 +243,8 @@ def verify(
 @BUNDLE
 @SHARED
 @DEVICE
+@BACKEND
+@STRICT
 @THREADS
 @click.option("--ref", "recording", type=PATH, help="Reference recording, 3 to 10 s (WAV, FLAC, OGG, MP3).")
 @click.option(
@@ -258,6 +277,8 @@ def speak(
     bundle: Path,
     shared: Path | None,
     device: str,
+    backend: str,
+    strict: bool,
     threads: int | None,
     recording: Path | None,
     more: tuple[Path, ...],
@@ -286,7 +307,9 @@ def speak(
     if (recording is None) == (saved is None):
         raise click.UsageError("give either --ref (a recording) or --reference (a saved one)")
     sampling = SamplingOptions(top_k, top_p, temperature, repetition_penalty)
-    with Synthesizer.load(bundle, device=device, threads=threads, shared=shared) as voice:
+    with Synthesizer.load(
+        bundle, device=device, backend=backend, threads=threads, strict=strict, shared=shared
+    ) as voice:
         max_tokens = max(1, round(max_seconds * voice.spec.token_rate_hz)) if max_seconds else None
         options = SpeechOptions(
             sampling, seed=seed, speed=speed, max_tokens=max_tokens, flow_steps=flow_steps

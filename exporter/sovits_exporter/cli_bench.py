@@ -9,6 +9,7 @@ import click
 
 from sovits_runtime.bench_result import BenchResult
 from sovits_runtime.bench_voice import Party
+from sovits_runtime.session import BACKENDS
 
 _PATH = click.Path(path_type=Path)
 
@@ -17,6 +18,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("bundle", type=_PATH)
 @click.option("--shared", type=_PATH, help="Folder of the parts that voices share.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="Threads within one operator [all usable cores].")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs of every stage.")
 @click.option("--tokens", type=click.IntRange(4), default=150, show_default=True, help="Length; 25 are 1 s.")
@@ -33,6 +35,7 @@ def bench(
     bundle: Path,
     shared: Path | None,
     device: str,
+    backend: str,
     threads: int | None,
     repeats: int,
     tokens: int,
@@ -60,6 +63,7 @@ def bench(
     result = run(
         opened,
         device=device,
+        backend=backend,
         threads=threads,
         tokens=tokens,
         repeats=repeats,

@@ -82,6 +82,7 @@ def bench(
     bundle: Bundle,
     *,
     device: str = "cpu",
+    backend: str = "onnxruntime",
     threads: int | None = None,
     tokens: int = TOKENS,
     repeats: int = 5,
@@ -93,6 +94,7 @@ def bench(
     Args:
         bundle: An opened bundle.
         device: Device to run on.
+        backend: What runs the graphs.
         threads: Threads within one operator; None: every physical core this process may use.
         tokens: Length of the utterance; 25 tokens are one second.
         repeats: How often every stage runs after the warm-up.
@@ -110,7 +112,7 @@ def bench(
     machine = read_machine()
     threads = threads or machine.usable_cores
     started, load_before = datetime.now().astimezone(), _load_average()
-    voice = Voice(bundle, device=device, threads=threads)
+    voice = Voice(bundle, device=device, backend=backend, threads=threads)
     work = voice.workload(tokens)
     parties: list[Party] = [voice] if rival is None else [voice, rival]
     steps = _Steps(progress, 1 + repeats + min(repeats, PROBES))
@@ -131,6 +133,7 @@ def bench(
         "digest": bundle.digest,
         "model": dict(bundle.manifest["model"]),
         "device": device,
+        "runs": voice.voice.describe(),
         "provider": voice.voice.text_to_semantic.step.provider,
         "threads": threads,
         "repeats": repeats,

@@ -42,16 +42,16 @@ def print_facts(facts: ProcessFacts) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measures a bundle; arguments: folder, device, threads, shared folder (or nothing), time of the start."""
+    """Measures a bundle; arguments: folder, device, backend, threads, shared folder (or nothing), time of the start."""
     import onnxruntime  # noqa: F401
 
     from sovits_runtime.bench_voice import Voice, reference_of, speak
 
-    path, device, threads, shared, started = arguments
+    path, device, backend, threads, shared, started = arguments
 
     def load() -> Callable[[], object]:
         bundle = Bundle.open(path, shared=shared or None)
-        party = Voice(bundle, device=device, threads=int(threads))
+        party = Voice(bundle, device=device, backend=backend, threads=int(threads))
         work = party.workload(TOKENS)
         return lambda: speak(party.voice, work, reference_of(work))
 

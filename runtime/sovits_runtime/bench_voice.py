@@ -44,13 +44,14 @@ class Voice:
     """Our side: a bundle in the runtime."""
 
     name = "sovits-export"
-    note = "ONNX Runtime"
 
-    def __init__(self, bundle: Bundle, *, device: str, threads: int) -> None:
+    def __init__(self, bundle: Bundle, *, device: str, threads: int, backend: str = "onnxruntime") -> None:
         self.bundle = bundle
         self.device = device
         self.threads = threads
-        self.voice = Synthesizer.load(bundle, device=device, threads=threads)
+        self.note = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}[backend]
+        self._backend = backend
+        self.voice = Synthesizer.load(bundle, device=device, backend=backend, threads=threads)
 
     def workload(self, tokens: int) -> Workload:
         """Makes the workload that fits this bundle's sizes."""
@@ -93,7 +94,7 @@ class Voice:
     def probe_command(self) -> list[str]:
         """See `Party.probe_command`."""
         shared = str(self.bundle.shared or "")
-        place = (str(self.bundle.path), self.device, str(self.threads), shared)
+        place = (str(self.bundle.path), self.device, self._backend, str(self.threads), shared)
         return [sys.executable, "-m", "sovits_runtime.bench_probe", *place]
 
     def bytes_per_token(self, work: Workload) -> int | None:

@@ -113,6 +113,8 @@ def verify_bundle(
     bundle: Bundle,
     *,
     device: str = "cpu",
+    backend: str = "onnxruntime",
+    strict: bool = False,
     threads: int | None = None,
     on_check: Callable[[Check], None] = lambda _: None,
 ) -> VerifyReport:
@@ -121,6 +123,8 @@ def verify_bundle(
     Args:
         bundle: An opened bundle.
         device: Device to verify on.
+        backend: What runs the graphs.
+        strict: Whether what cannot run as asked is an error.
         threads: Threads within one operator.
         on_check: Called with each check as it is done.
 
@@ -129,7 +133,7 @@ def verify_bundle(
     """
     golden = bundle.golden("request")
     checks: list[Check] = []
-    with Synthesizer.load(bundle, device=device, threads=threads) as voice:
+    with Synthesizer.load(bundle, device=device, backend=backend, threads=threads, strict=strict) as voice:
         run = _verification_of(bundle)(voice, golden, bundle.manifest["tolerances"])
         for check in run.checks(SamplingOptions(**bundle.manifest["golden"]["request"])):
             checks.append(check)
