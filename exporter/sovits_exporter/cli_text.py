@@ -90,7 +90,7 @@ class Words:
     ) -> Iterator[Sentence]:
         """Speaks sentence by sentence; notes of the front end go to the terminal."""
         if self.phones is not None:
-            yield from voice.stream(phone_sentences(self.phones), reference, options=options)
+            yield from voice.synthesize_each(phone_sentences(self.phones), reference, options=options)
             return
         assert self.lang is not None
         speaker = self._speaker(voice)

@@ -10,6 +10,7 @@ from torch import nn
 
 from sovits_exporter.export import Draw, GraphDef, constant, integers
 from sovits_exporter.graphs_cfm import flow_graphs, vocoder_graph
+from sovits_exporter.modeling.flow import CONTEXT as FLOW_CONTEXT
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
 from sovits_exporter.modeling.sampling import SamplingInputs
 from sovits_exporter.modeling.t2s import BERT_WIDTH, GptPrefill, GptStep, T2SConfig, Text2Semantic
@@ -252,6 +253,7 @@ def _decoder_graphs(vits: SynthesizerTrn) -> list[GraphDef]:
                 ),
                 tuple(TensorSpec(name, "float32", latent) for name in ("z", "mean", "log_scale")),
                 (DimRange("state_frames", 1, FRAMES_PER_TOKEN * 150, FRAMES_PER_TOKEN * MAX_TOKENS), frames),
+                context=FLOW_CONTEXT,
             ),
             {"state_frames": 14, "frames": 11},
             {"state_frames": 1, "frames": 1},
@@ -266,6 +268,7 @@ def _decoder_graphs(vits: SynthesizerTrn) -> list[GraphDef]:
                 (TensorSpec("z", "float32", latent), TensorSpec("style", "float32", style)),
                 (TensorSpec("waveform", "float32", (1, "waveform_samples")),),
                 (frames,),
+                context=vits.dec.context(),
             ),
             {"frames": 9},
             {"frames": 1},

@@ -10,7 +10,9 @@ from torch import nn
 
 from sovits_exporter.dims import MEL_BANDS
 from sovits_exporter.export import GraphDef, constant, integers
+from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.convnext import MAX_FRAMES
+from sovits_exporter.modeling.hifigan import Generator
 from sovits_exporter.modeling.vits_v3 import CfmCondition, CfmFeatures, CfmStep, SynthesizerTrnV3
 from sovits_runtime.graph import Dim, DimRange, GraphSpec, TensorSpec
 from sovits_runtime.spec import ModelSpec
@@ -94,12 +96,14 @@ def _features(vits: SynthesizerTrnV3, width: int) -> GraphDef:
 
 def vocoder_graph(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
     """The graph of a vocoder that voices share."""
+    assert isinstance(module, (Generator, Bigvgan))
     return GraphDef(
         GraphSpec(
             "mel_vocoder",
             (TensorSpec("mel", "float32", (1, MEL_BANDS, "frames")),),
             (TensorSpec("waveform", "float32", (1, "waveform_samples")),),
             (DimRange("frames", 1, 466, MAX_MEL_FRAMES),),
+            context=module.context(),
         ),
         module,
         "vocoder",

@@ -9,12 +9,14 @@ with Synthesizer.load("my-voice") as voice:
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.reference import Reference
-from sovits_runtime.request import Phrase, Sentence, SpeechOptions, Utterance
+from sovits_runtime.request import Chunk, ChunkOptions, Phrase, Sentence, SpeechOptions, Utterance
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.synthesizer import Synthesizer
 
 __all__ = [
     "Audio",
+    "Chunk",
+    "ChunkOptions",
     "Phrase",
     "Reference",
     "SamplingOptions",

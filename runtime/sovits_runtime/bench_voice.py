@@ -116,7 +116,7 @@ class Voice:
     def _stream(self, work: Workload, reference: Reference) -> Iterator[object]:
         half = len(work.phones) // 2
         sentences = [work.phones[:half], work.phones[half:]]
-        return self.voice.stream(sentences, reference, options=_options(len(work.tokens) // 2))
+        return self.voice.synthesize_each(sentences, reference, options=_options(len(work.tokens) // 2))
 
 
 def reference_of(work: Workload) -> Reference:

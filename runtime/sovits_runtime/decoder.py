@@ -109,6 +109,13 @@ def encode_tokens(
     return encoder.run(feeds)["state"]
 
 
+def _channels(graph: Session, tensor: str) -> int:
+    channels = graph.spec.tensor(tensor).shape[1]
+    if isinstance(channels, str):
+        raise ShapeError(f"graph {graph.spec.name}: the channels of {tensor!r} must be a fixed size")
+    return channels
+
+
 class SemanticDecoder:
     """The three graphs behind the GPT of v1 to v2ProPlus, each callable alone; see `SpeechDecoder`."""
 
@@ -116,10 +123,7 @@ class SemanticDecoder:
         self.encoder = encoder
         self.flow = flow
         self.vocoder = vocoder
-        channels = flow.spec.tensor("noise").shape[1]
-        if isinstance(channels, str):
-            raise ShapeError(f"graph {flow.spec.name}: the channels of 'noise' must be a fixed size")
-        self.latent_channels = channels
+        self.state_channels, self.latent_channels = _channels(flow, "state"), _channels(flow, "noise")
 
     @classmethod
     def open(cls, graph: GraphOpener, spec: ModelSpec) -> SemanticDecoder:

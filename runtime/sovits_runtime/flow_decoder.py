@@ -224,10 +224,15 @@ class FlowMatchingDecoder:
             TextError: As `prompt_of`.
             ShapeError: The speed is out of range.
         """
-        prompt = self.prompt_of(reference)
-        features = self._features(utterance, reference, options)
-        pieces = self.mel_pieces(features, prompt, noise=noise, steps=options.flow_steps)
+        pieces = self.utterance_pieces(utterance, reference, options=options, noise=noise)
         return self.vocode(np.concatenate(list(pieces), axis=2))
+
+    def utterance_pieces(
+        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+    ) -> Iterator[Floats]:
+        """Yields the normed mel [1, 100, f] of an utterance window by window; arguments and errors as in `speak`."""
+        features = self._features(utterance, reference, options)
+        return self.mel_pieces(features, self.prompt_of(reference), noise=noise, steps=options.flow_steps)
 
     def speak_joined(
         self,

@@ -63,6 +63,7 @@ class GraphSpec:
         outputs: Tensors the graph gives.
         dims: Range of every named dimension of the inputs.
         aliases: Pairs (input, output) that may share one buffer: the graph updates the tensor in place.
+        context: How many frames to either side an output frame depends on; None: on all of them.
     """
 
     name: str
@@ -70,6 +71,7 @@ class GraphSpec:
     outputs: tuple[TensorSpec, ...]
     dims: tuple[DimRange, ...] = ()
     aliases: tuple[tuple[str, str], ...] = ()
+    context: int | None = None
 
     def __post_init__(self) -> None:
         known = {d.name for d in self.dims}
@@ -148,6 +150,7 @@ class GraphSpec:
             "outputs": [[t.name, t.dtype, list(t.shape)] for t in self.outputs],
             "dims": {d.name: [d.min, d.opt, d.max] for d in self.dims},
             "aliases": [list(pair) for pair in self.aliases],
+            "context": self.context,
         }
 
     @classmethod
@@ -159,4 +162,5 @@ class GraphSpec:
             outputs=tuple(TensorSpec(n, d, tuple(s)) for n, d, s in value["outputs"]),
             dims=tuple(DimRange(n, *r) for n, r in value["dims"].items()),
             aliases=tuple((a, b) for a, b in value["aliases"]),
+            context=value.get("context"),
         )

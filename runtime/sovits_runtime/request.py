@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,6 +69,45 @@ class SpeechOptions:
             )
 
 
+@dataclass(frozen=True)
+class ChunkOptions:
+    """How a sentence is cut into chunks while it is being made. 25 tokens are one second at speed 1.
+
+    Attributes:
+        first_tokens: Length of the first chunk; smaller sounds sooner.
+        growth: Each chunk is this much longer than the one before; above 1 / RTF a player can run dry.
+        most_tokens: Longest chunk.
+        lookahead_tokens: How many tokens beyond the end of a chunk are made before it is decoded: the later it
+            sounds, the closer to the sentence decoded as a whole.
+        history_tokens: How many tokens before a chunk the encoder reads again; bounds the cost of a chunk.
+
+    Raises:
+        ShapeError: A length is not positive, the look-ahead is negative, or chunks would shrink.
+    """
+
+    first_tokens: int = 16
+    growth: float = 1.5
+    most_tokens: int = 50
+    lookahead_tokens: int = 6
+    history_tokens: int = 100
+
+    def __post_init__(self) -> None:
+        lengths = (self.first_tokens, self.most_tokens, self.history_tokens)
+        if min(lengths) < 1 or self.lookahead_tokens < 0 or not self.growth >= 1:
+            raise ShapeError(
+                f"chunks: got {self}, expected lengths of at least 1, a look-ahead of at least 0 and a growth of at "
+                "least 1"
+            )
+
+    def ends(self) -> Iterator[int]:
+        """Yields the token counts at which chunks end, without end."""
+        end, length = 0, float(self.first_tokens)
+        while True:
+            end += int(length)
+            yield end
+            length = max(min(length * self.growth, self.most_tokens), self.first_tokens)
+
+
 @dataclass(frozen=True, eq=False)
 class Phrase:
     """One sentence to speak.
@@ -118,3 +157,17 @@ class Sentence(Audio):
     attempts: int
     generate_s: float
     decode_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk(Audio):
+    """A piece of a sentence, given out while the rest is being made.
+
+    Attributes:
+        sentence: Which sentence, counted from 0.
+        stop_reason: Of the sentence, when this is its last chunk; None before. "max_tokens" without a limit that was
+            given: the model did not end by itself.
+    """
+
+    sentence: int
+    stop_reason: StopReason | None = None

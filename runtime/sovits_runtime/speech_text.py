@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio_file import AudioSource
 from sovits_runtime.reference import Reference
+from sovits_runtime.request import Phrase
 from sovits_runtime.session import Session
 from sovits_runtime.text.bert_tokens import BertTokenizer
 from sovits_runtime.text.pipeline import TextFrontend, TextPiece
@@ -99,9 +100,17 @@ class TextSpeaker:
         Raises:
             GenerationError: No usable speech within the allowed retries.
         """
+        phrase = self._phrase(piece)
+        return self.voice.synthesize(phrase.phones, reference, bert=phrase.bert, options=options)
+
+    def phrases(self, text: str | Iterable[str], language: str) -> Iterator[Phrase]:
+        """What a voice speaks of a text, piece by piece, each read when it is asked for. Arguments as in `speak`."""
+        return map(self._phrase, self.pieces(text, language))
+
+    def _phrase(self, piece: TextPiece) -> Phrase:
         for note in piece.notes:
             logger.info("%s", note)
-        return self.voice.synthesize(piece.ids, reference, bert=self.bert_features(piece), options=options)
+        return Phrase(piece.ids, self.bert_features(piece))
 
     def reference(
         self,

@@ -22,6 +22,8 @@ from sovits_runtime.errors import BackendError, GenerationError, ShapeError, Tex
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
+    Chunk,
+    ChunkOptions,
     NormalNoise,
     PhoneInput,
     Phrase,
@@ -32,7 +34,14 @@ from sovits_runtime.request import (
 )
 from sovits_runtime.session import BACKENDS, BindableSession, Session, SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec
-from sovits_runtime.t2s import MAX_NEW_TOKENS, SemanticGenerator, TextToSemantic, seeded_noise
+from sovits_runtime.stream import sentence_chunks
+from sovits_runtime.t2s import (
+    MAX_NEW_TOKENS,
+    SemanticGenerator,
+    TextToSemantic,
+    TokenStream,
+    seeded_noise,
+)
 from sovits_runtime.text.symbols import symbol_ids
 
 if TYPE_CHECKING:
@@ -309,7 +318,7 @@ class Synthesizer:
             GenerationError: No usable speech within the allowed retries.
         """
         size = batch_size or len(sentences)
-        phrases = [s if isinstance(s, Phrase) else Phrase(s) for s in sentences]
+        phrases = [_phrase(s) for s in sentences]
         for start in range(0, len(phrases), size):
             utterances = [
                 self.generate(p.phones, reference, bert=p.bert, options=options)
@@ -317,16 +326,16 @@ class Synthesizer:
             ]
             yield from self.decode_joined(utterances, reference, options=options, noise=noise)
 
-    def stream(
+    def synthesize_each(
         self,
-        sentences: Sequence[Phrase | PhoneInput],
+        sentences: Iterable[Phrase | PhoneInput],
         reference: Reference,
         *,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
     ) -> Iterator[Sentence]:
-        """Speaks sentence by sentence: each is yielded as soon as it is ready. Arguments as in `synthesize_many`."""
-        phrases = [s if isinstance(s, Phrase) else Phrase(s) for s in sentences]
+        """Speaks sentence by sentence: each is yielded as soon as it is whole. Arguments as in `synthesize_many`."""
+        phrases = map(_phrase, sentences)
 
         def generate(phrase: Phrase) -> Utterance:
             return self.generate(phrase.phones, reference, bert=phrase.bert, options=options)
@@ -335,7 +344,7 @@ class Synthesizer:
             yield self.decode(utterance, reference, options=options, noise=noise)
 
     @staticmethod
-    def _ahead(generate: Callable[[Phrase], Utterance], phrases: Sequence[Phrase]) -> Iterator[Utterance]:
+    def _ahead(generate: Callable[[Phrase], Utterance], phrases: Iterable[Phrase]) -> Iterator[Utterance]:
         """Makes the tokens of a sentence while the caller makes the sound of the one before."""
         with ThreadPoolExecutor(1, thread_name_prefix="tokens") as worker:
             following: Future[Utterance] | None = None
@@ -345,6 +354,68 @@ class Synthesizer:
                     yield made.result()
             if following is not None:
                 yield following.result()
+
+    def stream(
+        self,
+        sentences: Iterable[Phrase | PhoneInput],
+        reference: Reference,
+        *,
+        chunks: ChunkOptions | None = None,
+        options: SpeechOptions | None = None,
+        noise: NormalNoise | None = None,
+    ) -> Iterator[Chunk]:
+        """Speaks in chunks: the first sounds while the rest of its sentence is still being made.
+
+        Nothing is made before it is asked for, so a slow listener costs no memory; closing the iterator frees the
+        sentence's state at once. v3 and v4 speak in windows of flow matching, once the sentence's tokens are there.
+
+        Args:
+            sentences: Phones, or a `Phrase` where a sentence has BERT features.
+            reference: The voice.
+            chunks: How to cut.
+            options: How to speak.
+            noise: The decoder's noise, for all sentences in turn; None: drawn from the seed.
+
+        Raises:
+            GenerationError: A sentence ended before its first token, within the allowed retries.
+            BundleError: The bundle was built by a release that did not speak in chunks.
+        """
+        options, chunks = options or SpeechOptions(), chunks or ChunkOptions()
+        for i, phrase in enumerate(map(_phrase, sentences)):
+            yield from sentence_chunks(
+                self, phrase, reference, index=i, chunks=chunks, options=options, noise=noise
+            )
+
+    def tokens(
+        self,
+        phones: NDArray[np.int64],
+        reference: Reference,
+        *,
+        bert: NDArray[np.float32] | None,
+        options: SpeechOptions,
+        attempt: int = 1,
+    ) -> TokenStream:
+        """Starts one sentence and gives its semantic tokens as they are made.
+
+        Args:
+            phones: int64 [T], of the sentence.
+            reference: The voice.
+            bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
+            options: How to speak.
+            attempt: Each attempt draws from noise of its own.
+        """
+        return self.text_to_semantic.tokens(
+            np.concatenate([reference.phones, phones]),
+            np.concatenate([reference.bert, self._bert(phones, bert)]),
+            reference.prompt,
+            options=options.sampling,
+            noise=seeded_noise(_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
+            max_tokens=options.max_tokens or MAX_NEW_TOKENS,
+        )
+
+    def decoder_noise(self, options: SpeechOptions, attempt: int = 1) -> NormalNoise:
+        """Returns the source of the decoder's noise that belongs to a seed and an attempt."""
+        return seeded_normal(_generators(options.seed, attempt)[1])
 
     def generate(
         self,
@@ -357,18 +428,10 @@ class Synthesizer:
         """Makes the semantic tokens of one sentence, for `decode`. Arguments and errors as in `synthesize`."""
         options = options or SpeechOptions()
         ids = self.phone_ids(phones)
-        features = np.concatenate([reference.bert, self._bert(ids, bert)])
         start = time.perf_counter()
         problem = ""
         for attempt in range(1, options.retries + 2):
-            generation = self.text_to_semantic.generate(
-                np.concatenate([reference.phones, ids]),
-                features,
-                reference.prompt,
-                options=options.sampling,
-                noise=seeded_noise(_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
-                max_tokens=options.max_tokens or MAX_NEW_TOKENS,
-            )
+            generation = self.tokens(ids, reference, bert=bert, options=options, attempt=attempt).finish()
             if len(generation.tokens) == 0:
                 problem = "it ended before the first token"
             elif generation.stop_reason == "max_tokens" and options.max_tokens is None:
@@ -392,7 +455,7 @@ class Synthesizer:
     ) -> Sentence:
         """Speaks tokens that `generate` made, or others. Arguments as in `synthesize`."""
         options = options or SpeechOptions()
-        noise = noise or seeded_normal(_generators(options.seed, utterance.attempts)[1])
+        noise = noise or self.decoder_noise(options, utterance.attempts)
         start = time.perf_counter()
         samples = self.decoder.speak(utterance, reference, options=options, noise=noise)
         return self._sentence(samples, utterance, options, time.perf_counter() - start)
@@ -409,7 +472,7 @@ class Synthesizer:
         options = options or SpeechOptions()
         if not utterances:
             raise ShapeError("no utterances given; expected at least one")
-        noise = noise or seeded_normal(_generators(options.seed, utterances[0].attempts)[1])
+        noise = noise or self.decoder_noise(options, utterances[0].attempts)
         start = time.perf_counter()
         samples = self.decoder.speak_joined(utterances, reference, options=options, noise=noise)
         share = (time.perf_counter() - start) / len(utterances)
@@ -444,22 +507,28 @@ class Synthesizer:
         reference: Reference,
         *,
         language: str,
+        chunks: ChunkOptions | None = None,
         options: SpeechOptions | None = None,
-    ) -> Iterator[Sentence]:
-        """Speaks a text of any length piece by piece. Arguments and errors as in `TextSpeaker.speak`."""
-        return self.text.speak(text, reference, language=language, options=options)
+    ) -> Iterator[Chunk]:
+        """Speaks a text of any length in chunks, see `stream`. Arguments and errors as in `TextSpeaker.speak`."""
+        phrases = self.text.phrases(text, language)
+        return self.stream(phrases, reference, chunks=chunks, options=options)
 
     def synthesize_text(
         self, text: str, reference: Reference, *, language: str, options: SpeechOptions | None = None
     ) -> Audio:
         """Speaks a text as a whole. Arguments and errors as in `TextSpeaker.speak`."""
-        return Audio.concatenate(list(self.stream_text(text, reference, language=language, options=options)))
+        return Audio.concatenate(list(self.text.speak(text, reference, language=language, options=options)))
 
     def reference_from_text(
         self, recording: AudioSource, text: str, *, language: str, more_recordings: Sequence[AudioSource] = ()
     ) -> Reference:
         """Prepares a voice from a recording and its words. Arguments and errors as in `TextSpeaker.reference`."""
         return self.text.reference(recording, text, language=language, more_recordings=more_recordings)
+
+
+def _phrase(sentence: Phrase | PhoneInput) -> Phrase:
+    return sentence if isinstance(sentence, Phrase) else Phrase(sentence)
 
 
 def _generators(seed: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:

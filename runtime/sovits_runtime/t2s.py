@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -50,6 +50,39 @@ class Step:
     logits: NDArray[np.float32]
 
 
+class TokenStream:
+    """Semantic tokens of one request, each made when it is asked for.
+
+    Attributes:
+        count: Tokens given so far.
+        stop_reason: Why there are no more; "max_tokens" before.
+    """
+
+    def __init__(self, made: Generator[int, None, StopReason]) -> None:
+        self.count = 0
+        self.stop_reason: StopReason = "max_tokens"
+        self._made = made
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            try:
+                token = next(self._made)
+            except StopIteration as end:
+                self.stop_reason = end.value or self.stop_reason
+                return
+            self.count += 1
+            yield token
+
+    def finish(self) -> Generation:
+        """Makes all tokens that are left."""
+        tokens = np.fromiter(self, np.int64)
+        return Generation(tokens, self.stop_reason)
+
+    def close(self) -> None:
+        """Frees the request's state; no more tokens come."""
+        self._made.close()
+
+
 def seeded_noise(rng: np.random.Generator, vocab: int) -> Noise:
     """Returns a source of Exp(1) draws [1, vocab], one call a step, in order."""
     return lambda _step: np.maximum(
@@ -67,6 +100,19 @@ class RunnableGraph(Protocol):
     @property
     def provider(self) -> str:
         """What runs it."""
+
+
+def _until(steps: Generator[Step, None, None], max_tokens: int) -> Generator[int, None, StopReason]:
+    try:
+        for count, step in enumerate(steps, 1):
+            if step.stop:
+                return "eos"
+            yield step.token
+            if count >= max_tokens:
+                break
+        return "max_tokens"
+    finally:
+        steps.close()
 
 
 class SemanticGenerator(Protocol):
@@ -114,6 +160,18 @@ class SemanticGenerator(Protocol):
     ) -> Generation:
         """See `TextToSemantic.generate`."""
 
+    def tokens(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> TokenStream:
+        """See `TextToSemantic.tokens`."""
+
 
 class TextToSemantic:
     """The two graphs of the GPT. Safe to use from several threads: each request has its own cache."""
@@ -137,7 +195,7 @@ class TextToSemantic:
         options: SamplingOptions,
         noise: Noise,
         forced: NDArray[np.int64] | None = None,
-    ) -> Iterator[Step]:
+    ) -> Generator[Step, None, None]:
         """Yields one `Step` a token, without end: the caller decides when to stop.
 
         Args:
@@ -177,14 +235,20 @@ class TextToSemantic:
         max_tokens: int = MAX_NEW_TOKENS,
     ) -> Generation:
         """Generates until the model ends or `max_tokens` are made; arguments as in `steps`."""
-        tokens: list[int] = []
-        for step in self.steps(phones, bert, prompt, options=options, noise=noise):
-            if step.stop:
-                return Generation(np.array(tokens, np.int64), "eos")
-            tokens.append(step.token)
-            if len(tokens) >= max_tokens:
-                break
-        return Generation(np.array(tokens, np.int64), "max_tokens")
+        return self.tokens(phones, bert, prompt, options=options, noise=noise, max_tokens=max_tokens).finish()
+
+    def tokens(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> TokenStream:
+        """As `generate`, but gives each token as it is made."""
+        return TokenStream(_until(self.steps(phones, bert, prompt, options=options, noise=noise), max_tokens))
 
     def _acquire(
         self,

@@ -13,7 +13,7 @@ import pytest
 from fake_device import FakeDevice
 from fake_trt import FakeTrt, fake_api, write_engine
 
-from sovits_runtime import SpeechOptions, Synthesizer
+from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import tensorrt
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import EngineTarget
@@ -67,9 +67,9 @@ def load_voice(bundle, **options) -> Synthesizer:
 
 
 def test_speech_equals_that_of_the_cpu(voice, reference, gpu_bundle, world):
-    expected = [s.samples for s in voice.stream(SENTENCES, reference, options=OPTIONS)]
+    expected = [s.samples for s in voice.synthesize_each(SENTENCES, reference, options=OPTIONS)]
     with load_voice(gpu_bundle) as gpu:
-        spoken = list(gpu.stream(SENTENCES, reference, options=OPTIONS))
+        spoken = list(gpu.synthesize_each(SENTENCES, reference, options=OPTIONS))
         told = gpu.describe()
     for ours, theirs in zip(spoken, expected, strict=True):
         assert np.array_equal(ours.samples, theirs)
@@ -77,6 +77,23 @@ def test_speech_equals_that_of_the_cpu(voice, reference, gpu_bundle, world):
     assert told["graphs"]["sovits_vocoder"] == "TensorRT 10.16.1.11"
     assert told["token_steps"] == "captured"
     assert world.device.used == 0  # closing gave everything back
+
+
+def test_chunks_sound_while_tokens_are_made(voice, reference, gpu_bundle, world):
+    chunks = ChunkOptions(first_tokens=6, lookahead_tokens=3, most_tokens=10)
+    expected = list(voice.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS))
+    with load_voice(gpu_bundle) as gpu:
+        stream = gpu.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS)
+        first = next(stream)
+        rest = list(stream)
+        abandoned = gpu.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS)
+        next(abandoned)
+        abandoned.close()
+        again = next(gpu.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS))
+    assert np.array_equal(first.samples, again.samples)
+    for ours, theirs in zip([first, *rest], expected, strict=True):
+        assert np.array_equal(ours.samples, theirs.samples)
+    assert world.device.used == 0
 
 
 def test_requests_in_flight_share_weights_and_nothing_else(voice, reference, gpu_bundle, world):

@@ -48,7 +48,7 @@ def test_batches_follow_each_other_in_order(voice, reference):
 def test_at_another_speed_a_batch_is_decoded_one_by_one(voice, reference):
     options = SpeechOptions(SamplingOptions(top_k=1), max_tokens=12, speed=1.2)
     joined = list(voice.synthesize_many(PHONES, reference, options=options, noise=recorded([])))
-    alone = list(voice.stream(PHONES, reference, options=options, noise=recorded([])))
+    alone = list(voice.synthesize_each(PHONES, reference, options=options, noise=recorded([])))
     for a, b in zip(joined, alone, strict=True):
         np.testing.assert_array_equal(a.samples, b.samples)
 
@@ -71,7 +71,7 @@ def test_given_noise_replaces_the_seed(voice, reference):
 
 def test_a_phrase_carries_its_bert_features(voice, reference):
     bert = (30 * np.random.default_rng(0).standard_normal((5, 1024))).astype(np.float32)
-    (with_bert,) = voice.stream([Phrase(PHONES[0], bert)], reference, options=GREEDY)
+    (with_bert,) = voice.synthesize_each([Phrase(PHONES[0], bert)], reference, options=GREEDY)
     expected = voice.synthesize(PHONES[0], reference, bert=bert, options=GREEDY)
     np.testing.assert_array_equal(with_bert.tokens, expected.tokens)
     assert with_bert.tokens.tolist() != voice.synthesize(PHONES[0], reference, options=GREEDY).tokens.tolist()

@@ -51,8 +51,8 @@ def test_speed_sets_the_length(voice, reference, speed, frames):
     assert len(voice.synthesize(PHONES, reference, options=options).samples) == frames * 640
 
 
-def test_stream_yields_each_sentence_as_it_is_ready(voice, reference):
-    stream = voice.stream([PHONES, PHONES[:2]], reference, options=SHORT)
+def test_each_sentence_comes_as_soon_as_it_is_ready(voice, reference):
+    stream = voice.synthesize_each([PHONES, PHONES[:2]], reference, options=SHORT)
     first = next(stream)
     assert first.samples.tobytes() == voice.synthesize(PHONES, reference, options=SHORT).samples.tobytes()
     assert len(list(stream)) == 1
@@ -86,7 +86,7 @@ def test_several_recordings_average_their_styles(voice, reference, demo_files):
 
 
 def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, monkeypatch, caplog):
-    from sovits_runtime.t2s import Generation, TextToSemantic
+    from sovits_runtime.t2s import Generation, TokenStream
 
     calls = []
 
@@ -94,7 +94,7 @@ def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, mon
         calls.append(1)
         return Generation(np.zeros(0, np.int64), "eos")
 
-    monkeypatch.setattr(TextToSemantic, "generate", ended)
+    monkeypatch.setattr(TokenStream, "finish", ended)
     with pytest.raises(GenerationError, match="ended before the first token"):
         voice.synthesize(PHONES, reference)
     assert len(calls) == 3
@@ -102,10 +102,10 @@ def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, mon
 
 
 def test_a_runaway_is_retried_and_reported(voice, reference, monkeypatch):
-    from sovits_runtime.t2s import Generation, TextToSemantic
+    from sovits_runtime.t2s import Generation, TokenStream
 
     results = iter([Generation(np.zeros(1500, np.int64), "max_tokens"), Generation(np.arange(12), "eos")])
-    monkeypatch.setattr(TextToSemantic, "generate", lambda *a, **k: next(results))
+    monkeypatch.setattr(TokenStream, "finish", lambda *a, **k: next(results))
     spoken = voice.synthesize(PHONES, reference)
     assert spoken.attempts == 2
     assert spoken.stop_reason == "eos"

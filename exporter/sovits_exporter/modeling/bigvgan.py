@@ -17,6 +17,7 @@ from sovits_exporter.modeling.hifigan import FlatConv, FlatConvTranspose, Hifiga
 
 TAPS = 12
 PHASE_TAPS = TAPS // 2
+ACTIVATION_CONTEXT = 5  # samples to either side that an activation sees
 TINY = 1e-9
 
 
@@ -111,6 +112,10 @@ class Bigvgan(nn.Module):
         )
         self.activation_post = Activation(channels[-1])
         self.conv_post = FlatConv(channels[-1], 1, 7, bias=config.output_bias)
+
+    def context(self) -> int:
+        """Returns how many frames to either side a sample depends on."""
+        return self.config.context(ACTIVATION_CONTEXT)
 
     def forward(self, mel: Tensor) -> Tensor:
         """Maps ln mel [1, in_channels, F] to a waveform [1, F * hop] in [-1, 1]."""

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 WN_LAYERS = 4
 WN_KERNEL = 5
 N_COUPLINGS = 4
+CONTEXT = N_COUPLINGS * WN_LAYERS * (WN_KERNEL // 2)
+"""Frames to either side that a frame of the latent depends on."""
 
 
 class WN(nn.Module):

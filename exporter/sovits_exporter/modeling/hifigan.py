@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.1
+EDGE_KERNEL = 7  # of conv_pre and conv_post
 LAST_SLOPE = 0.01  # the original leaves the final activation at PyTorch's default
 
 
@@ -32,6 +33,19 @@ class HifiganConfig:
     resblock_kernels: Sequence[int]
     resblock_dilations: Sequence[Sequence[int]]
     output_bias: bool = False
+
+    def context(self, activation: int = 0) -> int:
+        """Returns how many input frames to either side a sample depends on; an activation sees `activation` samples."""
+        reach = (
+            EDGE_KERNEL // 2 + activation
+        )  # in units of the stage's input, from the waveform back to the latent
+        for rate, kernel in reversed(list(zip(self.upsample_rates, self.upsample_kernels, strict=True))):
+            reach += max(
+                (k // 2) * sum(d + 1 for d in dilations) + 2 * len(dilations) * activation
+                for k, dilations in zip(self.resblock_kernels, self.resblock_dilations, strict=True)
+            )
+            reach = (reach + (kernel + rate) // 2 - 1) // rate
+        return reach + EDGE_KERNEL // 2
 
 
 class _FlatWeight(nn.Module):
@@ -84,7 +98,7 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         channels = [config.channels // 2**i for i in range(len(config.upsample_rates) + 1)]
-        self.conv_pre = FlatConv(config.in_channels, channels[0], 7)
+        self.conv_pre = FlatConv(config.in_channels, channels[0], EDGE_KERNEL)
         self.ups = nn.ModuleList(
             FlatConvTranspose(channels[i], channels[i + 1], kernel, rate)
             for i, (rate, kernel) in enumerate(
@@ -96,8 +110,12 @@ class Generator(nn.Module):
             for width in channels[1:]
             for kernel, dilations in zip(config.resblock_kernels, config.resblock_dilations, strict=True)
         )
-        self.conv_post = FlatConv(channels[-1], 1, 7, bias=config.output_bias)
+        self.conv_post = FlatConv(channels[-1], 1, EDGE_KERNEL, bias=config.output_bias)
         self.cond = FlatConv(config.style_width, channels[0], 1) if config.style_width else None
+
+    def context(self) -> int:
+        """Returns how many frames to either side a sample depends on."""
+        return self.config.context()
 
     def forward(self, z: Tensor, style: Tensor | None = None) -> Tensor:
         """Maps latent z [1, in_channels, F] and style [1, style_width, 1] to a waveform [1, F * hop] in [-1, 1]."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
-
 from sovits_exporter.dims import MEL_BANDS
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.hifigan import Generator, HifiganConfig
 
 
-def mel_vocoder(config: Mapping[str, Any]) -> nn.Module:
+def mel_vocoder(config: Mapping[str, Any]) -> Generator | Bigvgan:
     """Builds the vocoder.
 
     Args:
@@ -29,4 +27,5 @@ def mel_vocoder(config: Mapping[str, Any]) -> nn.Module:
         resblock_dilations=config["resblock_dilation_sizes"],
         output_bias=config["bias"],
     )
-    return {"bigvgan": Bigvgan, "hifigan": Generator}[config["kind"]](sizes)
+    kinds: dict[str, type[Bigvgan] | type[Generator]] = {"bigvgan": Bigvgan, "hifigan": Generator}
+    return kinds[config["kind"]](sizes)

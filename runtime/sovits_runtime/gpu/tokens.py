@@ -7,7 +7,7 @@ batch when its event is reached. Steps past the end of speech are run for nothin
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from sovits_runtime.gpu.pool import SlotPool
 from sovits_runtime.gpu.step_spec import HISTORY, NOISE_ROWS, STOPPED
 from sovits_runtime.gpu.token_slot import GptEngines, TokenSlot, slot_bytes
 from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.t2s import MAX_NEW_TOKENS, Generation, Noise, Step
+from sovits_runtime.t2s import MAX_NEW_TOKENS, Generation, Noise, Step, StopReason, TokenStream
 
 POLL_STEPS = 8
 """Steps between two looks at the tokens."""
@@ -94,24 +94,47 @@ class DeviceTextToSemantic:
         max_tokens: int = MAX_NEW_TOKENS,
     ) -> Generation:
         """Generates until the model ends or `max_tokens` are made; see `TextToSemantic.generate`."""
+        return self.tokens(phones, bert, prompt, options=options, noise=noise, max_tokens=max_tokens).finish()
+
+    def tokens(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> TokenStream:
+        """Gives tokens as batches of them come back; see `TextToSemantic.tokens`."""
         index = self._check(phones, prompt)
-        with self._slots.slot() as slot:
-            run = _Run(slot, self.lengths, noise, min(max(max_tokens, 1), MAX_NEW_TOKENS))
-            run.start(phones, bert, prompt, options=options, index=index)
-            batches = deque([_Batch(run.mark(self._event()), 1)])
-            done = 0
-            while done < run.total:
-                while run.made < run.total and len(batches) < AHEAD:
-                    run.launch(self._poll)
-                    batches.append(_Batch(run.mark(self._event()), run.made))
-                    run.prepare_noise()
-                event, stop = batches.popleft()
-                event.synchronize()
-                end = run.end(done, stop)
-                if end is not None:
-                    return Generation(slot.history[:end].copy(), "eos")
-                done = stop
-            return Generation(slot.history[: run.total].copy(), "max_tokens")
+        total = min(max(max_tokens, 1), MAX_NEW_TOKENS)
+
+        def made() -> Generator[int, None, StopReason]:
+            with self._slots.slot() as slot:
+                run = _Run(slot, self.lengths, noise, total)
+                run.start(phones, bert, prompt, options=options, index=index)
+                return (yield from self._batches(run))
+
+        return TokenStream(made())
+
+    def _batches(self, run: _Run) -> Generator[int, None, StopReason]:
+        history = run.slot.history
+        batches = deque([_Batch(run.mark(self._event()), 1)])
+        done = 0
+        while done < run.total:
+            while run.made < run.total and len(batches) < AHEAD:
+                run.launch(self._poll)
+                batches.append(_Batch(run.mark(self._event()), run.made))
+                run.prepare_noise()
+            event, stop = batches.popleft()
+            event.synchronize()
+            end = run.end(done, stop)
+            yield from history[done : stop if end is None else end].tolist()
+            if end is not None:
+                return "eos"
+            done = stop
+        return "max_tokens"
 
     def steps(
         self,
