@@ -345,7 +345,7 @@ def test_gpu_without_its_onnxruntime():
 def test_old_gpu_is_warned_of():
     finding = next(f for f in summary(gpu=Gpu("GTX 1080", (6, 1), 8 << 30)).findings if f.topic == "GPU 0")
     assert finding.level == "warning"
-    assert "older than Turing (7.5)" in finding.text
+    assert "Pascal is too old for TensorRT 10 and 11, which start at Turing (7.5)" in finding.text
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sovits_engines.compatibility import (
+    LAST_ORT_FOR_CUDA_12,
+    LEAST_CAPABILITY,
+    architecture,
+    cuda_major_of_ort,
+    cuda_users,
+    driver_findings,
+    gpu_age,
+    kernel_findings,
+    mix_findings,
+    tensorrt_findings,
+)
 from sovits_runtime.doctor import Finding, GpuSummary
 
 Loader = Callable[[str], Any]
 
 PROBE_TIMEOUT_S = 60
-LAST_ORT_FOR_CUDA_12 = "1.26.0"
 CUDNN = 9
-LEAST_CAPABILITY = (7, 5)
 
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 _ERRORS = {
@@ -164,11 +174,6 @@ def library_folders() -> list[Path]:
     return [*pip, *named, *system]
 
 
-def cuda_major_of_ort(version: str) -> int:
-    """Returns the CUDA major version that an onnxruntime-gpu release from PyPI is built for."""
-    return 13 if _parts(version) > _parts(LAST_ORT_FOR_CUDA_12) else 12
-
-
 def gpu_summary(
     driver: Driver, libraries: Mapping[str, Mapping[int, Path]], versions: Mapping[str, str]
 ) -> GpuSummary:
@@ -179,7 +184,8 @@ def gpu_summary(
         libraries: Of `find_cuda_libraries`.
         versions: Installed distributions by name.
     """
-    tensorrt = _tensorrt_finding(driver, versions)
+    users = cuda_users(versions)
+    tensorrt = (*mix_findings(users), *tensorrt_findings([gpu.capability for gpu in driver.gpus], versions))
     if not driver.gpus:
         problem = driver.problem or "the driver sees no GPU"
         finding = Finding("info", "GPU", f"{problem}; everything runs on the CPU")
@@ -188,9 +194,14 @@ def gpu_summary(
     told = Finding(
         "ok", "GPU driver", f"{driver.version or 'version not told'}, runs CUDA up to {_dots(driver.cuda)}"
     )
+    fits = driver_findings(driver.version, users)
+    kernels = tuple(
+        f for c in dict.fromkeys(g.capability for g in driver.gpus) for f in kernel_findings(c, users)
+    )
     ready, cuda = _cuda_findings(driver, libraries, versions)
     reason = f"{driver.gpus[0].name} with onnxruntime-gpu" if ready else "CUDA is not ready for ONNX Runtime"
-    return GpuSummary(ready, reason, (told, *devices, *cuda, *tensorrt))
+    memory = max(gpu.memory_bytes for gpu in driver.gpus)
+    return GpuSummary(ready, reason, (told, *fits, *devices, *kernels, *cuda, *tensorrt), memory)
 
 
 def _cuda_findings(
@@ -246,25 +257,11 @@ def _mix(libraries: Mapping[str, Mapping[int, Path]], need: int) -> tuple[Findin
 
 
 def _gpu_finding(index: int, gpu: Gpu) -> Finding:
-    text = f"{gpu.name}, compute capability {_dots(gpu.capability)}, {gpu.memory_bytes / 2**30:.1f} GiB"
+    name = f"{architecture(gpu.capability)}, " if architecture(gpu.capability) else ""
+    text = f"{gpu.name}, {name}compute capability {_dots(gpu.capability)}, {gpu.memory_bytes / 2**30:.1f} GiB"
     if gpu.capability < LEAST_CAPABILITY:
-        return Finding("warning", f"GPU {index}", f"{text}; older than Turing ({_dots(LEAST_CAPABILITY)})")
+        return Finding("warning", f"GPU {index}", f"{text}; {gpu_age(gpu.capability)}")
     return Finding("ok", f"GPU {index}", text)
-
-
-def _tensorrt_finding(driver: Driver, versions: Mapping[str, str]) -> tuple[Finding, ...]:
-    from sovits_runtime.session import BACKENDS
-
-    names = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "polygraphy")
-    have = ", ".join(f"{n} {versions[n]}" for n in names if n in versions)
-    if "tensorrt" not in BACKENDS:
-        text = "this release does not speak through TensorRT" + (f" (installed: {have})" if have else "")
-        return (Finding("info", "TensorRT", text),)
-    if not have:
-        return (Finding("info", "TensorRT", "not installed", 'pip install "sovits-export[tensorrt]"'),)
-    if not driver.gpus:
-        return (Finding("info", "TensorRT", f"{have}; without a GPU it cannot run"),)
-    return (Finding("ok", "TensorRT", have),)
 
 
 def _ask(name: str, cuda: Any, load: Loader) -> Driver:
@@ -306,10 +303,6 @@ def _driver_version(load: Loader) -> str:
 
 def _dots(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
-
-
-def _parts(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def main() -> None:

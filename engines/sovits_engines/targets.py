@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sovits_engines.device import LEAST_CAPABILITY, Driver, probe_driver_apart
+from sovits_engines.compatibility import LEAST_CAPABILITY
+from sovits_engines.device import Driver, probe_driver_apart
 from sovits_runtime.engine_store import EngineTarget
 from sovits_runtime.errors import BackendError
 from sovits_runtime.trt_api import ENTERPRISE, REMEDIES, RTX, TITLES, TrtApi, load_api

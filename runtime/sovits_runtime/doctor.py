@@ -11,17 +11,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sovits_runtime.machine import Machine, installed_versions, read_machine
+
+if TYPE_CHECKING:
+    from sovits_runtime.bundle import Bundle
 
 Level = Literal["ok", "info", "warning", "error"]
 MIN_PYTHON = (3, 10)
 LITTLE_MEMORY = 3 << 30
 LIBRARIES = (
     "sovits-export", "numpy", "click", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
-    "onnxscript", "safetensors", "tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt-rtx", "polygraphy",
-    "nvidia-cudnn-cu12", "nvidia-cudnn-cu13",
+    "onnxscript", "safetensors", "polygraphy", "cuda-bindings", "cuda-python",
+    "nvidia-cuda-runtime", "nvidia-cublas",
+    *(f"tensorrt{flavour}-cu{major}{part}" for flavour in ("", "-rtx") for major in (12, 13)
+      for part in ("", "-libs", "-bindings")),
+    *(f"nvidia-{library}-cu{major}" for library in ("cuda-runtime", "cublas", "cudnn", "cufft", "curand", "cuda-nvrtc")
+      for major in (11, 12, 13)),
 )  # fmt: skip
 _DISTRIBUTION = "sovits-export"
 _BACKEND_EXTRAS = {"cpu", "cuda", "tensorrt", "export", "dev"}
@@ -52,11 +59,13 @@ class GpuSummary:
         cuda_ready: Whether driver, CUDA libraries and ONNX Runtime fit together.
         reason: Why, or why not.
         findings: Driver, devices, libraries.
+        memory_bytes: Of the largest device; 0 when there is none.
     """
 
     cuda_ready: bool = False
     reason: str = "no GPU was looked for"
     findings: tuple[Finding, ...] = ()
+    memory_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,11 @@ def diagnose(
     backend, export = backend_findings(around), export_findings(around)
     # An error of the machine or of a library of the base install stops everything; one of a backend, only that.
     can_speak = not any(f.level == "error" for f in (*machine, *base, *backend))
-    opened = bundle_findings(bundle, shared) if bundle is not None and can_speak else ()
+    opened = (
+        bundle_findings(bundle, shared, gpu_bytes=gpu.memory_bytes)
+        if bundle is not None and can_speak
+        else ()
+    )
     text = (*language_findings(around), *text_data_findings())
     findings = (*machine, *base, *backend, *gpu.findings, *export, *text, *opened)
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
@@ -248,8 +261,14 @@ def language_findings(around: Surroundings) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def bundle_findings(path: Path, shared: Path | None = None) -> tuple[Finding, ...]:
-    """Opens a bundle and its decode graph, and names the optional parts that it lacks."""
+def bundle_findings(path: Path, shared: Path | None = None, *, gpu_bytes: int = 0) -> tuple[Finding, ...]:
+    """Opens a bundle and its decode graph, names the optional parts that it lacks, and estimates GPU memory.
+
+    Args:
+        path: The bundle's folder.
+        shared: Folder of shared parts, when not beside it.
+        gpu_bytes: Memory of the GPU; 0 when there is none.
+    """
     from sovits_runtime.bundle import Bundle
     from sovits_runtime.errors import SovitsError
     from sovits_runtime.session import SessionOptions, open_session
@@ -275,7 +294,25 @@ def bundle_findings(path: Path, shared: Path | None = None) -> tuple[Finding, ..
         if name not in bundle.graph_names:
             remedy = f"build it again with --{name} {value}"
             found.append(Finding("info", f"bundle, {name}", f"not in it, so it cannot {use}", remedy))
-    return tuple(found)
+    return (*found, *(memory_finding(bundle, precision, gpu_bytes) for precision in ("fp32", "fp16")))
+
+
+def memory_finding(bundle: Bundle, precision: str, gpu_bytes: int) -> Finding:
+    """Estimates what a bundle takes on a GPU, and says where that is more than there is."""
+    from sovits_runtime.gpu.estimate import estimate_memory
+
+    estimate = estimate_memory(bundle, precision=precision)
+    mib = 2**20
+    caches = ", ".join(f"{n} rows {size / mib:.0f} MiB" for n, size in estimate.caches_bytes.items())
+    text = (
+        f"weights of all engines {estimate.weights_bytes / mib:.0f} MiB, caches of a request {caches}; working memory "
+        "of the engines comes on top"
+    )
+    topic = f"GPU memory, {precision}"
+    if gpu_bytes and estimate.total_bytes() > gpu_bytes:
+        remedy = "build fewer cache lengths (engine build --cache-size), or use --fp16 or ONNX Runtime"
+        return Finding("warning", topic, f"{text}: more than this GPU's {gpu_bytes / mib:.0f} MiB", remedy)
+    return Finding("info", topic, text)
 
 
 def read_requirements() -> dict[str, dict[str, str]]:
