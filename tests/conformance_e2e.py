@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_exporter.build import BuildRequest, build
+from sovits_exporter.demo_models import vocoder_config
 from sovits_exporter.demo_weights import unit
-from sovits_exporter.demo_writers import write_gpt, write_sovits, write_speaker, write_vocoder
+from sovits_exporter.demo_writers import write_gpt, write_sovits, write_speaker, write_vocoder_of
 from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
 from sovits_runtime.fbank import fbank
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
@@ -34,6 +35,8 @@ SHARE_LIMIT = 1e-3  # an SNR of 60 dB
 SAMPLING = SamplingOptions(top_k=1, top_p=1.0, temperature=1.0, repetition_penalty=1.35)
 PAUSE_RATE = 32000  # the official pause has the samples of 32 kHz, whatever the rate of the speech
 THRESHOLD = 0.75
+FLOW_STEPS = 4  # those of all recorded v3 and v4 speech
+TINY_VOCODER_CHANNELS = {"bigvgan": 128, "hifigan": 64}
 
 Golden = dict[str, Array]
 Case = dict[str, Any]
@@ -65,9 +68,20 @@ def build_voice(folder: Path, meta: dict[str, Any]) -> Synthesizer:
         write_speaker(request.speaker, **{**sizes, "tiny": False}, report=lambda *_: None)
     if spec.flow:
         request = replace(request, vocoder=folder / "vocoder")
-        write_vocoder(request.vocoder, spec.flow.vocoder, **sizes, report=lambda *_: None)
+        write_vocoder_of(
+            request.vocoder, spec.flow.vocoder, vocoder_sizes(meta), seed=meta["seed"], report=lambda *_: None
+        )
     build(request)
     return Synthesizer.load(request.output)
+
+
+def vocoder_sizes(meta: dict[str, Any]) -> dict[str, Any]:
+    """The recorded tiny vocoders are official ones with fewer channels."""
+    flow = model_spec(meta["version"]).flow
+    assert flow is not None
+    official = vocoder_config(flow.vocoder, tiny=False)
+    few = {"upsample_initial_channel": TINY_VOCODER_CHANNELS[flow.vocoder]}
+    return official | few if meta["dims"] == "tiny" else official
 
 
 class Request:
@@ -147,7 +161,13 @@ class Request:
     def _options(self, settings: Case) -> SpeechOptions:
         pause = int(PAUSE_RATE * settings.get("fragment_interval", 0.3)) / self.voice.spec.sample_rate
         speed = settings.get("speed_factor", 1.0)
-        return SpeechOptions(SAMPLING, speed=speed, pause_s=pause, max_tokens=self.meta["early_stop_num"])
+        return SpeechOptions(
+            SAMPLING,
+            speed=speed,
+            pause_s=pause,
+            max_tokens=self.meta["early_stop_num"],
+            flow_steps=FLOW_STEPS if self.voice.spec.flow else None,
+        )
 
     def _phrase(self, i: int) -> Phrase:
         return Phrase(self.g[f"in_phones_{i}"], np.ascontiguousarray(self.g[f"in_bert_{i}"].T))

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sovits_exporter.demo_audio import SAMPLE_RATE
 from sovits_exporter.demo_models import (
     ENCODER_GAINS,
+    Config,
     bert_config,
     bert_layout,
     bert_vocab,
@@ -87,7 +88,11 @@ def _write_header(path: Path, header: bytes) -> None:
 
 def write_vocoder(path: Path, kind: str, *, tiny: bool, seed: int, report: Report) -> None:
     """Writes `vocoder.pth` of v4, or the folder of v3's BigVGAN, in float32."""
-    config = vocoder_config(kind, tiny=tiny)
+    write_vocoder_of(path, kind, vocoder_config(kind, tiny=tiny), seed=seed, report=report)
+
+
+def write_vocoder_of(path: Path, kind: str, config: Config, *, seed: int, report: Report) -> None:
+    """Writes a vocoder of the sizes of `config`."""
     layout = vocoder_file_layout({**config, "kind": kind, "bias": kind == "hifigan"})
     state = OrderedDict(
         (name, tensor.float()) for name, tensor in _state(layout, seed, report=report).items()
