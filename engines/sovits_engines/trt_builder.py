@@ -96,9 +96,8 @@ def build_engine(
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(model.SerializeToString(), str(path)):
-        raise EngineRefused(
-            f"graph {spec.name}: {api.title} cannot read it: {'; '.join(parser_errors(parser))}"
-        )
+        reasons = "; ".join(f"{where}: {why}" for where, why in _complaints(parser))
+        raise EngineRefused(f"graph {spec.name}: {api.title} cannot read it: {reasons}")
     config = builder.create_builder_config()
     config.clear_flag(trt.BuilderFlag.TF32)
     config.add_optimization_profile(_profile(builder, spec))
@@ -119,13 +118,25 @@ def build_engine(
     return BuiltEngine(memoryview(plan), layers)
 
 
-def parser_errors(parser: Any) -> list[str]:
-    """What the ONNX parser complains about, one line a complaint."""
-    found = []
-    for i in range(parser.num_errors):
-        error = parser.get_error(i)
-        found.append(f"{error.node_operator()} node {error.node_name()!r}: {' '.join(error.desc().split())}")
-    return found or ["it gives no reason"]
+def parser_complaints(api: TrtApi, model: onnx.ModelProto, path: Path) -> list[tuple[str, str]]:
+    """Asks the ONNX parser alone: nodes that it refuses, and why.
+
+    Args:
+        api: The TensorRT to ask.
+        model: The graph; its weights may lie in files beside `path`.
+        path: Where the graph came from.
+    """
+    trt, logger = api.module, api.log_collector()
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    return [] if parser.parse(model.SerializeToString(), str(path)) else _complaints(parser)
+
+
+def _complaints(parser: Any) -> list[tuple[str, str]]:
+    errors = [parser.get_error(i) for i in range(parser.num_errors)]
+    found = [(f"{e.node_operator()} {e.node_name()}", " ".join(e.desc().split())) for e in errors]
+    return found or [("the graph", "it gives no reason")]
 
 
 def rtx_configure(api: TrtApi, config: Any, capability: tuple[int, int], *, captured: bool) -> None:

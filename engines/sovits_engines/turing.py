@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from sovits_engines.attention import tensor_types
+from sovits_engines.weights import read_weight
 
 NO_FP32_PRODUCTS = {(7, 5)}
 """Compute capabilities for which TensorRT for RTX has no FP32 matrix product."""
@@ -115,4 +116,4 @@ class _Rewrite:
         tensor = self.initializers.get(name)
         if tensor is None or len(tensor.dims) != 2:
             return None
-        return numpy_helper.to_array(tensor, str(self.folder))
+        return read_weight(tensor, self.folder)

@@ -13,6 +13,7 @@ from sovits_exporter.cli_bench import bench
 from sovits_exporter.cli_convert import convert, islands_json, show_islands
 from sovits_exporter.cli_doctor import doctor
 from sovits_exporter.cli_engine import engine
+from sovits_exporter.cli_lint import lint
 from sovits_exporter.cli_output import print_json, progress_line, show_check, verdict
 from sovits_exporter.cli_phones import phones as phones_command
 from sovits_exporter.cli_text import (
@@ -94,6 +95,7 @@ main.add_command(bench)
 main.add_command(convert)
 main.add_command(doctor)
 main.add_command(engine)
+main.add_command(lint)
 main.add_command(phones_command)
 
 

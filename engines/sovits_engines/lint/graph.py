@@ -1,0 +1,151 @@
+"""An ONNX graph as the rules look at it: nodes, types, constants, who makes and who uses what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+from onnx import helper
+
+from sovits_engines.weights import read_weight
+from sovits_runtime.graph import Array, GraphSpec
+
+Level = Literal["error", "warning"]
+Complaint = tuple[str, str]
+"""Name of the node (or tensor), and what is wrong and what to do."""
+Size = int | str | None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        id: Its name in reports.
+        level: `error` where TensorRT refuses or silently computes something else; `warning` where it may.
+        check: Yields what breaks it.
+    """
+
+    id: str
+    level: Level
+    check: Callable[[LintGraph], Iterator[Complaint]]
+
+
+class LintGraph:
+    """One graph.
+
+    Attributes:
+        model: The model; weights may lie in files.
+        folder: Where those files are.
+        spec: What the graph takes and gives, where that is known.
+        nodes: All nodes, those of inner graphs included.
+    """
+
+    def __init__(self, model: onnx.ModelProto, folder: Path, spec: GraphSpec | None = None) -> None:
+        self.model = model
+        self.folder = folder
+        self.spec = spec
+        self.graphs = list(_graphs(model.graph))
+        self.nodes = [node for graph in self.graphs for node in graph.node]
+        self.producers = {name: node for node in self.nodes for name in node.output if name}
+
+    @cached_property
+    def constants(self) -> dict[str, onnx.TensorProto]:
+        """Initializers and outputs of Constant nodes."""
+        found = {tensor.name: tensor for graph in self.graphs for tensor in graph.initializer}
+        for node in self.of("Constant"):
+            tensor = attribute(node, "value")
+            if tensor is not None:
+                found[node.output[0]] = tensor
+        return found
+
+    @cached_property
+    def types(self) -> dict[str, onnx.TypeProto.Tensor]:
+        """Element type and shape of every tensor that has one."""
+        try:
+            inferred = onnx.shape_inference.infer_shapes(self.model, data_prop=True)
+        except onnx.shape_inference.InferenceError:
+            inferred = self.model
+        types: dict[str, onnx.TypeProto.Tensor] = {}
+        for graph in _graphs(inferred.graph):
+            for tensor in graph.initializer:
+                types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims).tensor_type
+            for value in (*graph.value_info, *graph.input, *graph.output):
+                if value.type.HasField("tensor_type"):
+                    types[value.name] = value.type.tensor_type
+        return types
+
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the graph's inputs, without initializers."""
+        initializers = {tensor.name for tensor in self.model.graph.initializer}
+        return [value.name for value in self.model.graph.input if value.name not in initializers]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the graph's outputs."""
+        return [value.name for value in self.model.graph.output]
+
+    def of(self, *operators: str) -> Iterator[onnx.NodeProto]:
+        """Nodes of the official domain with one of these operators."""
+        return (n for n in self.nodes if n.op_type in operators and n.domain in ("", "ai.onnx"))
+
+    def kind(self, name: str) -> int:
+        """Element type of a tensor; 0 when not known."""
+        return self.types[name].elem_type if name in self.types else 0
+
+    def shape(self, name: str) -> list[Size] | None:
+        """Sizes of a tensor, names for those that vary; None when not even the rank is known."""
+        if name not in self.types or not self.types[name].HasField("shape"):
+            return None
+        dims = self.types[name].shape.dim
+        return [d.dim_value if d.HasField("dim_value") else d.dim_param or None for d in dims]
+
+    def rank(self, name: str) -> int | None:
+        """Number of axes of a tensor; None when not known."""
+        shape = self.shape(name)
+        return None if shape is None else len(shape)
+
+    def value(self, name: str) -> Array | None:
+        """The value of a constant; None for anything else."""
+        tensor = self.constants.get(name)
+        return None if tensor is None else read_weight(tensor, self.folder)
+
+    def is_constant(self, name: str) -> bool:
+        """Whether a tensor is the same in every run, whatever the inputs and their sizes."""
+        if name in self.constants:
+            return True
+        node = self.producers.get(name)
+        return node is not None and bool(node.input) and all(self.is_constant(i) for i in node.input if i)
+
+
+def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
+    """Value of a node's attribute."""
+    return next((helper.get_attribute_value(a) for a in node.attribute if a.name == name), default)
+
+
+def operand(node: onnx.NodeProto, index: int) -> str:
+    """Name of an input; "" when it is left out."""
+    return node.input[index] if index < len(node.input) else ""
+
+
+def title(node: onnx.NodeProto) -> str:
+    """What a node is called in reports."""
+    return f"{node.op_type} {node.name or (node.output[0] if node.output else '')}"
+
+
+def type_name(kind: int) -> str:
+    """Name of an element type."""
+    return str(onnx.TensorProto.DataType.Name(kind)) if kind else "unknown"
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    yield graph
+    for node in graph.node:
+        for a in node.attribute:
+            if a.type == onnx.AttributeProto.GRAPH:
+                yield from _graphs(a.g)
