@@ -1,0 +1,98 @@
+"""The toy GPT: its kernels, compiled as C++ for the CPU, run by the scheduler on the fake device."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_device import FakeDevice
+
+from sovits_runtime.gpu.token_slot import GptEngines
+from sovits_runtime.gpu.tokens import DeviceTextToSemantic
+from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.t2s import seeded_noise
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def toy():
+    import importlib
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        yield importlib.import_module("toy_gpt")
+
+
+@pytest.fixture(scope="module")
+def library(toy, tmp_path_factory):
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    folder = tmp_path_factory.mktemp("toy")
+    (folder / "toy.cpp").write_text(toy.KERNELS)
+    defines = ["-D__global__=", "-D__device__="]
+    subprocess.run(
+        ["g++", "-O1", "-shared", "-fPIC", *defines, "-o", folder / "toy.so", folder / "toy.cpp"], check=True
+    )
+    return ctypes.CDLL(str(folder / "toy.so"))
+
+
+def cpu_context(toy, library, name):
+    """A context that runs the kernel on the fake device's memory when the stream gets there."""
+
+    class Context(toy.ToyContext):
+        def enqueue(self, stream):
+            arrays, engine = dict(self._arrays), self._engine
+            assert set(arrays) >= {n for n in engine.arguments if n not in ("texts", "prompts")}
+
+            def work():
+                values = []
+                for argument in engine.arguments:
+                    size = {"texts": "phones", "prompts": "prompt"}.get(argument)
+                    if size:
+                        values.append(ctypes.c_longlong(arrays[size].shape[1]))
+                    else:
+                        array = arrays[argument]
+                        base = array.memory.content.ctypes.data
+                        values.append(ctypes.c_void_p(base + array.offset))
+                getattr(library, name)(*values)
+
+            stream.push(work)
+
+    return Context
+
+
+def engines(toy, library, lengths):
+    class Engine(toy.ToyEngine):
+        def context(self, scratch):
+            return cpu_context(toy, library, self.function)(self)
+
+    prefill = Engine(toy.prefill_spec(), "prefill", toy.PREFILL_ARGUMENTS)
+    steps = tuple(Engine(toy.step_spec(n), "step", toy.STEP_ARGUMENTS) for n in lengths)
+    return GptEngines(prefill, steps)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_scheduler_says_what_the_toy_says(toy, library, seed):
+    """Ends at different places, crosses caches and blocks of noise; many requests in the same slot."""
+    t2s = DeviceTextToSemantic(FakeDevice(seed), engines(toy, library, (64, 128, 512)))
+    rng = np.random.default_rng(seed)
+    ends = set()
+    for _ in range(5):
+        phones, prompt = rng.integers(0, 50, rng.integers(1, 40)), rng.integers(0, 60, rng.integers(0, 40))
+        options = SamplingOptions(min_tokens=int(rng.integers(0, 100)))
+        number = int(rng.integers(1 << 30))
+
+        def noise(number=number):
+            return seeded_noise(np.random.default_rng(number), toy.VOCAB)
+
+        want = toy.expected_tokens(phones, prompt, options=options, noise=noise(), max_tokens=300)
+        bert = np.zeros((len(phones), toy.BERT_WIDTH), np.float32)
+        got = t2s.generate(phones, bert, prompt, options=options, noise=noise(), max_tokens=300)
+        assert got.tokens.tolist() == want
+        ends.add(got.stop_reason)
+    assert "eos" in ends
