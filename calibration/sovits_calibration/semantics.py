@@ -101,7 +101,7 @@ def islands(graph: ir.Graph) -> dict[ir.Node, str]:
 
 
 def _choices(graph: ir.Graph) -> Iterator[ir.Node]:
-    return _back(filter(_decides, graph), lambda n: n.op_type in _CARRIES_A_CHOICE)
+    return back_to_layers(filter(_decides, graph), lambda n: n.op_type in _CARRIES_A_CHOICE)
 
 
 def _decides(node: ir.Node) -> bool:
@@ -111,12 +111,17 @@ def _decides(node: ir.Node) -> bool:
     return node.op_type in CHOICES | COMPARISONS | ROUNDINGS or to_integer
 
 
+def loses_digits_with(node: ir.Node) -> bool:
+    """Whether a node passes on what its inputs were rounded to, so that rounding before it does the same harm."""
+    return node.op_type in MOVES | ARITHMETIC | SUMS
+
+
 def _roots(graph: ir.Graph) -> Iterator[ir.Node]:
     seeds = [n for n in graph if n.op_type in ROOTS]
-    return _back(seeds, lambda n: n.op_type in MOVES | ARITHMETIC | SUMS)
+    return back_to_layers(seeds, loses_digits_with)
 
 
-def _back(seeds: Iterable[ir.Node], passes: Callable[[ir.Node], bool]) -> Iterator[ir.Node]:
+def back_to_layers(seeds: Iterable[ir.Node], passes: Callable[[ir.Node], bool]) -> Iterator[ir.Node]:
     """The seeds and what they are computed from, back to and including the nearest linear layers."""
     waiting, seen = list(seeds), set[ir.Node]()
     while waiting:
@@ -136,7 +141,7 @@ def _positions(graph: ir.Graph) -> Iterator[ir.Node]:
     yield from whole
     given = _exact(graph, {v for v in graph.inputs if is_float(v)})
     waves = [n for n in graph if n.op_type in WAVES and n in given]
-    yield from _back(waves, lambda n: n in given)
+    yield from back_to_layers(waves, lambda n: n in given)
 
 
 def _exact(graph: ir.Graph, exact: set[ir.Value]) -> dict[ir.Node, None]:

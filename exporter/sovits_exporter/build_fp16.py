@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
 
 from sovits_exporter.build import BuildReport, BuildRequest, Progress, build
 from sovits_exporter.convert import ConvertReport, ConvertRequest, convert
@@ -11,12 +13,18 @@ from sovits_runtime.bundle import Bundle
 
 
 def build_fp16(
-    request: BuildRequest, progress: Progress = lambda *_: None
+    request: BuildRequest, recordings: Sequence[Path] = (), *, progress: Progress = lambda *_: None
 ) -> tuple[BuildReport, ConvertReport]:
     """Builds in FP32, checks that against PyTorch, and converts it; only the converted bundle stays.
 
+    Args:
+        request: What to build.
+        recordings: Audio files of 3 to 10 s that calibration reads beside the built-in one.
+        progress: As in `build`.
+
     Raises:
         CheckpointError: A checkpoint or model folder cannot be used.
+        AudioError: A recording cannot be read or has the wrong length.
         VerificationError: The FP32 build or the conversion is off by more than its limit; nothing is written.
         BundleError: The output exists and is not a bundle.
     """
@@ -26,6 +34,6 @@ def build_fp16(
         report = build(dataclasses.replace(request, output=folder / "voice", shared=shared), progress)
         source = Bundle.open(report.path, shared=shared)
         converted = convert(
-            ConvertRequest(source, request.output, shared=shared, verify=request.verify), progress
+            ConvertRequest(source, request.output, shared, tuple(recordings), request.verify), progress
         )
     return report, converted

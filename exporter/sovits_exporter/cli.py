@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from sovits_exporter.cli_bench import bench
-from sovits_exporter.cli_convert import convert, islands_json, show_islands
+from sovits_exporter.cli_convert import WAV, convert, islands_json, show_islands
 from sovits_exporter.cli_doctor import doctor
 from sovits_exporter.cli_engine import engine
 from sovits_exporter.cli_lint import lint
@@ -142,6 +142,7 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
 @SHARED
 @click.option("--version", help="Model version, where the file does not tell it.")
 @click.option("--fp16", is_flag=True, help="Most of it in FP16, with FP32 where it must be.")
+@WAV
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
 )
@@ -158,6 +159,7 @@ def build(
     shared: Path | None,
     version: str | None,
     fp16: bool,
+    recordings: tuple[Path, ...],
     verify: bool,
     as_json: bool,
 ) -> None:
@@ -166,9 +168,15 @@ def build(
     from sovits_exporter.build import build as run
     from sovits_exporter.build_fp16 import build_fp16
 
+    if recordings and not fp16:
+        raise click.UsageError("--wav names recordings for calibration, which only --fp16 does")
+
     request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker, vocoder, base)
     with progress_line() as progress:
-        report, converted = build_fp16(request, progress) if fp16 else (run(request, progress), None)
+        if fp16:
+            report, converted = build_fp16(request, recordings, progress=progress)
+        else:
+            report, converted = run(request, progress), None
     verification = converted.verification if converted else report.verification
     checks = verification.checks if verification else ()
     if as_json:
@@ -189,7 +197,7 @@ def build(
     for check in report.checks:
         click.echo(f"{check.graph:<18} {check.error:>9.1e} {check.limit:>9.0e}   {verdict(check.passed)}")
     if converted:
-        show_islands(converted.islands)
+        show_islands(converted.cosines, converted.islands)
     if verification:
         click.echo("verification of the whole:")
         for whole in checks:

@@ -11,17 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import onnx
-import onnx_ir as ir
+import numpy as np
 
-from sovits_calibration.islands import Island, choose
-from sovits_exporter import precision
+from sovits_calibration.islands import Island
+from sovits_calibration.model_file import load_model
+from sovits_calibration.observe import Feeds, observe
+from sovits_calibration.rounded import simulate
 from sovits_exporter.bundle_files import file_records, is_complete, write_json
+from sovits_exporter.golden_steps import record_steps
+from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve
 from sovits_exporter.model_files import write_models
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_runtime.bundle import MANIFEST, Bundle, manifest_digest
 from sovits_runtime.errors import BundleError, VerificationError
-from sovits_runtime.graph import GraphSpec, TensorSpec
+from sovits_runtime.reference import Recording
 from sovits_runtime.verify import VerifyReport, verify_bundle
 from sovits_runtime.verify_precision import FP16_TOLERANCES
 
@@ -37,12 +40,14 @@ class ConvertRequest:
         source: An FP32 bundle.
         output: The new bundle's folder; an older bundle there is replaced when the new one is complete.
         shared: Where parts that voices share are kept; by default `shared` beside the new bundle.
+        recordings: Audio files of 3 to 10 s that calibration reads beside the built-in one.
         verify: Whether to run the whole verification before the bundle takes its place.
     """
 
     source: Bundle
     output: Path
     shared: Path | None = None
+    recordings: tuple[Path, ...] = ()
     verify: bool = True
 
 
@@ -52,12 +57,14 @@ class ConvertReport:
 
     Attributes:
         path: The bundle's folder.
+        cosines: By graph, the smallest cosine with FP32 over the corpus.
         islands: By graph, the nodes that stayed FP32.
-        verification: Of the whole, if it ran.
+        verification: Of the whole with every FP16 result rounded, if it ran.
         seconds: How long it took.
     """
 
     path: Path
+    cosines: Mapping[str, float]
     islands: Mapping[str, tuple[Island, ...]]
     verification: VerifyReport | None
     seconds: float
@@ -68,63 +75,99 @@ def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> Co
 
     Raises:
         BundleError: The source is not FP32, or the output exists and is not a bundle.
-        VerificationError: The result differs from the recorded values by more than FP16 may; nothing is written.
+        AudioError: A recording cannot be read or has the wrong length.
+        VerificationError: The result differs from FP32 by more than FP16 may; nothing is written.
     """
     start = time.perf_counter()
+    source = request.source
     check_output(request.output)
-    if request.source.precision != "fp32":
+    if source.precision != "fp32":
         raise BundleError(
-            f"{request.source.path}: is {request.source.precision} already; convert the FP32 bundle that it was made of"
+            f"{source.path}: is {source.precision} already; convert the FP32 bundle that it was made of"
         )
+    recordings = [Recording(p.name, p.read_bytes()) for p in request.recordings]
+    runs = observe(source, recordings, progress=progress)
     with staging(request.output) as folder:
-        converter = _Converter(
-            request.source, folder, request.shared or request.output.parent / "shared", progress
-        )
+        shared = request.shared or request.output.parent / "shared"
+        converter = _Converter(source, folder, shared, runs, progress)
         converter.own_graphs()
         converter.shared_parts()
-        shutil.copytree(request.source.path / "golden", folder / "golden")
-        converter.write_manifest()
-        verification = None
-        if request.verify:
-            progress("verify", converter.done, converter.total)
-            verified = verify_bundle(Bundle.open(folder, shared=converter.shared_folder))
-            verification = dataclasses.replace(verified, bundle=str(request.output))
-            verification.save(folder / "verification.json")
-            if not verification.passed:
-                raise VerificationError(
-                    f"the FP16 bundle failed verification: {verification.failure()}; nothing was written"
-                )
-        progress("done", converter.total, converter.total)
+        shutil.copytree(source.path / "golden", folder / "golden")
+        np.savez(folder / "golden" / "steps.npz", allow_pickle=False, **record_steps(source))
+        converter.write_manifest([p.name for p in request.recordings])
+        verification = _verify(request, folder, shared) if request.verify else None
         publish(folder, request.output)
-    islands = {name: tuple(found) for name, found in converter.islands.items()}
-    return ConvertReport(request.output, islands, verification, time.perf_counter() - start)
+    islands = {name: tuple(Island(**i) for i in found) for name, found in converter.islands.items()}
+    cosines = {name: graph["check"]["cosine"] for name, graph in converter.graphs.items()}
+    return ConvertReport(request.output, cosines, islands, verification, time.perf_counter() - start)
+
+
+def _verify(request: ConvertRequest, folder: Path, shared: Path) -> VerifyReport:
+    bundle = Bundle.open(folder, shared=shared)
+    with staging(request.output.with_name(f"{request.output.name}-rounded")) as rounded:
+        report = dataclasses.replace(
+            verify_bundle(_rounded_bundle(bundle, rounded)),
+            bundle=str(request.output),
+            provider="CPU, every FP16 result rounded",
+        )
+    report.save(folder / "verification.json")
+    if not report.passed:
+        raise VerificationError(
+            f"the FP16 bundle failed verification: {report.failure()}; nothing was written"
+        )
+    return report
+
+
+def _rounded_bundle(bundle: Bundle, folder: Path) -> Bundle:
+    """The bundle with graphs that compute in FP32 and round where the original says FP16; for checking only."""
+    for name in bundle.graph_names:
+        path = bundle.graph_path(name)
+        base, root = (
+            (bundle.path, folder)
+            if path.is_relative_to(bundle.path / "graphs")
+            else (bundle.shared, folder / "shared")
+        )
+        assert base is not None
+        target = root / path.parent.relative_to(base)
+        target.mkdir(parents=True, exist_ok=True)
+        model = load_model(path)
+        simulate(model)
+        write_models([model], target, name)
+    shutil.copytree(bundle.path / "golden", folder / "golden")
+    return Bundle(folder, bundle.manifest, folder / "shared")
 
 
 class _Converter:
     """Converts the graphs of one bundle, set by set, and keeps what the manifest needs."""
 
-    def __init__(self, source: Bundle, folder: Path, shared_folder: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        source: Bundle,
+        folder: Path,
+        shared_folder: Path,
+        runs: Mapping[str, Sequence[Feeds]],
+        progress: Progress,
+    ) -> None:
         self.source = source
         self.folder = folder
         self.shared_folder = shared_folder
+        self.runs = runs
         self.progress = progress
         self.graphs: dict[str, Any] = json.loads(json.dumps(source.manifest["graphs"]))
         self.shared: dict[str, Any] = {}
-        self.islands: dict[str, list[Island]] = {}
+        self.islands: dict[str, list[dict[str, str]]] = {}
         self.done, self.total = 0, len(self.graphs) + 1
 
     def own_graphs(self) -> None:
         folder = self.folder / "graphs"
         folder.mkdir()
-        for weights, names in self._sets().items():
-            self._convert(names, folder, Path(weights).stem)
-
-    def _sets(self) -> dict[str, list[str]]:
         sets: dict[str, list[str]] = {}
         for name, graph in self.graphs.items():
             if graph["shared"] is None:
-                sets.setdefault(graph["weights"], []).append(name)
-        return sets
+                sets.setdefault(Path(graph["weights"]).stem, []).append(name)
+        for weights, names in sets.items():
+            for name, half in zip(names, self._halve(names, folder, weights), strict=True):
+                self._note(name, _record(half))
 
     def shared_parts(self) -> None:
         """Converts the parts that voices share into the shared folder, or finds them there."""
@@ -135,50 +178,32 @@ class _Converter:
             if not is_complete(target):
                 assert self.source.shared is not None
                 with staging(target) as folder:
-                    self._copy_others(self.source.shared / part["folder"], folder)
-                    self._convert([graph], folder, Path(self.graphs[graph]["weights"]).stem)
-                    islands = [dataclasses.asdict(i) for i in self.islands[graph]]
-                    write_json(folder / MANIFEST, {"files": file_records(folder), "islands": islands})
+                    _copy_others(self.source.shared / part["folder"], folder)
+                    weights = Path(self.graphs[graph]["weights"]).stem
+                    (half,) = self._halve([graph], folder, weights)
+                    write_json(folder / MANIFEST, {"files": file_records(folder), **_record(half)})
                     publish(folder, target)
             record = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-            self.islands[graph] = [Island(**i) for i in record["islands"]]
-            self.graphs[graph]["precision"] = "fp16"
             self.shared[kind] = {**part, "folder": name, "files": record["files"]}
+            self._note(graph, record)
 
-    def _copy_others(self, source: Path, folder: Path) -> None:
-        for path in source.iterdir():
-            if path.name != MANIFEST and path.suffix not in (".onnx", ".weights"):
-                shutil.copy2(path, folder / path.name)
+    def _halve(self, names: Sequence[str], folder: Path, weights: str) -> list[HalfGraph]:
+        self.progress(f"convert {', '.join(names)}", self.done, self.total)
+        self.done += len(names)
+        source = self.source
+        graphs = [FullGraph(source.graph_path(n), source.graph_spec(n), self.runs[n]) for n in names]
+        return halve(graphs, folder, weights)
 
-    def _convert(self, names: Sequence[str], folder: Path, weights: str) -> None:
-        models = [ir.load(self.source.graph_path(name)) for name in names]
-        chosen = choose(models)
-        for name, model, islands in zip(names, models, chosen, strict=True):
-            self.progress(f"convert {name}", self.done, self.total)
-            spec = half_caches(self.source.graph_spec(name))
-            halves = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
-            ops = {n.outputs[0].name: n.op_type for n in model.graph}
-            kept = precision.convert(model, islands.keys(), halves)
-            self.islands[name] = [
-                islands.get(node) or Island(node, ops[node], "between") for node in sorted(kept)
-            ]
-            self.graphs[name] |= {"precision": "fp16", "spec": spec.to_json()}
-            self.done += 1
-        for path in write_models(models, folder, weights):
-            if path.suffix == ".onnx":
-                onnx.checker.check_model(str(path))
+    def _note(self, name: str, record: Mapping[str, Any]) -> None:
+        self.graphs[name] |= {"precision": "fp16", "spec": record["spec"], "check": record["check"]}
+        self.islands[name] = record["islands"]
 
-    def write_manifest(self) -> None:
+    def write_manifest(self, recordings: Sequence[str]) -> None:
         manifest = {
             **self.source.manifest,
             "graphs": self.graphs,
             "shared": self.shared,
-            "precision": {
-                "from": self.source.digest,
-                "islands": {
-                    name: [dataclasses.asdict(i) for i in found] for name, found in self.islands.items()
-                },
-            },
+            "precision": {"from": self.source.digest, "recordings": recordings, "islands": self.islands},
             "tolerances": FP16_TOLERANCES,
             "files": file_records(self.folder),
         }
@@ -186,11 +211,13 @@ class _Converter:
         write_json(self.folder / MANIFEST, manifest)
 
 
-def half_caches(spec: GraphSpec) -> GraphSpec:
-    """The spec with its key-value caches (what the graph updates in place) in FP16; other inputs and outputs stay."""
-    caches = {name for pair in spec.aliases for name in pair}
+def _record(half: HalfGraph) -> dict[str, Any]:
+    check = {**dataclasses.asdict(half.distance), "limit": FP16_TOLERANCES["graph_cosine"]}
+    islands = [dataclasses.asdict(i) for i in half.islands]
+    return {"spec": half.spec.to_json(), "check": check, "islands": islands}
 
-    def half(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-        return tuple(dataclasses.replace(t, dtype="float16") if t.name in caches else t for t in tensors)
 
-    return dataclasses.replace(spec, inputs=half(spec.inputs), outputs=half(spec.outputs))
+def _copy_others(source: Path, folder: Path) -> None:
+    for path in source.iterdir():
+        if path.name != MANIFEST and path.suffix not in (".onnx", ".weights"):
+            shutil.copy2(path, folder / path.name)

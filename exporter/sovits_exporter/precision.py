@@ -72,19 +72,24 @@ class _Conversion:
         return kept
 
     def _join_islands(self) -> None:
-        """Keeps in FP32 what has FP32 on both sides anyway."""
-        changed = True
-        while changed:
-            between = {n for n in self.slots if n not in self.full and self._is_between(n)}
-            self.full |= between
-            changed = bool(between)
+        """Keeps in FP32 what has FP32 on both sides anyway: chains of cheap operators between islands and FP32 I/O."""
+        islands, between = self.full, {n for n in self.slots if self._may_join(n)} - self.full
+        while True:
+            self.full = islands | between
+            outside = {n for n in between if not self._is_surrounded(n)}
+            if not outside:
+                return
+            between -= outside
 
-    def _is_between(self, node: ir.Node) -> bool:
+    def _may_join(self, node: ir.Node) -> bool:
         inputs, outputs = self._float_values(node)
-        if node.op_type in _KEEPS_ITS_PRECISION or not outputs:
-            return False
-        data = [v for v in inputs if not v.is_initializer()]
-        return bool(data) and all(map(self._comes_full, data)) and all(map(self._goes_full, outputs))
+        moving = [v for v in inputs if not v.is_initializer()]
+        return node.op_type not in _KEEPS_ITS_PRECISION and bool(moving) and bool(outputs)
+
+    def _is_surrounded(self, node: ir.Node) -> bool:
+        inputs, outputs = self._float_values(node)
+        moving = [v for v in inputs if not v.is_initializer()]
+        return all(map(self._comes_full, moving)) and all(map(self._goes_full, outputs))
 
     def _float_values(self, node: ir.Node) -> tuple[list[ir.Value], list[ir.Value]]:
         slots, _ = self.slots[node]

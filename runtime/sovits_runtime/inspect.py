@@ -23,6 +23,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "path": str(bundle.path),
         "digest": bundle.digest,
         "model": m["model"],
+        "compared_with": "FP32" if "precision" in m else "PyTorch",
         "flow": asdict(bundle.spec.flow) if bundle.spec.flow else None,
         "made_by": m["made_by"],
         "sources": m["sources"],
@@ -44,7 +45,7 @@ def describe_text(d: dict[str, Any]) -> str:
         *(f"  {k:<8} {s['file']} ({s['info']}), sha256 {s['sha256'][:16]}" for k, s in d["sources"].items()),
         *(f"  shared   {p['folder']}, {p['bytes'] / 1e6:.0f} MB" for p in d["shared"].values()),
         *_flow_lines(d["flow"]),
-        "  graph               precision  error vs PyTorch  inputs",
+        f"  graph               precision  {'error vs ' + d['compared_with']:<16}  inputs",
     ]
     for name, g in d["graphs"].items():
         lines.append(f"    {name:<17} {g['precision']:<10} {g['error']:<17.1e} {g['inputs']}")
@@ -85,10 +86,14 @@ def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
 
 
 def _islands(parts: list[dict[str, str]]) -> list[str]:
-    """One line a reason; parts for which numbers decided are named with them."""
-    plain = Counter(p["reason"] for p in parts if not p["detail"])
-    lines = [f"{n} operators, reason: {reason}" for reason, n in plain.most_common()]
-    return lines + [f"{p['node']} ({p['op']}), {p['reason']}: {p['detail']}" for p in parts if p["detail"]]
+    """One line a reason; where numbers decided, one line a finding, with the numbers."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for part in parts:
+        found.setdefault((part["reason"], part["detail"]), []).append(part["op"])
+    return [
+        f"{len(ops)} operators ({', '.join(sorted(set(ops)))}), {reason}" + (f": {detail}" if detail else "")
+        for (reason, detail), ops in found.items()
+    ]
 
 
 def _engine(path: Path) -> dict[str, Any]:

@@ -42,17 +42,21 @@ class HalfVerification(Verification):
         )
 
     def teacher_forced(self, options: SamplingOptions) -> Iterator[Check]:
-        """The tokens' distribution at every step when each is fed the recorded tokens."""
-        g = self.golden
+        """The tokens' distribution at every step when each is fed the tokens that FP32 drew."""
+        recorded = self.voice.bundle.golden("steps")
+        vocab = self.voice.text_to_semantic.vocab
         steps = self.voice.text_to_semantic.steps(
-            *self._gpt_inputs(), options=options, noise=self._noise, forced=g["tokens"]
+            *self._gpt_inputs(),
+            options=options,
+            noise=lambda _: np.ones((1, vocab), np.float32),
+            forced=recorded["tokens"],
         )
         divergences, wrong, ties, agreed = [], 0, 0, 0
-        for step, logits in zip(steps, g["logits"], strict=False):
+        for step, logits in zip(steps, recorded["logits"], strict=True):
             divergences.append(divergence(logits, step.logits))
-            best, second = np.sort(logits)[-1:-3:-1]
+            second, best = np.sort(logits)[-2:]
             same = int(np.argmax(step.logits)) == int(np.argmax(logits))
-            tie = best - second <= self.limit["token_lead"]
+            tie = bool(best - second <= self.limit["token_lead"])
             agreed, ties, wrong = agreed + same, ties + tie, wrong + (not same and not tie)
         count = len(divergences)
         note = f"mean of {count} steps, largest {max(divergences):.1e}"

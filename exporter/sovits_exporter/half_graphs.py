@@ -1,0 +1,114 @@
+"""Graphs of one weight file to mixed precision: choose what stays FP32, convert, compare, choose more if need be."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from sovits_calibration.collect import measure
+from sovits_calibration.compare import GraphDistance, distance
+from sovits_calibration.islands import Island, choose
+from sovits_calibration.model_file import load_model
+from sovits_calibration.observe import Feeds
+from sovits_calibration.ranges import Margins
+from sovits_exporter import precision
+from sovits_exporter.model_files import write_models
+from sovits_runtime.errors import VerificationError
+from sovits_runtime.graph import GraphSpec, TensorSpec
+from sovits_runtime.verify_precision import FP16_TOLERANCES
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class FullGraph:
+    """An FP32 graph to convert.
+
+    Attributes:
+        path: The `.onnx` file.
+        spec: What it takes and gives.
+        runs: Inputs it was fed over the corpus; none where nothing reached it.
+    """
+
+    path: Path
+    spec: GraphSpec
+    runs: Sequence[Feeds]
+
+
+@dataclass(frozen=True)
+class HalfGraph:
+    """A converted graph.
+
+    Attributes:
+        spec: What it takes and gives.
+        islands: What stayed FP32.
+        distance: How far it is from FP32 over the corpus.
+    """
+
+    spec: GraphSpec
+    islands: tuple[Island, ...]
+    distance: GraphDistance
+
+
+def halve(graphs: Sequence[FullGraph], folder: Path, weights: str) -> list[HalfGraph]:
+    """Converts graphs that share a weight file and writes them.
+
+    Args:
+        graphs: The FP32 graphs.
+        folder: Where the `.onnx` files and the weight file go.
+        weights: Stem of the weight file.
+
+    Raises:
+        VerificationError: A graph stays too far from FP32 however much is kept in FP32.
+        BackendError: ONNX Runtime cannot run a graph.
+    """
+    measured = [measure(g.path, g.runs) if g.runs else None for g in graphs]
+    limit = FP16_TOLERANCES["graph_cosine"]
+    margins = Margins()
+    for _ in range(ATTEMPTS):
+        models = [load_model(g.path) for g in graphs]
+        chosen = choose(models, measured, margins)
+        specs = [half_spec(g.spec, islands) for g, islands in zip(graphs, chosen, strict=True)]
+        kept = [_convert(*parts) for parts in zip(models, chosen, specs, strict=True)]
+        _write(models, folder, weights)
+        halves = [
+            HalfGraph(spec, islands, distance(g.path, folder / g.path.name, spec, g.runs))
+            for g, spec, islands in zip(graphs, specs, kept, strict=True)
+        ]
+        far = [h for h in halves if not h.distance.cosine >= limit]
+        if not far:
+            return halves
+        margins = margins.stricter()
+    worst = min(far, key=lambda h: h.distance.cosine)
+    raise VerificationError(
+        f"graph {worst.spec.name}: cosine {worst.distance.cosine:.6f} with FP32 after {ATTEMPTS} attempts, expected at "
+        f"least {limit}; these weights are not for FP16, keep the FP32 bundle"
+    )
+
+
+def _convert(model: ir.Model, islands: Mapping[str, Island], spec: GraphSpec) -> tuple[Island, ...]:
+    halves = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
+    ops = {n.outputs[0].name: n.op_type for n in model.graph}
+    kept = precision.convert(model, islands.keys(), halves)
+    return tuple(islands.get(name) or Island(name, ops[name], "between") for name in sorted(kept))
+
+
+def _write(models: Sequence[ir.Model], folder: Path, weights: str) -> None:
+    for path in write_models(models, folder, weights):
+        if path.suffix == ".onnx":
+            onnx.checker.check_model(str(path))
+
+
+def half_spec(spec: GraphSpec, islands: Collection[str]) -> GraphSpec:
+    """The spec with its caches (what the graph updates in place) in FP16, but for those that an island writes."""
+    caches = {name for given, written in spec.aliases if written not in islands for name in (given, written)}
+
+    def half(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        return tuple(dataclasses.replace(t, dtype="float16") if t.name in caches else t for t in tensors)
+
+    return dataclasses.replace(spec, inputs=half(spec.inputs), outputs=half(spec.outputs))

@@ -1,0 +1,116 @@
+"""Voices whose activations or weights FP16 cannot hold: calibration finds the parts, names them, and keeps them FP32.
+
+A layer is scaled up by a power of two and the next one down, across an activation that commutes with it, so in FP32
+the graph computes exactly what it did before.
+"""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from sovits_calibration.compare import distance
+from sovits_calibration.model_file import load_model
+from sovits_calibration.observe import observe
+from sovits_calibration.semantics import islands
+from sovits_exporter.half_graphs import FullGraph, half_spec, halve
+from sovits_exporter.model_files import write_models
+from sovits_exporter.precision import convert
+from sovits_runtime.bundle import Bundle
+
+RESBLOCK = ("vits.dec.resblocks.1.convs1.0.weight", "vits.dec.resblocks.1.convs1.0.bias")
+RESBLOCK_NEXT = ("vits.dec.resblocks.1.convs2.0.weight",)
+LAYER = "t2s.h.layers.0."
+VALUES = slice(128, 192)  # rows of the packed projection that give the values
+
+
+@pytest.fixture(scope="module")
+def source(tiny_bundle):
+    bundle = Bundle.open(tiny_bundle)
+    return bundle, observe(bundle)
+
+
+def scaled(source, names, folder, changes):
+    """Graphs of the tiny voice with some initializers multiplied; `changes`: name -> (rows, factor)."""
+    bundle, runs = source
+    folder.mkdir()
+    models = [load_model(bundle.graph_path(name)) for name in names]
+    for model in models:
+        for name, (rows, factor) in changes.items():
+            value = model.graph.initializers[name]
+            numbers = value.const_value.numpy().copy()
+            numbers[rows] *= np.float32(factor)
+            value.const_value = ir.Tensor(numbers, name=name)
+    write_models(models, folder, "hostile")
+    return [FullGraph(folder / f"{n}.onnx", bundle.graph_spec(n), runs[n]) for n in names]
+
+
+def naive(graph, folder):
+    """The conversion without calibration."""
+    model = load_model(graph.path)
+    spec = half_spec(graph.spec, ())
+    halves = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
+    convert(model, {n.outputs[0].name for n in islands(model.graph)}, halves)
+    folder.mkdir()
+    write_models([model], folder, "naive")
+    return distance(graph.path, folder / graph.path.name, spec, graph.runs)
+
+
+def everything(factor):
+    return slice(None), factor
+
+
+def test_activations_of_the_vocoder_beyond_half(source, tmp_path):
+    up, down = 2.0**20, 2.0**-20
+    changes = dict.fromkeys(RESBLOCK, everything(up)) | dict.fromkeys(RESBLOCK_NEXT, everything(down))
+    (graph,) = scaled(source, ["sovits_vocoder"], tmp_path / "full", changes)
+    (half,) = halve([graph], tmp_path / "half", "hostile") if (tmp_path / "half").mkdir() is None else ()
+    assert half.distance.cosine > 0.99999
+    details = [i.detail for i in half.islands if i.reason in ("range", "weight")]
+    assert any(RESBLOCK[0] in d or "reaches" in d for d in details)
+    assert len(half.islands) < 12
+
+
+@pytest.mark.parametrize("power", [8, 14])
+def test_a_feed_forward_beyond_half_and_the_rest_of_the_gpt_is_not(source, tmp_path, power):
+    changes = {
+        f"{LAYER}linear1.weight": everything(2.0**power),
+        f"{LAYER}linear1.bias": everything(2.0**power),
+        f"{LAYER}linear2.weight": everything(2.0**-power),
+    }
+    graphs = scaled(source, ["gpt_prefill", "gpt_step"], tmp_path / "full", changes)
+    (tmp_path / "half").mkdir()
+    for half in halve(graphs, tmp_path / "half", "hostile"):
+        found = {i.op for i in half.islands if i.reason in ("range", "sums", "weight", "shared")}
+        assert half.distance.cosine > 0.99999
+        assert found <= {"Gemm", "Relu", "Add"}
+        assert (power < 14) or found
+
+
+def test_values_beyond_half_keep_their_caches_in_fp32(source, tmp_path):
+    changes = {
+        f"{LAYER}self_attn.in_proj_weight": (VALUES, 2.0**14),
+        f"{LAYER}self_attn.in_proj_bias": (VALUES, 2.0**14),
+        f"{LAYER}self_attn.out_proj.weight": everything(2.0**-14),
+    }
+    graphs = scaled(source, ["gpt_prefill", "gpt_step"], tmp_path / "full", changes)
+    assert not naive(graphs[1], tmp_path / "naive").cosine > 0.9995
+    (tmp_path / "half").mkdir()
+    for half in halve(graphs, tmp_path / "half", "hostile"):
+        assert half.distance.cosine > 0.99999
+        kinds = {t.name: t.dtype for t in half.spec.outputs if "cache" in t.name}
+        assert kinds["v_cache_0_out"] == "float32"
+        assert kinds["k_cache_1_out"] == kinds["v_cache_1_out"] == "float16"
+
+
+def test_a_weight_beyond_half_is_named(source, tmp_path):
+    changes = {
+        f"{LAYER}linear1.weight": everything(2.0**24),
+        f"{LAYER}linear1.bias": everything(2.0**24),
+        f"{LAYER}linear2.weight": everything(2.0**-24),
+    }
+    graphs = scaled(source, ["gpt_prefill", "gpt_step"], tmp_path / "full", changes)
+    (tmp_path / "half").mkdir()
+    for half in halve(graphs, tmp_path / "half", "hostile"):
+        weight = [i.detail for i in half.islands if i.reason == "weight"]
+        assert any("linear1.weight reaches" in d and "FP16 ends at 65504" in d for d in weight)
+        assert half.distance.cosine > 0.99999
