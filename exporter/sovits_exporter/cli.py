@@ -76,12 +76,12 @@ class _Group(click.Group):
 @click.version_option(package_name="sovits-export")
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens, and show tracebacks.")
 def main(verbose: bool) -> None:
-    r"""Export GPT-SoVITS voices to ONNX, check them against PyTorch, and speak without PyTorch.
+    """Export GPT-SoVITS voices to ONNX, check them against PyTorch, and speak without PyTorch.
 
     \b
     Start here:
       sovits-export demo-checkpoint demo          files to try everything with
-      sovits-export build --gpt demo/demo-gpt.ckpt --sovits demo/demo-sovits.pth \
+      sovits-export build --gpt demo/demo-gpt.ckpt --sovits demo/demo-sovits.pth \\
           --hubert demo/chinese-hubert-base -o my-voice
       sovits-export speak my-voice --ref demo/reference.wav ...
 

@@ -131,6 +131,12 @@ def test_help_explains(command):
     assert "Usage" in result.output
 
 
+def test_the_first_lines_to_type_keep_their_lines():
+    result = run("--help")
+    assert "\n    sovits-export demo-checkpoint demo " in result.output
+    assert "\\b" not in result.output
+
+
 def test_a_place_that_cannot_be_written_is_named(tiny_bundle, demo_files, tmp_path):
     out = tmp_path / "no" / "such" / "me.npz"
     result = run("reference", tiny_bundle, demo_files.reference_wav, "-o", out)
