@@ -25,6 +25,8 @@ import numpy as np
 import onnx_ir as ir
 import torch
 from conformance_e2e import replay_requests
+from conformance_errors import absolute, differing, relative
+from conformance_flow import TorchGraph, flow_stages, golden_vocoder_config, lora_stages
 from conformance_speaker import (
     Speakers,
     small_speaker,
@@ -39,8 +41,12 @@ from torch import nn
 from sovits_exporter.build import BuildRequest, build, build_models
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo_weights import fill
+from sovits_exporter.demo_writers import LORA_SEED, write_lora, write_vocoder
+from sovits_exporter.dims import DEMO_DIT, OFFICIAL_DIT
 from sovits_exporter.export import GraphDef, export_graph
 from sovits_exporter.golden import Models
+from sovits_exporter.graphs import sovits_graphs
+from sovits_exporter.graphs_cfm import vocoder_graph
 from sovits_exporter.layout import gpt_layout, sovits_layout
 from sovits_exporter.model_files import write_models
 from sovits_exporter.modeling.eager import EagerOptions, generate
@@ -51,21 +57,30 @@ from sovits_exporter.modeling.vits import (
     PromptTokens,
     ReferenceStyle,
     SemanticEncoder,
+    Sovits,
     SynthesizerTrn,
     Vocoder,
 )
 from sovits_exporter.speaker_file import read_speaker
+from sovits_exporter.vocoder_file import read_vocoder
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import crossfade_state
 from sovits_runtime.fbank import fbank
+from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.graph import Array, GraphSpec, TensorSpec
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import Session, SessionOptions, open_session
-from sovits_runtime.spec import MODEL_SPECS
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.t2s import TextToSemantic
 
-LIMITS = {"tokens": 0.0, "logits": 1e-3, "probabilities": 1e-5, "signal": 1e-4}
+LIMITS = {
+    "tokens": 0.0,
+    "logits": 1e-3,
+    "probabilities": 1e-5,
+    "signal": 1e-4,
+    "euler step": 1e-3,
+    "noise over signal": 1e-3,  # an SNR of 60 dB
+}
 PROBABILITY_OPTIONS = {
     "a": SamplingOptions(15, 1.0, 1.0, 1.35),
     "b": SamplingOptions(20, 0.6, 0.6, 1.35),
@@ -98,6 +113,8 @@ class ModelPath(Protocol):
 
     name: str
 
+    @property
+    def decoder(self) -> FlowMatchingDecoder: ...
     def draws(
         self, phones: Array, bert: Array, prompt: Array, options: SamplingOptions, eos_row: Array | None
     ) -> Iterator[tuple[int, bool, Floats]]: ...
@@ -120,6 +137,14 @@ class TorchPath:
 
     def __init__(self, models: Models) -> None:
         self.models = models
+
+    @property
+    def decoder(self) -> FlowMatchingDecoder:
+        graphs = sovits_graphs(self.models.vits, self.models.spec)
+        assert self.models.vocoder is not None
+        graphs.append(vocoder_graph(self.models.vocoder, {}))
+        sessions = {graph.spec.name: TorchGraph(graph) for graph in graphs}
+        return FlowMatchingDecoder(sessions, self.models.spec)
 
     def draws(self, phones, bert, prompt, options, eos_row):  # type: ignore[no-untyped-def]
         t2s = self.models.t2s
@@ -190,6 +215,11 @@ class OnnxPath:
     def __init__(self, bundle: Bundle, speaker: Session | None) -> None:
         self.voice = Synthesizer.load(bundle)
         self.speaker_session = self.voice.reference_encoder.speaker or speaker
+
+    @property
+    def decoder(self) -> FlowMatchingDecoder:
+        assert isinstance(self.voice.decoder, FlowMatchingDecoder)
+        return self.voice.decoder
 
     def draws(self, phones, bert, prompt, options, eos_row):  # type: ignore[no-untyped-def]
         model = self.voice.text_to_semantic
@@ -417,25 +447,11 @@ def streaming(
         yield f"stream chunk {i}", absolute(path.vocode(z, style), g[f"stream_wav_{i}"]), "signal"
 
 
-def absolute(got: Array, expected: Array) -> float:
-    if got.shape != expected.shape:
-        return float("inf")
-    error = float(np.abs(got.astype(np.float64) - expected).max())
-    return error if np.isfinite(error) else float("inf")
-
-
-def relative(got: Array, expected: Array) -> float:
-    return absolute(got, expected) / float(np.abs(expected).max())
-
-
-def differing(got: Array, expected: Array) -> float:
-    return float(np.mean(got != expected)) if got.shape == expected.shape else 1.0
-
-
 def write_checkpoints(folder: Path, meta: dict[str, Any]) -> tuple[Path, Path]:
     """Writes the golden's weights as official fine-tuned files."""
     files = folder / "gpt.ckpt", folder / "sovits.pth"
-    layouts = gpt_layout(meta["s1_config"]), sovits_layout(meta["s2_config"], meta["version"])
+    dit = DEMO_DIT if meta["dims"] == "tiny" else OFFICIAL_DIT
+    layouts = gpt_layout(meta["s1_config"]), sovits_layout(meta["s2_config"], meta["version"], dit)
     configs = meta["s1_config"], meta["s2_config"]
     for file, layout, config in zip(files, layouts, configs, strict=True):
         weight = {n: torch.from_numpy(fill(n, s, meta["seed"])).half() for n, s in layout.items()}
@@ -449,25 +465,62 @@ def replay(file: Path) -> Iterator[Result]:
         for case, error, limit in replay_requests(file):
             yield Result("api", case, error, limit)
         return
-    with np.load(file, allow_pickle=False) as z:
-        g = {k: z[k] for k in z.files}
+    lora = load_golden(file) if file.name.startswith("lora_") else None
+    g = load_golden(recorded_inputs(file))
     meta = json.loads(g["meta"].tobytes())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         gpt, sovits = write_checkpoints(folder, meta)
-        models = build_models(load_gpt(gpt), load_sovits(sovits, version=meta["version"]))
+        base = None
+        if lora is not None:
+            base, sovits = sovits, folder / "lora.pth"
+            seed = int(lora["lora_seed"]) - LORA_SEED
+            write_lora(
+                sovits, meta["version"], tiny=meta["dims"] == "tiny", seed=seed, report=lambda *_: None
+            )
+        models = build_models(load_gpt(gpt), load_sovits(sovits, version=meta["version"], base=base))
         models, speaker = with_speaker(models, meta, folder)
-        request = BuildRequest(
-            gpt, sovits, folder / "bundle", version=meta["version"], verify=False, speaker=speaker
+        models, vocoder = with_vocoder(models, meta, folder)
+        build(
+            BuildRequest(
+                gpt,
+                sovits,
+                folder / "bundle",
+                version=meta["version"],
+                verify=False,
+                speaker=speaker,
+                vocoder=vocoder,
+                base=base,
+            )
         )
-        build(request)
         small = None
         if models.speaker is not None and speaker is None:
             assert isinstance(models.speaker, ERes2NetV2)
             small = speaker_session(models.speaker, folder / "speaker")
         for path in (TorchPath(models), OnnxPath(Bundle.open(folder / "bundle"), small)):
-            for stage, error, kind in (*gpt_stages(path, g), *sovits_stages(path, g, models.vits)):
+            for stage, error, kind in stages(path, g, models.vits, lora):
                 yield Result(path.name, stage, error, LIMITS[kind])
+
+
+def stages(path: ModelPath, g: Golden, vits: Sovits, lora: Golden | None) -> Iterator[tuple[str, float, str]]:
+    if lora is not None:
+        yield from lora_stages(path, g, lora)
+        return
+    yield from gpt_stages(path, g)
+    if isinstance(vits, SynthesizerTrn):
+        yield from sovits_stages(path, g, vits)
+    else:
+        yield from flow_stages(path, g)
+
+
+def load_golden(file: Path) -> Golden:
+    with np.load(file, allow_pickle=False) as z:
+        return {k: z[k] for k in z.files}
+
+
+def recorded_inputs(file: Path) -> Path:
+    """The file that holds the inputs: of a LoRA's recording, that of its base."""
+    return file.with_name(file.name.replace("lora_", "golden_", 1))
 
 
 def with_speaker(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Models, Path | None]:
@@ -481,6 +534,16 @@ def with_speaker(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Mo
     return replace(models, speaker=read_speaker(file).module()), file
 
 
+def with_vocoder(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Models, Path | None]:
+    """Adds the golden's vocoder and its file where the version has one of its own."""
+    flow = models.spec.flow
+    if flow is None:
+        return models, None
+    config = golden_vocoder_config(flow.vocoder, tiny=meta["dims"] == "tiny")
+    write_vocoder(folder / "vocoder", config, seed=meta["seed"], report=lambda *_: None)
+    return replace(models, vocoder=read_vocoder(folder / "vocoder", flow).module()), folder / "vocoder"
+
+
 def main() -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
@@ -488,20 +551,18 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--version", help="only this model version")
+    parser.add_argument("--kind", choices=["golden", "lora", "e2e"], help="only this kind of file")
+    parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument("--size", help="only this size, e.g. tiny")
     args = parser.parse_args()
-    files = sorted([*args.folder.glob("golden_*.npz"), *args.folder.glob("e2e_*.npz")])
+    files = sorted(file for kind in ("golden", "lora", "e2e") for file in args.folder.glob(f"{kind}_*.npz"))
     failed, replayed = 0, 0
     for file in files:
-        with np.load(file, allow_pickle=False) as z:
+        with np.load(recorded_inputs(file), allow_pickle=False) as z:
             meta = json.loads(z["meta"].tobytes())
-        if args.version not in (None, meta["version"]) or args.size not in (
-            None,
-            meta.get("size", meta["dims"]),
-        ):
-            continue
-        if not MODEL_SPECS[meta["version"]].exportable:
-            print(f"{file.name}: not replayed, this release does not export {meta['version']}")
+        kind, _, size, seed = file.stem.split("_")
+        told = {"version": meta["version"], "size": size, "kind": kind, "seed": int(seed)}
+        if any(getattr(args, name) not in (None, value) for name, value in told.items()):
             continue
         print(f"{file.name}", flush=True)
         replayed += 1

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conformance_flow import golden_vocoder_config
 from numpy.typing import NDArray
 
 from sovits_exporter.build import BuildRequest, build
-from sovits_exporter.demo_models import vocoder_config
 from sovits_exporter.demo_weights import unit
-from sovits_exporter.demo_writers import write_gpt, write_sovits, write_speaker, write_vocoder_of
+from sovits_exporter.demo_writers import write_gpt, write_sovits, write_speaker, write_vocoder
 from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
 from sovits_runtime.fbank import fbank
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
@@ -36,7 +36,6 @@ SAMPLING = SamplingOptions(top_k=1, top_p=1.0, temperature=1.0, repetition_penal
 PAUSE_RATE = 32000  # the official pause has the samples of 32 kHz, whatever the rate of the speech
 THRESHOLD = 0.75
 FLOW_STEPS = 4  # those of all recorded v3 and v4 speech
-TINY_VOCODER_CHANNELS = {"bigvgan": 128, "hifigan": 64}
 
 Golden = dict[str, Array]
 Case = dict[str, Any]
@@ -68,20 +67,10 @@ def build_voice(folder: Path, meta: dict[str, Any]) -> Synthesizer:
         write_speaker(request.speaker, **{**sizes, "tiny": False}, report=lambda *_: None)
     if spec.flow:
         request = replace(request, vocoder=folder / "vocoder")
-        write_vocoder_of(
-            request.vocoder, spec.flow.vocoder, vocoder_sizes(meta), seed=meta["seed"], report=lambda *_: None
-        )
+        config = golden_vocoder_config(spec.flow.vocoder, tiny=meta["dims"] == "tiny")
+        write_vocoder(request.vocoder, config, seed=meta["seed"], report=lambda *_: None)
     build(request)
     return Synthesizer.load(request.output)
-
-
-def vocoder_sizes(meta: dict[str, Any]) -> dict[str, Any]:
-    """The recorded tiny vocoders are official ones with fewer channels."""
-    flow = model_spec(meta["version"]).flow
-    assert flow is not None
-    official = vocoder_config(flow.vocoder, tiny=False)
-    few = {"upsample_initial_channel": TINY_VOCODER_CHANNELS[flow.vocoder]}
-    return official | few if meta["dims"] == "tiny" else official
 
 
 class Request:

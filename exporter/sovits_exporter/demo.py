@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sovits_exporter.demo_audio import speech_like
+from sovits_exporter.demo_models import vocoder_config
 from sovits_exporter.demo_writers import (
     write_bert,
     write_gpt,
@@ -178,8 +179,11 @@ def _flow_jobs(
     def weights(name: str) -> dict[str, Any]:
         return {"tiny": tiny, "seed": seed, "report": _reporter(name, progress)}
 
-    name, kind = VOCODERS[flow.vocoder], flow.vocoder
-    jobs: dict[str, Callable[[Path], None]] = {name: lambda path: write_vocoder(path, kind, **weights(name))}
+    name, config = VOCODERS[flow.vocoder], vocoder_config(flow.vocoder, tiny=tiny)
+    report = _reporter(name, progress)
+    jobs: dict[str, Callable[[Path], None]] = {
+        name: lambda path: write_vocoder(path, config, seed=seed, report=report)
+    }
     if lora:
         jobs[BASE] = lambda path: write_sovits(path, version, **weights(BASE))
         jobs[SOVITS] = lambda path: write_lora(path, version, **weights(SOVITS))

@@ -29,7 +29,6 @@ from sovits_exporter.demo_models import (
     hubert_layout,
     sovits_config,
     speaker_config,
-    vocoder_config,
 )
 from sovits_exporter.demo_weights import fill
 from sovits_exporter.dims import DEMO_DIT, OFFICIAL_DIT
@@ -86,18 +85,15 @@ def _write_header(path: Path, header: bytes) -> None:
         f.write(header)
 
 
-def write_vocoder(path: Path, kind: str, *, tiny: bool, seed: int, report: Report) -> None:
-    """Writes `vocoder.pth` of v4, or the folder of v3's BigVGAN, in float32."""
-    write_vocoder_of(path, kind, vocoder_config(kind, tiny=tiny), seed=seed, report=report)
-
-
-def write_vocoder_of(path: Path, kind: str, config: Config, *, seed: int, report: Report) -> None:
-    """Writes a vocoder of the sizes of `config`."""
-    layout = vocoder_file_layout({**config, "kind": kind, "bias": kind == "hifigan"})
+def write_vocoder(path: Path, config: Config, *, seed: int, report: Report) -> None:
+    """Writes `vocoder.pth` of v4, or the folder of v3's BigVGAN where the config is one of that, in float32."""
+    is_bigvgan = "activation" in config
+    kind = "bigvgan" if is_bigvgan else "hifigan"
+    layout = vocoder_file_layout({**config, "kind": kind, "bias": not is_bigvgan})
     state = OrderedDict(
         (name, tensor.float()) for name, tensor in _state(layout, seed, report=report).items()
     )
-    if kind == "hifigan":
+    if not is_bigvgan:
         _save(state, path)
         return
     path.mkdir()

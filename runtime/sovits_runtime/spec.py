@@ -53,7 +53,6 @@ class ModelSpec:
         decoder: "hifigan": tokens to waveform in one pass; "cfm": flow matching to mel, then a vocoder.
         speaker_network: Whether the style takes an ERes2NetV2 speaker embedding.
         sample_rate: Of the speech it makes, in Hz.
-        exportable: Whether this release exports it.
         decoder_width: Channels that a full-size HiFi-GAN starts with.
         flow: Numbers of the flow matching, where the decoder is "cfm".
     """
@@ -65,7 +64,6 @@ class ModelSpec:
     decoder: Literal["hifigan", "cfm"]
     speaker_network: bool
     sample_rate: int
-    exportable: bool
     decoder_width: int = 512
     flow: FlowSpec | None = None
 
@@ -84,12 +82,12 @@ _FLOW_V4 = FlowSpec(32000, 1280, 320, (2, 1), 4.0, 8, 500, 1000, "hifigan", 480)
 MODEL_SPECS: dict[str, ModelSpec] = {
     row.version: row
     for row in (
-        ModelSpec("v1", "v1", 322, 1025, "hifigan", False, 32000, exportable=True),
-        ModelSpec("v2", "v2", 732, 704, "hifigan", False, 32000, exportable=True),
-        ModelSpec("v2Pro", "v2", 732, 704, "hifigan", True, 32000, exportable=True),
-        ModelSpec("v2ProPlus", "v2", 732, 704, "hifigan", True, 32000, exportable=True, decoder_width=768),
-        ModelSpec("v3", "v2", 732, 704, "cfm", False, 24000, exportable=False, flow=_FLOW_V3),
-        ModelSpec("v4", "v2", 732, 704, "cfm", False, 48000, exportable=False, flow=_FLOW_V4),
+        ModelSpec("v1", "v1", 322, 1025, "hifigan", False, 32000),
+        ModelSpec("v2", "v2", 732, 704, "hifigan", False, 32000),
+        ModelSpec("v2Pro", "v2", 732, 704, "hifigan", True, 32000),
+        ModelSpec("v2ProPlus", "v2", 732, 704, "hifigan", True, 32000, decoder_width=768),
+        ModelSpec("v3", "v2", 732, 704, "cfm", False, 24000, flow=_FLOW_V3),
+        ModelSpec("v4", "v2", 732, 704, "cfm", False, 48000, flow=_FLOW_V4),
     )
 }
 
