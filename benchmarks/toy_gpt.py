@@ -68,8 +68,8 @@ extern "C" __global__ void step(const i64* token, const i64* step, const i64* te
   for (i64 i = 0; i < %(history)d; ++i)
     next_history[i] = i != *step ? history[i] : *next_stopped ? %(stopped)d : *next_token;
 }
-"""
-    % {  # noqa: UP031 - braces are C's
+"""  # noqa: UP031 (braces are C's)
+    % {
         "vocab": VOCAB,
         "width": WIDTH,
         "noise_rows": NOISE_ROWS,

@@ -86,7 +86,7 @@ def main(verbose: bool) -> None:
       sovits-export speak my-voice --ref demo/reference.wav ...
 
     Exit codes: 0 good, 1 failure, 2 wrong use, 3 verification failed.
-    """
+    """  # noqa: D301 (click reads the backspace, not its escape)
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
 

@@ -8,7 +8,7 @@ Source: GPT-SoVITS, text/symbols.py and text/symbols2.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import product
 from types import MappingProxyType
@@ -73,6 +73,9 @@ def _table_v2() -> list[str]:
     return [*_table_v1(), "[", "]", *sorted((*_KO_JAMO, *_KO_PAUSES)), *sorted(cantonese)]
 
 
+_TABLES: Mapping[str, Callable[[], list[str]]] = {"v1": _table_v1, "v2": _table_v2}
+
+
 @lru_cache(maxsize=2)
 def symbol_table(version: SymbolVersion) -> tuple[str, ...]:
     """Symbols in id order.
@@ -83,13 +86,11 @@ def symbol_table(version: SymbolVersion) -> tuple[str, ...]:
     Raises:
         TextError: No such table.
     """
-    if version == "v1":
-        return tuple(_table_v1())
-    if version == "v2":
-        return tuple(_table_v2())
-    raise TextError(
-        f'symbol table {version!r} does not exist: ask for "v1" or "v2" (all models but v1 use v2)'
-    )
+    if version not in _TABLES:
+        raise TextError(
+            f'symbol table {version!r} does not exist: ask for "v1" or "v2" (all models but v1 use v2)'
+        )
+    return tuple(_TABLES[version]())
 
 
 @lru_cache(maxsize=2)
