@@ -1,7 +1,8 @@
 """Attention written out as MatMul, Where and Softmax, for what TensorRT has no fused kernel.
 
-TensorRT builds an ONNX Attention only where it has a fused kernel for it: FP16 with heads of 16 to 256 numbers, or one
-query row of FP32. It refuses the others rather than take them apart.
+TensorRT builds an ONNX Attention only where it has a fused kernel for it, and refuses the others rather than take them
+apart. Tried with TensorRT for RTX 1.7, for sm75, sm89 and sm120: one query row with four heads or more, or any rows in
+FP16; the width of a head a multiple of 8, up to 256.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
-_FUSED_WIDTHS = range(16, 257)
+_ROW_WIDTHS, _FUSED_WIDTHS = range(8, 257, 8), range(16, 257, 8)
+_ROW_HEADS = 4
 _MASKED: dict[int, float] = {
     onnx.TensorProto.FLOAT16: -3e4,
     onnx.TensorProto.BFLOAT16: -1e30,
@@ -63,10 +65,10 @@ def tensor_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
 def has_fused_kernel(node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor]) -> bool:
     """Whether TensorRT is expected to have a fused kernel for an Attention node."""
     query = types[node.input[0]]
-    rows, width = query.shape.dim[-2], query.shape.dim[-1].dim_value
-    if width not in _FUSED_WIDTHS:
-        return False
-    return query.elem_type in _HALF or (rows.HasField("dim_value") and rows.dim_value == 1)
+    _, heads, rows, width = (dim.dim_value for dim in query.shape.dim)
+    if rows == 1:
+        return heads >= _ROW_HEADS and width in _ROW_WIDTHS
+    return query.elem_type in _HALF and width in _FUSED_WIDTHS
 
 
 def _is_plain(node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor]) -> bool:

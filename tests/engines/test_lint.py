@@ -167,7 +167,7 @@ CASES = {
     ),
     "attention-no-fused-kernel": (
         attend(types={name: (F32, [1, 2, "n", 32]) for name in "qkv"}),
-        attend(types={**QKV, "q": (F16, [1, 2, 1, 32])}),
+        attend(types={n: (F32, [1, 4, 1 if n == "q" else "n", 32]) for n in "qkv"}),
     ),
     "cache-form": (scatter(mode="circular"), scatter()),
     "cache-not-input-and-output": (

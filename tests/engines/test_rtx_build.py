@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from onnx import TensorProto, helper
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed", exc_type=ImportError)
 
+from sovits_engines.attention import has_fused_kernel, tensor_types
 from sovits_engines.build import build_engines
 from sovits_engines.device import Driver
 from sovits_engines.targets import build_targets
-from sovits_engines.trt_builder import BuildOptions, EngineRefused, build_engine
+from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, EngineRefused, build_engine
 from sovits_engines.trt_graph import trt_graphs
 from sovits_runtime.engine_store import read_plan
 from sovits_runtime.errors import BackendError
+from sovits_runtime.graph import GraphSpec
+
+FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 
 GRAPHS = ("gpt_prefill", "gpt_step", "sovits_vocoder")
 
@@ -63,3 +70,33 @@ def test_running_needs_a_driver_and_says_so(target):
     api = target.api
     with pytest.raises(BackendError, match="needs an NVIDIA GPU"):
         api.runtime(api.log_collector(), driver_problem=lambda: "no NVIDIA driver is installed")
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 9), (12, 0)])
+@pytest.mark.parametrize(
+    ("kind", "heads", "rows", "width"),
+    [
+        (FLOAT, 4, 1, 32),
+        (FLOAT, 3, 1, 32),
+        (FLOAT, 4, 2, 32),
+        (FLOAT16, 2, 2, 16),
+        (FLOAT16, 2, 2, 8),
+        (FLOAT16, 4, 1, 8),
+        (FLOAT16, 4, 1, 33),
+        (FLOAT16, 16, 1, 256),
+        (FLOAT16, 16, 2, 264),
+    ],
+)
+def test_fused_attention_is_where_it_is_expected(target, capability, kind, heads, rows, width):
+    """What decides whether attention is written out agrees with what TensorRT builds."""
+    q, k = (helper.make_tensor_value_info(n, kind, [1, heads, r, width]) for n, r in (("q", rows), ("k", 24)))
+    y = helper.make_tensor_value_info("y", kind, [1, heads, rows, width])
+    node = helper.make_node("Attention", ["q", "k", "k"], ["y"], name="attend")
+    graph = helper.make_graph([node], "g", [q, k], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=11)
+    options = {"path": Path("g.onnx"), "spec": GraphSpec("g", (), ()), "options": BuildOptions()}
+    if has_fused_kernel(node, tensor_types(model)):
+        assert build_engine(target.api, model, capability=capability, **options).plan
+    else:
+        with pytest.raises(EngineRefused, match=NO_FUSED_KERNEL):
+            build_engine(target.api, model, capability=capability, **options)

@@ -108,12 +108,14 @@ def test_other_attention_is_written_out_too(runnable_bundle, graph):
         np.testing.assert_allclose(before[name], after[name], atol=1e-4 * np.abs(before[name]).max())
 
 
-def attention(kind: int, width: int, rows: int | str, mask: int = onnx.TensorProto.BOOL) -> onnx.ModelProto:
+def attention(
+    kind: int, width: int, rows: int | str, mask: int = onnx.TensorProto.BOOL, heads: int = 4
+) -> onnx.ModelProto:
     """One attention over 24 rows, the last 8 masked away."""
-    q = helper.make_tensor_value_info("q", kind, [1, 2, rows, width])
-    k = helper.make_tensor_value_info("k", kind, [1, 2, 24, width])
-    v = helper.make_tensor_value_info("v", kind, [1, 2, 24, width])
-    y = helper.make_tensor_value_info("y", kind, [1, 2, rows, width])
+    q = helper.make_tensor_value_info("q", kind, [1, heads, rows, width])
+    k = helper.make_tensor_value_info("k", kind, [1, heads, 24, width])
+    v = helper.make_tensor_value_info("v", kind, [1, heads, 24, width])
+    y = helper.make_tensor_value_info("y", kind, [1, heads, rows, width])
     seen = np.arange(24) < 16
     dtype = helper.tensor_dtype_to_np_dtype(mask)
     values = seen if mask == onnx.TensorProto.BOOL else np.where(seen, 0, -3e4)
@@ -129,7 +131,9 @@ def attention(kind: int, width: int, rows: int | str, mask: int = onnx.TensorPro
     [
         (onnx.TensorProto.FLOAT16, 32, "n", True),
         (onnx.TensorProto.FLOAT16, 8, "n", False),
-        (onnx.TensorProto.FLOAT16, 257, 1, False),
+        (onnx.TensorProto.FLOAT16, 8, 1, True),
+        (onnx.TensorProto.FLOAT16, 33, "n", False),
+        (onnx.TensorProto.FLOAT16, 264, 1, False),
         (onnx.TensorProto.FLOAT, 32, 1, True),
         (onnx.TensorProto.FLOAT, 32, "n", False),
         (onnx.TensorProto.FLOAT, 32, 2, False),
@@ -141,6 +145,10 @@ def test_only_attention_without_a_fused_kernel_is_written_out(kind, width, rows,
     assert attentions(model) == int(fused)
 
 
+def test_one_row_of_few_heads_is_written_out():
+    assert decompose_attention(attention(onnx.TensorProto.FLOAT, 32, 1, heads=3)) == ["attend"]
+
+
 @pytest.mark.parametrize("kind", [onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT])
 @pytest.mark.parametrize("boolean", [True, False])
 def test_written_out_attention_equals_the_operator(kind, boolean):
@@ -148,7 +156,7 @@ def test_written_out_attention_equals_the_operator(kind, boolean):
     rng = np.random.default_rng(0)
     dtype = helper.tensor_dtype_to_np_dtype(kind)
     arrays = {
-        n: rng.standard_normal([1, 2, r, 32]).astype(dtype) for n, r in (("q", 3), ("k", 24), ("v", 24))
+        n: rng.standard_normal([1, 4, r, 32]).astype(dtype) for n, r in (("q", 3), ("k", 24), ("v", 24))
     }
 
     def answer():

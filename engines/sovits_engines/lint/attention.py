@@ -98,8 +98,8 @@ def fused_kernels(g: LintGraph) -> Iterator[Complaint]:
         if g.rank(operand(node, 0)) == 4 and not has_fused_kernel(node, g.types):
             yield (
                 title(node),
-                "no fused kernel is known for this type and size (FP16 with heads of 16 to 256, or FP32 with one query "
-                "row), and TensorRT does not take attention apart; write it out, as 'engine build' does",
+                "no fused kernel is known for this type and size (FP16 with heads of 16 to 256, or one query row "
+                "with four heads), and TensorRT does not take attention apart; write it out, as 'engine build' does",
             )
 
 
