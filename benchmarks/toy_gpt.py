@@ -27,18 +27,16 @@ BERT_WIDTH = 8
 _OPTIONS = (("top_k", "int64"), ("top_p", "float32"), ("temperature", "float32"))
 _MORE_OPTIONS = (("repetition_penalty", "float32"), ("min_tokens", "int64"))
 
-KERNELS = (
-    """
+_SIZES = {"VOCAB": VOCAB, "WIDTH": WIDTH, "NOISE_ROWS": NOISE_ROWS, "HISTORY": HISTORY, "STOPPED": STOPPED}
+_BODY = """
 typedef long long i64; typedef unsigned char u8;
-#define VOCAB %(vocab)d
-#define WIDTH %(width)d
 
 // The draw: a whole number from all rows so far, spread over the vocabulary, plus noise. One thread is enough.
 static __device__ i64 draw(const float* k, const float* v, i64 rows, const float* noise, float* logits) {
   i64 sum = 0, best = 0;
   for (i64 r = 0; r < rows; ++r) sum += (i64)k[r * WIDTH] + (i64)v[r * WIDTH];
   for (i64 j = 0; j < VOCAB; ++j) {
-    logits[j] = (float)((sum + 13 * j) %% 29) + noise[j];
+    logits[j] = (float)((sum + 13 * j) % 29) + noise[j];
     if (logits[j] > logits[best]) best = j;
   }
   return best;
@@ -61,22 +59,15 @@ extern "C" __global__ void step(const i64* token, const i64* step, const i64* te
     i64* next_step, u8* next_stopped, u8* next_seen, i64* next_history, float* logits, float* k, float* v) {
   i64 row = *text_len + *prompt_len + *step - 1;
   for (int d = 0; d < WIDTH; ++d) { k[row * WIDTH + d] = (float)*token; v[row * WIDTH + d] = (float)row; }
-  *next_token = draw(k, v, row + 1, noise + (*step %% %(noise_rows)d) * VOCAB, logits);
+  *next_token = draw(k, v, row + 1, noise + (*step % NOISE_ROWS) * VOCAB, logits);
   *next_stopped = *stopped || (*step >= *min_tokens && *next_token == VOCAB - 1);
   *next_step = *step + 1;
   for (i64 j = 0; j < VOCAB; ++j) next_seen[j] = seen[j] || j == *next_token;
-  for (i64 i = 0; i < %(history)d; ++i)
-    next_history[i] = i != *step ? history[i] : *next_stopped ? %(stopped)d : *next_token;
+  for (i64 i = 0; i < HISTORY; ++i)
+    next_history[i] = i != *step ? history[i] : *next_stopped ? STOPPED : *next_token;
 }
-"""  # noqa: UP031 (braces are C's)
-    % {
-        "vocab": VOCAB,
-        "width": WIDTH,
-        "noise_rows": NOISE_ROWS,
-        "history": HISTORY,
-        "stopped": STOPPED,
-    }
-)
+"""
+KERNELS = "".join(f"#define {name} ({value})\n" for name, value in _SIZES.items()) + _BODY
 STEP_ARGUMENTS = (
     "token", "step", "text_len", "prompt_len", "seen", "noise_block", "min_tokens", "stopped", "history", "next_token",
     "next_step", "next_stopped", "next_seen", "next_history", "logits", "k_cache_0", "v_cache_0",

@@ -1,0 +1,124 @@
+"""The one script for a GPU, as far as a machine without one can run it."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sovits_engines.device import Driver, probe_driver_apart
+from sovits_runtime.bench_voice import Voice, first_tokens
+from sovits_runtime.bundle import Bundle
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def modules():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("gpu_report"), importlib.import_module("gpu_eager")
+
+
+@pytest.fixture
+def report(modules):
+    return modules[0]
+
+
+def run_of(report, **options):
+    return report.Run(
+        **{"driver": Driver(), "bundle": None, "checkpoints": None, "repeats": 1, "deadline": 1e12} | options
+    )
+
+
+def test_a_machine_without_a_gpu_is_told_so(tmp_path):
+    if probe_driver_apart().gpus:
+        pytest.skip("there is a GPU")
+    output = tmp_path / "gpu.json"
+    command = [sys.executable, str(BENCHMARKS / "gpu_report.py"), "-o", str(output)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "no NVIDIA GPU can be used here (" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not output.exists()
+
+
+def test_a_part_that_fails_leaves_the_others(report):
+    def fails(run):
+        raise ValueError("broken")
+
+    def lacks(run):
+        raise ImportError("No module named 'tensorrt'")
+
+    def skips(run):
+        run.need_bundle()
+
+    said = []
+    run = run_of(report)
+    parts = {"a": fails, "b": lacks, "c": skips, "d": lambda run: {"summary": "fine"}}
+    assert report.run_parts(run, parts, said.append) is False
+    assert {name: part["status"] for name, part in run.parts.items()} == {
+        "a": "failed",
+        "b": "skipped",
+        "c": "skipped",
+        "d": "passed",
+    }
+    assert run.parts["a"]["reason"] == "ValueError: broken"
+    assert "fails" in run.parts["a"]["trace"]
+    assert said[1].endswith("not installed: No module named 'tensorrt'")
+    assert said[3].split() == ["passed", "d", "fine"]
+
+
+def test_no_part_is_begun_after_the_limit(report):
+    run = run_of(report, deadline=0)
+    assert report.run_parts(run, {"late": lambda run: pytest.fail("begun")}, lambda _: None) is True
+    assert run.parts["late"]["reason"] == "out of time"
+
+
+def test_parts_without_a_gpu_fail_or_are_skipped_with_a_reason(report, tiny):
+    """All real parts, where there is nothing to run them on: each ends with a reason and none ends the run."""
+    if probe_driver_apart().gpus:
+        pytest.skip("there is a GPU")
+    run = run_of(report, bundle=tiny)
+    report.run_parts(run, report.PARTS, lambda _: None)
+    assert list(run.parts) == list(report.PARTS)
+    assert run.parts["doctor"]["status"] == "passed"
+    others = [part for name, part in run.parts.items() if name != "doctor"]
+    assert all(part["status"] in ("failed", "skipped") and part["reason"] for part in others)
+    assert "no NVIDIA driver" in run.parts["streams and events"]["reason"]
+
+
+def test_the_table_shows_figures_and_reasons(report):
+    found = report.timings(lambda: [1], lambda: None, lambda: None, repeats=3, audio_s=6.0)
+    text = report.table(
+        {
+            "doctor": {"status": "passed"},
+            "latency, TensorRT": {"status": "passed", "gpu_bytes": 3 << 20, **found, "tokens_per_s": 2999.6},
+            "latency, eager FP32": {"status": "skipped", "reason": "no checkpoints were given"},
+        }
+    )
+    lines = text.splitlines()
+    assert len(lines) == 4
+    assert lines[2].startswith("| TensorRT | 3000 | ")
+    assert lines[2].endswith("| 3 |")
+    assert lines[3] == "| eager FP32 | skipped: no checkpoints were given | | | |"
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_eager_rival_speaks(modules, demo_files, tiny_bundle, half):
+    """On the CPU: in FP32 it draws the bundle's own tokens from the same noise."""
+    rival = modules[1].GpuEager(demo_files.gpt, demo_files.sovits, device="cpu", half=half)
+    party = Voice(Bundle.open(tiny_bundle), device="cpu", threads=1)
+    work = party.workload(12)
+    tokens = list(islice(rival.generate(work), 12))
+    assert len(tokens) == 12
+    if not half:
+        assert tokens == first_tokens(party, work)
+    samples = rival.speak(work, 12, work.phones)
+    assert samples.shape == (12 * 1280,)
+    assert np.isfinite(samples).all()
