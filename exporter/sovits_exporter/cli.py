@@ -12,7 +12,7 @@ import click
 from sovits_exporter.cli_bench import bench
 from sovits_exporter.cli_convert import WAV, convert, islands_json, show_islands
 from sovits_exporter.cli_doctor import doctor
-from sovits_exporter.cli_engine import engine
+from sovits_exporter.cli_engine import TARGET, engine, result_json, run_build, show_results
 from sovits_exporter.cli_lint import lint
 from sovits_exporter.cli_output import print_json, progress_line, show_check, verdict
 from sovits_exporter.cli_phones import phones as phones_command
@@ -143,6 +143,7 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
 @click.option("--version", help="Model version, where the file does not tell it.")
 @click.option("--fp16", is_flag=True, help="Most of it in FP16, with FP32 where it must be.")
 @WAV
+@TARGET
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
 )
@@ -160,14 +161,23 @@ def build(
     version: str | None,
     fp16: bool,
     recordings: tuple[Path, ...],
+    targets: tuple[str, ...],
     verify: bool,
     as_json: bool,
 ) -> None:
-    """Build a bundle from official checkpoints: every graph as ONNX, compared with PyTorch."""
+    """Build a bundle from official checkpoints: every graph as ONNX, compared with PyTorch.
+
+    With --target also its TensorRT engines; 'engine build' makes them later.
+    """
     from sovits_exporter.build import BuildRequest
     from sovits_exporter.build import build as run
     from sovits_exporter.build_fp16 import build_fp16
+    from sovits_runtime.bundle import Bundle
 
+    if targets:
+        from sovits_engines.targets import build_targets
+
+        build_targets(targets)  # what cannot be built is said before the long part
     if recordings and not fp16:
         raise click.UsageError("--wav names recordings for calibration, which only --fp16 does")
 
@@ -177,6 +187,7 @@ def build(
             report, converted = build_fp16(request, recordings, progress=progress)
         else:
             report, converted = run(request, progress), None
+    engines = run_build(Bundle.open(output, shared=shared), targets) if targets else []
     verification = converted.verification if converted else report.verification
     checks = verification.checks if verification else ()
     if as_json:
@@ -188,6 +199,7 @@ def build(
                 "graphs": graphs,
                 "islands": islands_json(converted.islands) if converted else None,
                 "verification": verification.to_json() if verification else None,
+                "engines": [result_json(r) for r in engines],
             }
         )
         return
@@ -204,6 +216,8 @@ def build(
             show_check(whole)
     for option in report.left_out:
         click.echo(f"note: built without {option}, so this bundle speaks from saved references only")
+    if engines:
+        show_results(engines)
     click.echo(f"{output}: ready after {report.seconds + (converted.seconds if converted else 0):.0f} s")
 
 

@@ -39,7 +39,7 @@ TARGET = click.option(
     "targets",
     metavar="SM,...",
     callback=_target_names,
-    help="GPUs to build for, such as sm75,sm86,sm89,sm120; they need not be here [the GPUs here].",
+    help="GPUs to build for, such as sm75,sm86,sm89,sm120; they need not be here.",
 )
 
 

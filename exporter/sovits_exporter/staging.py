@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sovits_runtime.bundle import MANIFEST
+from sovits_runtime.engine_store import ENGINES
 from sovits_runtime.errors import BundleError
 
 
@@ -67,6 +68,7 @@ def publish(folder: Path, target: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
         _keep_references(target, folder)
         target.rename(old)
+        _keep_engines(old, folder)
     folder.rename(target)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -75,6 +77,12 @@ def _keep_references(old: Path, new: Path) -> None:
     """Saved references are keyed by content, so those of the old bundle stay valid or are simply never asked for."""
     if (old / "references").is_dir():
         shutil.copytree(old / "references", new / "references", dirs_exist_ok=True)
+
+
+def _keep_engines(old: Path, new: Path) -> None:
+    """Engines are keyed by content too; they are large, so they are moved. A kill here loses them, and nothing else."""
+    if (old / ENGINES).is_dir() and not (new / ENGINES).exists():
+        (old / ENGINES).rename(new / ENGINES)
 
 
 def _restore(target: Path) -> None:

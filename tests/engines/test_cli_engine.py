@@ -78,3 +78,28 @@ def test_errors_of_the_targets_are_one_line(engine_bundle, monkeypatch):
     result = CliRunner().invoke(main, ["engine", "build", str(engine_bundle.path)])
     assert result.exit_code == 1
     assert result.stderr == "error: no GPU to build engines for\n"
+
+
+def test_one_command_builds_bundle_and_engines(demo_files, tmp_path, fake_target, monkeypatch):
+    """A second build of the same voice keeps the engines."""
+    monkeypatch.setattr("sovits_engines.targets.build_targets", lambda *_, **__: [fake_target])
+    names = ["--gpt", demo_files.gpt, "--sovits", demo_files.sovits, "-o", tmp_path / "voice"]
+    for found in (False, True):
+        result = CliRunner().invoke(
+            main, ["build", *map(str, names), "--no-verify", "--target", "sm89", "--json"]
+        )
+        assert result.exit_code == 0, result.output
+        engines = json.loads(result.stdout)["engines"]
+        assert {e["name"] for e in engines} >= {"gpt_prefill", "gpt_step-2048", "sovits_vocoder"}
+        assert {e["found"] for e in engines} == {found}
+
+
+def test_targets_that_cannot_be_built_are_refused_before_the_build(demo_files, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise BackendError("TensorRT for RTX is not installed")
+
+    monkeypatch.setattr("sovits_engines.targets.build_targets", fail)
+    names = ["--gpt", demo_files.gpt, "--sovits", demo_files.sovits, "-o", tmp_path / "voice"]
+    result = CliRunner().invoke(main, ["build", *map(str, names), "--target", "sm89"])
+    assert (result.exit_code, result.stderr) == (1, "error: TensorRT for RTX is not installed\n")
+    assert not (tmp_path / "voice").exists()

@@ -1,8 +1,8 @@
 """Every name of TensorRT that the code uses exists in 10.16, in 11.4 and in TensorRT for RTX.
 
 Names are found in the source by convention: `trt` and `.module` are the Python module, and a variable or attribute
-called `builder`, `config`, `engine`, ... holds what TensorRT calls so. Names of one flavour alone may stand only in
-functions called `rtx_...` or `enterprise_...`.
+called `builder`, `config`, `engine`, ... holds what TensorRT calls so, or an object of a class in the same file. Names
+of one flavour alone may stand only in functions called `rtx_...` or `enterprise_...`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ ROOT = Path(__file__).parents[2]
 FILES = [
     *sorted((ROOT / "engines" / "sovits_engines").glob("*.py")),
     ROOT / "runtime" / "sovits_runtime" / "trt_api.py",
+    *sorted((ROOT / "runtime" / "sovits_runtime" / "gpu").glob("*.py")),
     *sorted((ROOT / "runtime" / "sovits_runtime" / "backends").glob("tensorrt*.py")),
 ]
 API = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
 VARIABLES = {
-    "builder": "Builder",
-    "config": "IBuilderConfig",
-    "network": "INetworkDefinition",
-    "parser": "OnnxParser",
-    "profile": "IOptimizationProfile",
-    "runtime": "Runtime",
-    "engine": "ICudaEngine",
-    "context": "IExecutionContext",
-    "refitter": "Refitter",
-    "parser_refitter": "OnnxParserRefitter",
-    "runtime_config": "IRuntimeConfig",
+    "builder": ("Builder",),
+    "config": ("IBuilderConfig", "IRuntimeConfig"),
+    "network": ("INetworkDefinition",),
+    "parser": ("OnnxParser",),
+    "profile": ("IOptimizationProfile",),
+    "runtime": ("Runtime",),
+    "engine": ("ICudaEngine",),
+    "raw": ("IExecutionContext",),
+    "refitter": ("Refitter",),
+    "parser_refitter": ("OnnxParserRefitter",),
 }
 BASES = {"ILogger", "IProgressMonitor", "ComputeCapability", "__version__"}
 """Names of the module that the list does not cover: two bases of our own classes, an enum asked for its members."""
@@ -39,15 +39,32 @@ GUARDS = {"rtx_": {"rtx_1.7"}, "enterprise_": {"10.16", "11.4"}}
 EVERYWHERE = set(API["versions"])
 
 
-def versions(kind: str, owner: str, member: str) -> set[str]:
-    for where, members in API[kind][owner].items():
-        if member in members:
-            return set(where.split())
+def versions(owners: tuple[str, ...], member: str) -> set[str]:
+    """Versions in which one of these classes or enums has the member."""
+    for owner in owners:
+        for where, members in {**API["classes"], **API["enums"]}[owner].items():
+            if member in members:
+                return set(where.split())
     return set()
 
 
+def own_names(tree: ast.Module) -> set[str]:
+    """Attributes and methods of classes in the file."""
+    stored = {
+        n.attr for n in ast.walk(tree) if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "self"
+    }
+    methods = {
+        f.name
+        for c in ast.walk(tree)
+        if isinstance(c, ast.ClassDef)
+        for f in c.body
+        if isinstance(f, ast.FunctionDef)
+    }
+    return stored | methods
+
+
 def uses(tree: ast.Module):
-    """Yields (name of the enclosing function, expression as text, class or enum, member)."""
+    """Yields (name of the enclosing function, expression as text, possible classes or enum, member)."""
 
     def visit(node, function):
         if isinstance(node, ast.FunctionDef):
@@ -61,10 +78,10 @@ def uses(tree: ast.Module):
 
     def root(node):
         if isinstance(node, ast.Attribute) and is_module(node.value):
-            return node.attr if node.attr in API["enums"] else None
+            return (node.attr,) if node.attr in API["enums"] else None
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         if is_module(node):
-            return ""
+            return ()
         return VARIABLES.get(name.lstrip("_"))
 
     def is_module(node):
@@ -77,11 +94,15 @@ def uses(tree: ast.Module):
 
 def complaints(source: str) -> list[str]:
     found = []
-    for function, text, owner, member in uses(ast.parse(source)):
-        if owner == "":
+    tree = ast.parse(source)
+    own = own_names(tree)
+    for function, text, owners, member in uses(tree):
+        if owners == ():
             known = EVERYWHERE if member in {*API["classes"], *API["enums"], *BASES} else set()
+        elif member in own:
+            continue
         else:
-            known = versions("enums" if owner in API["enums"] else "classes", owner, member)
+            known = versions(owners, member)
         needed = next((v for prefix, v in GUARDS.items() if function.startswith(prefix)), EVERYWHERE)
         if not needed <= known and member != "__members__":
             found.append(f"{text}: only in {sorted(known) or 'none'}")
@@ -105,7 +126,7 @@ def test_every_name_exists_in_all_versions(path):
 
 
 def test_the_adapter_is_among_the_files_checked():
-    assert {"trt_builder.py", "trt_api.py", "targets.py"} <= {p.name for p in trt_files()}
+    assert {"trt_builder.py", "trt_api.py", "targets.py", "trt_engine.py"} <= {p.name for p in trt_files()}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +135,7 @@ def test_the_adapter_is_among_the_files_checked():
         "config.set_flag(trt.BuilderFlag.FP16)",
         "network = builder.create_network(trt.NetworkDefinitionCreationFlag.EXPLICIT_BATCH)",
         "builder.build_engine_with_config(network, config)",
-        "self._engine.device_memory_size",
+        "engine.device_memory_size",
         "api.module.IInt8Calibrator",
         "config.num_compute_capabilities = 1",
         "def enterprise_(): config.set_compute_capability(1, 0)",
@@ -130,7 +151,7 @@ def test_a_wrong_name_is_found(source):
     [
         "config.clear_flag(trt.BuilderFlag.TF32)",
         "def rtx_configure(): config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)",
-        "self._context.execute_async_v3(stream)",
+        "self._raw.execute_async_v3(stream)",
     ],
 )
 def test_a_right_name_is_not(source):
