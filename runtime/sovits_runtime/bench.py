@@ -43,7 +43,7 @@ STAGES: dict[str, str] = {
     "cfm_step": "one Euler step of one window",
     "mel_vocoder": "mel to waveform",
     "utterance": "phones to waveform, reference prepared before",
-    "first_audio": "first of two sentences of half the length, reference prepared before",
+    "first_audio": "to the first chunk of the utterance; PyTorch: to its first half, as a sentence",
 }
 """What is timed, in order, and what one sample of it is; a version has some of the stages behind the GPT."""
 

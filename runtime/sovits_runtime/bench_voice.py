@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import islice
 from typing import Protocol
 
@@ -14,7 +15,7 @@ from sovits_runtime.bench_decoder import DECODER_STAGES, StageRuns, latent_chann
 from sovits_runtime.bench_workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.reference import Reference
-from sovits_runtime.request import SpeechOptions
+from sovits_runtime.request import Phrase, SpeechOptions
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.synthesizer import Synthesizer
 
@@ -76,7 +77,7 @@ class Voice:
             "reference_style": lambda: encoder.style.run(style_feeds),
             **DECODER_STAGES[self.voice.spec.decoder](self.voice.decoder, work),
             "utterance": lambda: speak(self.voice, work, reference),
-            "first_audio": lambda: next(self._stream(work, reference)),
+            "first_audio": lambda: self._first_chunk(work, reference),
         }
         if (hubert := encoder.hubert) is not None:
             runs["hubert"] = lambda: hubert.run({"wave": work.wave_16k[None]})
@@ -113,10 +114,10 @@ class Voice:
         rows = len(work.all_phones) + len(work.prompt) + len(work.tokens) // 2
         return weights * size + 2 * layers * rows * width * np.dtype(cache.dtype).itemsize
 
-    def _stream(self, work: Workload, reference: Reference) -> Iterator[object]:
-        half = len(work.phones) // 2
-        sentences = [work.phones[:half], work.phones[half:]]
-        return self.voice.synthesize_each(sentences, reference, options=_options(len(work.tokens) // 2))
+    def _first_chunk(self, work: Workload, reference: Reference) -> object:
+        phrase = Phrase(work.phones, work.bert[len(work.prompt_phones) :])
+        with closing(self.voice.stream([phrase], reference, options=_options(len(work.tokens)))) as chunks:
+            return next(chunks)
 
 
 def reference_of(work: Workload) -> Reference:

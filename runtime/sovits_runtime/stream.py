@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,7 @@ def sentence_chunks(
     chunks: ChunkOptions,
     options: SpeechOptions,
     noise: NormalNoise | None,
-) -> Iterator[Chunk]:
+) -> Generator[Chunk, None, None]:
     """Yields one sentence in chunks, the pause after it as the last. Arguments and errors as in `Synthesizer.stream`.
 
     What was given out cannot be taken back: only a sentence that ends before its first token is drawn again.

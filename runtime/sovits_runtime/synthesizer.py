@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from types import TracebackType
@@ -363,7 +363,7 @@ class Synthesizer:
         chunks: ChunkOptions | None = None,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Speaks in chunks: the first sounds while the rest of its sentence is still being made.
 
         Nothing is made before it is asked for, so a slow listener costs no memory; closing the iterator frees the
@@ -509,7 +509,7 @@ class Synthesizer:
         language: str,
         chunks: ChunkOptions | None = None,
         options: SpeechOptions | None = None,
-    ) -> Iterator[Chunk]:
+    ) -> Generator[Chunk, None, None]:
         """Speaks a text of any length in chunks, see `stream`. Arguments and errors as in `TextSpeaker.speak`."""
         phrases = self.text.phrases(text, language)
         return self.stream(phrases, reference, chunks=chunks, options=options)

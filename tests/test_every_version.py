@@ -1,0 +1,108 @@
+"""Every version by the commands a user types: demo files, build, verify, speak, bench, FP16, lint, engines, inspect."""
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import soundfile
+from click.testing import CliRunner
+
+from sovits_exporter.cli import main
+from sovits_runtime.spec import MODEL_SPECS, ModelSpec
+
+TARGETS = ("sm75", "sm86", "sm89", "sm120")
+NEEDS_RTX = pytest.mark.skipif(
+    importlib.util.find_spec("tensorrt_rtx_bindings") is None, reason="TensorRT for RTX is not installed"
+)
+
+
+@dataclass(frozen=True)
+class Chain:
+    spec: ModelSpec
+    files: Path
+    bundle: Path
+    fp16: Path
+
+
+def run(*args: object) -> str:
+    result = CliRunner().invoke(main, [str(a) for a in args])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("every")
+
+
+@pytest.fixture(scope="module", params=list(MODEL_SPECS))
+def chain(request, folder: Path):
+    """Demo files, the bundle built from them, and its FP16 twin; parts that voices share lie in one folder."""
+    spec = MODEL_SPECS[request.param]
+    made = Chain(
+        spec, folder / f"{spec.version}-files", folder / spec.version, folder / f"{spec.version}-fp16"
+    )
+    run("demo-checkpoint", made.files, "--tiny", "--version", spec.version)
+    parts = {"--hubert": "chinese-hubert-base"}
+    if spec.speaker_network:
+        parts["--speaker"] = "pretrained_eres2netv2w24s4ep4.ckpt"
+    if spec.flow:
+        parts["--vocoder"] = {"bigvgan": "bigvgan", "hifigan": "vocoder.pth"}[spec.flow.vocoder]
+    options = [word for option, name in parts.items() for word in (option, made.files / name)]
+    if spec.flow:
+        options += ["--version", spec.version]
+    gpt, sovits = made.files / "demo-gpt.ckpt", made.files / "demo-sovits.pth"
+    run("build", "--gpt", gpt, "--sovits", sovits, *options, "-o", made.bundle)
+    run("convert", made.bundle, "--fp16", "-o", made.fp16)
+    return made
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_verify(chain: Chain, precision: str):
+    report = json.loads(
+        run("verify", chain.bundle if precision == "fp32" else chain.fp16, "--threads", 1, "--json")
+    )
+    assert report["passed"]
+    checks = {check["name"]: check for check in report["checks"]}
+    expected = {"sovits_encoder", "teacher-forced logits" if precision == "fp32" else "teacher-forced KL"}
+    expected |= {"cfm_condition", "mel_vocoder"} if chain.spec.flow else {"sovits_flow", "sovits_vocoder"}
+    expected |= {"speaker"} if chain.spec.speaker_network else set()
+    assert expected <= set(checks)
+    assert checks["audio SNR"]["value"] >= (60 if precision == "fp32" else 35)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_speak(chain: Chain, precision: str, tmp_path: Path):
+    bundle, out = chain.bundle if precision == "fp32" else chain.fp16, tmp_path / "speech.wav"
+    steps = ["--flow-steps", 2] if chain.spec.flow else []
+    run(
+        "speak", bundle, "--ref", chain.files / "reference.wav", "--ref-phones", chain.files / "reference.json",
+        "--phones", chain.files / "target.json", "--max-seconds", 0.8, "--threads", 1, "-o", out, *steps,
+    )  # fmt: skip
+    samples, rate = soundfile.read(out)
+    assert rate == chain.spec.sample_rate
+    assert len(samples) / rate == pytest.approx(0.8 + 0.3, abs=0.02)
+    assert samples[: int(0.8 * rate)].std() > 1e-4
+
+
+def test_inspect_and_bench(chain: Chain):
+    assert f"GPT-SoVITS {chain.spec.version}, {chain.spec.sample_rate} Hz" in run("inspect", chain.bundle)
+    assert "fp16" in run("inspect", chain.fp16)
+    result = json.loads(run("bench", chain.bundle, "--repeats", 1, "--tokens", 12, "--threads", 1, "--json"))
+    stages = {stage["name"] for stage in result["stages"]}
+    assert {"gpt_step", "cfm_step" if chain.spec.flow else "sovits_vocoder", "utterance"} <= stages
+
+
+@NEEDS_RTX
+def test_lint_and_engines(chain: Chain):
+    found = json.loads(run("lint", chain.fp16, "--json"))
+    assert [f for f in found["findings"] if f["level"] == "error"] == []
+    arguments = ("engine", "build", chain.fp16, "--target", ",".join(TARGETS), "--cache-size", 128, "--json")
+    built = json.loads(run(*arguments))
+    graphs = set(json.loads(run("inspect", chain.fp16, "--json"))["graphs"])
+    for target in TARGETS:
+        mine = {e["graph"] for e in built if e["ingredients"]["capability"] == target}
+        assert mine == graphs
+    assert all(e["found"] for e in json.loads(run(*arguments)))
