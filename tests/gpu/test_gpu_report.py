@@ -94,7 +94,8 @@ def test_parts_without_a_gpu_fail_or_are_skipped_with_a_reason(report, tiny):
 
 
 def test_the_table_shows_figures_and_reasons(report):
-    found = report.timings(lambda: [1], lambda: None, lambda: None, repeats=3, audio_s=6.0)
+    names = ("tokens", "first_sentence", "utterance")
+    found = report.timings(dict.fromkeys(names, lambda: None), repeats=3, audio_s=6.0)
     text = report.table(
         {
             "doctor": {"status": "passed"},
@@ -104,9 +105,19 @@ def test_the_table_shows_figures_and_reasons(report):
     )
     lines = text.splitlines()
     assert len(lines) == 4
-    assert lines[2].startswith("| TensorRT | 3000 | ")
+    assert lines[2].startswith("| TensorRT | 3000 | - | ")
     assert lines[2].endswith("| 3 |")
-    assert lines[3] == "| eager FP32 | skipped: no checkpoints were given | | | |"
+    assert lines[3] == "| eager FP32 | skipped: no checkpoints were given | | | | |"
+
+
+def test_our_latency_is_taken_in_all_its_parts(report, tiny, monkeypatch):
+    """The same calls on the CPU, with fewer tokens."""
+    monkeypatch.setattr(report, "TOKENS", 40)
+    monkeypatch.setattr(report, "_used_bytes", lambda: 0)
+    found = report._latency_ours(run_of(report, bundle=tiny), "onnxruntime", device="cpu")
+    assert {"tokens", "first_chunk", "first_sentence", "utterance"} <= set(found)
+    assert found["first_chunk"]["median_s"] < found["utterance"]["median_s"]
+    assert len(found["first"]) == 32
 
 
 @pytest.mark.parametrize("half", [False, True])

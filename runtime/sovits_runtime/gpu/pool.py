@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
-from sovits_runtime.errors import ShapeError
+from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import Stream
+
+logger = logging.getLogger(__name__)
 
 
 class Slot(Protocol):
@@ -62,11 +65,14 @@ class SlotPool(Generic[S]):
             return list(self._free)
 
     def close(self) -> None:
-        """Frees all slots; nobody may be using one."""
+        """Frees all slots; nobody may be using one. A device that is lost is no reason to raise here."""
         with self._turn:
             for slot in self._free:
-                slot.stream.synchronize()
-                slot.close()
+                try:
+                    slot.stream.synchronize()
+                    slot.close()
+                except BackendError as error:
+                    logger.warning("device memory was not freed: %s", error)
             self._free.clear()
             self._made = 0
 

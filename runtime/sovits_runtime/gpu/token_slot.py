@@ -117,7 +117,7 @@ class TokenSlot:
         self.stream.record(self._noise_sent[block % 2])
 
     def send_noise_row(self, row: int, noise: NDArray[np.float32]) -> None:
-        """Uploads the noise [1, V] of one step; the stream must be idle."""
+        """Uploads the noise [1, V] of one step; the stream must be idle. `send_noise` of block 0 sends row 0 again."""
         self._noise[0][row] = noise[0]
         self.stream.upload(self.arrays["noise_block"].row(row), self._noise[0][row : row + 1])
 

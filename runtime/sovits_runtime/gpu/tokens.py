@@ -212,9 +212,10 @@ class _Run:
         index: int,
     ) -> None:
         self.index, self.rows = index, len(phones) + len(prompt)
-        self._send(0)
+        self.slot.send_noise_row(0, self._noise(0))
         self.slot.start(phones, bert, prompt, options=options, index=index)
-        self.made = 1
+        self.made = 1  # the rest of the block is drawn while the prefill runs
+        self._send(0)
 
     def launch(self, most: int) -> None:
         """Enqueues up to `most` steps that one block of noise and one cache length allow."""
@@ -262,7 +263,7 @@ class _Run:
             return
         self._staged = block
         staging = self.slot.noise_staging(block)
-        for step in range(block * NOISE_ROWS, min((block + 1) * NOISE_ROWS, self.total)):
+        for step in range(max(1, block * NOISE_ROWS), min((block + 1) * NOISE_ROWS, self.total)):
             staging[step % NOISE_ROWS] = self._noise(step)[0]
 
     def _make_room(self) -> None:
