@@ -13,6 +13,7 @@ from typing import Any
 
 from sovits_engines.cache import Slot, locked
 from sovits_engines.profile import profile_ranges
+from sovits_engines.refit import require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
 from sovits_engines.trt_graph import CACHE_SIZES, FORM, STEP, TrtGraph, trt_graphs
@@ -50,6 +51,7 @@ def build_engines(
     graphs: tuple[str, ...] = (),
     cache_sizes: tuple[int, ...] = CACHE_SIZES,
     strict: bool = False,
+    refittable: bool = False,
     progress: Progress = lambda *_: None,
 ) -> list[EngineResult]:
     """Builds what is missing.
@@ -60,12 +62,16 @@ def build_engines(
         graphs: Graphs to build; none: all.
         cache_sizes: Lengths of the cache, one decode step each.
         strict: Refuse to replace an engine that is damaged or was built from or for something else.
+        refittable: Build engines that take another voice's weights; see `sovits_engines.refit`.
         progress: Is told what is being done.
 
     Raises:
         BackendError: TensorRT refuses a graph, or `strict` and an engine is not as expected.
         OSError: The disk is full.
     """
+    if refittable:
+        for target in targets:
+            require_refit(target.api)
     jobs = [(t, e) for t in targets for e in trt_graphs(bundle, graphs, cache_sizes=cache_sizes)]
     results = []
     for i, (target, engine) in enumerate(jobs):
@@ -75,19 +81,22 @@ def build_engines(
         ) -> None:
             progress(f"{label}: {what}", int(100 * (i + fraction)), 100 * len(jobs))
 
-        results.append(_provide(bundle, target, engine, strict=strict, show=show))
+        options = BuildOptions(captured=engine.graph == STEP, refittable=refittable)
+        results.append(_Job(bundle, target, engine, options, strict, show).run())
     progress("done", len(jobs), len(jobs))
     return results
 
 
-def engine_ingredients(bundle: Bundle, target: BuildTarget, engine: TrtGraph) -> dict[str, Any]:
+def engine_ingredients(
+    bundle: Bundle, target: BuildTarget, engine: TrtGraph, options: BuildOptions
+) -> dict[str, Any]:
     """Everything that an engine depends on; their digest is its key."""
     return {
         **target.target.ingredients(),
         "graph": bundle.graph_digest(engine.graph),
         "cache_size": engine.cache_size,
         "profile": {k: [list(s) for s in v] for k, v in profile_ranges(engine.spec).items()},
-        "flags": _options(engine).ingredients(target.api),
+        "flags": options.ingredients(target.api),
         "form": FORM,
         "sovits-export": metadata.version("sovits-export"),
     }
@@ -132,66 +141,76 @@ def _good(bundle: Bundle, path: Path) -> Iterable[Path]:
     return (path, record.plan) if current and not record.problem() else ()
 
 
-def _options(engine: TrtGraph) -> BuildOptions:
-    return BuildOptions(captured=engine.graph == STEP)
+@dataclass(frozen=True)
+class _Job:
+    """One engine for one target."""
 
+    bundle: Bundle
+    target: BuildTarget
+    engine: TrtGraph
+    options: BuildOptions
+    strict: bool
+    show: Callable[[str, float], None]
 
-def _provide(
-    bundle: Bundle, target: BuildTarget, engine: TrtGraph, *, strict: bool, show: Callable[[str, float], None]
-) -> EngineResult:
-    start = time.perf_counter()
-    folder = engine_folder(bundle, engine.graph) / target.target.folder
-    slot = Slot(folder, engine, engine_ingredients(bundle, target, engine))
-    record, reason = slot.look()
-    if record is None:
-        show("waiting", 0.0)
-        with locked(folder, lambda: show("another process builds for this target", 0.0)):
-            record, reason = slot.look()
-            if record is None:
-                if reason and strict:
-                    raise BackendError(
-                        f"engine {engine.name} for {target.target.folder}: {reason}; --strict does not replace it; "
-                        f"sovits-export engine build {bundle.path}"
-                    )
-                if reason:
-                    LOG.warning(
-                        "engine %s for %s: %s; it is built again", engine.name, target.target.folder, reason
-                    )
-                made, facts = _build(target, engine, show)
-                seconds = time.perf_counter() - start
-                record = slot.store(made.plan, {**facts, "layers": made.layers, "seconds": round(seconds, 3)})
-                return EngineResult(record, True, seconds, reason)
-    show("found", 1.0)
-    return EngineResult(record, False, time.perf_counter() - start)
+    def run(self) -> EngineResult:
+        """Finds the engine or builds it."""
+        start = time.perf_counter()
+        folder = engine_folder(self.bundle, self.engine.graph) / self.target.target.folder
+        ingredients = engine_ingredients(self.bundle, self.target, self.engine, self.options)
+        slot = Slot(folder, self.engine, ingredients)
+        record, reason = slot.look()
+        if record is None:
+            with locked(folder, lambda: self.show("another process builds for this target", 0.0)):
+                record, reason = slot.look()
+                if record is None:
+                    self._replace(reason)
+                    made, facts = self._build()
+                    seconds = time.perf_counter() - start
+                    built = {**facts, "layers": made.layers, "seconds": round(seconds, 3)}
+                    return EngineResult(slot.store(made.plan, built), True, seconds, reason)
+        self.show("found", 1.0)
+        return EngineResult(record, False, time.perf_counter() - start)
 
+    def _replace(self, reason: str) -> None:
+        what = f"engine {self.engine.name} for {self.target.target.folder}: {reason}"
+        if reason and self.strict:
+            again = f"sovits-export engine build {self.bundle.path}"
+            raise BackendError(f"{what}; --strict does not replace it; {again}")
+        if reason:
+            LOG.warning("%s; it is built again", what)
 
-def _build(
-    target: BuildTarget, engine: TrtGraph, show: Callable[[str, float], None]
-) -> tuple[BuiltEngine, Mapping[str, Any]]:
-    """Builds as copied; where a fused attention turns out to be missing, once more with attention written out."""
-    convolve = target.target.flavour == RTX and target.target.capability in NO_FP32_PRODUCTS
+    def _build(self) -> tuple[BuiltEngine, Mapping[str, Any]]:
+        """Builds as copied; where a fused attention turns out to be missing, once more with attention written out."""
+        facts = {
+            "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "fused_attention_refused": False,
+        }
+        try:
+            return self._attempt(facts)
+        except EngineRefused as error:
+            if NO_FUSED_KERNEL not in str(error):
+                raise
+        LOG.warning("engine %s: no fused attention on this target; it is written out", self.engine.name)
+        return self._attempt({**facts, "fused_attention_refused": True})
 
-    def attempt(decompose_all: bool) -> BuiltEngine:
-        return build_engine(
-            target.api,
-            engine.model(decompose_all=decompose_all, convolve=convolve),
-            path=engine.path,
-            spec=engine.spec,
-            capability=target.target.capability,
-            options=_options(engine),
-            progress=show,
+    def _attempt(self, facts: dict[str, Any]) -> tuple[BuiltEngine, Mapping[str, Any]]:
+        target = self.target.target
+        model = self.engine.model(
+            decompose_all=facts["fused_attention_refused"],
+            convolve=target.flavour == RTX and target.capability in NO_FP32_PRODUCTS,
         )
-
-    facts = {"at": datetime.now(timezone.utc).isoformat(timespec="seconds"), "fused_attention_refused": False}
-    try:
-        return attempt(False), facts
-    except EngineRefused as error:
-        if NO_FUSED_KERNEL not in str(error):
-            raise
-        LOG.warning(
-            "engine %s: no fused attention for it on this target; attention is written out", engine.name
+        if self.options.refittable:
+            facts = {**facts, "weights": weights_signature(model)}
+        made = build_engine(
+            self.target.api,
+            model,
+            path=self.engine.path,
+            spec=self.engine.spec,
+            capability=target.capability,
+            options=self.options,
+            progress=self.show,
         )
-        return attempt(True), {**facts, "fused_attention_refused": True}
+        return made, facts
 
 
 def list_engines(bundle: Bundle) -> list[tuple[Path, EngineRecord | None, str]]:

@@ -37,16 +37,18 @@ class BuildOptions:
 
     Attributes:
         captured: The engine runs inside a captured CUDA graph: one stream, no memory of its own.
+        refittable: Another voice's weights can be put into the engine.
     """
 
     captured: bool = False
+    refittable: bool = False
 
     def ingredients(self, api: TrtApi) -> list[str]:
         """What these options, and those that always hold, mean for an engine's key."""
         flags = ["STRONGLY_TYPED", "-TF32"]
         if self.captured:
             flags += ["max_aux_streams=0", *(["REQUIRE_USER_ALLOCATION"] if api.flavour == RTX else [])]
-        return flags
+        return [*flags, "REFIT"] if self.refittable else flags
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,8 @@ def build_engine(
     config.progress_monitor = _monitor(trt, progress)
     if options.captured:
         config.max_aux_streams = 0
+    if options.refittable:
+        config.set_flag(trt.BuilderFlag.REFIT)
     if api.flavour == RTX:
         rtx_configure(api, config, capability, captured=options.captured)
     layers = _layers(network)

@@ -66,6 +66,9 @@ def engine() -> None:
     help="Rows of the decode step's cache; may be repeated [512, 1024, 2048].",
 )
 @click.option(
+    "--refittable", is_flag=True, help="Engines that take another voice's weights; --flavour trt only."
+)
+@click.option(
     "--strict", is_flag=True, help="Fail where an engine is damaged or stale, rather than build it anew."
 )
 @_JSON
@@ -76,6 +79,7 @@ def build(
     flavour: str | None,
     graphs: tuple[str, ...],
     cache_sizes: tuple[int, ...],
+    refittable: bool,
     strict: bool,
     as_json: bool,
 ) -> None:
@@ -84,7 +88,13 @@ def build(
 
     opened = Bundle.open(bundle, shared=shared)
     results = run_build(
-        opened, targets, flavour=flavour, graphs=graphs, cache_sizes=cache_sizes, strict=strict
+        opened,
+        targets,
+        flavour=flavour,
+        graphs=graphs,
+        cache_sizes=cache_sizes,
+        refittable=refittable,
+        strict=strict,
     )
     if as_json:
         print_json([result_json(r) for r in results])
@@ -99,6 +109,7 @@ def run_build(
     flavour: str | None = None,
     graphs: tuple[str, ...] = (),
     cache_sizes: tuple[int, ...] = (),
+    refittable: bool = False,
     strict: bool = False,
 ) -> list[EngineResult]:
     """Builds with a progress line."""
@@ -113,6 +124,7 @@ def run_build(
             wanted,
             graphs=graphs,
             cache_sizes=cache_sizes or CACHE_SIZES,
+            refittable=refittable,
             strict=strict,
             progress=progress,
         )

@@ -16,6 +16,7 @@ import pytest
 from sovits_engines import build as build_module
 from sovits_engines.build import build_engines, engine_ingredients, list_engines, prune_engines
 from sovits_engines.targets import BuildTarget
+from sovits_engines.trt_builder import BuildOptions
 from sovits_engines.trt_graph import trt_graphs
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import engine_key, find_engine, read_plan
@@ -23,6 +24,7 @@ from sovits_runtime.errors import BackendError
 
 FAKE = Path(__file__).with_name("fake_tensorrt.py")
 STEP = ("gpt_step",)
+PLAIN = BuildOptions()
 
 
 @pytest.fixture
@@ -92,29 +94,35 @@ def _other_file(part):
         _other_file("file"),
         _other_file("weights"),
         lambda b, t, e: (b, t, dataclasses.replace(e, cache_size=7)),
-        lambda b, t, e: (b, t, dataclasses.replace(e, graph="gpt_step")),
     ],
     ids=[
         *("flavour", "version", "cuda", "capability", "device", "platform"),
-        *("profile", "onnx", "weights", "cache_size", "captured"),
+        *("profile", "onnx", "weights", "cache_size"),
     ],
 )
 def test_each_ingredient_alone_changes_the_key(engine_bundle, fake_target, change):
     (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
-    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine))
-    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine)) == before
-    assert engine_key(engine_ingredients(*change(engine_bundle, fake_target, engine))) != before
+    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN))
+    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN)) == before
+    assert engine_key(engine_ingredients(*change(engine_bundle, fake_target, engine), PLAIN)) != before
+
+
+@pytest.mark.parametrize("options", [BuildOptions(captured=True), BuildOptions(refittable=True)])
+def test_each_flag_changes_the_key(engine_bundle, fake_target, options):
+    (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
+    keys = {engine_key(engine_ingredients(engine_bundle, fake_target, engine, o)) for o in (PLAIN, options)}
+    assert len(keys) == 2
 
 
 @pytest.mark.parametrize("name", ["FORM", "version"])
 def test_changed_program_changes_the_key(engine_bundle, fake_target, monkeypatch, name):
     (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
-    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine))
+    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN))
     if name == "FORM":
         monkeypatch.setattr(build_module, "FORM", -1)
     else:
         monkeypatch.setattr(build_module.metadata, "version", lambda _: "99")
-    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine)) != before
+    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN)) != before
 
 
 def _flip(record):
@@ -287,7 +295,7 @@ def test_missing_fused_attention_is_written_out_and_told(
     record = build(engine_bundle, fake_target).record
     assert builds() == ["gpt_step", "gpt_step"]
     assert record.built["fused_attention_refused"] is True
-    assert "attention is written out" in caplog.text
+    assert "no fused attention on this target; it is written out" in caplog.text
 
 
 def test_other_refusals_are_errors(engine_bundle, fake_target, monkeypatch):

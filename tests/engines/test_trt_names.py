@@ -31,6 +31,7 @@ VARIABLES = {
     "engine": ("ICudaEngine",),
     "raw": ("IExecutionContext",),
     "refitter": ("Refitter",),
+    "serialization": ("ISerializationConfig",),
     "parser_refitter": ("OnnxParserRefitter",),
 }
 BASES = {"ILogger", "IProgressMonitor", "ComputeCapability", "__version__"}

@@ -1,0 +1,127 @@
+"""Refitting, against a TensorRT that is not there: what is refused, and that nothing unchecked comes out.
+
+No engine was refitted for real here: that takes TensorRT's own flavour and a GPU.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+
+from sovits_engines.build import build_engines
+from sovits_engines.refit import refit_engine, require_refit, weights_signature
+from sovits_engines.targets import BuildTarget
+from sovits_engines.trt_graph import trt_graphs
+from sovits_runtime import trt_api
+from sovits_runtime.engine_store import EngineTarget
+from sovits_runtime.errors import BackendError, VerificationError
+from sovits_runtime.trt_api import ENTERPRISE, TrtApi
+
+
+class Engine(SimpleNamespace):
+    refittable = True
+
+    def create_serialization_config(self):
+        return SimpleNamespace(flags=[], set_flag=lambda flag: self.log.append(flag))
+
+    def serialize_with_config(self, config):
+        return b"refitted plan"
+
+
+@pytest.fixture
+def world(fake_api, monkeypatch):
+    """A TensorRT 11.4 that refits what it is given, and what happened to it."""
+    log: list[str] = []
+    state = SimpleNamespace(log=log, engine=Engine(log=log), taken=True, missing=[], refitted=True)
+    module = SimpleNamespace(**vars(fake_api.module))
+    module.BuilderFlag = SimpleNamespace(TF32=0, REFIT=2)
+    module.SerializationFlag = SimpleNamespace(INCLUDE_REFIT="INCLUDE_REFIT")
+    module.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: state.engine)
+    module.Refitter = lambda engine, logger: SimpleNamespace(
+        get_missing_weights=lambda: state.missing,
+        refit_cuda_engine=lambda: log.append("refitted") or state.refitted,
+    )
+    module.OnnxParserRefitter = lambda refitter, logger: SimpleNamespace(
+        refit_from_bytes=lambda model, path: log.append("weights") or state.taken
+    )
+    monkeypatch.setattr(trt_api, "driver_problem", lambda: "")
+    state.api = TrtApi(ENTERPRISE, module, "11.4.0.106", 12)
+    return state
+
+
+@pytest.fixture
+def record(world, engine_bundle):
+    target = BuildTarget(world.api, EngineTarget(ENTERPRISE, "11.4.0.106", 12, (9, 0), "NVIDIA H200"))
+    return build_engines(engine_bundle, [target], graphs=("prompt_tokens",), refittable=True)[0].record
+
+
+@pytest.fixture
+def voice(engine_bundle):
+    return trt_graphs(engine_bundle, ("prompt_tokens",))[0]
+
+
+def test_checked_engine_comes_out_refittable(world, record, voice):
+    plan = refit_engine(world.api, record, voice=voice, check=lambda engine: world.log.append("checked"))
+    assert bytes(plan) == b"refitted plan"
+    assert world.log == ["weights", "refitted", "checked", "INCLUDE_REFIT"]
+    assert record.ingredients["flags"][-1] == "REFIT"
+
+
+def test_engine_that_fails_its_check_is_not_given_out(world, record, voice):
+    def differs(engine):
+        raise VerificationError("logits differ by 0.3")
+
+    with pytest.raises(VerificationError, match=r"differ by 0\.3"):
+        refit_engine(world.api, record, voice=voice, check=differs)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"missing": ["a.bias", "b.bias"]}, "did not refit it .no values for a.bias, b.bias"),
+        ({"taken": False}, "did not refit it .no reason given"),
+        ({"refitted": False}, "did not refit it"),
+        ({"engine": None}, "cannot refit it"),
+        ({"engine": SimpleNamespace(refittable=False)}, "built without --refittable"),
+    ],
+)
+def test_what_goes_wrong_is_told(world, record, voice, change, told):
+    vars(world).update(change)
+    with pytest.raises(BackendError, match=told):
+        refit_engine(world.api, record, voice=voice, check=lambda engine: pytest.fail("not to be reached"))
+
+
+def test_other_architectures_are_refused(world, record, engine_bundle):
+    other = trt_graphs(engine_bundle, ("sovits_vocoder",))[0]
+    with pytest.raises(BackendError, match="its weights differ from those of"):
+        refit_engine(world.api, record, voice=other, check=lambda engine: None)
+
+
+def test_signature_knows_names_shapes_and_nodes_but_not_values(voice):
+    model = voice.model()
+    same = voice.model()
+    same.graph.initializer[0].raw_data = b"other values"
+    assert weights_signature(same) == weights_signature(model)
+    for change in (
+        lambda m: setattr(m.graph.initializer[0], "name", "another"),
+        lambda m: m.graph.initializer[0].dims.append(1),
+        lambda m: m.graph.node.pop(),
+    ):
+        other = voice.model()
+        change(other)
+        assert weights_signature(other) != weights_signature(model)
+
+
+def test_rtx_and_the_broken_version_are_refused(fake_api, fake_target, engine_bundle, world):
+    with pytest.raises(BackendError, match=r"TensorRT for RTX .* does not refit engines"):
+        build_engines(engine_bundle, [fake_target], graphs=("prompt_tokens",), refittable=True)
+    with pytest.raises(BackendError, match=r"may lose biases .*11\.3"):
+        require_refit(dataclasses.replace(world.api, version="11.3.0.14"))
+
+
+def test_no_driver_is_told_before_anything_is_loaded(world, record, voice, monkeypatch):
+    monkeypatch.setattr(trt_api, "driver_problem", lambda: "no NVIDIA driver is installed")
+    with pytest.raises(BackendError, match="needs an NVIDIA GPU to run engines: no NVIDIA driver"):
+        refit_engine(world.api, record, voice=voice, check=lambda engine: None)
