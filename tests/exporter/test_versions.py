@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from sovits_exporter.bench_eager import EagerRival
 from sovits_exporter.build import BuildReport, BuildRequest, build, build_models, options_left_out
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo import DemoFiles, write_demo_checkpoint
@@ -15,6 +16,7 @@ from sovits_exporter.modeling.reference_encoder import LinearSpectrogram
 from sovits_exporter.speaker_file import read_speaker
 from sovits_runtime import Audio, SpeechOptions, Synthesizer
 from sovits_runtime.audio import read_audio, reference_wave, speaker_wave
+from sovits_runtime.bench_voice import Voice as BenchVoice
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError, CheckpointError
 from sovits_runtime.fbank import fbank
@@ -118,6 +120,17 @@ def test_speaker_network_is_stored_once(made, folder):
     stored = [p.name for p in (folder / "shared").iterdir() if p.name.startswith("speaker-")]
     assert [bundle.manifest["shared"]["speaker"]["folder"]] == stored
     assert not list(made.report.path.rglob("speaker*"))
+
+
+def test_bench_times_the_speaker_network_of_both_parties(made):
+    bench = BenchVoice(Bundle.open(made.report.path), device="cpu", threads=1)
+    rival = EagerRival(made.files.gpt, made.files.sovits, threads=1)
+    work = bench.workload(4)
+    ours, theirs = bench.stages(work), rival.stages(work)
+    assert ("speaker" in ours) == ("speaker" in theirs) == made.synthesizer.spec.speaker_network
+    if "speaker" in ours:
+        expected = theirs["speaker"]().numpy()
+        assert np.abs(ours["speaker"]() - expected).max() < 1e-4 * np.abs(expected).max()
 
 
 def test_a_recording_needs_the_speaker_network_where_the_version_has_one(made):
