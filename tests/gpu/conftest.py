@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,30 +20,28 @@ def tiny(tiny_bundle):
 
 
 @pytest.fixture(scope="session")
-def step_models(tiny, tmp_path_factory):
-    """Path and spec of the step that feeds itself, by cache length."""
+def gpt_models(tiny, tmp_path_factory):
+    """The copies of the GPT's graphs that TensorRT gets, by engine name: file beside the weights, and spec."""
     import onnx
 
-    from sovits_engines.step_graph import device_step
+    from sovits_engines.trt_graph import trt_graphs
 
-    path = tiny.graph_path("gpt_step")
-    model = onnx.load(path)  # the tiny weights fit into the file
-
-    def make(length: int):
-        made, spec = device_step(model, tiny.graph_spec("gpt_step"), cache_length=length)
-        file = tmp_path_factory.mktemp("steps") / f"step-{length}.onnx"
-        onnx.save(made, file)
-        return file, spec
-
-    return {length: make(length) for length in (64, 96, 256)}
+    folder = tmp_path_factory.mktemp("gpt")
+    shutil.copy(tiny.graph_path("gpt_step").with_name("gpt.weights"), folder)
+    made = {}
+    for graph in trt_graphs(tiny, ("gpt_prefill", "gpt_step"), cache_sizes=(64, 96, 256)):
+        onnx.save(graph.model(), folder / f"{graph.name}.onnx")
+        made[graph.name] = (folder / f"{graph.name}.onnx", graph.spec)
+    return made
 
 
 @pytest.fixture(scope="session")
-def gpt_engines(tiny, step_models):
+def gpt_engines(gpt_models):
     """GPT engines with three short cache lengths, on ONNX Runtime's CPU provider."""
-    from fake_engine import OrtEngine, RowsEngine
+    from fake_engine import OrtEngine
 
     from sovits_runtime.gpu.token_slot import GptEngines
 
-    prefill = RowsEngine(tiny.graph_path("gpt_prefill"), tiny.graph_spec("gpt_prefill"))
-    return GptEngines(prefill, tuple(OrtEngine(path, spec) for path, spec in step_models.values()))
+    made = {name: OrtEngine(*model) for name, model in gpt_models.items()}
+    prefill = made.pop("gpt_prefill")
+    return GptEngines(prefill, tuple(made.values()))

@@ -9,7 +9,7 @@ from fake_device import FakeStream, view
 
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.gpu.device import DeviceArray
-from sovits_runtime.graph import GraphSpec, TensorSpec
+from sovits_runtime.graph import GraphSpec
 from sovits_runtime.session import SessionOptions, open_session
 
 
@@ -24,38 +24,9 @@ class OrtEngine:
         self.runs = 0
         self.shapes: dict[object, dict[str, tuple[int, ...]]] = {}
 
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return self.session.run(feeds)
-
     def context(self, scratch: DeviceArray) -> OrtContext:
         assert scratch.nbytes >= self.scratch_bytes
         return OrtContext(self, scratch)
-
-
-class RowsEngine(OrtEngine):
-    """The prefill that gives rows instead of filling caches, made of the one that fills caches."""
-
-    def __init__(self, path: Path, spec: GraphSpec) -> None:
-        super().__init__(path, spec)
-        self.caches = [spec.tensor(name) for name, _ in spec.aliases]
-        given = {t.name for t in self.caches}
-        rows = {f"{name}_out" for name in given}
-        self.spec = GraphSpec(
-            spec.name,
-            tuple(t for t in spec.inputs if t.name not in given),
-            tuple(
-                TensorSpec(t.name, t.dtype, (1, t.shape[1], "rows", t.shape[3])) if t.name in rows else t
-                for t in spec.outputs
-            ),
-            tuple(d for d in spec.dims if d.name != "cache_size"),
-        )
-
-    def run(self, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        rows = feeds["phones"].shape[1] + feeds["prompt"].shape[1]
-        size = {"cache_size": max(rows, 16)}
-        caches = {t.name: np.zeros(t.resolve(size), t.dtype) for t in self.caches}
-        outputs = self.session.run({**feeds, **caches})
-        return {n: v[:, :, :rows] if "_cache_" in n else v for n, v in outputs.items()}
 
 
 class OrtContext:
@@ -81,7 +52,9 @@ class OrtContext:
         key = tuple(sorted(inputs.items()))
         if key not in self.engine.shapes:
             zeros = {name: np.zeros(shape, spec.tensor(name).dtype) for name, shape in inputs.items()}
-            self.engine.shapes[key] = {name: value.shape for name, value in self.engine.run(zeros).items()}
+            self.engine.shapes[key] = {
+                name: value.shape for name, value in self.engine.session.run(zeros).items()
+            }
         return self.engine.shapes[key]
 
     def enqueue(self, stream: FakeStream) -> None:
@@ -94,7 +67,7 @@ class OrtContext:
             view(self.scratch)[...] = np.random.default_rng(self.engine.runs).integers(
                 0, 256, self.scratch.nbytes
             )
-            outputs = self.engine.run({n: view(arrays[n]).copy() for n in spec.input_names})
+            outputs = self.engine.session.run({n: view(arrays[n]).copy() for n in spec.input_names})
             self.engine.runs += 1
             for name, value in outputs.items():
                 target = view(arrays[name])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from fake_device import FakeDevice, view
-from fake_engine import OrtEngine, RowsEngine
+from fake_engine import OrtEngine
 
 from sovits_runtime.bundle import Bundle, file_record
 from sovits_runtime.engine_store import EngineRecord, EngineTarget
@@ -49,8 +49,7 @@ class _Engine:
     def __init__(self, trt: FakeTrt, content: dict[str, Any], logger: Any) -> None:
         self.trt, self.logger = trt, logger
         spec = GraphSpec.from_json(content["spec"])
-        engine = RowsEngine if content["rows"] else OrtEngine
-        self.ort = engine(Path(content["onnx"]), spec)
+        self.ort = OrtEngine(Path(content["onnx"]), spec)
         self.names = [*self.ort.spec.input_names, *self.ort.spec.output_names]
         self.num_io_tensors = len(self.names)
 
@@ -108,7 +107,7 @@ class _Context:
         }
 
         def work() -> None:
-            outputs = self.engine.ort.run({n: view(a).copy() for n, a in inputs.items()})
+            outputs = self.engine.ort.session.run({n: view(a).copy() for n, a in inputs.items()})
             view(self.device.at(self.scratch, (SCRATCH,), "uint8"))[...] = 0x5A
             for name, value in outputs.items():
                 view(self.device.at(places[name], value.shape, value.dtype))[...] = value
@@ -130,17 +129,14 @@ def write_engine(
     bundle: Bundle, target: EngineTarget, name: str, onnx: Path, spec: GraphSpec, **facts: Any
 ) -> EngineRecord:
     """Puts an engine into the bundle, as `engine build` does."""
-    rows = name == "gpt_prefill"
     folder = bundle.path / "engines" / target.folder
     folder.mkdir(parents=True, exist_ok=True)
     plan = folder / f"{name}-0.plan"
-    source = bundle.graph_spec(name) if rows else spec
     plan.write_text(
         json.dumps(
             {
                 "onnx": str(onnx),
-                "spec": source.to_json(),
-                "rows": rows,
+                "spec": spec.to_json(),
                 "generation": facts.get("generation", 1),
             }
         )
@@ -149,10 +145,10 @@ def write_engine(
     record = EngineRecord(
         name=name,
         graph=graph,
-        cache_size=facts.get("cache_size", 0),
+        cache_size=int(name.rpartition("-")[2]) if graph == "gpt_step" else 0,
         plan=plan,
         ingredients={**target.ingredients(), "graph": bundle.graph_digest(graph)},
-        spec=RowsEngine(onnx, source).spec if rows else spec,
+        spec=spec,
         built={},
         **file_record(plan),
     )

@@ -28,17 +28,14 @@ OPTIONS = SpeechOptions(max_tokens=40, seed=3)
 
 
 @pytest.fixture(scope="module")
-def gpu_bundle(tiny_bundle, step_models, tmp_path_factory) -> Bundle:
+def gpu_bundle(tiny_bundle, gpt_models, tmp_path_factory) -> Bundle:
     """The tiny voice with engines of the GPT and of what makes sound."""
     folder = tmp_path_factory.mktemp("gpu")
     shutil.copytree(tiny_bundle.parent / "shared", folder / "shared", copy_function=os.symlink)
     shutil.copytree(tiny_bundle, folder / "voice", copy_function=os.symlink)
     bundle = Bundle.open(folder / "voice")
-    write_engine(
-        bundle, TARGET, "gpt_prefill", bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_prefill")
-    )
-    for length, (path, spec) in step_models.items():
-        write_engine(bundle, TARGET, f"gpt_step-{length}", path, spec, cache_size=length)
+    for name, (path, spec) in gpt_models.items():
+        write_engine(bundle, TARGET, name, path, spec)
     for name in SOUND:
         spec = bundle.graph_spec(name)
         dims = tuple(DimRange(d.name, d.min, d.min, SMALL[d.name]) for d in spec.dims)
