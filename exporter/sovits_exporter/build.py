@@ -17,6 +17,7 @@ import onnx
 import torch
 from torch import nn
 
+from sovits_exporter.base_weights import share_weights
 from sovits_exporter.build_request import BuildRequest, options_left_out, read_shared_parts
 from sovits_exporter.bundle_files import file_records, is_complete, write_json
 from sovits_exporter.checkpoint import (
@@ -30,7 +31,7 @@ from sovits_exporter.dims import dit_dims
 from sovits_exporter.export import GraphDef, export_graph
 from sovits_exporter.golden import GoldenRequest, Models, record
 from sovits_exporter.graphs import gpt_graphs, shared_graph, sovits_graphs
-from sovits_exporter.model_files import write_models
+from sovits_exporter.model_files import BASE_SUFFIX, write_models
 from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import Sovits, SynthesizerTrn
 from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
@@ -119,7 +120,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
         builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
         builder.plan(models, pretrained)
         modules = builder.shared_parts(pretrained)
-        builder.voice(models)
+        builder.voice(models, sovits.base_digests if request.share_base else frozenset())
         progress("record golden values", builder.done, builder.total)
         golden = record(
             Models(
@@ -187,15 +188,20 @@ class _Builder:
         self.sets = [gpt_graphs(models.t2s, models.spec), sovits_graphs(models.vits, models.spec)]
         self.total = 2 * (sum(map(len, self.sets)) + len(pretrained)) + 3
 
-    def voice(self, models: Models) -> None:
-        """Exports the graphs of the GPT and of SoVITS."""
+    def voice(self, models: Models, base: frozenset[str]) -> None:
+        """Exports the graphs of the GPT and of SoVITS; weights whose digest is in `base` lie in a file of their own."""
         folder = self.folder / "graphs"
         folder.mkdir()
         for graphs in self.sets:
-            self._export(graphs, folder)
+            common = folder / f"{graphs[0].weights}{BASE_SUFFIX}"
+            self._export(graphs, folder, base if graphs[0].weights == "sovits" else frozenset())
             for graph in graphs:
                 self._check(graph, folder / f"{graph.spec.name}.onnx")
                 self._note(graph, None, "graphs/")
+                if common.exists():
+                    self.graphs[graph.spec.name]["base_weights"] = f"graphs/{common.name}"
+            if common.exists():
+                share_weights(common, self.shared_folder)
 
     def shared_parts(self, pretrained: Sequence[Pretrained]) -> dict[str, nn.Module]:
         """Exports the parts that voices share into the shared folder, or finds them there; returns their modules."""
@@ -218,13 +224,13 @@ class _Builder:
             self.shared[source.kind] = {"folder": name, "source_sha256": source.sha256, "files": files}
         return modules
 
-    def _export(self, graphs: Sequence[GraphDef], folder: Path) -> None:
+    def _export(self, graphs: Sequence[GraphDef], folder: Path, base: frozenset[str] = frozenset()) -> None:
         models = []
         for graph in graphs:
             self.progress(f"export {graph.spec.name}", self.done, self.total)
             models.append(export_graph(graph))
             self.done += 1
-        for path in write_models(models, folder, graphs[0].weights):
+        for path in write_models(models, folder, graphs[0].weights, base=base):
             if path.suffix == ".onnx":
                 onnx.checker.check_model(str(path))
 

@@ -31,7 +31,8 @@ def build_fp16(
     check_output(request.output)
     shared = request.shared or request.output.parent / "shared"
     with staging(request.output.with_name(f"{request.output.name}-fp32")) as folder:
-        report = build(dataclasses.replace(request, output=folder / "voice", shared=shared), progress)
+        full = dataclasses.replace(request, output=folder / "voice", shared=shared, share_base=False)
+        report = build(full, progress)
         source = Bundle.open(report.path, shared=shared)
         converted = convert(
             ConvertRequest(source, request.output, shared, tuple(recordings), request.verify), progress

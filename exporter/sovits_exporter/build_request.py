@@ -28,6 +28,7 @@ class BuildRequest:
         speaker: The file of ERes2NetV2; v2Pro and v2ProPlus need it to read recordings.
         vocoder: `vocoder.pth` of v4, or the folder of v3's BigVGAN; those versions need it to speak.
         base: Of a LoRA fine-tune, the complete SoVITS file that it was trained on.
+        share_base: Whether weights that a LoRA voice has from its base are stored once for all voices of that base.
     """
 
     gpt: Path
@@ -41,6 +42,7 @@ class BuildRequest:
     speaker: Path | None = None
     vocoder: Path | None = None
     base: Path | None = None
+    share_base: bool = True
 
 
 def read_shared_parts(request: BuildRequest, spec: ModelSpec) -> list[Pretrained]:

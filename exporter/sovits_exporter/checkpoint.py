@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,6 +75,7 @@ class SovitsCheckpoint:
         info: What the trainer noted: epoch and step.
         lora_rank: Rank of a LoRA fine-tune, else None.
         base: Of a LoRA fine-tune, the complete model that it was merged into; without its tensors.
+        base_digests: sha256 of the tensors of that base, by which a build knows what it need not store again.
     """
 
     path: Path
@@ -84,6 +86,7 @@ class SovitsCheckpoint:
     info: str
     lora_rank: int | None = None
     base: SovitsCheckpoint | None = None
+    base_digests: frozenset[str] = frozenset()
 
 
 def load_gpt(path: str | Path) -> GptCheckpoint:
@@ -142,6 +145,7 @@ def load_sovits(
             parts.info,
             lora.rank,
             replace(complete, tensors={}),
+            frozenset(hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in complete.tensors.values()),
         )
 
 

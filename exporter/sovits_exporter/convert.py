@@ -195,6 +195,7 @@ class _Converter:
         return halve(graphs, folder, weights)
 
     def _note(self, name: str, record: Mapping[str, Any]) -> None:
+        self.graphs[name].pop("base_weights", None)  # halves of all weights lie in one file again
         self.graphs[name] |= {"precision": "fp16", "spec": record["spec"], "check": record["check"]}
         self.islands[name] = record["islands"]
 

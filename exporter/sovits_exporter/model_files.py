@@ -3,55 +3,66 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 
 import onnx_ir as ir
 
 INLINE_BYTES = 1024  # smaller constants stay inside the .onnx file
 ALIGNMENT = 64
+SUFFIX, BASE_SUFFIX = ".weights", "-base.weights"
 
 
-def write_models(models: Sequence[ir.Model], folder: Path, weights_name: str) -> list[Path]:
+def write_models(
+    models: Sequence[ir.Model], folder: Path, weights_name: str, *, base: Collection[str] = ()
+) -> list[Path]:
     """Writes models side by side; equal weights are stored once in `<weights_name>.weights`.
 
     Args:
         models: Models with their weights in memory.
-        folder: Where the `.onnx` files and the weight file go.
+        folder: Where the `.onnx` files and the weight files go.
         weights_name: Stem of the weight file.
+        base: sha256 of weights that other voices have too; these go to `<weights_name>-base.weights`.
 
     Returns:
-        The paths written, the weight file last.
+        The paths of the models, then those of the weight files.
     """
-    weights = folder / f"{weights_name}.weights"
-    offsets: dict[str, int] = {}
     paths = [folder / f"{model.graph.name}.onnx" for model in models]
-    with weights.open("wb") as out:
+    with ExitStack() as stack:
+        own = _WeightFile(folder / f"{weights_name}{SUFFIX}", stack)
+        common = _WeightFile(folder / f"{weights_name}{BASE_SUFFIX}", stack) if base else own
         for model in models:
             for value in model.graph.initializers.values():
                 tensor = value.const_value
                 if tensor is not None and tensor.nbytes > INLINE_BYTES:
-                    value.const_value = _append(tensor, out, offsets, weights)
+                    data = tensor.tobytes()
+                    digest = hashlib.sha256(data).hexdigest()
+                    file = common if digest in base else own
+                    value.const_value = file.append(tensor, data, digest)
     for model, path in zip(models, paths, strict=True):
         ir.save(model, path)
-    return [*paths, weights]
+    return [*paths, own.path, *([common.path] if base else [])]
 
 
-def _append(
-    tensor: ir.TensorProtocol, out: object, offsets: dict[str, int], weights: Path
-) -> ir.ExternalTensor:
-    data = tensor.tobytes()
-    key = hashlib.sha256(data).hexdigest()
-    if key not in offsets:
-        out.write(b"\0" * (-out.tell() % ALIGNMENT))  # type: ignore[attr-defined]
-        offsets[key] = out.tell()  # type: ignore[attr-defined]
-        out.write(data)  # type: ignore[attr-defined]
-    return ir.ExternalTensor(
-        weights.name,
-        offsets[key],
-        len(data),
-        tensor.dtype,
-        shape=ir.Shape(tensor.shape.numpy()),
-        name=tensor.name or "",
-        base_dir=str(weights.parent),
-    )
+class _WeightFile:
+    def __init__(self, path: Path, stack: ExitStack) -> None:
+        self.path = path
+        self.out: BinaryIO = stack.enter_context(path.open("wb"))
+        self.offsets: dict[str, int] = {}
+
+    def append(self, tensor: ir.TensorProtocol, data: bytes, digest: str) -> ir.ExternalTensor:
+        if digest not in self.offsets:
+            self.out.write(b"\0" * (-self.out.tell() % ALIGNMENT))
+            self.offsets[digest] = self.out.tell()
+            self.out.write(data)
+        return ir.ExternalTensor(
+            self.path.name,
+            self.offsets[digest],
+            len(data),
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=tensor.name or "",
+            base_dir=str(self.path.parent),
+        )

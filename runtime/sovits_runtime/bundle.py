@@ -22,6 +22,8 @@ from sovits_runtime.spec import ModelSpec, model_spec
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+WEIGHT_FILES = ("weights", "base_weights")
+"""Where a graph's weights lie: its voice's own, and those that a LoRA voice has from its base."""
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
 SMALL_FILE = 4 << 20
 _CHUNK = 1 << 20
@@ -167,9 +169,8 @@ class Bundle:
         graph = self._graph(name)
         part = graph["shared"]
         files = self.manifest["files"] if part is None else self.manifest["shared"][part]["files"]
-        return hashlib.sha256(
-            "".join(files[f]["sha256"] for f in (graph["file"], graph["weights"])).encode()
-        ).hexdigest()
+        names = [graph[key] for key in ("file", *WEIGHT_FILES) if key in graph]
+        return hashlib.sha256("".join(files[name]["sha256"] for name in names).encode()).hexdigest()
 
     def golden(self, name: str) -> dict[str, Array]:
         """Reads recorded inputs and PyTorch outputs, `golden/<name>.npz`."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle import WEIGHT_FILES, Bundle
 
 STEP = "gpt_step"
 CACHE_LENGTHS = (512, 1024, 2048)
@@ -50,9 +50,10 @@ def estimate_memory(
         records = bundle.manifest["files"] if part is None else bundle.manifest["shared"][part]["files"]
         # Prefill and steps read one file; each engine made of it holds nearly all of its own.
         copies = 1 + len(cache_lengths) if name == STEP else 1
-        stored = int(records[graph["weights"]]["bytes"]) * size // _SIZES.get(graph["precision"], 4)
-        key = f"{part}/{graph['weights']}"
-        files[key] = (stored, max(copies, files.get(key, (0, 0))[1]))
+        for file in (graph[key] for key in WEIGHT_FILES if key in graph):
+            stored = int(records[file]["bytes"]) * size // _SIZES.get(graph["precision"], 4)
+            key = f"{part}/{file}"
+            files[key] = (stored, max(copies, files.get(key, (0, 0))[1]))
     weights = sum(stored * copies for stored, copies in files.values())
     return MemoryEstimate(precision, weights, {n: _caches(bundle, n, size) for n in cache_lengths})
 
