@@ -11,12 +11,14 @@ from sovits_runtime.audio import Audio
 from sovits_runtime.reference import Reference
 from sovits_runtime.request import Chunk, ChunkOptions, Phrase, Sentence, SpeechOptions, Utterance
 from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.stream import ChunkStream
 from sovits_runtime.synthesizer import Synthesizer
 
 __all__ = [
     "Audio",
     "Chunk",
     "ChunkOptions",
+    "ChunkStream",
     "Phrase",
     "Reference",
     "SamplingOptions",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,50 @@ CHUNKERS: dict[str, Callable[..., Iterator[NDArray[np.float32]]]] = {
 """Decoder kind of `ModelSpec` -> what speaks with it in chunks."""
 
 
+class ChunkStream(Iterator[Chunk]):
+    """Chunks of one request, each made when it is asked for.
+
+    Args:
+        make: Starts making them; they end at the next token once the event that it is given is set.
+    """
+
+    def __init__(self, make: Callable[[threading.Event], Generator[Chunk, None, None]]) -> None:
+        self._closed = threading.Event()
+        self._chunks = make(self._closed)
+        self._making = threading.Lock()
+
+    def __next__(self) -> Chunk:
+        with self._making:
+            chunk = None
+            try:
+                if not self._closed.is_set():
+                    chunk = next(self._chunks, None)
+            except StreamClosed:
+                logger.debug("stream closed in the middle of a chunk")
+        if self._closed.is_set():
+            self.close()
+        if chunk is None or self._closed.is_set():
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        """Frees the request's state; no more chunks come. May be called from any thread and more than once.
+
+        While another thread waits for a chunk, that thread frees the state, at the next token at the latest or once the
+        piece of sound that it is working on is done, and finds the stream at its end.
+        """
+        self._closed.set()
+        if self._making.acquire(blocking=False):
+            try:
+                self._chunks.close()
+            finally:
+                self._making.release()
+
+
+class StreamClosed(Exception):  # noqa: N818 - says what happened, and never leaves `ChunkStream`
+    """The stream was closed while a chunk was being made."""
+
+
 def sentence_chunks(
     voice: Synthesizer,
     phrase: Phrase,
@@ -35,10 +80,14 @@ def sentence_chunks(
     chunks: ChunkOptions,
     options: SpeechOptions,
     noise: NormalNoise | None,
-) -> Generator[Chunk, None, None]:
+    closed: threading.Event,
+) -> Iterator[Chunk]:
     """Yields one sentence in chunks, the pause after it as the last. Arguments and errors as in `Synthesizer.stream`.
 
     What was given out cannot be taken back: only a sentence that ends before its first token is drawn again.
+
+    Raises:
+        StreamClosed: `closed` was set while tokens were being made.
     """
     ids, rate = voice.phone_ids(phrase.phones), voice.spec.sample_rate
     for attempt in range(1, options.retries + 2):
@@ -46,7 +95,7 @@ def sentence_chunks(
         try:
             spoken = CHUNKERS[voice.spec.decoder](
                 voice.decoder,
-                tokens,
+                _until_closed(tokens, closed),
                 ids,
                 reference=reference,
                 options=options,
@@ -69,3 +118,10 @@ def sentence_chunks(
         f"no usable speech for {len(ids)} phones after {options.retries + 1} attempts: it ended before the first "
         "token; try another seed or reference"
     )
+
+
+def _until_closed(tokens: Iterable[int], closed: threading.Event) -> Iterator[int]:
+    for token in tokens:
+        if closed.is_set():
+            raise StreamClosed
+        yield token

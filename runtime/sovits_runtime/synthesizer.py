@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -34,7 +35,7 @@ from sovits_runtime.request import (
 )
 from sovits_runtime.session import BACKENDS, BindableSession, Session, SessionOptions, open_session
 from sovits_runtime.spec import ModelSpec
-from sovits_runtime.stream import sentence_chunks
+from sovits_runtime.stream import ChunkStream, sentence_chunks
 from sovits_runtime.t2s import (
     MAX_NEW_TOKENS,
     SemanticGenerator,
@@ -363,11 +364,12 @@ class Synthesizer:
         chunks: ChunkOptions | None = None,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> Generator[Chunk, None, None]:
+    ) -> ChunkStream:
         """Speaks in chunks: the first sounds while the rest of its sentence is still being made.
 
-        Nothing is made before it is asked for, so a slow listener costs no memory; closing the iterator frees the
-        sentence's state at once. v3 and v4 speak in windows of flow matching, once the sentence's tokens are there.
+        Nothing is made before it is asked for, so a slow listener costs no memory; closing the stream, from any thread,
+        frees the sentence's state at once. v3 and v4 speak in windows of flow matching, once the sentence's tokens are
+        there.
 
         Args:
             sentences: Phones, or a `Phrase` where a sentence has BERT features.
@@ -380,11 +382,15 @@ class Synthesizer:
             GenerationError: A sentence ended before its first token, within the allowed retries.
             BundleError: The bundle was built by a release that did not speak in chunks.
         """
-        options, chunks = options or SpeechOptions(), chunks or ChunkOptions()
-        for i, phrase in enumerate(map(_phrase, sentences)):
-            yield from sentence_chunks(
-                self, phrase, reference, index=i, chunks=chunks, options=options, noise=noise
-            )
+        how, cut = options or SpeechOptions(), chunks or ChunkOptions()
+
+        def make(closed: threading.Event) -> Generator[Chunk, None, None]:
+            for i, phrase in enumerate(map(_phrase, sentences)):
+                yield from sentence_chunks(
+                    self, phrase, reference, index=i, chunks=cut, options=how, noise=noise, closed=closed
+                )
+
+        return ChunkStream(make)
 
     def tokens(
         self,
@@ -509,7 +515,7 @@ class Synthesizer:
         language: str,
         chunks: ChunkOptions | None = None,
         options: SpeechOptions | None = None,
-    ) -> Generator[Chunk, None, None]:
+    ) -> ChunkStream:
         """Speaks a text of any length in chunks, see `stream`. Arguments and errors as in `TextSpeaker.speak`."""
         phrases = self.text.phrases(text, language)
         return self.stream(phrases, reference, chunks=chunks, options=options)
