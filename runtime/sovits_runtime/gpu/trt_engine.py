@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,8 @@ from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray, Stream
 from sovits_runtime.graph import GraphSpec
 from sovits_runtime.trt_api import RTX, TrtApi
+
+logger = logging.getLogger(__name__)
 
 
 class TrtRuntime:
@@ -81,8 +85,10 @@ class TrtRuntime:
         try:
             unfinished.write_bytes(memoryview(self._kernel_cache.serialize()))
             unfinished.replace(self._kernels)
-        except OSError:
-            unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s: compiled kernels are not kept: %s", self._kernels, error)
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
 
 
 class TrtEngine:
