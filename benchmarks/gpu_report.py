@@ -15,36 +15,31 @@ from __future__ import annotations
 
 import argparse
 import gc
-import statistics
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu_latency import TOKENS, latency_of_bundle, latency_of_eager, table
 from toy_gpt import BERT_WIDTH, VOCAB, expected_tokens, toy_engines
 
 from sovits_engines.device import Driver, probe_driver_apart
 from sovits_runtime.backends.tensorrt import REFERENCE_GRAPHS
-from sovits_runtime.bench_voice import ENDLESS, Voice, reference_of
-from sovits_runtime.bench_workload import Workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.gpu.device import Layout
 from sovits_runtime.gpu.tokens import DeviceTextToSemantic
 from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.page import json_text
-from sovits_runtime.request import Phrase, SpeechOptions
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.t2s import seeded_noise
 from sovits_runtime.verify import verify_bundle
 
 LIMIT_S = 600
-TOKENS = 150
 REPEATS = 10
 CACHE_ROWS = 512
 """Enough for 100 phones, 125 prompt tokens and 150 new ones."""
@@ -224,28 +219,28 @@ def latency_tensorrt(run: Run) -> dict[str, Any]:
     """Latency of TensorRT."""
     if run.parts.get("engines", {}).get("status") != "passed":
         raise Skipped("there are no engines")
-    return _latency_ours(run, "tensorrt")
+    return latency_of_bundle(run.need_bundle(), "tensorrt", repeats=run.repeats)
 
 
 def latency_onnxruntime(run: Run) -> dict[str, Any]:
     """Latency of ONNX Runtime on CUDA."""
     _need_ort_cuda()
-    return _latency_ours(run, "onnxruntime")
+    return latency_of_bundle(run.need_bundle(), "onnxruntime", repeats=run.repeats)
 
 
 def latency_eager_fp32(run: Run) -> dict[str, Any]:
     """Latency of eager PyTorch in FP32."""
-    return _latency_eager(run, half=False)
+    return _eager(run, half=False)
 
 
 def latency_eager_fp16(run: Run) -> dict[str, Any]:
     """Latency of eager PyTorch in FP16."""
-    return _latency_eager(run, half=True)
+    return _eager(run, half=True)
 
 
 def latency_compiled_fp16(run: Run) -> dict[str, Any]:
     """Latency of PyTorch in FP16 with `torch.compile` around the decode step."""
-    return _latency_eager(run, half=True, compiled=True)
+    return _eager(run, half=True, compiled=True)
 
 
 PARTS: dict[str, Part] = {
@@ -264,128 +259,13 @@ PARTS: dict[str, Part] = {
 }
 
 
-def timings(calls: dict[str, Callable[[], object]], *, repeats: int, audio_s: float) -> dict[str, Any]:
-    """Times calls after a warm-up of two runs each; medians, smallest and largest in seconds.
-
-    Args:
-        calls: "tokens" makes `TOKENS` of them, "first_sentence" speaks one of two sentences of half the length,
-            "utterance" speaks all of it; "first_chunk", where there is one, gives the first sound of a stream.
-        repeats: Runs that count.
-        audio_s: Length of the utterance in seconds.
-    """
-    found: dict[str, Any] = {}
-    for name, call in calls.items():
-        seconds = []
-        for i in range(-2, repeats):
-            start = time.perf_counter()
-            call()
-            if i >= 0:
-                seconds.append(time.perf_counter() - start)
-        found[name] = {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
-    found["tokens_per_s"] = TOKENS / found["tokens"]["median_s"]
-    found["rtf"] = found["utterance"]["median_s"] / audio_s
-    first = found.get("first_chunk", found["first_sentence"])
-    found["summary"] = (
-        f"{found['tokens_per_s']:.0f} tokens/s, first sound {1000 * first['median_s']:.1f} ms, RTF {found['rtf']:.4f}"
-    )
-    return found
-
-
-def table(parts: dict[str, dict[str, Any]]) -> str:
-    """The latency parts as a Markdown table."""
-    lines = [
-        "| | tokens/s | first chunk, ms | first sentence of 3 s, ms | RTF | GPU memory, MiB |",
-        "|---|---|---|---|---|---|",
-    ]
-    for name, part in parts.items():
-        if not name.startswith("latency"):
-            continue
-        title = name.partition(", ")[2]
-        if part["status"] == "passed":
-            memory = part["gpu_bytes"] / 2**20
-            chunk, sentence = (
-                f"{1000 * part[n]['median_s']:.1f}" if n in part else "-"
-                for n in ("first_chunk", "first_sentence")
-            )
-            figures = f"{part['tokens_per_s']:.0f} | {chunk} | {sentence} | {part['rtf']:.4f}"
-            lines.append(f"| {title} | {figures} | {memory:.0f} |")
-        else:
-            lines.append(f"| {title} | {part['status']}: {part['reason']} | | | | |")
-    return "\n".join(lines) + "\n"
-
-
-def _latency_ours(run: Run, backend: str, device: str = "cuda") -> dict[str, Any]:
-    bundle = run.need_bundle()
-    before = _used_bytes()
-    party = Voice(bundle, device=device, backend=backend, threads=read_machine().usable_cores)
-    with party.voice as voice:
-        work = party.workload(TOKENS)
-        reference = reference_of(work)
-        bert = work.bert[len(work.prompt_phones) :]
-        half = len(work.phones) // 2
-
-        def tokens() -> list[int]:
-            inputs = (work.all_phones, work.bert, work.prompt)
-            noise = work.token_noise()
-            made = voice.text_to_semantic.generate(*inputs, options=ENDLESS, noise=noise, max_tokens=TOKENS)
-            return made.tokens.tolist()
-
-        def speak(count: int, phones: Any, features: Any) -> object:
-            options = SpeechOptions(ENDLESS, pause_s=0.0, max_tokens=count)
-            return voice.synthesize(phones, reference, bert=features, options=options)
-
-        def first_chunk() -> None:
-            options = SpeechOptions(ENDLESS, pause_s=0.0, max_tokens=TOKENS)
-            chunks = iter(voice.stream([Phrase(work.phones, bert)], reference, options=options))
-            next(chunks)
-            del chunks  # closes it, which ends the sentence
-
-        calls: dict[str, Callable[[], object]] = {
-            "tokens": tokens,
-            "first_chunk": first_chunk,
-            "first_sentence": lambda: speak(TOKENS // 2, work.phones[:half], bert[:half]),
-            "utterance": lambda: speak(TOKENS, work.phones, bert),
-        }
-        found = timings(calls, repeats=run.repeats, audio_s=work.audio_s)
-        return {
-            **found,
-            "gpu_bytes": _used_bytes() - before,
-            "runs": voice.describe(),
-            "first": tokens()[:32],
-        }
-
-
-def _latency_eager(run: Run, *, half: bool, compiled: bool = False) -> dict[str, Any]:
+def _eager(run: Run, *, half: bool, compiled: bool = False) -> dict[str, Any]:
     import torch
 
     if not torch.cuda.is_available():
         raise Skipped(f"PyTorch {torch.__version__} sees no GPU")
-    from gpu_eager import GpuEager
-
-    pair = run.need_checkpoints()
-    before = _used_bytes()
-    rival = GpuEager(*pair, half=half)
-    if compiled:
-        rival.compile()
-    work = _workload(run)
-    count = len(work.phones) // 2
-
-    def tokens() -> list[int]:
-        made = list(islice(rival.generate(work), TOKENS))
-        torch.cuda.synchronize()
-        return made
-
-    calls: dict[str, Callable[[], object]] = {
-        "tokens": tokens,
-        "first_sentence": lambda: rival.speak(work, TOKENS // 2, work.phones[:count]),
-        "utterance": lambda: rival.speak(work, TOKENS, work.phones),
-    }
-    found = timings(calls, repeats=max(2, run.repeats // 2), audio_s=work.audio_s)
-    return {**found, "gpu_bytes": _used_bytes() - before, "first": tokens()[:32]}
-
-
-def _workload(run: Run) -> Workload:
-    return Voice(run.need_bundle(), device="cpu", threads=1).workload(TOKENS)
+    pair, repeats = run.need_checkpoints(), max(2, run.repeats // 2)
+    return latency_of_eager(pair, run.need_bundle(), half=half, compiled=compiled, repeats=repeats)
 
 
 def _verify(run: Run, backend: str) -> dict[str, Any]:
@@ -411,13 +291,6 @@ def _loads(load_api: Callable[[str], object], flavour: str) -> bool:
     except BackendError:
         return False
     return True
-
-
-def _used_bytes() -> int:
-    from sovits_runtime.gpu.cuda import open_cuda
-
-    free, total = open_cuda().free_bytes()
-    return total - free
 
 
 def _forget() -> None:

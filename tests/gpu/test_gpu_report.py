@@ -22,12 +22,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def modules():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("gpu_report"), importlib.import_module("gpu_eager")
+        yield tuple(map(importlib.import_module, ("gpu_report", "gpu_eager", "gpu_latency")))
 
 
 @pytest.fixture
 def report(modules):
     return modules[0]
+
+
+@pytest.fixture
+def latency(modules):
+    return modules[2]
 
 
 def run_of(report, **options):
@@ -93,10 +98,10 @@ def test_parts_without_a_gpu_fail_or_are_skipped_with_a_reason(report, tiny):
     assert "no NVIDIA driver" in run.parts["streams and events"]["reason"]
 
 
-def test_the_table_shows_figures_and_reasons(report):
+def test_the_table_shows_figures_and_reasons(latency):
     names = ("tokens", "first_sentence", "utterance")
-    found = report.timings(dict.fromkeys(names, lambda: None), repeats=3, audio_s=6.0)
-    text = report.table(
+    found = latency.timings(dict.fromkeys(names, lambda: None), repeats=3, audio_s=6.0)
+    text = latency.table(
         {
             "doctor": {"status": "passed"},
             "latency, TensorRT": {"status": "passed", "gpu_bytes": 3 << 20, **found, "tokens_per_s": 2999.6},
@@ -110,11 +115,11 @@ def test_the_table_shows_figures_and_reasons(report):
     assert lines[3] == "| eager FP32 | skipped: no checkpoints were given | | | | |"
 
 
-def test_our_latency_is_taken_in_all_its_parts(report, tiny, monkeypatch):
+def test_our_latency_is_taken_in_all_its_parts(latency, tiny, monkeypatch):
     """The same calls on the CPU, with fewer tokens."""
-    monkeypatch.setattr(report, "TOKENS", 40)
-    monkeypatch.setattr(report, "_used_bytes", lambda: 0)
-    found = report._latency_ours(run_of(report, bundle=tiny), "onnxruntime", device="cpu")
+    monkeypatch.setattr(latency, "TOKENS", 40)
+    monkeypatch.setattr(latency, "used_bytes", lambda: 0)
+    found = latency.latency_of_bundle(tiny, "onnxruntime", repeats=1, device="cpu")
     assert {"tokens", "first_chunk", "first_sentence", "utterance"} <= set(found)
     assert found["first_chunk"]["median_s"] < found["utterance"]["median_s"]
     assert len(found["first"]) == 32
