@@ -13,6 +13,9 @@ import onnx_ir as ir
 import pytest
 from click.testing import CliRunner
 
+from sovits_exporter import build_fp16
+from sovits_exporter.build import BuildReport
+from sovits_exporter.cli import main
 from sovits_exporter.convert import ConvertRequest, convert
 from sovits_exporter.precision import casts
 from sovits_runtime.bundle import Bundle
@@ -82,8 +85,6 @@ def test_gpt_graphs_share_one_weight_file_and_hold_few_casts(converted):
 
 
 def test_what_stays_in_fp32_is_recorded_and_shown(converted):
-    from sovits_exporter.cli import main
-
     record = Bundle.open(converted.path).manifest["precision"]["islands"]
     reasons = {name: {i["reason"] for i in found} for name, found in record.items()}
     assert reasons["gpt_step"] == {"choice", "position"}
@@ -97,13 +98,50 @@ def test_what_stays_in_fp32_is_recorded_and_shown(converted):
     assert "rounding changes" in shown  # a softmax with sharp scores, found by its numbers
 
 
-def test_shared_parts_are_stored_once_in_a_folder_of_their_own(converted, tiny_bundle):
+def test_build_fp16_converts_its_build_and_finds_the_shared_parts(
+    converted, tiny_bundle, demo_files, monkeypatch
+):
+    """The FP32 build, which other tests cover, is a copy of the tiny voice here."""
+
+    def copy_instead(request, progress):
+        shutil.copytree(tiny_bundle, request.output)
+        shutil.copytree(tiny_bundle.parent / "shared", request.shared, dirs_exist_ok=True)
+        return BuildReport(request.output, (), None, 0.0)
+
+    monkeypatch.setattr(build_fp16, "build", copy_instead)
     shared = converted.path.parent / "shared"
-    assert all(p.name.endswith("-fp16") for p in shared.iterdir())
-    before = {p: p.stat().st_mtime_ns for p in shared.rglob("*")}
-    again = ConvertRequest(Bundle.open(tiny_bundle), converted.path.parent / "again", verify=False)
-    convert(again)
-    assert {p: p.stat().st_mtime_ns for p in shared.rglob("*")} == before
+    before = {p: p.stat().st_mtime_ns for p in shared.rglob("*") if "-fp16" in str(p)}
+    assert before
+    output = converted.path.parent / "again"
+    command = [
+        "build",
+        "--fp16",
+        "--no-verify",
+        "--gpt",
+        str(demo_files.gpt),
+        "--sovits",
+        str(demo_files.sovits),
+    ]
+    result = CliRunner().invoke(main, [*command, "-o", str(output), "--wav", str(demo_files.reference_wav)])
+    assert result.exit_code == 0, result.output
+    assert Bundle.open(output).manifest["precision"]["recordings"] == ["reference.wav"]
+    assert {p: p.stat().st_mtime_ns for p in shared.rglob("*") if "-fp16" in str(p)} == before
+    assert not [p for p in output.parent.iterdir() if p.name.startswith(".") or p.name.endswith("-fp32")]
+
+
+def test_recordings_without_fp16_are_a_mistake(demo_files, tmp_path):
+    command = [
+        "build",
+        "--gpt",
+        str(demo_files.gpt),
+        "--sovits",
+        str(demo_files.sovits),
+        "-o",
+        str(tmp_path / "v"),
+    ]
+    result = CliRunner().invoke(main, [*command, "--wav", str(demo_files.reference_wav)])
+    assert result.exit_code == 2
+    assert "--fp16" in result.output
 
 
 def test_a_converted_voice_speaks(converted):
