@@ -132,7 +132,55 @@ def test_container_quota_sets_the_threads():
     diagnosis = diagnose(surroundings=around(machine=machine))
     assert diagnosis.threads == 1
     cores = found(diagnosis, "cores")
-    assert (cores.level, cores.remedy) == ("warning", "pass --threads 1")
+    assert cores.text == (
+        "1 usable of 8 logical (the container allows 1.5); a voice takes 1 threads unless told otherwise (--threads)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("features", "words"),
+    [
+        (("AVX", "AVX2"), "AVX2 for FP32 and AVX2 for int8"),
+        (("AVX", "AVX2", "AVX-VNNI"), "AVX2 for FP32 and AVX-VNNI for int8"),
+        (("AVX", "AVX2", "AVX512", "AVX512-VNNI"), "AVX512 for FP32 and AVX512-VNNI for int8"),
+        (("AVX2", "AVX512", "AVX512-VNNI", "AMX"), "AVX512 for FP32 and AMX for int8"),
+        (("NEON", "dot product"), "NEON for FP32 and dot product for int8"),
+        (("AVX",), "AVX for FP32 and plain code for int8"),
+        ((), "the system does not tell"),
+    ],
+)
+def test_kernels_of_the_processor(features, words):
+    machine = dataclasses.replace(MACHINE, features=features)
+    assert words in found(diagnose(surroundings=around(machine=machine)), "CPU kernels").text
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("max 100000", 2), ("100000 100000", 1), ("50000 100000", 1), ("9900000 100000", 2)]
+)
+def test_sessions_take_as_many_threads_as_the_container_allows(tmp_path, monkeypatch, quota, cores):
+    from sovits_runtime import machine
+
+    monkeypatch.setattr(machine, "allowed_cores", lambda: (0, 1, 2, 3))
+    for cpu in range(4):  # two physical cores of two threads each
+        topology = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology"
+        topology.mkdir(parents=True)
+        (topology / "thread_siblings_list").write_text("0,2\n" if cpu % 2 == 0 else "1,3\n")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text("0::/box\n")
+    (tmp_path / "sys/fs/cgroup/box").mkdir(parents=True)
+    (tmp_path / "sys/fs/cgroup/box/cpu.max").write_text(quota + "\n")
+    assert machine.usable_cores(tmp_path) == cores
+
+
+def test_onnxruntime_is_given_that_number(monkeypatch):
+    import onnxruntime
+
+    from sovits_runtime.backends import onnxruntime as backend
+    from sovits_runtime.session import SessionOptions
+
+    monkeypatch.setattr(backend, "usable_cores", lambda: 3)
+    assert backend._ort_options(onnxruntime, SessionOptions()).intra_op_num_threads == 3
+    assert backend._ort_options(onnxruntime, SessionOptions(threads=2)).intra_op_num_threads == 2
 
 
 def test_little_memory_is_warned_of():

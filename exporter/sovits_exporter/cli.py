@@ -41,7 +41,9 @@ BACKEND = click.option(
 STRICT = click.option(
     "--strict", is_flag=True, help="What cannot run as asked is an error, never a fallback."
 )
-THREADS = click.option("--threads", type=click.IntRange(1), help="Threads within one operator [all cores].")
+THREADS = click.option(
+    "--threads", type=click.IntRange(1), help="Threads within one operator [all usable cores]."
+)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 PATH = click.Path(path_type=Path)
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}

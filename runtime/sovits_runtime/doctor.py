@@ -153,6 +153,8 @@ def diagnose(
 
 def machine_findings(m: Machine) -> tuple[Finding, ...]:
     """Judges Python, processor, cores and memory."""
+    from sovits_runtime.doctor_cpu import kernel_finding
+
     found = [_python_finding(m), Finding("ok", "system", m.system)]
     x86 = re.search(r"x86_64|amd64", m.system, re.IGNORECASE) is not None
     features = ", ".join(m.features) or "no vector features known"
@@ -164,7 +166,7 @@ def machine_findings(m: Machine) -> tuple[Finding, ...]:
         )
     else:
         found.append(Finding("ok", "processor", f"{m.cpu}: {features}"))
-    found.append(_cores_finding(m))
+    found += [kernel_finding(m), _cores_finding(m)]
     memory = min((b for b in (m.memory_bytes, m.memory_limit_bytes) if b), default=None)
     if memory is None:
         found.append(Finding("info", "memory", "the system does not tell how much there is"))
@@ -347,11 +349,7 @@ def _cores_finding(m: Machine) -> Finding:
     limits = [f"affinity allows {m.allowed_cores}"] if m.allowed_cores < m.logical_cores else []
     limits += [f"the container allows {m.quota_cores:g}"] if m.quota_cores else []
     text += f" ({', '.join(limits)})" if limits else ""
-    if m.quota_cores and (m.physical_cores or m.allowed_cores) > m.quota_cores:
-        more = (
-            "; ONNX Runtime would start a thread for every core it sees, and they would wait for each other"
-        )
-        return Finding("warning", "cores", text + more, f"pass --threads {m.usable_cores}")
+    text += f"; a voice takes {m.usable_cores} threads unless told otherwise (--threads)"
     return Finding("ok", "cores", text)
 
 

@@ -64,9 +64,8 @@ class Machine:
 
     @property
     def usable_cores(self) -> int:
-        """Threads worth starting: physical cores within affinity and quota, at least 1."""
-        cores = self.physical_cores or self.allowed_cores
-        return max(1, min(cores, int(self.quota_cores or cores)))
+        """Threads worth starting; see `usable_cores`."""
+        return _within_quota(self.physical_cores or self.allowed_cores, self.quota_cores)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fields as plain values."""
@@ -125,6 +124,20 @@ def allowed_cores() -> tuple[int, ...]:
     if sys.platform == "linux":
         return tuple(sorted(os.sched_getaffinity(0)))
     return tuple(range(os.cpu_count() or 1))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Returns the threads worth starting: physical cores within affinity and a container's limit, at least 1.
+
+    Args:
+        root: Where /proc and /sys are looked for.
+    """
+    allowed = allowed_cores()
+    return _within_quota(_physical_cores(root, allowed) or len(allowed), cpu_quota(root))
+
+
+def _within_quota(cores: int, quota_cores: float | None) -> int:
+    return max(1, min(cores, int(quota_cores or cores)))
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:

@@ -16,7 +16,7 @@ class SessionOptions:
 
     Attributes:
         device: Where it runs, "cpu" or "cuda".
-        threads: Threads within one operator; None leaves it to the backend (all physical cores).
+        threads: Threads within one operator; None: the physical cores that this process may use, see `usable_cores`.
         prepack: Whether weights may be copied to a layout that runs faster. Without it they stay memory-mapped: the
             graph loads at once and shares its weights with other sessions and processes.
         backend: What runs the graphs, one of `BACKENDS`.

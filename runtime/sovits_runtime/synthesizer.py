@@ -110,7 +110,7 @@ class Synthesizer:
             bundle: The bundle's folder, or an opened one.
             device: "cpu" or "cuda".
             backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
-            threads: Threads within one operator; None: all physical cores.
+            threads: Threads within one operator; None: the physical cores that affinity and container allow.
             requests: On TensorRT, how many requests may be in flight; each takes device memory of its own.
             strict: Whether what cannot run as asked is an error: a graph without an engine, steps that cannot be
                 captured, a part of a graph that would run on the CPU. Otherwise it runs in another way, which is logged

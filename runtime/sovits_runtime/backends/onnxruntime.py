@@ -10,6 +10,7 @@ import numpy as np
 
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
+from sovits_runtime.machine import usable_cores
 from sovits_runtime.session import SessionOptions
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -63,8 +64,8 @@ def _import(device: str) -> Any:
 def _ort_options(ort: Any, options: SessionOptions) -> Any:
     result = ort.SessionOptions()
     result.log_severity_level = QUIET
-    if options.threads is not None:
-        result.intra_op_num_threads = options.threads
+    # Left alone, ONNX Runtime pins a thread to every core that it sees, whatever affinity and containers allow.
+    result.intra_op_num_threads = options.threads or usable_cores()
     if not options.prepack:
         result.add_session_config_entry("session.disable_prepacking", "1")
     if (
