@@ -459,6 +459,13 @@ def write_checkpoints(folder: Path, meta: dict[str, Any]) -> tuple[Path, Path]:
     return files
 
 
+def write_lora_of(base: Path, seed: int, meta: dict[str, Any]) -> Path:
+    """Writes the LoRA fine-tune that was recorded, beside its base."""
+    path, tiny = base.with_name("lora.pth"), meta["dims"] == "tiny"
+    write_lora(path, meta["version"], tiny=tiny, seed=seed - LORA_SEED, report=lambda *_: None)
+    return path
+
+
 def replay(file: Path) -> Iterator[Result]:
     """Yields the results of one golden file on both paths, or of one file of whole requests by the public API."""
     if file.name.startswith("e2e_"):
@@ -540,6 +547,7 @@ def with_vocoder(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Mo
     if flow is None:
         return models, None
     config = golden_vocoder_config(flow.vocoder, tiny=meta["dims"] == "tiny")
+    folder.mkdir(exist_ok=True)
     write_vocoder(folder / "vocoder", config, seed=meta["seed"], report=lambda *_: None)
     return replace(models, vocoder=read_vocoder(folder / "vocoder", flow).module()), folder / "vocoder"
 

@@ -84,7 +84,8 @@ def flow_stages(path: FlowPath, g: Golden) -> Iterator[Stage]:
     wave = decoder.vocoder.run({"mel": g["vocoder_in"][None]})["waveform"][0]
     yield "waveform of the recorded mel", noise_share(wave, g["wav"]), "noise over signal"
     yield "waveform", noise_share(decoder.vocode(speech), g["wav"]), "noise over signal"
-    yield from _windows(decoder, g, style)
+    if "chunk_wav" in g:
+        yield from _windows(decoder, g, style)
 
 
 def lora_stages(path: FlowPath, g: Golden, lora: Golden) -> Iterator[Stage]:
