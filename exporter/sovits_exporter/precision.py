@@ -82,9 +82,7 @@ class _Conversion:
             between -= outside
 
     def _may_join(self, node: ir.Node) -> bool:
-        inputs, outputs = self._float_values(node)
-        moving = [v for v in inputs if not v.is_initializer()]
-        return node.op_type not in _KEEPS_ITS_PRECISION and bool(moving) and bool(outputs)
+        return node.op_type not in _KEEPS_ITS_PRECISION and bool(self._float_values(node)[1])
 
     def _is_surrounded(self, node: ir.Node) -> bool:
         inputs, outputs = self._float_values(node)

@@ -68,6 +68,16 @@ def test_a_weight_used_in_both_precisions_is_stored_in_both():
     }  # fmt: skip
 
 
+def test_a_constant_that_only_an_island_reads_is_not_rounded_on_its_way():
+    m = model(
+        "(float[2,8] x) => (float[2,4] y) { t = Transpose(w)  y = MatMul(x, t) }",
+        w=RNG.normal(size=(4, 8)).astype(np.float32),
+    )
+    assert convert(m, {"y"}, ()) == {"t", "y"}
+    assert {k: v.dtype.numpy().name for k, v in m.graph.initializers.items()} == {"w": "float32"}
+    assert list(casts(m.graph)) == []
+
+
 def test_inputs_whose_type_the_operator_fixes_keep_it():
     text = '(float[1,1,4] x) => (float[1,1,8] y) { y = Resize <mode = "nearest"> (x, , scales) }'
     m = model(text, scales=np.array([1, 1, 2], np.float32))
