@@ -172,7 +172,7 @@ def test_sessions_take_as_many_threads_as_the_container_allows(tmp_path, monkeyp
     assert machine.usable_cores(tmp_path) == cores
 
 
-def test_onnxruntime_is_given_that_number(monkeypatch):
+def test_onnxruntime_is_given_that_number_and_stops_spinning_after_a_graph(monkeypatch):
     import onnxruntime
 
     from sovits_runtime.backends import onnxruntime as backend
@@ -181,6 +181,9 @@ def test_onnxruntime_is_given_that_number(monkeypatch):
     monkeypatch.setattr(backend, "usable_cores", lambda: 3)
     assert backend._ort_options(onnxruntime, SessionOptions()).intra_op_num_threads == 3
     assert backend._ort_options(onnxruntime, SessionOptions(threads=2)).intra_op_num_threads == 2
+    entry = backend._ort_options(onnxruntime, SessionOptions()).get_session_config_entry
+    assert entry("session.force_spinning_stop") == "1"
+    assert entry("session.intra_op.spin_duration_us") == "200"
 
 
 def test_little_memory_is_warned_of():

@@ -21,6 +21,9 @@ CUDA_OPTIONS = {
     "arena_extend_strategy": "kSameAsRequested",  # memory grows by what is needed, not by powers of two
     "use_tf32": "0",  # a graph in FP32 is run in FP32
 }
+SPINNING = {"session.intra_op.spin_duration_us": "200", "session.force_spinning_stop": "1"}
+"""Every graph has threads of its own. They wait for work in a loop, long enough for the next operator of the graph, but
+not so long that they take the cores from the next graph, or from another session or program."""
 CACHE_QUANTUM = {"cpu": 128, "cuda": 1024}
 """Rows by which caches grow. On the CPU a step should read little more than it needs; on a GPU, growing is dear."""
 
@@ -66,6 +69,8 @@ def _ort_options(ort: Any, options: SessionOptions) -> Any:
     result.log_severity_level = QUIET
     # Left alone, ONNX Runtime pins a thread to every core that it sees, whatever affinity and containers allow.
     result.intra_op_num_threads = options.threads or usable_cores()
+    for name, value in SPINNING.items():
+        result.add_session_config_entry(name, value)
     if not options.prepack:
         result.add_session_config_entry("session.disable_prepacking", "1")
     if (
