@@ -56,7 +56,8 @@ def chain(request, folder: Path):
         options += ["--version", spec.version]
     gpt, sovits = made.files / "demo-gpt.ckpt", made.files / "demo-sovits.pth"
     run("build", "--gpt", gpt, "--sovits", sovits, *options, "-o", made.bundle)
-    with pytest.MonkeyPatch.context() as patch:  # calibration on one sentence: other tests see the whole of it
+    # Calibration on one sentence: other tests see the whole of it.
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sovits_calibration.observe.corpus", lambda symbols: corpus(symbols)[:1])
         patch.setattr("sovits_calibration.observe.LOUDNESS", (1.0,))
         run("convert", made.bundle, "--fp16", "-o", made.fp16)
