@@ -17,7 +17,7 @@ from onnx import helper
 
 from sovits_engines.attention import decompose_attention
 from sovits_engines.step_graph import device_step
-from sovits_engines.turing import products_as_convolutions
+from sovits_engines.turing import without_fp32_products
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError
 from sovits_runtime.gpu.step_spec import device_step_spec
@@ -64,7 +64,7 @@ class TrtGraph:
             model, _ = device_step(model, self.source, cache_length=self.cache_size)
         decompose_attention(model, every=decompose_all)
         if convolve:
-            products_as_convolutions(model, self.path.parent)
+            without_fp32_products(model, self.path.parent)
         return model
 
 

@@ -1,7 +1,8 @@
-"""FP32 matrix products by constants as convolutions of width 1, for Turing.
+"""FP32 matrix products in other words, for Turing.
 
 TensorRT for RTX 1.7 compiles no FP32 matrix product for compute capability 7.5. It does compile FP32 convolutions,
-which compute the same sums.
+which compute the same sums where one operand is a constant, and multiplications with a sum where none is. The latter
+are slow, and stand only where calibration keeps a product of two variables in FP32.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ NO_FP32_PRODUCTS = {(7, 5)}
 """Compute capabilities for which TensorRT for RTX has no FP32 matrix product."""
 
 
-def products_as_convolutions(model: onnx.ModelProto, folder: Path) -> list[str]:
-    """Replaces, in place, FP32 MatMul and Gemm of which one operand is a constant matrix.
+def without_fp32_products(model: onnx.ModelProto, folder: Path) -> list[str]:
+    """Replaces, in place, FP32 MatMul and Gemm by a constant matrix, and FP32 MatMul of two variables of one rank.
 
     Args:
         model: The graph.
@@ -66,9 +67,26 @@ class _Rewrite:
             self._right(node, kernel)
         elif left is not None and node.op_type == "MatMul" and self._rank(node.input[1]) == 3:
             self._add(node, "Conv", [node.input[1], self._kernel(node, left)], node.output[0])
+        elif left is None and right is None and node.op_type == "MatMul" and self._same_rank(node):
+            self._sums(node)
         else:
             return False
         return True
+
+    def _same_rank(self, node: onnx.NodeProto) -> bool:
+        ranks = {self._rank(name) for name in node.input}
+        return len(ranks) == 1 and min(ranks) >= 2
+
+    def _sums(self, node: onnx.NodeProto) -> None:
+        """The product of two variables, element by element: [.., M, 1, K] times [.., 1, N, K], summed over K."""
+        rank = self._rank(node.input[0])
+        turned = [*range(rank - 2), rank - 1, rank - 2]
+        rows = self._add(node, "Unsqueeze", [node.input[0], self._axis(node, rank - 1)], "rows")
+        columns = self._add(node, "Transpose", [node.input[1]], "turned", perm=turned)
+        columns = self._add(node, "Unsqueeze", [columns, self._axis(node, rank - 2)], "columns")
+        terms = self._add(node, "Mul", [rows, columns], "terms")
+        sums = self._add(node, "ReduceSum", [terms, self._axis(node, rank)], "sums")
+        self._add(node, "Squeeze", [sums, self._axis(node, rank)], node.output[0])
 
     def _right(self, node: onnx.NodeProto, kernel: NDArray[np.float32]) -> None:
         """Rows times a constant: the columns of the rows become the channels of a convolution."""
@@ -90,8 +108,8 @@ class _Rewrite:
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"{name}/{op}", perm=perm))
         return name
 
-    def _axis(self, node: onnx.NodeProto) -> str:
-        return self._constant(f"{node.output[0]}/axis", np.array([0]))
+    def _axis(self, node: onnx.NodeProto, axis: int = 0) -> str:
+        return self._constant(f"{node.output[0]}/axis{axis}", np.array([axis]))
 
     def _kernel(self, node: onnx.NodeProto, matrix: NDArray[np.float32]) -> str:
         return self._constant(f"{node.output[0]}/kernel", np.ascontiguousarray(matrix[:, :, None]))

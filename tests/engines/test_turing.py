@@ -1,4 +1,4 @@
-"""FP32 products by constants equal the convolutions that replace them."""
+"""FP32 products equal the convolutions and sums that replace them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sovits_engines.turing import products_as_convolutions
+from sovits_engines.turing import without_fp32_products
 
 RNG = np.random.default_rng(0)
 MATRIX = RNG.standard_normal((5, 7)).astype(np.float32)
@@ -31,8 +31,14 @@ PRODUCTS = {
         [node("Cast", ["half"], "c", to=TensorProto.FLOAT), node("MatMul", ["x", "c"], "y")],
     ),
 }
+VARIABLES = {
+    "matrices": ((4, 4), [node("MatMul", ["x", "x"], "y")]),
+    "heads": (
+        (2, 3, 4, 5),
+        [node("Transpose", ["x"], "t", perm=[0, 1, 3, 2]), node("MatMul", ["x", "t"], "y")],
+    ),
+}
 KEPT = {
-    "two variables": ((4, 4), [node("MatMul", ["x", "x"], "y")]),
     "scaled": ((4, 5), [node("Gemm", ["x", "w"], "y", alpha=2.0)]),
     "turned": ((5, 4), [node("Gemm", ["x", "w"], "y", transA=1)]),
     "four axes": ((2, 3, 4, 5), [node("MatMul", ["x", "w"], "y")]),
@@ -58,13 +64,13 @@ def answer(model, x):
     return onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})[0]
 
 
-@pytest.mark.parametrize("case", PRODUCTS)
-def test_convolution_equals_the_product(case, tmp_path):
-    shape, nodes = PRODUCTS[case]
+@pytest.mark.parametrize("case", PRODUCTS | VARIABLES)
+def test_what_stands_in_equals_the_product(case, tmp_path):
+    shape, nodes = (PRODUCTS | VARIABLES)[case]
     model = make(shape, nodes)
     x = RNG.standard_normal(shape).astype(np.float32)
     expected = answer(model, x)
-    assert products_as_convolutions(model, tmp_path) == ["y"]
+    assert without_fp32_products(model, tmp_path) == ["y"]
     assert not {"MatMul", "Gemm"} & {n.op_type for n in model.graph.node}
     np.testing.assert_allclose(answer(model, x), expected, atol=1e-5)
 
@@ -72,18 +78,18 @@ def test_convolution_equals_the_product(case, tmp_path):
 @pytest.mark.parametrize("case", KEPT)
 def test_other_products_stay(case, tmp_path):
     model = make(*KEPT[case])
-    assert products_as_convolutions(model, tmp_path) == []
+    assert without_fp32_products(model, tmp_path) == []
 
 
 def test_fp16_products_stay(tmp_path):
     model = make(*PRODUCTS["rows"], kind=TensorProto.FLOAT16)
-    assert products_as_convolutions(model, tmp_path) == []
+    assert without_fp32_products(model, tmp_path) == []
 
 
 def test_weights_in_files_are_read(tmp_path):
     model = make(*PRODUCTS["rows"])
     onnx.save(model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
     outside = onnx.load(tmp_path / "m.onnx", load_external_data=False)
-    assert products_as_convolutions(outside, tmp_path) == ["y"]
+    assert without_fp32_products(outside, tmp_path) == ["y"]
     kernel = next(t for t in outside.graph.initializer if t.name == "y/kernel")
     np.testing.assert_array_equal(numpy_helper.to_array(kernel)[:, :, 0], MATRIX.T)
