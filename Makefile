@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(TORCH_IND
 FILES := $(OUT)/checkpoint
 VOICE := $(OUT)/voice
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all engines lint bench clean
 
 demo: $(VENV)/export.done
 	@echo "==> 1/6 demo checkpoints in official format, full size (about 440 MB)"
@@ -31,8 +31,14 @@ demo: $(VENV)/export.done
 
 test: $(VENV)/test.done
 	@mkdir -p test-results
-	$(BIN)/python -m pytest --junitxml=test-results/junit.xml
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --junitxml=test-results/junit.xml
 	@echo "==> results: test-results/junit.xml"
+
+# Full-size engines for GPUs that need not be here; about ten minutes on two cores.
+engines: $(VENV)/test.done
+	@test -e $(FILES)/reference.json || $(CLI) demo-checkpoint $(FILES) --version v2
+	$(CLI) build --fp16 --no-verify --gpt $(FILES)/demo-gpt.ckpt --sovits $(FILES)/demo-sovits.pth --hubert $(FILES)/chinese-hubert-base -o $(VOICE)-fp16
+	$(BIN)/python benchmarks/engine_build.py $(VOICE)-fp16 -o $(OUT)/engines.json
 
 test-all: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not gpu"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed", exc_type=ImportError)
@@ -35,7 +33,5 @@ def test_all_graphs_build_for_all_targets_and_are_found_again(tmp_path):
             assert r.record.built["layers"]["ATTENTION_OUTPUT"] == {"HALF": 24}
             assert r.record.built["layers"]["KV_CACHE_UPDATE"] == {"HALF": 48}
             assert not r.record.built["fused_attention_refused"]
-    start = time.perf_counter()
     again = build_engines(Bundle.open(bundle.path), targets)
-    assert time.perf_counter() - start < 1
     assert not any(r.built for r in again)
