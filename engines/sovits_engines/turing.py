@@ -1,8 +1,8 @@
 """FP32 matrix products in other words, for Turing.
 
 TensorRT for RTX 1.7 compiles no FP32 matrix product for compute capability 7.5. It does compile FP32 convolutions,
-which compute the same sums where one operand is a constant, and multiplications with a sum where none is. The latter
-are slow, and stand only where calibration keeps a product of two variables in FP32.
+which compute the same sums where one operand is a constant matrix, and multiplications with a sum for the rest. The
+latter are slow, and stand only where calibration keeps attention scores in FP32.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NO_FP32_PRODUCTS = {(7, 5)}
 
 
 def without_fp32_products(model: onnx.ModelProto, folder: Path) -> list[str]:
-    """Replaces, in place, FP32 MatMul and Gemm by a constant matrix, and FP32 MatMul of two variables of one rank.
+    """Replaces, in place, FP32 MatMul, and FP32 Gemm by a constant matrix.
 
     Args:
         model: The graph.
@@ -67,26 +67,23 @@ class _Rewrite:
             self._right(node, kernel)
         elif left is not None and node.op_type == "MatMul" and self._rank(node.input[1]) == 3:
             self._add(node, "Conv", [node.input[1], self._kernel(node, left)], node.output[0])
-        elif left is None and right is None and node.op_type == "MatMul" and self._same_rank(node):
+        elif node.op_type == "MatMul" and min(map(self._rank, node.input)) >= 2:
             self._sums(node)
         else:
             return False
         return True
 
-    def _same_rank(self, node: onnx.NodeProto) -> bool:
-        ranks = {self._rank(name) for name in node.input}
-        return len(ranks) == 1 and min(ranks) >= 2
-
     def _sums(self, node: onnx.NodeProto) -> None:
-        """The product of two variables, element by element: [.., M, 1, K] times [.., 1, N, K], summed over K."""
-        rank = self._rank(node.input[0])
-        turned = [*range(rank - 2), rank - 1, rank - 2]
-        rows = self._add(node, "Unsqueeze", [node.input[0], self._axis(node, rank - 1)], "rows")
+        """The product element by element: [.., M, 1, K] times [.., 1, N, K], summed over K."""
+        left, right = map(self._rank, node.input)
+        turned = [*range(right - 2), right - 1, right - 2]
+        rows = self._add(node, "Unsqueeze", [node.input[0], self._axis(node, left - 1)], "rows")
         columns = self._add(node, "Transpose", [node.input[1]], "turned", perm=turned)
-        columns = self._add(node, "Unsqueeze", [columns, self._axis(node, rank - 2)], "columns")
+        columns = self._add(node, "Unsqueeze", [columns, self._axis(node, right - 2)], "columns")
         terms = self._add(node, "Mul", [rows, columns], "terms")
-        sums = self._add(node, "ReduceSum", [terms, self._axis(node, rank)], "sums")
-        self._add(node, "Squeeze", [sums, self._axis(node, rank)], node.output[0])
+        last = self._axis(node, max(left, right))
+        sums = self._add(node, "ReduceSum", [terms, last], "sums")
+        self._add(node, "Squeeze", [sums, last], node.output[0])
 
     def _right(self, node: onnx.NodeProto, kernel: NDArray[np.float32]) -> None:
         """Rows times a constant: the columns of the rows become the channels of a convolution."""

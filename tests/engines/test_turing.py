@@ -33,6 +33,7 @@ PRODUCTS = {
 }
 VARIABLES = {
     "matrices": ((4, 4), [node("MatMul", ["x", "x"], "y")]),
+    "heads by a constant": ((2, 3, 4, 5), [node("MatMul", ["x", "w"], "y")]),
     "heads": (
         (2, 3, 4, 5),
         [node("Transpose", ["x"], "t", perm=[0, 1, 3, 2]), node("MatMul", ["x", "t"], "y")],
@@ -41,7 +42,6 @@ VARIABLES = {
 KEPT = {
     "scaled": ((4, 5), [node("Gemm", ["x", "w"], "y", alpha=2.0)]),
     "turned": ((5, 4), [node("Gemm", ["x", "w"], "y", transA=1)]),
-    "four axes": ((2, 3, 4, 5), [node("MatMul", ["x", "w"], "y")]),
 }
 
 
