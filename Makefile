@@ -31,7 +31,7 @@ demo: $(VENV)/export.done
 
 test: $(VENV)/test.done
 	@mkdir -p test-results
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --junitxml=test-results/junit.xml
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --junitxml=test-results/junit.xml
 	@echo "==> results: test-results/junit.xml"
 
 # Full-size engines for GPUs that need not be here; about ten minutes on two cores.

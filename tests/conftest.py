@@ -11,14 +11,6 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(config, items):
-    """With several workers, a file stays with one of them, so that its fixtures are made once; versions may part."""
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        params = getattr(getattr(item, "callspec", None), "params", {})
-        version = f"-{params['chain']}" if "chain" in params else ""
-        item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}{version}"))
-
-
 @pytest.fixture(scope="session")
 def demo_files(tmp_path_factory: pytest.TempPathFactory):
     """Tiny demo checkpoints of v2, with HuBERT and BERT folders."""
