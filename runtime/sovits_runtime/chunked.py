@@ -16,12 +16,11 @@ are the windows of flow matching.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.decoder import FRAMES_PER_TOKEN, SemanticDecoder, frame_count
+from sovits_runtime.decoder import FRAMES_PER_TOKEN, SemanticDecoder, frame_count, resampled
 from sovits_runtime.errors import BundleError
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.reference import Reference
@@ -103,13 +102,18 @@ class ChunkedVocoder:
 
     def speak(self, frames: Floats) -> Floats:
         """Takes final frames [1, C, F] and returns the samples that do not depend on later ones; maybe none."""
-        held = frames if self._frames is None else np.concatenate([self._frames, frames], axis=2)
-        self._frames = held
-        return self._speak_to(max(held.shape[2] - self._context, self._spoken))
+        held = self._hold(frames)
+        return self._speak_to(max(held - self._context, self._spoken))
 
-    def finish(self) -> Floats:
-        """Returns the samples of the frames that are left."""
+    def finish(self, frames: Floats | None = None) -> Floats:
+        """Takes the last frames [1, C, F], if there are more, and returns the samples that are left."""
+        if frames is not None:
+            self._hold(frames)
         return np.zeros(0, np.float32) if self._frames is None else self._speak_to(self._frames.shape[2])
+
+    def _hold(self, frames: Floats) -> int:
+        self._frames = frames if self._frames is None else np.concatenate([self._frames, frames], axis=2)
+        return int(self._frames.shape[2])
 
     def _speak_to(self, end: int) -> Floats:
         assert self._frames is not None
@@ -163,8 +167,7 @@ class ChunkedSpeech:
     def finish(self, tokens: NDArray[np.int64]) -> Floats:
         """Returns the rest of the samples float32 [n], once `tokens` int64 [k] are the whole sentence."""
         frames = frame_count(FRAMES_PER_TOKEN * len(tokens), self.options.speed)
-        spoken = [self._vocoder.speak(self._take(self._states_up_to(tokens, frames), frames))]
-        return np.concatenate([*spoken, self._vocoder.finish()])
+        return self._vocoder.finish(self._take(self._states_up_to(tokens, frames), frames))
 
     def _states_up_to(self, tokens: NDArray[np.int64], frames: int) -> Floats:
         """States [1, C, n] of the frames from the first that is not final up to `frames`, at the sentence's speed."""
@@ -205,13 +208,3 @@ def context_of(graph: Session) -> int:
             "built by an older release, build it again"
         )
     return context
-
-
-def resampled(state: Floats, positions: NDArray[np.floating[Any]]) -> Floats:
-    """Linear interpolation of state [1, C, N] at fractional frames [F], clamped to its ends: float32 [1, C, F]."""
-    last = state.shape[2] - 1
-    positions = np.clip(positions, 0, last)
-    left = np.floor(positions).astype(np.int64)
-    weight = (positions - left).astype(np.float32)
-    result: Floats = state[:, :, left] * (1 - weight) + state[:, :, np.minimum(left + 1, last)] * weight
-    return result

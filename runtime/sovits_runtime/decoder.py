@@ -6,7 +6,7 @@ Source: GPT-SoVITS, module/models.py, SynthesizerTrn.decode and decode_streaming
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,16 @@ def frame_count(state_frames: int, speed: float) -> int:
     if not 0.1 <= speed <= 10:
         raise ShapeError(f"speed: got {speed}, expected 0.1 to 10 (1 is as spoken, 2 is twice as fast)")
     return state_frames if speed == 1 else int(state_frames / speed) + 1
+
+
+def resampled(state: Floats, positions: NDArray[np.floating[Any]]) -> Floats:
+    """Linear interpolation of state [1, C, N] at fractional frames [F], clamped to its ends: float32 [1, C, F]."""
+    last = state.shape[2] - 1
+    positions = np.clip(positions, 0, last)
+    left = np.floor(positions).astype(np.int64)
+    weight = (positions - left).astype(np.float32)
+    result: Floats = state[:, :, left] * (1 - weight) + state[:, :, np.minimum(left + 1, last)] * weight
+    return result
 
 
 def crossfade_state(state: Floats, previous: Floats) -> Floats:

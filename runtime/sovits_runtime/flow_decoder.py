@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.decoder import FRAMES_PER_TOKEN, GraphOpener, encode_tokens, frame_count
+from sovits_runtime.decoder import FRAMES_PER_TOKEN, GraphOpener, encode_tokens, frame_count, resampled
 from sovits_runtime.errors import BundleError, TextError
 from sovits_runtime.graph import Array
 from sovits_runtime.mel import denormed, normed
@@ -62,12 +62,7 @@ def stretch(state: Floats, frames: int) -> Floats:
     if frames == n:
         return state
     centre = (np.arange(frames, dtype=np.float32) + np.float32(0.5)) * np.float32(n / frames)
-    source = np.maximum(centre - np.float32(0.5), np.float32(0))
-    left = np.minimum(source.astype(np.int64), n - 1)
-    right = np.minimum(left + 1, n - 1)
-    weight = source - left.astype(np.float32)
-    result: Floats = state[:, :, left] * (np.float32(1) - weight) + state[:, :, right] * weight
-    return result
+    return resampled(state, centre - np.float32(0.5))
 
 
 def split_windows(features: Floats, size: int) -> tuple[Floats, int]:

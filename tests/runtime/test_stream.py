@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from sovits_runtime import ChunkOptions, Phrase, SpeechOptions
-from sovits_runtime.chunked import ChunkedVocoder, context_of, hifigan_chunks, resampled
+from sovits_runtime.chunked import ChunkedVocoder, context_of, hifigan_chunks
+from sovits_runtime.decoder import resampled
 from sovits_runtime.errors import BundleError, GenerationError, ShapeError
 from sovits_runtime.flow_decoder import stretch
 from sovits_runtime.request import seeded_normal
