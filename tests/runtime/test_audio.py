@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import subprocess
 import sys
@@ -112,6 +113,7 @@ def with_rate(rate: int) -> bytes:
         (b"\xff\xf1\x50\x80" + bytes(100), "raw AAC.*ffmpeg -i"),
         (b"\x1aE\xdf\xa3" + bytes(100), "WebM.*ffmpeg -i"),
     ],
+    ids=itertools.count(),  # encoded files hold the time they were written
 )
 def test_says_why_content_cannot_be_read(content, message):
     with pytest.raises(AudioError, match=message) as caught:
