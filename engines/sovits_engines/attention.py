@@ -7,20 +7,15 @@ FP16; the width of a head a multiple of 8, up to 256.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from sovits_engines.plain_attention import Mask, constants, operations
+
 _HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 _ROW_WIDTHS, _FUSED_WIDTHS = range(8, 257, 8), range(16, 257, 8)
 _ROW_HEADS = 4
-_MASKED: dict[int, float] = {
-    onnx.TensorProto.FLOAT16: -3e4,
-    onnx.TensorProto.BFLOAT16: -1e30,
-    onnx.TensorProto.FLOAT: -1e30,
-}
 
 
 def decompose_attention(model: onnx.ModelProto, *, every: bool = False) -> list[str]:
@@ -95,44 +90,28 @@ def _is_plain(node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor]) -> 
 def _written_out(
     node: onnx.NodeProto, types: dict[str, onnx.TypeProto.Tensor], graph: onnx.GraphProto
 ) -> list[onnx.NodeProto]:
-    query, key, value = node.input[:3]
-    kind, width = types[query].elem_type, types[query].shape.dim[3].dim_value
+    query = types[node.input[0]]
+    dtype = helper.tensor_dtype_to_np_dtype(query.elem_type)
+    names = dict(zip(("query", "key", "value", "mask"), node.input, strict=False))
+    mask = _mask(names.get("mask", ""), types)
     given = next((a.f for a in node.attribute if a.name == "scale"), None)
     p = f"{node.name or node.output[0]}/"
-    number = _Constants(graph, kind, p)
-    # Scaled before the product, which an FP16 product of long keys might not survive.
-    nodes = [
-        helper.make_node("Mul", [query, number("scale", given or 1 / math.sqrt(width))], [p + "query"]),
-        helper.make_node("Transpose", [key], [p + "key"], perm=[0, 1, 3, 2]),
-        helper.make_node("MatMul", [p + "query", p + "key"], [p + "scores"]),
-    ]
-    scores = p + "scores"
-    if len(node.input) > 3 and node.input[3]:
-        mask = node.input[3]
-        boolean = types[mask].elem_type == onnx.TensorProto.BOOL
-        nodes.append(
-            helper.make_node("Where", [mask, scores, number("masked", _MASKED[kind])], [p + "seen"])
-            if boolean
-            else helper.make_node("Add", [scores, mask], [p + "seen"])
-        )
-        scores = p + "seen"
-    nodes += [
-        helper.make_node("Softmax", [scores], [p + "share"], axis=-1),
-        helper.make_node("MatMul", [p + "share", value], list(node.output)),
-    ]
-    for made in nodes:
+    for name, value in constants(
+        dtype.name, width=query.shape.dim[3].dim_value, scale=given, mask=mask
+    ).items():
+        names[name] = p + name
+        graph.initializer.append(numpy_helper.from_array(np.asarray(value, dtype), p + name))
+    nodes = []
+    for step in operations(mask):
+        names[step.output] = node.output[0] if step.output == "result" else p + step.output
+        inputs = [names[name] for name in step.inputs]
+        made = helper.make_node(step.op, inputs, [names[step.output]], **step.attributes)
         made.name = made.output[0]
+        nodes.append(made)
     return nodes
 
 
-class _Constants:
-    """Adds scalars of one type to a graph."""
-
-    def __init__(self, graph: onnx.GraphProto, kind: int, prefix: str) -> None:
-        self._graph, self._kind, self._prefix = graph, kind, prefix
-
-    def __call__(self, name: str, value: float) -> str:
-        dtype = helper.tensor_dtype_to_np_dtype(self._kind)
-        array = np.asarray(value, dtype)
-        self._graph.initializer.append(numpy_helper.from_array(array, self._prefix + name))
-        return self._prefix + name
+def _mask(name: str, types: dict[str, onnx.TypeProto.Tensor]) -> Mask:
+    if not name:
+        return "none"
+    return "boolean" if types[name].elem_type == onnx.TensorProto.BOOL else "added"

@@ -23,7 +23,7 @@ from sovits_runtime.errors import BundleError
 from sovits_runtime.gpu.step_spec import device_step_spec
 from sovits_runtime.graph import GraphSpec
 
-FORM = 3
+FORM = 4
 """Of the copies. Part of every engine's key: count it up when a copy changes."""
 CACHE_SIZES = (512, 1024, 2048)
 PREFILL, STEP = "gpt_prefill", "gpt_step"

@@ -13,10 +13,11 @@ from torch import Tensor
 from sovits_exporter.dims import dit_dims
 from sovits_exporter.layout import gpt_layout, sovits_layout
 from sovits_exporter.lora import is_lora, merge_lora, read_lora
-from sovits_exporter.torch_file import TorchFile, naming, open_torch_file, sha256_of
+from sovits_exporter.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.unpickle import TensorRef, one_line
 from sovits_exporter.version import detect_version
 from sovits_exporter.weights import check_tensors, fold_weight_norm, read_tensors
+from sovits_runtime.bundle import sha256_file
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.spec import model_spec
 
@@ -100,7 +101,7 @@ def load_gpt(path: str | Path) -> GptCheckpoint:
         parts = _parts(file, "GPT")
         tensors = read_tensors(file, parts.weight, gpt_layout(parts.config))
         tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
-        return GptCheckpoint(path, sha256_of(path), parts.config, tensors, parts.info)
+        return GptCheckpoint(path, sha256_file(path), parts.config, tensors, parts.info)
 
 
 def load_sovits(
@@ -126,7 +127,7 @@ def load_sovits(
             if base is not None:
                 raise CheckpointError(f"is a complete {found} model, but a base was given; leave --base out")
             tensors = _complete(file, parts, found)
-            return SovitsCheckpoint(path, sha256_of(path), found, parts.config, tensors, parts.info)
+            return SovitsCheckpoint(path, sha256_file(path), found, parts.config, tensors, parts.info)
         if base is None:
             raise CheckpointError(
                 f"is a LoRA fine-tune of {found}, which needs the complete model it was trained on; "
@@ -138,7 +139,7 @@ def load_sovits(
         tensors = merge_lora(complete.tensors, lora)
         return SovitsCheckpoint(
             path,
-            sha256_of(path),
+            sha256_file(path),
             found,
             complete.config,
             tensors,
@@ -162,7 +163,7 @@ def _load_base(path: Path, version: str) -> SovitsCheckpoint:
                 f"is a {found} model, expected the base of a {version} LoRA; give --base s2G{version}.pth"
             )
         tensors = _complete(file, parts, version)
-        return SovitsCheckpoint(path, sha256_of(path), version, parts.config, tensors, parts.info)
+        return SovitsCheckpoint(path, sha256_file(path), version, parts.config, tensors, parts.info)
 
 
 def _version(file: TorchFile, parts: _Parts, asked: str | None, otherwise: str | None = None) -> str:

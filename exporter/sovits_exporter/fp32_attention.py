@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import onnx_ir as ir
 
+from sovits_engines.plain_attention import Mask, constants, operations
 from sovits_runtime.errors import BundleError
-
-BLOCKED = -1e30  # in FP32; softmax gives exactly zero
 
 
 def decompose(node: ir.Node, graph: ir.Graph) -> list[ir.Node]:
-    """Replaces one Attention node by MatMul, Where, Softmax and MatMul.
+    """Writes one Attention node out, in FP32.
 
     Args:
         node: Attention over heads [B, H, n, D], with no mask or a boolean one, without cache inputs.
@@ -25,58 +22,51 @@ def decompose(node: ir.Node, graph: ir.Graph) -> list[ir.Node]:
     Raises:
         BundleError: The node uses a form of Attention that the exporter does not write.
     """
-    query, key, value, *rest = node.inputs
-    assert query is not None
-    assert key is not None
-    mask = rest[0] if rest else None
-    plain = not any(v is not None for v in rest[1:]) and len(node.outputs) == 1
-    flags = [node.attributes[k].value for k in ("is_causal", "softcap") if k in node.attributes]
-    if not plain or any(flags) or len(query.shape or ()) != 4:
-        raise BundleError(f"graph {graph.name}: this form of Attention cannot be kept in FP32: {node}")
-    head_dim = query.shape[-1] if query.shape is not None else None
-    if "scale" in node.attributes:
-        scale = node.attributes["scale"].as_float()
-    else:
-        assert isinstance(head_dim, int)
-        scale = head_dim**-0.5
-    builder = _Builder(node, graph)
-    scaled = builder.add("Mul", [query, builder.constant("scale", scale)])
-    transposed = builder.add("Transpose", [key], perm=[0, 1, 3, 2])
-    scores = builder.add("MatMul", [scaled, transposed])
-    if mask is not None:
-        if mask.dtype != ir.DataType.BOOL:
-            raise BundleError(f"graph {graph.name}: {node.outputs[0].name}: expected a boolean mask")
-        scores = builder.add("Where", [mask, scores, builder.constant("blocked", BLOCKED)])
-    weights = builder.add("Softmax", [scores], axis=-1)
-    result = builder.add("MatMul", [weights, value])
+    values = dict(zip(("query", "key", "value", "mask"), node.inputs, strict=False))
+    mask = _mask(node, graph)
+    scale = node.attributes["scale"].as_float() if "scale" in node.attributes else None
     old = node.outputs[0]
+    for what, number in constants("float32", width=_width(node), scale=scale, mask=mask).items():
+        values[what] = _constant(graph, f"{old.name}.{what}", number)
+    nodes = []
+    for step in operations(mask):
+        inputs = [values[name] for name in step.inputs]
+        new = ir.node(step.op, inputs, attributes=step.attributes, name=f"{old.name}.{step.output}")
+        out = values[step.output] = new.outputs[0]
+        out.name, out.type = f"{old.name}.{step.output}", ir.TensorType(ir.DataType.FLOAT)
+        graph.insert_before(node, new)
+        nodes.append(new)
+    result = nodes[-1].outputs[0]
     result.shape = old.shape
     old.replace_all_uses_with(result, replace_graph_outputs=True)
     graph.remove(node, safe=True)
     result.name = old.name
-    return builder.nodes
+    return nodes
 
 
-class _Builder:
-    """Nodes in place of one node, named after it."""
+def _mask(node: ir.Node, graph: ir.Graph) -> Mask:
+    more = node.inputs[3:]
+    plain = not any(v is not None for v in more[1:]) and len(node.outputs) == 1
+    flags = [node.attributes[k].value for k in ("is_causal", "softcap") if k in node.attributes]
+    if not plain or any(flags) or not _width(node):
+        raise BundleError(f"graph {graph.name}: this form of Attention cannot be kept in FP32: {node}")
+    if not more or more[0] is None:
+        return "none"
+    if more[0].dtype != ir.DataType.BOOL:
+        raise BundleError(f"graph {graph.name}: {node.outputs[0].name}: expected a boolean mask")
+    return "boolean"
 
-    def __init__(self, node: ir.Node, graph: ir.Graph) -> None:
-        self.node = node
-        self.graph = graph
-        self.name = node.outputs[0].name
-        self.nodes: list[ir.Node] = []
 
-    def add(self, op: str, inputs: Sequence[ir.Value | None], **attributes: int | list[int]) -> ir.Value:
-        new = ir.node(op, inputs, attributes=attributes, name=f"{self.name}.{len(self.nodes)}")
-        out = new.outputs[0]
-        out.name, out.type = f"{self.name}.{len(self.nodes)}", ir.TensorType(ir.DataType.FLOAT)
-        self.graph.insert_before(self.node, new)
-        self.nodes.append(new)
-        return out
+def _width(node: ir.Node) -> int:
+    """Of a head; 0 where the query is not of four known axes."""
+    shape = node.inputs[0].shape if node.inputs[0] is not None else None
+    if shape is None or len(shape) != 4 or not isinstance(shape[3], int):
+        return 0
+    return shape[3]
 
-    def constant(self, what: str, number: float) -> ir.Value:
-        name = f"{self.name}.{what}"
-        value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]))
-        value.const_value = ir.Tensor(np.array(number, np.float32), name=name)
-        self.graph.register_initializer(value)
-        return value
+
+def _constant(graph: ir.Graph, name: str, number: float) -> ir.Value:
+    value = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape([]))
+    value.const_value = ir.Tensor(np.array(number, np.float32), name=name)
+    graph.register_initializer(value)
+    return value

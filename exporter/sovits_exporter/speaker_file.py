@@ -11,9 +11,10 @@ import torch
 from sovits_exporter.layout import Layout
 from sovits_exporter.modeling.eres2net import BANDS, EXPANSION, UNUSED, ERes2NetV2
 from sovits_exporter.pretrained import Pretrained
-from sovits_exporter.torch_file import TorchFile, naming, open_torch_file, sha256_of
+from sovits_exporter.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.unpickle import TensorRef, one_line
 from sovits_exporter.weights import read_tensors
+from sovits_runtime.bundle import sha256_file
 from sovits_runtime.errors import CheckpointError
 
 OFFICIAL = "pretrained_eres2netv2w24s4ep4.ckpt"
@@ -34,7 +35,7 @@ def read_speaker(path: str | Path) -> Pretrained:
         refs = {name: ref for name, ref in _state(file).items() if not UNUSED.search(name)}
         config = _sizes(refs)
         tensors = read_tensors(file, refs, speaker_layout(config))
-        return Pretrained("speaker", path, config, tensors, sha256_of(path))
+        return Pretrained("speaker", path, config, tensors, sha256_file(path))
 
 
 def speaker_layout(config: Mapping[str, Any]) -> Layout:

@@ -91,15 +91,6 @@ def naming(path: Path) -> Iterator[None]:
         raise CheckpointError(f"{path}: {e}") from e
 
 
-def sha256_of(path: Path) -> str:
-    """Returns the SHA-256 of a file, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        while piece := f.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
 def _start_digest(path: Path) -> str:
     with path.open("rb") as f:
         return hashlib.md5(f.read(8192), usedforsecurity=False).hexdigest()

@@ -13,9 +13,10 @@ from sovits_exporter.dims import MEL_BANDS
 from sovits_exporter.layout import Layout
 from sovits_exporter.modeling.bigvgan import TAPS
 from sovits_exporter.pretrained import CONFIG, Pretrained, read_config
-from sovits_exporter.torch_file import TorchFile, naming, open_torch_file, sha256_of
+from sovits_exporter.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.unpickle import TensorRef, one_line
 from sovits_exporter.weights import fold_weight_norm, read_tensors
+from sovits_runtime.bundle import sha256_file
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.spec import MODEL_SPECS, FlowSpec
 
@@ -181,6 +182,6 @@ def _are_sizes(value: object) -> bool:
 def _digest(path: Path, config: Mapping[str, Any]) -> str:
     """Digest of the weight file; BigVGAN's sizes, which lie in another file, count as well."""
     if config["kind"] == "hifigan":
-        return sha256_of(path)
+        return sha256_file(path)
     text = json.dumps(config, sort_keys=True)
-    return hashlib.sha256(f"{text}{sha256_of(path)}".encode()).hexdigest()
+    return hashlib.sha256(f"{text}{sha256_file(path)}".encode()).hexdigest()
