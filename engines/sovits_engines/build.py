@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sovits_engines.cache import Slot, locked
+from sovits_engines.cache import TIMINGS, Slot, locked
 from sovits_engines.profile import profile_ranges
 from sovits_engines.refit import require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
@@ -122,7 +122,8 @@ def prune_engines(bundle: Bundle, *, every: bool = False) -> list[Path]:
 
 def _prune(bundle: Bundle, folder: Path, every: bool) -> list[Path]:
     keep = set() if every else {p for path in folder.glob("*.json") for p in _good(bundle, path)}
-    useless = [p for p in sorted(folder.glob("*")) if p.suffix in (".json", ".plan") and p not in keep]
+    kinds = (".json", ".plan", *((TIMINGS,) if every else ()))
+    useless = [p for p in sorted(folder.glob("*")) if p.suffix in kinds and p not in keep]
     for path in useless:
         path.unlink()
     return useless
@@ -164,10 +165,13 @@ class _Job:
                 record, reason = slot.look()
                 if record is None:
                     self._replace(reason)
-                    made, facts = self._build()
+                    made, facts = self._build(slot.timings())
                     seconds = time.perf_counter() - start
                     built = {**facts, "layers": made.layers, "seconds": round(seconds, 3)}
-                    return EngineResult(slot.store(made.plan, built), True, seconds, reason)
+                    record = slot.store(made.plan, built)
+                    if made.timings:
+                        slot.keep_timings(made.timings)
+                    return EngineResult(record, True, seconds, reason)
         self.show("found", 1.0)
         return EngineResult(record, False, time.perf_counter() - start)
 
@@ -179,21 +183,21 @@ class _Job:
         if reason:
             LOG.warning("%s; it is built again", what)
 
-    def _build(self) -> tuple[BuiltEngine, Mapping[str, Any]]:
+    def _build(self, timings: bytes) -> tuple[BuiltEngine, Mapping[str, Any]]:
         """Builds as copied; where a fused attention turns out to be missing, once more with attention written out."""
         facts = {
             "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "fused_attention_refused": False,
         }
         try:
-            return self._attempt(facts)
+            return self._attempt(facts, timings)
         except EngineRefused as error:
             if NO_FUSED_KERNEL not in str(error):
                 raise
         LOG.warning("engine %s: no fused attention on this target; it is written out", self.engine.name)
-        return self._attempt({**facts, "fused_attention_refused": True})
+        return self._attempt({**facts, "fused_attention_refused": True}, timings)
 
-    def _attempt(self, facts: dict[str, Any]) -> tuple[BuiltEngine, Mapping[str, Any]]:
+    def _attempt(self, facts: dict[str, Any], timings: bytes) -> tuple[BuiltEngine, Mapping[str, Any]]:
         target = self.target.target
         model = self.engine.model(
             decompose_all=facts["fused_attention_refused"],
@@ -208,6 +212,7 @@ class _Job:
             spec=self.engine.spec,
             capability=target.capability,
             options=self.options,
+            timings=timings,
             progress=self.show,
         )
         return made, facts

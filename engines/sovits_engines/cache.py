@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -17,10 +18,17 @@ from typing import Any
 
 from sovits_engines.trt_graph import TrtGraph
 from sovits_runtime.bundle import file_record
-from sovits_runtime.engine_store import EngineRecord, describe_difference, engine_key, read_record
+from sovits_runtime.engine_store import (
+    PORTABILITY,
+    EngineRecord,
+    describe_difference,
+    engine_key,
+    read_record,
+)
 from sovits_runtime.errors import BackendError
 
-LOCK = ".lock"
+LOG = logging.getLogger(__name__)
+LOCK, TIMINGS = ".lock", ".timings"
 _UNFINISHED = ".unfinished"
 
 
@@ -66,6 +74,23 @@ class Slot:
                 if not {"device", "platform"} & set(different):
                     return describe_difference(built, wanted, different)
         return ""
+
+    @property
+    def _timings(self) -> Path:
+        """What TensorRT measured on this GPU, one file for all engines of the folder."""
+        return self.folder / f"timings-{engine_key({n: self.ingredients[n] for n in PORTABILITY})}{TIMINGS}"
+
+    def timings(self) -> bytes:
+        """What earlier builds for this GPU by this version measured; empty where there were none."""
+        return self._timings.read_bytes() if self._timings.is_file() else b""
+
+    def keep_timings(self, timings: bytes) -> None:
+        """Writes what builds measured so far; a disk that does not take it costs the next build its time."""
+        try:
+            with _written(self._timings) as unfinished:
+                unfinished.write_bytes(timings)
+        except OSError as error:
+            LOG.warning("%s: the builder's measurements are not kept: %s", self._timings, error)
 
     def store(self, plan: memoryview, built: Mapping[str, Any]) -> EngineRecord:
         """Writes plan and record.

@@ -59,10 +59,12 @@ class BuiltEngine:
         plan: Its bytes.
         layers: Type of layer -> floating-point type it gives -> number of layers; those that only move data are left
             out.
+        timings: What TensorRT measured of its kernels, for the next build; empty for RTX, which measures nothing.
     """
 
     plan: memoryview
     layers: Mapping[str, Mapping[str, int]]
+    timings: bytes = b""
 
 
 class EngineRefused(BackendError):  # noqa: N818 - reads better where it is caught
@@ -77,6 +79,7 @@ def build_engine(
     spec: GraphSpec,
     capability: tuple[int, int],
     options: BuildOptions,
+    timings: bytes = b"",
     progress: Progress = lambda *_: None,
 ) -> BuiltEngine:
     """Parses a graph and builds its engine.
@@ -88,6 +91,7 @@ def build_engine(
         spec: What it takes; gives the profile.
         capability: Compute capability to build for; TensorRT other than RTX builds for the current device.
         options: How to build.
+        timings: Of earlier builds for this GPU by this version; others are put aside by TensorRT.
         progress: Is told what is being done.
 
     Raises:
@@ -110,6 +114,8 @@ def build_engine(
         config.set_flag(trt.BuilderFlag.REFIT)
     if api.flavour == RTX:
         rtx_configure(api, config, capability, captured=options.captured)
+    else:
+        enterprise_use_timings(config, timings)
     layers = _layers(network)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -119,7 +125,8 @@ def build_engine(
                 f"graph {spec.name}: {api.title} has no FP32 matrix product for this GPU; build the bundle with --fp16"
             )
         raise EngineRefused(f"graph {spec.name}: {api.title} cannot build it: {why[:800]}")
-    return BuiltEngine(memoryview(plan), layers)
+    measured = b"" if api.flavour == RTX else enterprise_timings(config)
+    return BuiltEngine(memoryview(plan), layers, measured)
 
 
 def parser_complaints(api: TrtApi, model: onnx.ModelProto, path: Path) -> list[tuple[str, str]]:
@@ -150,6 +157,19 @@ def rtx_configure(api: TrtApi, config: Any, capability: tuple[int, int], *, capt
     config.set_compute_capability(trt.ComputeCapability.__members__[rtx_capabilities(api)[capability]], 0)
     if captured:
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def enterprise_use_timings(config: Any, timings: bytes) -> None:
+    """Gives TensorRT what it measured before; an empty cache where it does not take that, so that it measures anew."""
+    for blob in (timings, b""):
+        if config.set_timing_cache(config.create_timing_cache(blob), False):
+            return
+
+
+def enterprise_timings(config: Any) -> bytes:
+    """What TensorRT measured, earlier builds' included."""
+    cache = config.get_timing_cache()
+    return b"" if cache is None else bytes(memoryview(cache.serialize()))
 
 
 def _profile(builder: Any, spec: GraphSpec) -> Any:

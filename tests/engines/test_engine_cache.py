@@ -303,3 +303,62 @@ def test_other_refusals_are_errors(engine_bundle, fake_target, monkeypatch):
     with pytest.raises(BackendError, match=r"graph gpt_step: .*cannot build it: out of memory"):
         build(engine_bundle, fake_target)
     assert list_engines(engine_bundle) == []
+
+
+def enterprise(fake_target, **changes):
+    """TensorRT's own flavour, for the GPU at hand."""
+    api = dataclasses.replace(fake_target.api, flavour="trt")
+    return BuildTarget(
+        api, dataclasses.replace(fake_target.target, **{"flavour": "trt", "device": "NVIDIA H100"} | changes)
+    )
+
+
+def timings(bundle):
+    return {p.name: p.read_bytes() for p in sorted(bundle.path.glob("engines/*/*.timings"))}
+
+
+def test_timings_grow_from_build_to_build(engine_bundle, fake_target):
+    target = enterprise(fake_target)
+    results = build_engines(engine_bundle, [target], graphs=STEP, cache_sizes=(512, 1024))
+    assert list(timings(engine_bundle).values()) == [b"timings 2"]
+    results[0].record.plan.unlink()
+    build(engine_bundle, target)
+    assert list(timings(engine_bundle).values()) == [b"timings 3"]
+    assert leftovers(engine_bundle) == []
+    assert prune_engines(engine_bundle) == []
+    assert len(prune_engines(engine_bundle, every=True)) == 5
+    assert timings(engine_bundle) == {}
+
+
+@pytest.mark.parametrize(
+    "change", [{"version": "10.16.2.0"}, {"cuda": 13}, {"device": "NVIDIA H200"}, {"capability": (9, 0)}]
+)
+def test_timings_of_another_gpu_or_version_are_others(engine_bundle, fake_target, change):
+    build(engine_bundle, enterprise(fake_target))
+    build(engine_bundle, enterprise(fake_target, **change))
+    assert list(timings(engine_bundle).values()) == [b"timings 1"] * 2
+
+
+def test_timings_that_tensorrt_refuses_are_measured_anew(engine_bundle, fake_target):
+    target = enterprise(fake_target)
+    build(engine_bundle, target).record.plan.unlink()
+    (path,) = engine_bundle.path.glob("engines/*/*.timings")
+    path.write_bytes(b"elsewhere")
+    assert build(engine_bundle, target).built
+    assert list(timings(engine_bundle).values()) == [b"timings 1"]
+
+
+def test_timings_that_cannot_be_written_cost_no_engine(engine_bundle, fake_target, monkeypatch, caplog):
+    def refuse(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    assert build(engine_bundle, enterprise(fake_target)).built
+    assert "measurements are not kept: [Errno 28] No space left" in caplog.text
+    assert timings(engine_bundle) == {}
+    assert leftovers(engine_bundle) == []
+
+
+def test_rtx_measures_nothing(engine_bundle, fake_target):
+    build(engine_bundle, fake_target)
+    assert timings(engine_bundle) == {}
