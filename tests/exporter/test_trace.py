@@ -70,3 +70,27 @@ def test_the_second_module_of_an_architecture_is_not_traced_and_has_its_own_weig
 def test_what_changes_the_trace_changes_the_architecture(other):
     assert architecture(graph_of(Scaled(7, 0.25))) == architecture(graph_of(Scaled(1, 0.25)))
     assert architecture(other) != architecture(graph_of(Scaled(1, 0.25)))
+
+
+class Turned(nn.Module):
+    """Weights that are used cut and turned, which folding makes new weights of."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.table = nn.Parameter(torch.randn(2, 40, 3))
+
+    def forward(self, x):
+        return x @ self.table[0].T + x @ self.table[1].T
+
+
+def test_folded_weights_are_named_after_their_origin():
+    found = []
+    for seed in (1, 2):
+        model = export_graph(graph_of(Turned(seed)))
+        found.append({name: v.const_value.numpy() for name, v in model.graph.initializers.items()})
+    first, second = found
+    assert set(first) == set(second) == {"table.gather.transpose", "table.gather.2.transpose"}
+    table = Turned(1).table.detach().numpy()
+    np.testing.assert_array_equal(first["table.gather.2.transpose"], table[1].T)
+    assert np.abs(first["table.gather.transpose"] - second["table.gather.transpose"]).max() > 0.1
