@@ -1,51 +1,31 @@
-"""Runs the original repository's models on request, in the original's own environment; needs nothing of ours.
-
-Started by `compare_original.py`. Reads one stage name a line, runs it once, answers one line of JSON.
-"""
+"""The original repository's models on request, in the original's own environment; a worker of `low_latency.py`."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+from worker import Run, serve
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--original", type=Path, required=True)
-    parser.add_argument("--gpt", required=True)
-    parser.add_argument("--sovits", required=True)
-    parser.add_argument("--workload", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    options = parser.parse_args()
-    # The original prints freely; only this channel carries answers.
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, Any]]:
     sys.path[:0] = [str(options.original / "GPT_SoVITS"), str(options.original)]
-    start = time.perf_counter()
     import torch
 
     torch.set_num_threads(options.threads)
+    torch.set_grad_enabled(False)
     with np.load(options.workload) as arrays:
         work = {name: arrays[name] for name in arrays.files}
     runs = {"gpt": gpt_run(options.gpt, work), "sovits": sovits_run(options.sovits, work)}
-    answer(channel, {"ready_s": time.perf_counter() - start, "torch": torch.__version__})
-    for line in sys.stdin:
-        start = time.perf_counter()
-        with torch.inference_mode():
-            size = runs[line.strip()]()
-        answer(channel, {"seconds": time.perf_counter() - start, "size": size})
+    return runs, {"versions": {"torch": torch.__version__}}
 
 
-def gpt_run(path: str, work: dict[str, Any]) -> Callable[[], int]:
-    """The original's plain decode loop over the workload's number of tokens."""
+def gpt_run(path: str, work: dict[str, Any]) -> Run:
+    """The original's plain decode loop over a given number of tokens."""
     import torch
     from AR.models.t2s_model import Text2SemanticDecoder
 
@@ -58,10 +38,9 @@ def gpt_run(path: str, work: dict[str, Any]) -> Callable[[], int]:
     phones = torch.from_numpy(work["all_phones"][None])
     bert = torch.from_numpy(work["bert"].T[None].copy())
     prompt = torch.from_numpy(work["prompt"][None])
-    count = len(work["tokens"])
 
-    def run() -> int:
-        tokens, _ = decoder.infer_panel(
+    def run(tokens: int) -> dict[str, Any]:
+        made, _ = decoder.infer_panel(
             phones,
             torch.tensor([phones.shape[1]]),
             prompt,
@@ -69,14 +48,14 @@ def gpt_run(path: str, work: dict[str, Any]) -> Callable[[], int]:
             top_k=15,
             top_p=1,
             temperature=1,
-            early_stop_num=count - 1,
+            early_stop_num=tokens - 1,
         )
-        return int(tokens.shape[1] - prompt.shape[1])
+        return {"tokens": int(made.shape[1] - prompt.shape[1])}
 
     return run
 
 
-def sovits_run(path: str, work: dict[str, Any]) -> Callable[[], int]:
+def sovits_run(path: str, work: dict[str, Any]) -> Run:
     """The original's `decode`: style of the reference's spectrogram (made before), encoder, flow, vocoder."""
     import torch
     from module.mel_processing import spectrogram_torch
@@ -100,17 +79,23 @@ def sovits_run(path: str, work: dict[str, Any]) -> Callable[[], int]:
     lengths = (data["filter_length"], data["sampling_rate"], data["hop_length"], data["win_length"])
     spectrogram = spectrogram_torch(torch.from_numpy(work["wave"][None]), *lengths, center=False)
     codes, phones = torch.from_numpy(work["tokens"][None, None]), torch.from_numpy(work["phones"][None])
-    return lambda: int(net.decode(codes, phones, [spectrogram], speed=1).shape[-1])
+    return lambda: {"samples": int(net.decode(codes, phones, [spectrogram], speed=1).shape[-1])}
 
 
 def dict_of(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, dict) else dict(vars(value))
 
 
-def answer(channel: TextIO, value: dict[str, Any]) -> None:
-    channel.write(json.dumps(value) + "\n")
-    channel.flush()
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--original", type=Path, required=True)
+    parser.add_argument("--gpt", required=True)
+    parser.add_argument("--sovits", required=True)
+    parser.add_argument("--workload", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    main()
+    options = arguments()
+    serve(lambda: load(options))

@@ -11,6 +11,14 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_caches(tmp_path_factory: pytest.TempPathFactory):
+    """Nothing is read from the user's caches, and nothing is left there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path_factory.mktemp("caches")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_files(tmp_path_factory: pytest.TempPathFactory):
     """Tiny demo checkpoints of v2, with HuBERT and BERT folders."""

@@ -1,7 +1,7 @@
 """Eager PyTorch as a rival for `bench`: the same checkpoint, run the way the original runs it.
 
 The decode loop grows its cache by concatenation; the reference spectrogram comes from `torch.stft`; convolutions are
-plain 1-D ones, weight norm removed. It is a stand-in: `benchmarks/compare_original.py` runs the original
+plain 1-D ones, weight norm removed. It is a stand-in: `benchmarks/low_latency.py` runs the original
 itself. Run as a program it measures itself in a fresh process.
 """
 

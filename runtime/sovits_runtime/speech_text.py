@@ -5,6 +5,7 @@ Every piece of a text becomes phones and BERT features when its turn comes, so a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio_file import AudioSource
+from sovits_runtime.feature_cache import KEY_LENGTH, text_cache
 from sovits_runtime.reference import Reference
 from sovits_runtime.request import Phrase
 from sovits_runtime.session import Session
@@ -22,6 +24,7 @@ from sovits_runtime.text.bert_tokens import BertTokenizer
 from sovits_runtime.text.pipeline import TextFrontend, TextPiece
 from sovits_runtime.text.split import STREAM
 from sovits_runtime.text.zh.g2pw import polyphone_reader
+from sovits_runtime.whole_file import whole_file
 
 if TYPE_CHECKING:
     from sovits_runtime.request import Sentence, SpeechOptions
@@ -58,6 +61,7 @@ class TextSpeaker:
         symbols = voice.spec.symbols
         polyphones = None if symbols == "v1" else polyphone_reader(tokenizer=self._tokenizer_folder)
         self.frontend = TextFrontend(symbols, official=official, method=method, polyphones=polyphones)
+        self._features = text_cache()
         self._warned = False
 
     def pieces(self, text: str | Iterable[str], language: str) -> Iterator[TextPiece]:
@@ -148,6 +152,10 @@ class TextSpeaker:
             return None
         return piece.bert_features(self._tokenizer, self._encode)
 
+    def release_bert(self) -> None:
+        """Closes BERT; it is opened again when needed."""
+        self.__dict__.pop("_session", None)
+
     def _warn_once(self) -> None:
         if not self._warned:
             self._warned = True
@@ -171,4 +179,29 @@ class TextSpeaker:
         return self.voice.open_graph("bert")
 
     def _encode(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.asarray(self._session.run({"input_ids": tokens})["features"], np.float32)
+        """BERT's rows float32 [T, width] of ids int64 [1, T + 2]; the same words are not read twice."""
+        digest = hashlib.sha256(self._bert_digest.encode() + tokens.tobytes()).hexdigest()
+        return self._features.get(
+            digest[:KEY_LENGTH],
+            load=lambda path: _load_rows(path, tokens),
+            make=lambda: np.asarray(self._session.run({"input_ids": tokens})["features"], np.float32),
+            save=_save_rows,
+        )
+
+    @cached_property
+    def _bert_digest(self) -> str:
+        return self.voice.bundle.graph_digest("bert")
+
+
+def _load_rows(path: Path, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+    with np.load(path, allow_pickle=False) as arrays:
+        rows: NDArray[np.float32] = arrays["features"]
+    expected = tokens.shape[1] - 2
+    if rows.dtype != np.float32 or rows.ndim != 2 or len(rows) != expected:
+        raise ValueError(f"it holds {rows.dtype}{list(rows.shape)}, expected {expected} rows of float32")
+    return rows
+
+
+def _save_rows(rows: NDArray[np.float32], path: Path) -> None:
+    with whole_file(path) as out:
+        np.savez(out, allow_pickle=False, features=rows)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ from sovits_runtime.audio import Audio
 from sovits_runtime.audio_file import AudioSource, read_content
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
-from sovits_runtime.errors import BackendError, GenerationError, ShapeError, TextError
+from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
+from sovits_runtime.feature_cache import reference_cache
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_REFERENCES = 32  # kept in memory; all of them stay on disk
+REMEMBERED_REFERENCES = 32  # kept in memory
 MEMORY_MAPPED = {"gpt_prefill"}  # shares its weights with gpt_step, so it must not hold a copy of its own
 
 
@@ -189,6 +191,15 @@ class Synthesizer:
             )
         return self._reference_encoder
 
+    def release_feature_graphs(self) -> None:
+        """Closes the graphs that only read recordings and text (HuBERT, speaker network, style, BERT).
+
+        Prepared references stay. What is needed again is opened again.
+        """
+        self._reference_encoder = None
+        if "text" in self.__dict__:
+            self.text.release_bert()
+
     def phone_ids(self, phones: PhoneInput) -> NDArray[np.int64]:
         """Turns phone symbols (or ids, which are checked) into ids int64 [T].
 
@@ -218,7 +229,10 @@ class Synthesizer:
         bert: NDArray[np.float32] | None = None,
         more_recordings: Sequence[AudioSource] = (),
     ) -> Reference:
-        """Prepares a voice to clone; the result is cached in memory and in the bundle's `references/`.
+        """Prepares a voice to clone.
+
+        The result is kept by content: in memory, and in the bundle's `references/` or, where that cannot be written, in
+        the user's cache folder (`$SOVITS_EXPORT_CACHE`).
 
         Args:
             recording: WAV, FLAC, OGG or MP3 of 3 to 10 s (path, bytes or file object).
@@ -250,16 +264,18 @@ class Synthesizer:
     def _cached_reference(
         self, key: str, recordings: Sequence[Recording], ids: NDArray[np.int64], bert: NDArray[np.float32]
     ) -> Reference:
-        path = self.bundle.path / "references" / f"{key}.npz"
-        if path.is_file():
-            return Reference.load(path)
-        reference = self.reference_encoder.encode(recordings, ids, bert, key=key)
-        try:
-            path.parent.mkdir(exist_ok=True)
-            reference.save(path)
-        except OSError as error:
-            logger.warning("cannot keep the prepared reference in %s: %s", path.parent, error)
-        return reference
+        def load(path: Path) -> Reference:
+            found = Reference.load(path)
+            if found.key != key:
+                raise BundleError(f"it holds the reference {found.key}")
+            return found
+
+        return reference_cache(self.bundle.path).get(
+            key,
+            load=load,
+            make=lambda: self.reference_encoder.encode(recordings, ids, bert, key=key),
+            save=lambda reference, path: reference.save(path),
+        )
 
     def _bert(self, ids: NDArray[np.int64], bert: NDArray[np.float32] | None) -> NDArray[np.float32]:
         width = self.text_to_semantic.bert_width

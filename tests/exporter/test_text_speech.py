@@ -122,6 +122,26 @@ def test_mandarin_features_are_those_of_the_graph(voice):
 
 
 @pytest.mark.skipif("zh" not in INSTALLED, reason="the extra zh is not installed")
+def test_words_that_were_read_once_need_no_bert(tiny_bundle, monkeypatch, tmp_path, caplog):
+    from sovits_runtime import Synthesizer
+
+    monkeypatch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path))
+    made = []
+    for _ in range(3):
+        with Synthesizer.load(tiny_bundle, threads=1) as voice:
+            piece = next(iter(voice.text.pieces("今天我们去河边散步。", "zh")))
+            made.append((voice.text.bert_features(piece).tobytes(), "_session" in vars(voice.text)))
+            voice.release_feature_graphs()
+            assert "_session" not in vars(voice.text)
+        if len(made) == 2:
+            (kept,) = (tmp_path / "bert").iterdir()
+            kept.write_bytes(b"damaged")
+    assert [opened for _, opened in made] == [True, False, True]
+    assert len({features for features, _ in made}) == 1
+    assert "is made again" in caplog.text
+
+
+@pytest.mark.skipif("zh" not in INSTALLED, reason="the extra zh is not installed")
 def test_a_bundle_without_bert_says_so_and_speaks(voice, monkeypatch, caplog):
     from sovits_runtime.speech_text import TextSpeaker
 

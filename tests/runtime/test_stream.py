@@ -1,6 +1,9 @@
 """Chunks laid side by side are the whole sentence, and nothing is made before it is asked for."""
 
+import gc
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,8 +13,9 @@ from sovits_runtime.chunked import ChunkedVocoder, context_of, hifigan_chunks
 from sovits_runtime.decoder import resampled
 from sovits_runtime.errors import BundleError, GenerationError, ShapeError
 from sovits_runtime.flow_decoder import stretch
+from sovits_runtime.machine import resident_bytes
 from sovits_runtime.request import seeded_normal
-from sovits_runtime.t2s import TokenStream
+from sovits_runtime.t2s import TokenStream, _State
 
 PHONES = ["HH", "AH0", "L", "OW1", "."]
 OPTIONS = SpeechOptions(max_tokens=90, pause_s=0.1)
@@ -133,6 +137,40 @@ def test_closing_a_stream_frees_its_state_at_once(voice, reference):
     assert len(voice.text_to_semantic._pool) == max(free - 1, 0)
     stream.close()
     assert len(voice.text_to_semantic._pool) == max(free, 1)
+
+
+def test_many_streams_a_third_of_them_cancelled_leave_nothing_behind(voice, reference):
+    """Every sixth is closed while its thread waits for a chunk. `benchmarks/soak.py --stream` runs a thousand."""
+    options = SpeechOptions(max_tokens=24, pause_s=0)
+
+    def request(number):
+        stream = voice.stream([PHONES], reference, chunks=SHORT_CHUNKS, options=options)
+        samples = len(next(stream).samples)
+        if number % 3:
+            assert samples + sum(len(chunk.samples) for chunk in stream) == 24 * 1280
+            return
+        closer = threading.Thread(target=stream.close)
+        closer.start()
+        if number % 2:
+            next(stream, None)
+        closer.join()
+        assert next(stream, None) is None
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(request, range(10)))
+    model = voice.text_to_semantic
+    memory, threads, states = private_bytes(), threading.active_count(), len(model._pool)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(request, range(60)))
+    assert private_bytes() - memory < 20e6
+    assert threading.active_count() == threads
+    alive = [o for o in gc.get_objects() if type(o) is _State and o.model is model]
+    assert len(alive) == len(model._pool) <= max(states, 2)
+
+
+def private_bytes():
+    gc.collect()
+    return resident_bytes(private=True) or resident_bytes()
 
 
 def ended(tokens):
