@@ -79,8 +79,13 @@ def trt_graphs(
         cache_sizes: One decode step for each.
 
     Raises:
-        BundleError: The bundle has no graph of a name.
+        BundleError: The bundle has no graph of a name, or is for CPUs.
     """
+    if bundle.cpu_only:
+        raise BundleError(
+            f"{bundle.path}: is {bundle.precision} for ONNX Runtime's CPU; engines are built from the FP32 bundle "
+            "it was made of, or from that in FP16 ('sovits-export convert --fp16')"
+        )
     unknown = set(names) - set(bundle.graph_names)
     if unknown:
         raise BundleError(

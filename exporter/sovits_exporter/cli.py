@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from sovits_exporter.cli_bench import bench
-from sovits_exporter.cli_convert import WAV, convert, islands_json, show_islands
+from sovits_exporter.cli_convert import (
+    conversion_json,
+    conversion_options,
+    convert,
+    read_conversion,
+    run_conversion,
+    show_conversion,
+)
 from sovits_exporter.cli_doctor import doctor
 from sovits_exporter.cli_engine import TARGET, engine, result_json, run_build, show_results
 from sovits_exporter.cli_lint import lint
@@ -143,8 +151,7 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
 @click.option("--base", type=PATH, help="The complete SoVITS file that a LoRA fine-tune was trained on.")
 @SHARED
 @click.option("--version", help="Model version, where the file does not tell it.")
-@click.option("--fp16", is_flag=True, help="Most of it in FP16, with FP32 where it must be.")
-@WAV
+@conversion_options
 @TARGET
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
@@ -162,6 +169,8 @@ def build(
     shared: Path | None,
     version: str | None,
     fp16: bool,
+    precision: str | None,
+    max_kl: float,
     recordings: tuple[Path, ...],
     targets: tuple[str, ...],
     verify: bool,
@@ -173,22 +182,23 @@ def build(
     """
     from sovits_exporter.build import BuildRequest
     from sovits_exporter.build import build as run
-    from sovits_exporter.build_fp16 import build_fp16
+    from sovits_exporter.build_converted import build_converted
     from sovits_runtime.bundle import Bundle
 
     if targets:
         from sovits_engines.targets import build_targets
 
         build_targets(targets)  # what cannot be built is said before the long part
-    if recordings and not fp16:
-        raise click.UsageError("--wav names recordings for calibration, which only --fp16 does")
-
+    conversion = read_conversion(precision, max_kl, recordings, fp16=fp16)
     request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker, vocoder, base)
     with progress_line() as progress:
-        if fp16:
-            report, converted = build_fp16(request, recordings, progress=progress)
-        else:
+        if conversion.precision == "fp32":
             report, converted = run(request, progress), None
+        else:
+            convert_it = partial(
+                run_conversion, conversion, output=output, shared=shared, verify=verify, progress=progress
+            )
+            report, converted = build_converted(request, convert_it, progress=progress)
     engines = run_build(Bundle.open(output, shared=shared), targets) if targets else []
     verification = converted.verification if converted else report.verification
     checks = verification.checks if verification else ()
@@ -199,7 +209,7 @@ def build(
                 "bundle": str(output),
                 "seconds": report.seconds + (converted.seconds if converted else 0.0),
                 "graphs": graphs,
-                "islands": islands_json(converted.islands) if converted else None,
+                **(conversion_json(converted) if converted else {}),
                 "verification": verification.to_json() if verification else None,
                 "engines": [result_json(r) for r in engines],
             }
@@ -211,7 +221,7 @@ def build(
     for check in report.checks:
         click.echo(f"{check.graph:<18} {check.error:>9.1e} {check.limit:>9.0e}   {verdict(check.passed)}")
     if converted:
-        show_islands(converted.cosines, converted.islands)
+        show_conversion(converted)
     if verification:
         click.echo("verification of the whole:")
         for whole in checks:

@@ -1,10 +1,10 @@
-"""`sovits-export convert`: an FP32 bundle to mixed precision, without torch."""
+"""`sovits-export convert`: an FP32 bundle to another precision, without torch."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +14,105 @@ from sovits_exporter.cli_output import print_json, progress_line, show_check
 
 if TYPE_CHECKING:
     from sovits_calibration.islands import Island
+    from sovits_exporter.convert import ConvertReport
+    from sovits_exporter.quantized import QuantizeReport
+    from sovits_runtime.bundle import Bundle
 
 
-WAV = click.option(
-    "--wav",
-    "recordings",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="With --fp16: a recording of 3 to 10 s for calibration to read, beside the built-in one.",
-)
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What the precision options of a command say.
+
+    Attributes:
+        precision: "fp32", "fp16", "auto", "int8", "int4", or precisions by part.
+        max_kl: Largest mean KL divergence of a token in nats.
+        recordings: Recordings that calibration reads beside the built-in one.
+    """
+
+    precision: str
+    max_kl: float
+    recordings: tuple[Path, ...]
+
+
+def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options that `Conversion` is read from."""
+    options = (
+        click.option("--fp16", is_flag=True, help="The same as --precision fp16."),
+        click.option(
+            "--precision",
+            metavar="NAME",
+            help="fp32; fp16 (for GPUs); int8, int4 or auto, the fastest within the limits (for CPUs); or by part: "
+            "gpt=int8.",
+        ),
+        click.option(
+            "--max-kl",
+            type=click.FloatRange(min=0, min_open=True),
+            default=0.02,
+            show_default=True,
+            help="What int8 and int4 may cost the GPT: mean KL divergence of a token from FP32, in nats.",
+        ),
+        click.option(
+            "--wav",
+            "recordings",
+            type=click.Path(path_type=Path),
+            multiple=True,
+            help="A recording of 3 to 10 s for calibration to read, beside the built-in one.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def read_conversion(
+    precision: str | None, max_kl: float, recordings: tuple[Path, ...], *, fp16: bool
+) -> Conversion:
+    """Reads the precision options.
+
+    Raises:
+        click.UsageError: They contradict each other, or a precision is unknown.
+    """
+    from sovits_exporter.quantized import parse_precisions
+
+    if fp16 and precision not in (None, "fp16"):
+        raise click.UsageError(f"--fp16 and --precision {precision} contradict each other; give one of them")
+    name = "fp16" if fp16 else precision or "fp32"
+    if name not in ("fp32", "fp16"):
+        try:
+            parse_precisions(name)
+        except ValueError as error:
+            raise click.UsageError(f"--precision: {error}") from error
+    if recordings and name == "fp32":
+        raise click.UsageError("--wav names recordings for calibration, which fp32 does not need")
+    return Conversion(name, max_kl, recordings)
+
+
+def run_conversion(
+    conversion: Conversion,
+    source: Bundle,
+    output: Path,
+    *,
+    shared: Path | None,
+    verify: bool,
+    progress: Callable[[str, int, int], None],
+) -> ConvertReport | QuantizeReport:
+    """Converts a bundle as asked."""
+    if conversion.precision == "fp16":
+        from sovits_exporter.convert import ConvertRequest, convert
+
+        return convert(ConvertRequest(source, output, shared, conversion.recordings, verify), progress)
+    from sovits_exporter.quantized import Limits, QuantizeRequest, parse_precisions, quantize
+
+    request = QuantizeRequest(
+        source,
+        output,
+        parse_precisions(conversion.precision),
+        Limits(conversion.max_kl),
+        shared,
+        conversion.recordings,
+        verify,
+    )
+    return quantize(request, progress)
 
 
 @click.command()
@@ -30,15 +120,12 @@ WAV = click.option(
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Bundle folder to write."
 )
-@click.option(
-    "--fp16", "precision", flag_value="fp16", required=True, help="FP16, with FP32 where it must be."
-)
+@conversion_options
 @click.option(
     "--shared",
     type=click.Path(path_type=Path),
     help="Folder of the parts that voices share, of both bundles.",
 )
-@WAV
 @click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
 )
@@ -46,26 +133,28 @@ WAV = click.option(
 def convert(
     bundle: Path,
     output: Path,
-    precision: str,
-    shared: Path | None,
+    fp16: bool,
+    precision: str | None,
+    max_kl: float,
     recordings: tuple[Path, ...],
+    shared: Path | None,
     verify: bool,
     as_json: bool,
 ) -> None:
-    """Convert the FP32 BUNDLE to mixed precision: most of it FP16, FP32 where the numbers need it. Needs no PyTorch."""
-    from sovits_exporter.convert import ConvertRequest
-    from sovits_exporter.convert import convert as run
+    """Convert the FP32 BUNDLE to another precision: FP16 for GPUs, int8 or int4 parts for CPUs. Needs no PyTorch."""
     from sovits_runtime.bundle import Bundle
 
+    conversion = read_conversion(precision, max_kl, recordings, fp16=fp16)
+    if conversion.precision == "fp32":
+        raise click.UsageError("give --fp16, or --precision and what to convert to")
     source = Bundle.open(bundle, shared=shared)
     with progress_line() as progress:
-        report = run(ConvertRequest(source, output, shared, recordings, verify), progress)
+        report = run_conversion(conversion, source, output, shared=shared, verify=verify, progress=progress)
     if as_json:
         verification = report.verification.to_json() if report.verification else None
-        islands = islands_json(report.islands)
-        print_json({"bundle": str(report.path), "islands": islands, "verification": verification})
+        print_json({"bundle": str(report.path), **conversion_json(report), "verification": verification})
         return
-    show_islands(report.cosines, report.islands)
+    show_conversion(report)
     if report.verification:
         click.echo("verification of the whole:")
         for check in report.verification.checks:
@@ -73,14 +162,31 @@ def convert(
     click.echo(f"{report.path}: ready after {report.seconds:.0f} s")
 
 
-def show_islands(cosines: Mapping[str, float], islands: Mapping[str, Sequence[Island]]) -> None:
-    """Prints how close each graph is to FP32, how many of its operators stay FP32, and why."""
+def conversion_json(report: ConvertReport | QuantizeReport) -> dict[str, Any]:
+    """Returns what a conversion decided as JSON values."""
+    from sovits_exporter.quantized import QuantizeReport
+
+    if isinstance(report, QuantizeReport):
+        return {"choices": list(report.choices)}
+    return {
+        "islands": {name: [dataclasses.asdict(i) for i in found] for name, found in report.islands.items()}
+    }
+
+
+def show_conversion(report: ConvertReport | QuantizeReport) -> None:
+    """Prints what a conversion decided, and why."""
+    from sovits_exporter.quantized import QuantizeReport
+    from sovits_runtime.inspect import choice_lines
+
+    if isinstance(report, QuantizeReport):
+        for line in choice_lines(report.choices):
+            click.echo(line)
+    else:
+        _show_islands(report.cosines, report.islands)
+
+
+def _show_islands(cosines: Mapping[str, float], islands: Mapping[str, Sequence[Island]]) -> None:
     click.echo(f"{'graph':<18} {'cosine':>9} {'in FP32':>8}   reasons")
     for name, found in islands.items():
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(i.reason for i in found).most_common())
         click.echo(f"{name:<18} {cosines[name]:>9.7f} {len(found):>8}   {reasons}")
-
-
-def islands_json(islands: Mapping[str, Sequence[Island]]) -> dict[str, list[dict[str, Any]]]:
-    """Returns what stays FP32 as JSON values."""
-    return {name: [dataclasses.asdict(i) for i in found] for name, found in islands.items()}

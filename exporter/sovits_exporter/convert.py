@@ -22,7 +22,7 @@ from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve
 from sovits_exporter.model_files import write_models
 from sovits_exporter.staging import check_output, publish, staging
-from sovits_runtime.bundle import MANIFEST, Bundle, manifest_digest
+from sovits_runtime.bundle import CPU_FILE, MANIFEST, Bundle, manifest_digest
 from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.reference import Recording
 from sovits_runtime.verify import VerifyReport, verify_bundle
@@ -196,6 +196,7 @@ class _Converter:
 
     def _note(self, name: str, record: Mapping[str, Any]) -> None:
         self.graphs[name].pop("base_weights", None)  # halves of all weights lie in one file again
+        self.graphs[name].pop(CPU_FILE, None)
         self.graphs[name] |= {"precision": "fp16", "spec": record["spec"], "check": record["check"]}
         self.islands[name] = record["islands"]
 

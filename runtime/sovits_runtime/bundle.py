@@ -24,6 +24,8 @@ SCHEMA = 1
 MANIFEST = "manifest.json"
 WEIGHT_FILES = ("weights", "base_weights")
 """Where a graph's weights lie: its voice's own, and those that a LoRA voice has from its base."""
+CPU_FILE = "cpu_file"
+"""A second form of a graph, of operators that only ONNX Runtime's CPU has; same inputs, outputs and weights."""
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
 SMALL_FILE = 4 << 20
 _CHUNK = 1 << 20
@@ -143,8 +145,13 @@ class Bundle:
 
     @property
     def precision(self) -> str:
-        """What most of the graphs compute in: "fp32", or "fp16" with the FP32 parts that the manifest lists."""
-        return "fp16" if "precision" in self.manifest else "fp32"
+        """What the graphs are in: "fp32", "fp16" (with FP32 parts that the manifest lists), or several: "fp32+int8"."""
+        return "+".join(sorted({graph["precision"] for graph in self.manifest["graphs"].values()}))
+
+    @property
+    def cpu_only(self) -> bool:
+        """Whether graphs hold int8 or int4 operators, which ONNX Runtime has for CPUs."""
+        return not {"int8", "int4"}.isdisjoint(self.precision.split("+"))
 
     @property
     def graph_names(self) -> tuple[str, ...]:
@@ -155,12 +162,12 @@ class Bundle:
         """Returns what a graph takes and gives."""
         return GraphSpec.from_json(self._graph(name)["spec"])
 
-    def graph_path(self, name: str) -> Path:
-        """Returns the graph's `.onnx` file."""
+    def graph_path(self, name: str, *, cpu: bool = False) -> Path:
+        """Returns the graph's `.onnx` file; with `cpu`, the form for ONNX Runtime's CPU where there is one."""
         graph = self._graph(name)
         part = graph["shared"]
         if part is None:
-            return self.path / str(graph["file"])
+            return self.path / str(graph.get(CPU_FILE, graph["file"]) if cpu else graph["file"])
         assert self.shared is not None
         return self.shared / str(self.manifest["shared"][part]["folder"]) / str(graph["file"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "digest": bundle.digest,
         "model": m["model"],
         "compared_with": "FP32" if "precision" in m else "PyTorch",
+        "choices": m.get("precision", {}).get("choices", []),
         "flow": asdict(bundle.spec.flow) if bundle.spec.flow else None,
         "made_by": m["made_by"],
         "sources": m["sources"],
@@ -48,14 +50,31 @@ def describe_text(d: dict[str, Any]) -> str:
         f"  graph               precision  {'error vs ' + d['compared_with']:<16}  inputs",
     ]
     for name, g in d["graphs"].items():
-        lines.append(f"    {name:<17} {g['precision']:<10} {g['error']:<17.1e} {g['inputs']}")
+        error = f"{g['error']:.1e}" if "error" in g else f"KL {g['kl']:.1e} nats"
+        lines.append(f"    {name:<17} {g['precision']:<10} {error:<17} {g['inputs']}")
         lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
+    lines += [f"  {line}" for line in choice_lines(d["choices"])]
     lines += _engine_lines(d["engines"])
     v = d["verification"]
     verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
     return "\n".join(
         [*lines, f"  references  {len(d['references'])} prepared", f"  last verification  {verdict}"]
     )
+
+
+def choice_lines(choices: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was measured of each way to hold the GPT, as a table; nothing where nothing was."""
+    if not choices:
+        return []
+    lines = [f"{'GPT in':<7} {'MB':>5} {'KL, nats':>9} {'best token':>10} {'step':>9}"]
+    for row in choices:
+        error, step_ms = row["error"], row["times"]["step_ms"]
+        verdict = "chosen" if row["chosen"] else "" if row["within"] else "costs too much"
+        lines.append(
+            f"{row['precision']:<7} {row['bytes'] / 1e6:>5.0f} {error['kl']:>9.1e} {error['agreement']:>10.1%} "
+            f"{step_ms:>6.1f} ms  {verdict}"
+        )
+    return lines
 
 
 def _flow_lines(flow: dict[str, Any] | None) -> list[str]:
@@ -78,8 +97,7 @@ def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
         "precision": g["precision"],
         "fp32_parts": bundle.manifest.get("precision", {}).get("islands", {}).get(name, []),
         "shared": g["shared"],
-        "error": g["check"]["error"],
-        "limit": g["check"]["limit"],
+        **{k: g["check"][k] for k in ("error", "kl", "limit") if k in g["check"]},
         "inputs": ", ".join(inputs) + (f", {caches} caches" if caches else ""),
         "dims": {d.name: [d.min, d.opt, d.max] for d in spec.dims},
     }

@@ -84,6 +84,7 @@ class Synthesizer:
             raise BackendError(
                 f"backend {options.backend!r} is unknown; known backends: {', '.join(BACKENDS)}"
             )
+        self._refuse_cpu_precision()
         self._tensorrt = self._open_tensorrt() if options.backend == "tensorrt" else None
         if self._tensorrt:
             self.text_to_semantic, self.runs_on = self._tensorrt.text_to_semantic, self._tensorrt.runs_on
@@ -156,9 +157,17 @@ class Synthesizer:
     def _session(self, name: str, device: str | None = None) -> BindableSession:
         device, prepack = device or self.options.device, name not in MEMORY_MAPPED
         options = SessionOptions(device, self.options.threads, prepack=prepack, strict=self.options.strict)
-        session = open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options=options)
+        path = self.bundle.graph_path(name, cpu=device == "cpu")
+        session = open_session(path, self.bundle.graph_spec(name), options=options)
         self.runs_on[name] = session.provider
         return session
+
+    def _refuse_cpu_precision(self) -> None:
+        if self.options.device != "cpu" and self.bundle.cpu_only:
+            raise BackendError(
+                f"{self.bundle.path}: is {self.bundle.precision} for ONNX Runtime's CPU, and cannot run on "
+                f"{self.options.device!r}; use device 'cpu', or the FP32 or FP16 bundle"
+            )
 
     def _open_tensorrt(self) -> TensorRtVoice:
         if self.options.device != "cuda":

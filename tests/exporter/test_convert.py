@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 from click.testing import CliRunner
 
-from sovits_exporter import build_fp16
+from sovits_exporter import build_converted
 from sovits_exporter.build import BuildReport
 from sovits_exporter.cli import main
 from sovits_exporter.convert import ConvertRequest, convert
@@ -108,7 +108,7 @@ def test_build_fp16_converts_its_build_and_finds_the_shared_parts(
         shutil.copytree(tiny_bundle.parent / "shared", request.shared, dirs_exist_ok=True)
         return BuildReport(request.output, (), None, 0.0)
 
-    monkeypatch.setattr(build_fp16, "build", copy_instead)
+    monkeypatch.setattr(build_converted, "build", copy_instead)
     shared = converted.path.parent / "shared"
     before = {p: p.stat().st_mtime_ns for p in shared.rglob("*") if "-fp16" in str(p)}
     assert before
@@ -129,7 +129,7 @@ def test_build_fp16_converts_its_build_and_finds_the_shared_parts(
     assert not [p for p in output.parent.iterdir() if p.name.startswith(".") or p.name.endswith("-fp32")]
 
 
-def test_recordings_without_fp16_are_a_mistake(demo_files, tmp_path):
+def test_recordings_without_a_conversion_are_a_mistake(demo_files, tmp_path):
     command = [
         "build",
         "--gpt",
@@ -141,7 +141,7 @@ def test_recordings_without_fp16_are_a_mistake(demo_files, tmp_path):
     ]
     result = CliRunner().invoke(main, [*command, "--wav", str(demo_files.reference_wav)])
     assert result.exit_code == 2
-    assert "--fp16" in result.output
+    assert "fp32 does not need" in result.output
 
 
 def test_a_converted_voice_speaks(converted):

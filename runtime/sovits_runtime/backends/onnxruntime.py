@@ -24,6 +24,9 @@ CUDA_OPTIONS = {
 SPINNING = {"session.intra_op.spin_duration_us": "200", "session.force_spinning_stop": "1"}
 """Every graph has threads of its own. They wait for work in a loop, long enough for the next operator of the graph, but
 not so long that they take the cores from the next graph, or from another session or program."""
+EXACT_INT8 = ("session.x64quantprecision", "1")
+"""Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
+its slower, exact kernels there; it changes nothing elsewhere."""
 CACHE_QUANTUM = {"cpu": 128, "cuda": 1024}
 """Rows by which caches grow. On the CPU a step should read little more than it needs; on a GPU, growing is dear."""
 
@@ -71,6 +74,7 @@ def _ort_options(ort: Any, options: SessionOptions) -> Any:
     result.intra_op_num_threads = options.threads or usable_cores()
     for name, value in SPINNING.items():
         result.add_session_config_entry(name, value)
+    result.add_session_config_entry(*EXACT_INT8)
     if not options.prepack:
         result.add_session_config_entry("session.disable_prepacking", "1")
     if (

@@ -1,0 +1,138 @@
+"""An FP32 bundle with its GPT in int8 or int4: measured, chosen, refused; on the tiny voice."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from click.testing import CliRunner
+
+from sovits_calibration.token_error import TokenDistance, TokenTimes
+from sovits_engines.trt_graph import trt_graphs
+from sovits_exporter.cli import main
+from sovits_exporter.quantize_gpt import GptChoice
+from sovits_exporter.quantized import Limits, choose, parse_precisions
+from sovits_runtime import SpeechOptions, Synthesizer
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.errors import BackendError, BundleError, VerificationError
+from sovits_runtime.verify import verify_bundle
+
+
+class Quantized(NamedTuple):
+    path: Path
+    output: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def int8(tiny_bundle, tmp_path_factory):
+    """The command on the tiny voice, where torch cannot be imported."""
+    path = tmp_path_factory.mktemp("int8") / "voice"
+    code = "import sys; sys.modules['torch'] = None; from sovits_exporter.cli import main; main(sys.argv[1:])"
+    command = ["convert", "--precision", "gpt=int8", "--json", str(tiny_bundle), "-o", str(path)]
+    done = subprocess.run([sys.executable, "-c", code, *command], check=True, stdout=subprocess.PIPE)
+    return Quantized(path, json.loads(done.stdout))
+
+
+def test_it_is_measured_and_verified(int8):
+    checks = {c["name"]: c for c in int8.output["verification"]["checks"]}
+    assert int8.output["verification"]["passed"]
+    assert 0 < checks["teacher-forced KL"]["value"] < 0.02
+    assert checks["audio SNR"]["value"] > 60  # SoVITS stays FP32
+    full, chosen = int8.output["choices"]
+    assert (full["precision"], full["error"]["kl"]) == ("fp32", pytest.approx(0, abs=1e-9))
+    assert chosen["precision"] == "int8"
+    assert 0 < chosen["error"]["kl"] < 0.02
+    assert chosen["times"]["step_ms"] > 0
+    assert (full["chosen"], chosen["chosen"]) == (False, True)
+
+
+def test_the_bundle_is_whole_and_speaks(int8, tiny_bundle):
+    bundle, source = Bundle.open(int8.path, full=True), Bundle.open(tiny_bundle)
+    assert bundle.precision == "fp32+int8"
+    assert bundle.manifest["precision"]["from"] == source.digest
+    assert verify_bundle(bundle, threads=1).passed
+    golden = bundle.golden("request")
+    with Synthesizer.load(bundle, threads=1) as voice:
+        made = voice.text_to_semantic.tokens(
+            golden["phones"],
+            golden["bert"][: len(golden["phones"])],
+            golden["prompt"],
+            options=SpeechOptions().sampling,
+            noise=lambda step: golden["token_noise"][:1],
+            max_tokens=150,
+        ).finish()
+    assert len(made.tokens) > 10
+
+
+def test_inspect_shows_what_was_measured(int8):
+    shown = CliRunner().invoke(main, ["inspect", str(int8.path)]).stdout
+    assert "gpt_step          int8       KL " in shown
+    assert "chosen" in shown
+    assert "best token" in shown
+
+
+def test_gpus_and_engines_refuse_it(int8):
+    bundle = Bundle.open(int8.path)
+    with pytest.raises(BackendError, match=r"fp32\+int8 for ONNX Runtime's CPU"):
+        Synthesizer.load(bundle, device="cuda")
+    with pytest.raises(BundleError, match="engines are built from the FP32 bundle"):
+        trt_graphs(bundle)
+    with_precision = ["convert", "--precision", "int4", str(int8.path), "-o", str(int8.path.parent / "again")]
+    result = CliRunner().invoke(main, with_precision)
+    assert result.exit_code == 1
+    assert "give the FP32 bundle" in result.output
+
+
+def test_what_costs_too_much_is_refused_and_nothing_is_written(tiny_bundle, tmp_path):
+    command = ["convert", "--precision", "gpt=int4", "--max-kl", "1e-9", str(tiny_bundle), "-o"]
+    result = CliRunner().invoke(main, [*command, str(tmp_path / "voice")])
+    assert result.exit_code == 3
+    assert "allowed 1e-09" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+CHOICE = GptChoice("fp32", TokenDistance(0.0, 1.0, 0.0, 10), TokenTimes(100.0, 13.0), 300)
+INT8 = replace(CHOICE, precision="int8", distance=TokenDistance(0.01, 0.9, 0.1, 10), times=TokenTimes(110, 6))
+INT4 = replace(CHOICE, precision="int4", distance=TokenDistance(0.9, 0.3, 3.0, 10), times=TokenTimes(110, 5))
+ALL = [CHOICE, INT8, INT4]
+
+
+@pytest.mark.parametrize(
+    ("asked", "kl", "taken"),
+    [
+        ("auto", 0.02, INT8),
+        ("auto", 0.005, CHOICE),
+        ("auto", 1e-4, CHOICE),
+        ("auto", 1.0, INT4),
+        ("int8", 0.02, INT8),
+        ("int4", 1.0, INT4),
+    ],
+)
+def test_the_fastest_within_the_limit_is_taken(asked, kl, taken):
+    assert choose(ALL, asked, Limits(kl)) is taken
+
+
+def test_a_gpt_that_is_not_finite_is_never_taken():
+    broken = replace(INT8, distance=TokenDistance(float("nan"), 0.9, 0.1, 10))
+    assert choose([CHOICE, broken], "auto", Limits(1.0)) is CHOICE
+    with pytest.raises(VerificationError, match="mean KL nan nats"):
+        choose([CHOICE, broken], "int8", Limits(1.0))
+
+
+def test_precisions_are_read_by_part():
+    assert parse_precisions("auto") == {"gpt": "auto"}
+    assert parse_precisions("gpt=int4") == {"gpt": "int4"}
+    for wrong in ("int7", "gpt=int7", "bert=int8", "gpt=", "gpt=fp16"):
+        with pytest.raises(ValueError, match=r"expected auto.*gpt=fp32\|int8\|int4"):
+            parse_precisions(wrong)
+
+
+@pytest.mark.parametrize(
+    "options", [["--fp16", "--precision", "int8"], ["--precision", "int7"], [], ["--precision", "fp32"]]
+)
+def test_contradictions_are_wrong_use(options, tiny_bundle, tmp_path):
+    result = CliRunner().invoke(main, ["convert", *options, str(tiny_bundle), "-o", str(tmp_path / "v")])
+    assert result.exit_code == 2
