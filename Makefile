@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 OUT ?= demo-out
+ENGINES ?=
 THREADS ?= 2
 # Where pip finds PyTorch, when not on PyPI: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
@@ -34,11 +35,11 @@ test: $(VENV)/test.done
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --junitxml=test-results/junit.xml
 	@echo "==> results: test-results/junit.xml"
 
-# Full-size engines for GPUs that need not be here; about ten minutes on two cores.
+# Full-size engines for GPUs that need not be here: built, timed, found again. ENGINES=--discard keeps none of them (4 GB).
 engines: $(VENV)/test.done
 	@test -e $(FILES)/reference.json || $(CLI) demo-checkpoint $(FILES) --version v2
 	$(CLI) build --fp16 --no-verify --gpt $(FILES)/demo-gpt.ckpt --sovits $(FILES)/demo-sovits.pth --hubert $(FILES)/chinese-hubert-base -o $(VOICE)-fp16
-	$(BIN)/python benchmarks/engine_build.py $(VOICE)-fp16 -o $(OUT)/engines.json
+	$(BIN)/python benchmarks/engine_build.py $(VOICE)-fp16 -o $(OUT)/engines.json $(ENGINES)
 
 test-all: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not gpu"
