@@ -11,6 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from sovits_engines.cache import TIMINGS, Slot, locked
 from sovits_engines.profile import profile_ranges
 from sovits_engines.refit import require_refit, weights_signature
@@ -62,7 +64,7 @@ def build_engines(
         graphs: Graphs to build; none: all.
         cache_sizes: Lengths of the cache, one decode step each.
         strict: Refuse to replace an engine that is damaged or was built from or for something else.
-        refittable: Build engines that take another voice's weights; see `sovits_engines.refit`.
+        refittable: Build engines that take another voice's weights; see `sovits_engines.refit_voice`.
         progress: Is told what is being done.
 
     Raises:
@@ -100,6 +102,19 @@ def engine_ingredients(
         "form": FORM,
         "sovits-export": metadata.version("sovits-export"),
     }
+
+
+def copy_for(target: BuildTarget, engine: TrtGraph, *, decompose_all: bool) -> onnx.ModelProto:
+    """The copy of a graph that a target's TensorRT gets.
+
+    Args:
+        target: What the engine is for.
+        engine: The engine.
+        decompose_all: Write out every attention: a fused kernel turned out to be missing.
+    """
+    made_for = target.target
+    convolve = made_for.flavour == RTX and made_for.capability in NO_FP32_PRODUCTS
+    return engine.model(decompose_all=decompose_all, convolve=convolve)
 
 
 def prune_engines(bundle: Bundle, *, every: bool = False) -> list[Path]:
@@ -198,19 +213,15 @@ class _Job:
         return self._attempt({**facts, "fused_attention_refused": True}, timings)
 
     def _attempt(self, facts: dict[str, Any], timings: bytes) -> tuple[BuiltEngine, Mapping[str, Any]]:
-        target = self.target.target
-        model = self.engine.model(
-            decompose_all=facts["fused_attention_refused"],
-            convolve=target.flavour == RTX and target.capability in NO_FP32_PRODUCTS,
-        )
+        model = copy_for(self.target, self.engine, decompose_all=facts["fused_attention_refused"])
         if self.options.refittable:
-            facts = {**facts, "weights": weights_signature(model)}
+            facts = {**facts, "weights": weights_signature(model, self.engine.path.parent)}
         made = build_engine(
             self.target.api,
             model,
             path=self.engine.path,
             spec=self.engine.spec,
-            capability=target.capability,
+            capability=self.target.target.capability,
             options=self.options,
             timings=timings,
             progress=self.show,

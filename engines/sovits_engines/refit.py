@@ -1,74 +1,86 @@
-"""Another voice's weights into an engine that exists, without a build. Opt-in, and with TensorRT's own flavour only.
+"""Another voice's weights into an engine that exists, without a build. Opt-in.
 
-TensorRT for RTX cannot do it without a driver, and TensorRT 11.3 may lose the bias of a matrix product in a refittable
-engine. What a refit gives is therefore never trusted: the caller's check runs before the engine is given out.
+TensorRT 11.3 may lose the bias of a matrix product in a refittable engine, and TensorRT for RTX makes such engines only
+where there is a driver. What a refit gives is never trusted: `sovits_engines.refit_voice` checks it before it counts.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from typing import Any
+from pathlib import Path
 
 import onnx
 
-from sovits_engines.trt_graph import TrtGraph
+from sovits_engines.weights import read_weight
+from sovits_runtime import trt_api
 from sovits_runtime.engine_store import EngineRecord, read_plan
 from sovits_runtime.errors import BackendError
-from sovits_runtime.trt_api import ENTERPRISE, TrtApi
+from sovits_runtime.trt_api import RTX, TrtApi
 
 BROKEN_VERSION = "11.3."
+_FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def require_refit(api: TrtApi) -> None:
     """Checks that refittable engines can be built and refitted.
 
     Raises:
-        BackendError: This TensorRT cannot, or is known to do it wrong.
+        BackendError: This TensorRT cannot here, or is known to do it wrong.
     """
-    if api.flavour != ENTERPRISE:
-        raise BackendError(
-            f"{api.title} does not refit engines; use TensorRT (--flavour trt), or build one engine a voice"
-        )
-    if api.version.startswith(BROKEN_VERSION):
+    if api.flavour != RTX and api.version.startswith(BROKEN_VERSION):
         raise BackendError(
             f"{api.title} may lose biases in refittable engines (a known defect of 11.3); use another version, or "
             "build one engine a voice"
         )
+    problem = trt_api.driver_problem() if api.flavour == RTX else ""
+    if problem:
+        raise BackendError(
+            f"{api.title} makes refittable engines only on a machine with a GPU: {problem}; build them there, or one "
+            "engine a voice here"
+        )
 
 
-def weights_signature(model: onnx.ModelProto) -> str:
-    """Digest of names, types and shapes of a graph's weights, and of its nodes: equal where a refit can do."""
-    weights = sorted([t.name, t.data_type, list(t.dims)] for t in model.graph.initializer)
+def weights_signature(model: onnx.ModelProto, folder: Path) -> str:
+    """Digest of all of a graph but the values of its weights: equal where a refit can do.
+
+    Args:
+        model: The graph.
+        folder: Where weights lie that are not in it. Whole numbers, which say sizes and places, are read.
+    """
+    weights = sorted(
+        [
+            t.name,
+            t.data_type,
+            list(t.dims),
+            None if t.data_type in _FLOATS else read_weight(t, folder).tolist(),
+        ]
+        for t in model.graph.initializer
+    )
     nodes = [node.SerializeToString(deterministic=True).hex() for node in model.graph.node]
     return hashlib.sha256(json.dumps([weights, nodes]).encode()).hexdigest()
 
 
-def refit_engine(
-    api: TrtApi, record: EngineRecord, *, voice: TrtGraph, check: Callable[[Any], None]
-) -> memoryview:
+def refitted_plan(api: TrtApi, record: EngineRecord, model: onnx.ModelProto, *, path: Path) -> memoryview:
     """Puts another voice's weights into an engine.
 
     Args:
         api: The TensorRT that built it.
         record: A refittable engine.
-        voice: The same graph of the other voice.
-        check: Runs the refitted engine, a deserialized TensorRT engine, on the voice's golden values and raises where
-            it differs.
+        model: The other voice's copy of the same graph.
+        path: Where that came from; its weights lie beside.
 
     Returns:
-        The plan of the refitted engine, itself refittable.
+        The plan of the refitted engine, itself refittable. Nobody has compared yet what it computes.
 
     Raises:
         BackendError: There is no driver, the engine cannot be refitted, or the voice's graph is another.
     """
     require_refit(api)
-    model = voice.model(decompose_all=bool(record.built.get("fused_attention_refused")))
-    if record.built.get("weights") != weights_signature(model):
+    if record.built.get("weights") != weights_signature(model, path.parent):
         raise BackendError(
-            f"{record.plan}: its weights differ from those of {voice.path} in name, shape or type; build an engine for "
-            "this voice"
+            f"{path}: differs from the graph that {record.plan} was built from in more than its weights; convert the "
+            "voice with --like, or build engines for it"
         )
     trt, logger = api.module, api.log_collector()
     runtime = api.runtime(logger)
@@ -80,7 +92,7 @@ def refit_engine(
         )
     refitter = trt.Refitter(engine, logger)
     parser_refitter = trt.OnnxParserRefitter(refitter, logger)
-    taken = parser_refitter.refit_from_bytes(model.SerializeToString(), str(voice.path))
+    taken = parser_refitter.refit_from_bytes(model.SerializeToString(), str(path))
     missing = list(refitter.get_missing_weights()) if taken else []
     if not taken or missing or not refitter.refit_cuda_engine():
         why = (
@@ -91,7 +103,6 @@ def refit_engine(
         raise BackendError(
             f"{record.plan}: {api.title} did not refit it ({why}); build an engine for this voice"
         )
-    check(engine)
     serialization = engine.create_serialization_config()
     serialization.set_flag(trt.SerializationFlag.INCLUDE_REFIT)
     return memoryview(engine.serialize_with_config(serialization))

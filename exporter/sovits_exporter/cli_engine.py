@@ -1,4 +1,4 @@
-"""`sovits-export engine`: build, list, prune."""
+"""`sovits-export engine`: build, refit, list, prune."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sovits_exporter.cli_output import print_json, progress_line
+from sovits_exporter.cli_output import print_json, progress_line, show_check
 
 if TYPE_CHECKING:
     from sovits_engines.build import EngineResult
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _BUNDLE = click.argument("bundle", type=_PATH)
 _SHARED = click.option("--shared", type=_PATH, help="Folder of the parts that voices share.")
+_FLAVOUR = click.option(
+    "--flavour",
+    type=click.Choice(["rtx", "trt"]),
+    help="TensorRT for RTX, or TensorRT [rtx for the cards of its list, where it is installed].",
+)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
@@ -52,11 +57,7 @@ def engine() -> None:
 @_BUNDLE
 @_SHARED
 @TARGET
-@click.option(
-    "--flavour",
-    type=click.Choice(["rtx", "trt"]),
-    help="TensorRT for RTX, or TensorRT [rtx for the cards of its list, where it is installed].",
-)
+@_FLAVOUR
 @click.option("--graph", "graphs", multiple=True, help="Build this graph only; may be repeated [all].")
 @click.option(
     "--cache-size",
@@ -66,7 +67,7 @@ def engine() -> None:
     help="Rows of the decode step's cache; may be repeated [512, 1024, 2048].",
 )
 @click.option(
-    "--refittable", is_flag=True, help="Engines that take another voice's weights; --flavour trt only."
+    "--refittable", is_flag=True, help="Engines that 'engine refit' can put other voices' weights into."
 )
 @click.option(
     "--strict", is_flag=True, help="Fail where an engine is damaged or stale, rather than build it anew."
@@ -151,6 +152,54 @@ def result_json(result: EngineResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "reason": result.reason,
     }
+
+
+@engine.command()
+@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, type=_PATH)
+@click.option(
+    "--from",
+    "source",
+    type=_PATH,
+    required=True,
+    help="A voice of the same architecture with engines of 'engine build --refittable' for the GPU here.",
+)
+@_SHARED
+@_FLAVOUR
+@_JSON
+def refit(
+    bundles: tuple[Path, ...], source: Path, shared: Path | None, flavour: str | None, as_json: bool
+) -> None:
+    """Make engines of each BUNDLE in seconds, from those of another voice.
+
+    Each voice is loaded from its new engines and verified on its own golden values before they count.
+    """
+    from sovits_engines.refit_voice import refit_voice
+    from sovits_engines.targets import build_targets
+    from sovits_runtime.bundle import Bundle
+
+    target = build_targets((), flavour=flavour)[0]
+    opened, voices = Bundle.open(source, shared=shared), [Bundle.open(b, shared=shared) for b in bundles]
+    told = []
+    for voice in voices:
+        with progress_line() as progress:
+            report = refit_voice(voice, opened, target, progress=progress)
+        checks = report.verification.checks if report.verification else ()
+        told.append(
+            {
+                "bundle": str(voice.path),
+                "seconds": report.seconds,
+                "engines": [result_json(r) for r in report.engines],
+                "verification": report.verification.to_json() if report.verification else None,
+            }
+        )
+        if not as_json:
+            for check in checks:
+                show_check(check)
+            show_results(report.engines)
+            state = "verified on its own golden values" if checks else "its engines were there"
+            click.echo(f"{voice.path}: {state}, {report.seconds:.1f} s")
+    if as_json:
+        print_json(told)
 
 
 @engine.command("list")

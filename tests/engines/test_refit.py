@@ -1,6 +1,6 @@
-"""Refitting, against a TensorRT that is not there: what is refused, and that nothing unchecked comes out.
+"""Refitting, against a TensorRT that is not there: what is refused, and what an engine takes.
 
-No engine was refitted for real here: that takes TensorRT's own flavour and a GPU.
+No engine was refitted for real here: that takes a GPU.
 """
 
 from __future__ import annotations
@@ -8,15 +8,16 @@ from __future__ import annotations
 import dataclasses
 from types import SimpleNamespace
 
+import onnx
 import pytest
 
 from sovits_engines.build import build_engines
-from sovits_engines.refit import refit_engine, require_refit, weights_signature
+from sovits_engines.refit import refitted_plan, require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_graph import trt_graphs
 from sovits_runtime import trt_api
 from sovits_runtime.engine_store import EngineTarget
-from sovits_runtime.errors import BackendError, VerificationError
+from sovits_runtime.errors import BackendError
 from sovits_runtime.trt_api import ENTERPRISE, TrtApi
 
 
@@ -62,19 +63,14 @@ def voice(engine_bundle):
     return trt_graphs(engine_bundle, ("prompt_tokens",))[0]
 
 
-def test_checked_engine_comes_out_refittable(world, record, voice):
-    plan = refit_engine(world.api, record, voice=voice, check=lambda engine: world.log.append("checked"))
-    assert bytes(plan) == b"refitted plan"
-    assert world.log == ["weights", "refitted", "checked", "INCLUDE_REFIT"]
+def refit(world, record, voice):
+    return refitted_plan(world.api, record, voice.model(), path=voice.path)
+
+
+def test_engine_comes_out_refittable(world, record, voice):
+    assert bytes(refit(world, record, voice)) == b"refitted plan"
+    assert world.log == ["weights", "refitted", "INCLUDE_REFIT"]
     assert record.ingredients["flags"][-1] == "REFIT"
-
-
-def test_engine_that_fails_its_check_is_not_given_out(world, record, voice):
-    def differs(engine):
-        raise VerificationError("logits differ by 0.3")
-
-    with pytest.raises(VerificationError, match=r"differ by 0\.3"):
-        refit_engine(world.api, record, voice=voice, check=differs)
 
 
 @pytest.mark.parametrize(
@@ -90,32 +86,47 @@ def test_engine_that_fails_its_check_is_not_given_out(world, record, voice):
 def test_what_goes_wrong_is_told(world, record, voice, change, told):
     vars(world).update(change)
     with pytest.raises(BackendError, match=told):
-        refit_engine(world.api, record, voice=voice, check=lambda engine: pytest.fail("not to be reached"))
+        refit(world, record, voice)
 
 
 def test_other_architectures_are_refused(world, record, engine_bundle):
     other = trt_graphs(engine_bundle, ("sovits_vocoder",))[0]
-    with pytest.raises(BackendError, match="its weights differ from those of"):
-        refit_engine(world.api, record, voice=other, check=lambda engine: None)
+    with pytest.raises(
+        BackendError, match=r"sovits_vocoder.onnx: differs from the graph .* more than its weights"
+    ):
+        refit(world, record, other)
 
 
-def test_signature_knows_names_shapes_and_nodes_but_not_values(voice):
-    model = voice.model()
-    same = voice.model()
-    same.graph.initializer[0].raw_data = b"other values"
-    assert weights_signature(same) == weights_signature(model)
+def test_signature_knows_everything_but_the_values_of_weights(voice):
+    def signature(model):
+        return weights_signature(model, voice.path.parent)
+
+    def number(model, kind):
+        return next(t for t in model.graph.initializer if t.data_type == kind and t.raw_data)
+
+    model, same = voice.model(), voice.model()
+    floats = number(same, onnx.TensorProto.FLOAT)
+    floats.raw_data = bytes(len(floats.raw_data))
+    assert signature(same) == signature(model)
+    integers = number(same, onnx.TensorProto.INT64)
     for change in (
         lambda m: setattr(m.graph.initializer[0], "name", "another"),
         lambda m: m.graph.initializer[0].dims.append(1),
         lambda m: m.graph.node.pop(),
+        lambda m: setattr(number(m, onnx.TensorProto.INT64), "raw_data", b"\x7f" * len(integers.raw_data)),
     ):
         other = voice.model()
         change(other)
-        assert weights_signature(other) != weights_signature(model)
+        assert signature(other) != signature(model)
 
 
-def test_rtx_and_the_broken_version_are_refused(fake_api, fake_target, engine_bundle, world):
-    with pytest.raises(BackendError, match=r"TensorRT for RTX .* does not refit engines"):
+def test_rtx_without_a_driver_and_the_broken_version_are_refused(
+    fake_target, engine_bundle, world, monkeypatch
+):
+    monkeypatch.setattr(trt_api, "driver_problem", lambda: "no NVIDIA driver is installed")
+    with pytest.raises(
+        BackendError, match=r"RTX .* only on a machine with a GPU: no NVIDIA driver is installed"
+    ):
         build_engines(engine_bundle, [fake_target], graphs=("prompt_tokens",), refittable=True)
     with pytest.raises(BackendError, match=r"may lose biases .*11\.3"):
         require_refit(dataclasses.replace(world.api, version="11.3.0.14"))
@@ -124,4 +135,4 @@ def test_rtx_and_the_broken_version_are_refused(fake_api, fake_target, engine_bu
 def test_no_driver_is_told_before_anything_is_loaded(world, record, voice, monkeypatch):
     monkeypatch.setattr(trt_api, "driver_problem", lambda: "no NVIDIA driver is installed")
     with pytest.raises(BackendError, match="needs an NVIDIA GPU to run engines: no NVIDIA driver"):
-        refit_engine(world.api, record, voice=voice, check=lambda engine: None)
+        refit(world, record, voice)

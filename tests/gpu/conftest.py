@@ -45,3 +45,25 @@ def gpt_engines(gpt_models):
     made = {name: OrtEngine(*model) for name, model in gpt_models.items()}
     prefill = made.pop("gpt_prefill")
     return GptEngines(prefill, tuple(made.values()))
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A GPU and a TensorRT that are not there."""
+    from fake_device import FakeDevice
+    from fake_trt import GPU, FakeTrt, fake_api
+
+    from sovits_runtime.backends import tensorrt
+    from sovits_runtime.errors import BackendError
+
+    device = FakeDevice(3)
+    trt = FakeTrt(device)
+
+    def load(flavour):
+        if flavour == "rtx":
+            raise BackendError("TensorRT for RTX is not installed")
+        return fake_api(trt)
+
+    monkeypatch.setattr(tensorrt, "open_gpu", lambda: tensorrt.Gpu(device, GPU, (8, 9)))
+    monkeypatch.setattr(tensorrt.TensorRtVoice.__init__, "__kwdefaults__", {"gpu": None, "load": load})
+    return trt

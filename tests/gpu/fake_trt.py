@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnx
 from fake_device import FakeDevice, view
 from fake_engine import OrtEngine
 
@@ -16,6 +18,8 @@ from sovits_runtime.graph import GraphSpec
 from sovits_runtime.trt_api import TrtApi
 
 VERSION = "10.16.1.11"
+GPU = "Fake GPU"
+TARGET = EngineTarget("trt", VERSION, 12, (8, 9), GPU)
 SCRATCH = 1 << 16
 
 
@@ -25,12 +29,15 @@ class FakeTrt:
     class ILogger:
         INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
 
+    SerializationFlag = SimpleNamespace(INCLUDE_REFIT="INCLUDE_REFIT")
     ExecutionContextAllocationStrategy = SimpleNamespace(STATIC=0, ON_PROFILE_CHANGE=1, USER_MANAGED=2)
 
     def __init__(self, device: FakeDevice, generation: int = 1) -> None:
         self.device = device
         self.generation = generation
         self.refuses_to_run = False
+        self.refits_nothing = False
+        self.loses = ""
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802 - TensorRT's name
         def deserialize(plan: bytes) -> Any:
@@ -42,12 +49,40 @@ class FakeTrt:
 
         return SimpleNamespace(deserialize_cuda_engine=deserialize)
 
+    def Refitter(self, engine: _Engine, logger: Any) -> Any:  # noqa: N802
+        return SimpleNamespace(
+            engine=engine, get_missing_weights=list, refit_cuda_engine=lambda: True, weights=None
+        )
+
+    def OnnxParserRefitter(self, refitter: Any, logger: Any) -> Any:  # noqa: N802
+        """Writes the graph beside its weights and lets the engine name that one."""
+
+        def refit(model: bytes, path: str) -> bool:
+            engine = refitter.engine
+            file = Path(path).with_name(f"refitted-{engine.content['spec']['name']}-{len(model)}.onnx")
+            file.write_bytes(self._without(model) if self.loses else model)
+            if not self.refits_nothing:
+                engine.content = {**engine.content, "onnx": str(file)}
+            return True
+
+        return SimpleNamespace(refit_from_bytes=refit)
+
+    def _without(self, model: bytes) -> bytes:
+        """The graph with zeros for the first weight whose name ends like `loses`."""
+        changed = onnx.load_from_string(model)
+        tensor = next((t for t in changed.graph.initializer if t.name.endswith(self.loses)), None)
+        if tensor is not None:
+            zeros = np.zeros(tuple(tensor.dims), np.float32)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(zeros, tensor.name))
+        return changed.SerializeToString()
+
 
 class _Engine:
     device_memory_size_v2 = SCRATCH
 
     def __init__(self, trt: FakeTrt, content: dict[str, Any], logger: Any) -> None:
-        self.trt, self.logger = trt, logger
+        self.trt, self.logger, self.content = trt, logger, content
+        self.refittable = content["refittable"]
         spec = GraphSpec.from_json(content["spec"])
         self.ort = OrtEngine(Path(content["onnx"]), spec)
         self.names = [*self.ort.spec.input_names, *self.ort.spec.output_names]
@@ -55,6 +90,12 @@ class _Engine:
 
     def get_tensor_name(self, index: int) -> str:
         return self.names[index]
+
+    def create_serialization_config(self) -> Any:
+        return SimpleNamespace(set_flag=lambda flag: None)
+
+    def serialize_with_config(self, config: Any) -> bytes:
+        return json.dumps(self.content).encode()
 
     def create_execution_context(self, strategy: int) -> _Context:
         assert strategy == FakeTrt.ExecutionContextAllocationStrategy.USER_MANAGED
@@ -128,7 +169,7 @@ class _Api(TrtApi):
 def write_engine(
     bundle: Bundle, target: EngineTarget, name: str, onnx: Path, spec: GraphSpec, **facts: Any
 ) -> EngineRecord:
-    """Puts an engine into the bundle, as `engine build` does."""
+    """Puts an engine into the bundle, as `engine build` does; with facts `built`, as a refittable one."""
     folder = bundle.path / "engines" / target.folder
     folder.mkdir(parents=True, exist_ok=True)
     plan = folder / f"{name}-0.plan"
@@ -138,6 +179,7 @@ def write_engine(
                 "onnx": str(onnx),
                 "spec": spec.to_json(),
                 "generation": facts.get("generation", 1),
+                "refittable": "built" in facts,
             }
         )
     )
@@ -147,9 +189,13 @@ def write_engine(
         graph=graph,
         cache_size=int(name.rpartition("-")[2]) if graph == "gpt_step" else 0,
         plan=plan,
-        ingredients={**target.ingredients(), "graph": bundle.graph_digest(graph)},
+        ingredients={
+            **target.ingredients(),
+            "graph": bundle.graph_digest(graph),
+            "flags": ["REFIT"] if "built" in facts else [],
+        },
         spec=spec,
-        built={},
+        built=facts.get("built", {}),
         **file_record(plan),
     )
     plan.with_suffix(".json").write_text(json.dumps(record.to_json()))

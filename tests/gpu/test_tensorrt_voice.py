@@ -10,17 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from fake_device import FakeDevice
-from fake_trt import FakeTrt, fake_api, write_engine
+from fake_trt import TARGET, write_engine
 
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import tensorrt
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import EngineTarget
 from sovits_runtime.errors import BackendError
 from sovits_runtime.graph import DimRange
 
-GPU, TARGET = "Fake GPU", EngineTarget("trt", "10.16.1.11", 12, (8, 9), "Fake GPU")
 SMALL = {"tokens": 60, "state_frames": 120, "frames": 150, "phones": 60}
 SOUND = ("sovits_encoder", "sovits_flow", "sovits_vocoder")
 SENTENCES = (["HH", "AY1", "."], ["B", "AY1", "."], ["G", "UH1", "D", "."])
@@ -41,22 +38,6 @@ def gpu_bundle(tiny_bundle, gpt_models, tmp_path_factory) -> Bundle:
         dims = tuple(DimRange(d.name, d.min, d.min, SMALL[d.name]) for d in spec.dims)
         write_engine(bundle, TARGET, name, bundle.graph_path(name), dataclasses.replace(spec, dims=dims))
     return bundle
-
-
-@pytest.fixture
-def world(monkeypatch):
-    """A GPU and a TensorRT that are not there."""
-    device = FakeDevice(3)
-    trt = FakeTrt(device)
-
-    def load(flavour):
-        if flavour == "rtx":
-            raise BackendError("TensorRT for RTX is not installed")
-        return fake_api(trt)
-
-    monkeypatch.setattr(tensorrt, "open_gpu", lambda: tensorrt.Gpu(device, GPU, (8, 9)))
-    monkeypatch.setattr(tensorrt.TensorRtVoice.__init__, "__kwdefaults__", {"gpu": None, "load": load})
-    return trt
 
 
 def load_voice(bundle, **options) -> Synthesizer:

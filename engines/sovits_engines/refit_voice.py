@@ -1,0 +1,180 @@
+"""A whole voice from another voice's refittable engines: refitted, verified on its golden values, then put in place.
+
+For a program with many voices of one architecture: one of them is built, the others take seconds each. All engines of a
+voice are refitted aside, a voice is loaded from them and verified whole, and only then do they count.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from sovits_engines.build import EngineResult, copy_for, engine_ingredients
+from sovits_engines.cache import Slot, locked
+from sovits_engines.refit import refitted_plan, require_refit
+from sovits_engines.targets import BuildTarget
+from sovits_engines.trt_builder import BuildOptions
+from sovits_engines.trt_graph import STEP, TrtGraph, trt_graphs
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import (
+    ENGINES,
+    PORTABILITY,
+    EngineRecord,
+    engine_folder,
+    engine_records,
+    read_record,
+)
+from sovits_runtime.errors import BackendError, VerificationError
+from sovits_runtime.verify import VerifyReport, verify_bundle
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class RefitReport:
+    """What became of one voice.
+
+    Attributes:
+        engines: Its engines; `built` where they were refitted now.
+        verification: Of the voice on its refitted engines; None where all of them were there.
+        seconds: How long it took.
+    """
+
+    engines: tuple[EngineResult, ...]
+    verification: VerifyReport | None
+    seconds: float
+
+
+def verify_on_gpu(bundle: Bundle) -> VerifyReport:
+    """Runs the whole verification on the bundle's TensorRT engines; parts that voices share run where they can."""
+    return verify_bundle(bundle, device="cuda", backend="tensorrt")
+
+
+def refit_voice(
+    bundle: Bundle,
+    source: Bundle,
+    target: BuildTarget,
+    *,
+    verify: Callable[[Bundle], VerifyReport] = verify_on_gpu,
+    progress: Progress = lambda *_: None,
+) -> RefitReport:
+    """Makes a voice's own engines of another's; engines of the parts that voices share are shared anyway.
+
+    Args:
+        bundle: The voice.
+        source: A voice of the same architecture with refittable engines for the target.
+        target: The GPU here, and the TensorRT that built the source's engines.
+        verify: Compares the voice, on the engines that the bundle given to it holds, with its golden values.
+        progress: Is told what is being done.
+
+    Raises:
+        BackendError: The source lacks refittable engines, the voice's graphs are others, or TensorRT refuses.
+        VerificationError: The refitted voice is not what it should be; nothing is kept.
+    """
+    start = time.perf_counter()
+    require_refit(target.api)
+    pairs = _pairs(bundle, source, target)
+    folder = bundle.path / ENGINES / target.target.folder
+    with locked(folder, lambda: progress("another process builds for this target", 0, len(pairs))):
+        slots = [_slot(bundle, target, engine, folder) for _, engine in pairs]
+        there = [slot.look()[0] for slot in slots]
+        if all(there):
+            found = tuple(EngineResult(record, False, 0.0) for record in there if record)
+            return RefitReport(found, None, time.perf_counter() - start)
+        with _aside(bundle, target) as staged:
+            made = []
+            for i, (record, engine) in enumerate(pairs):
+                progress(f"refit {engine.name}", i, len(pairs) + 1)
+                made.append(_refit(record, _slot(bundle, target, engine, _folder(staged, target)), target))
+            progress("verify", len(pairs), len(pairs) + 1)
+            verification = verify(staged)
+            if not verification.passed:
+                raise VerificationError(
+                    f"{bundle.path}: engines refitted from {source.path} give something else: "
+                    f"{verification.failure()}; nothing was kept, build engines for this voice"
+                )
+            results = tuple(replace(r, record=_publish(r.record, folder)) for r in made)
+        progress("done", 1, 1)
+    return RefitReport(results, verification, time.perf_counter() - start)
+
+
+def _pairs(bundle: Bundle, source: Bundle, target: BuildTarget) -> list[tuple[EngineRecord, TrtGraph]]:
+    """The source's refittable engines, each with the voice's graph of the same name."""
+    own = [name for name in bundle.graph_names if engine_folder(bundle, name) == bundle.path / ENGINES]
+    pairs = []
+    for name in own:
+        records = list(_refittable(source, name, target)) if name in source.graph_names else []
+        if not records:
+            raise BackendError(
+                f"{source.path}: no refittable engine {name} for {target.target.folder}; sovits-export engine build "
+                f"{source.path} --refittable"
+            )
+        for record in records:
+            sizes = (record.cache_size,) if name == STEP else ()
+            (engine,) = trt_graphs(bundle, (name,), cache_sizes=sizes)
+            if engine.spec != record.spec:
+                raise BackendError(
+                    f"{bundle.path}: {name} takes other sizes than that of {source.path}; build engines for this voice"
+                )
+            pairs.append((record, engine))
+    return pairs
+
+
+def _refittable(source: Bundle, name: str, target: BuildTarget) -> Iterator[EngineRecord]:
+    wanted = {**target.target.ingredients(), "graph": source.graph_digest(name)}
+    for path in engine_records(source, name):
+        record = read_record(path)
+        fits = all(record.ingredients.get(k) == wanted[k] for k in (*PORTABILITY, "graph"))
+        if record.graph == name and fits and "REFIT" in record.ingredients["flags"]:
+            yield record
+
+
+def _slot(bundle: Bundle, target: BuildTarget, engine: TrtGraph, folder: Path) -> Slot:
+    options = BuildOptions(captured=engine.graph == STEP, refittable=True)
+    return Slot(folder, engine, engine_ingredients(bundle, target, engine, options))
+
+
+def _refit(source: EngineRecord, slot: Slot, target: BuildTarget) -> EngineResult:
+    start = time.perf_counter()
+    refused = bool(source.built["fused_attention_refused"])
+    model = copy_for(target, slot.engine, decompose_all=refused)
+    plan = refitted_plan(target.api, source, model, path=slot.engine.path)
+    seconds = time.perf_counter() - start
+    facts = {
+        **source.built,
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "refitted_from": source.sha256,
+    }
+    return EngineResult(slot.store(plan, facts), True, seconds)
+
+
+@contextmanager
+def _aside(bundle: Bundle, target: BuildTarget) -> Iterator[Bundle]:
+    """The voice with an engines folder of its own, which is gone afterwards; also what a killed process left."""
+    folder = bundle.path / f".refit-{target.target.folder}"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        staged = Bundle(folder, bundle.manifest, bundle.shared)
+        _folder(staged, target).mkdir(parents=True)
+        shutil.copytree(bundle.path / "golden", folder / "golden")
+        yield staged
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(bundle: Bundle, target: BuildTarget) -> Path:
+    return bundle.path / ENGINES / target.target.folder
+
+
+def _publish(record: EngineRecord, folder: Path) -> EngineRecord:
+    """Moves plan and record into the bundle; the record, which makes the plan count, last."""
+    plan = folder / record.plan.name
+    record.plan.replace(plan)
+    record.plan.with_suffix(".json").replace(plan.with_suffix(".json"))
+    return replace(record, plan=plan)
