@@ -23,7 +23,7 @@ class GraphDistance:
 
     Attributes:
         cosine: Smallest cosine with FP32; NaN where a number is not finite; 1 for a graph without float outputs.
-        error: Largest difference, as a fraction of the output's largest magnitude.
+        error: Largest difference, as a fraction of the output's largest magnitude; `wrong` where it is whole numbers.
         wrong: Largest share of differing entries of a whole-number output.
         runs: How many runs were compared.
     """
@@ -60,6 +60,7 @@ def distance(full: Path, half: Path, spec: GraphSpec, runs: Sequence[Feeds]) -> 
                 errors.append(_relative(expected, got))
             else:
                 wrong.append(float(np.mean(expected != got)))
+                errors.append(wrong[-1])
     return GraphDistance(float(np.min(cosines)), float(np.max(errors)), max(wrong), len(runs))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from sovits_calibration.corpus import CorpusSentence, corpus
+from sovits_runtime.audio import hubert_wave
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.graph import Array
 from sovits_runtime.mel import reference_mel
@@ -88,6 +89,10 @@ class _ObservedVoice(Synthesizer):
         g = self.bundle.golden("request")
         encoder = self.reference_encoder
         if encoder.hubert is None or (encoder.needs_speaker and encoder.speaker is None):
+            if encoder.hubert is not None:
+                encoder.hubert.run({"wave": hubert_wave(g["wave"], WAVE_RATE)[None]})
+            if encoder.speaker is not None:
+                encoder.speaker_of(g["wave"], WAVE_RATE)
             style = {"wave": g["wave"][None]} | ({"speaker": g["speaker"]} if encoder.needs_speaker else {})
             encoder.style.run(style)
             prompt, phones = encoder.tokens(g["ssl"]), g["prompt_phones"]

@@ -27,11 +27,13 @@ class Conversion:
         precision: "fp32", "fp16", "auto", "int8", "int4", or precisions by part.
         max_kl: Largest mean KL divergence of a token in nats.
         recordings: Recordings that calibration reads beside the built-in one.
+        like: An FP16 bundle that keeps the same parts in FP32.
     """
 
     precision: str
     max_kl: float
     recordings: tuple[Path, ...]
+    like: Path | None
 
 
 def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -58,6 +60,12 @@ def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             help="A recording of 3 to 10 s for calibration to read, beside the built-in one.",
         ),
+        click.option(
+            "--like",
+            type=click.Path(path_type=Path),
+            help="With fp16: another voice's FP16 bundle; the same parts stay FP32, so that 'engine refit' can make "
+            "the engines of one from those of the other.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -65,7 +73,7 @@ def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_conversion(
-    precision: str | None, max_kl: float, recordings: tuple[Path, ...], *, fp16: bool
+    precision: str | None, max_kl: float, recordings: tuple[Path, ...], *, like: Path | None, fp16: bool
 ) -> Conversion:
     """Reads the precision options.
 
@@ -84,7 +92,9 @@ def read_conversion(
             raise click.UsageError(f"--precision: {error}") from error
     if recordings and name == "fp32":
         raise click.UsageError("--wav names recordings for calibration, which fp32 does not need")
-    return Conversion(name, max_kl, recordings)
+    if like is not None and name != "fp16":
+        raise click.UsageError("--like names an FP16 bundle to be like, which goes with --fp16")
+    return Conversion(name, max_kl, recordings, like)
 
 
 def run_conversion(
@@ -99,11 +109,14 @@ def run_conversion(
     """Converts a bundle as asked."""
     if conversion.precision == "fp16":
         from sovits_exporter.convert import ConvertRequest, convert
+        from sovits_runtime.bundle import Bundle
 
-        return convert(ConvertRequest(source, output, shared, conversion.recordings, verify), progress)
+        like = None if conversion.like is None else Bundle.open(conversion.like, shared=shared)
+        request = ConvertRequest(source, output, shared, conversion.recordings, verify, like)
+        return convert(request, progress)
     from sovits_exporter.quantized import Limits, QuantizeRequest, parse_precisions, quantize
 
-    request = QuantizeRequest(
+    quantizing = QuantizeRequest(
         source,
         output,
         parse_precisions(conversion.precision),
@@ -112,7 +125,7 @@ def run_conversion(
         conversion.recordings,
         verify,
     )
-    return quantize(request, progress)
+    return quantize(quantizing, progress)
 
 
 @click.command()
@@ -137,6 +150,7 @@ def convert(
     precision: str | None,
     max_kl: float,
     recordings: tuple[Path, ...],
+    like: Path | None,
     shared: Path | None,
     verify: bool,
     as_json: bool,
@@ -144,7 +158,7 @@ def convert(
     """Convert the FP32 BUNDLE to another precision: FP16 for GPUs, int8 or int4 parts for CPUs. Needs no PyTorch."""
     from sovits_runtime.bundle import Bundle
 
-    conversion = read_conversion(precision, max_kl, recordings, fp16=fp16)
+    conversion = read_conversion(precision, max_kl, recordings, like=like, fp16=fp16)
     if conversion.precision == "fp32":
         raise click.UsageError("give --fp16, or --precision and what to convert to")
     source = Bundle.open(bundle, shared=shared)
@@ -185,8 +199,10 @@ def show_conversion(report: ConvertReport | QuantizeReport) -> None:
         _show_islands(report.cosines, report.islands)
 
 
-def _show_islands(cosines: Mapping[str, float], islands: Mapping[str, Sequence[Island]]) -> None:
+def _show_islands(cosines: Mapping[str, float | None], islands: Mapping[str, Sequence[Island]]) -> None:
     click.echo(f"{'graph':<18} {'cosine':>9} {'in FP32':>8}   reasons")
     for name, found in islands.items():
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(i.reason for i in found).most_common())
-        click.echo(f"{name:<18} {cosines[name]:>9.7f} {len(found):>8}   {reasons}")
+        cosine = cosines[name]
+        told = "unknown" if cosine is None else f"{cosine:.7f}"
+        click.echo(f"{name:<18} {told:>9} {len(found):>8}   {reasons}")

@@ -42,6 +42,8 @@ class ConvertRequest:
         shared: Where parts that voices share are kept; by default `shared` beside the new bundle.
         recordings: Audio files of 3 to 10 s that calibration reads beside the built-in one.
         verify: Whether to run the whole verification before the bundle takes its place.
+        like: An FP16 bundle of the same architecture: the same parts stay FP32, so that the graphs differ in their
+            weights alone and one refittable engine serves both.
     """
 
     source: Bundle
@@ -49,6 +51,7 @@ class ConvertRequest:
     shared: Path | None = None
     recordings: tuple[Path, ...] = ()
     verify: bool = True
+    like: Bundle | None = None
 
 
 @dataclass(frozen=True)
@@ -57,14 +60,14 @@ class ConvertReport:
 
     Attributes:
         path: The bundle's folder.
-        cosines: By graph, the smallest cosine with FP32 over the corpus.
+        cosines: By graph, the smallest cosine with FP32 over the corpus; None where calibration did not reach it.
         islands: By graph, the nodes that stayed FP32.
         verification: Of the whole with every FP16 result rounded, if it ran.
         seconds: How long it took.
     """
 
     path: Path
-    cosines: Mapping[str, float]
+    cosines: Mapping[str, float | None]
     islands: Mapping[str, tuple[Island, ...]]
     verification: VerifyReport | None
     seconds: float
@@ -74,7 +77,8 @@ def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> Co
     """Converts a bundle to mixed precision. A kill at any moment leaves the old bundle, or none.
 
     Raises:
-        BundleError: The source is not FP32, or the output exists and is not a bundle.
+        BundleError: The source is not FP32, the output exists and is not a bundle, or the voice needs more in FP32
+            than the one that it shall be like.
         AudioError: A recording cannot be read or has the wrong length.
         VerificationError: The result differs from FP32 by more than FP16 may; nothing is written.
     """
@@ -85,11 +89,12 @@ def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> Co
         raise BundleError(
             f"{source.path}: is {source.precision} already; convert the FP32 bundle that it was made of"
         )
+    like = None if request.like is None else _islands_of(request.like, source)
     recordings = [Recording(p.name, p.read_bytes()) for p in request.recordings]
     runs = observe(source, recordings, progress=progress)
     with staging(request.output) as folder:
         shared = request.shared or request.output.parent / "shared"
-        converter = _Converter(source, folder, shared, runs, progress)
+        converter = _Converter(source, folder, shared, runs, progress, like)
         converter.own_graphs()
         converter.shared_parts()
         shutil.copytree(source.path / "golden", folder / "golden")
@@ -98,8 +103,20 @@ def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> Co
         verification = _verify(request, folder, shared) if request.verify else None
         publish(folder, request.output)
     islands = {name: tuple(Island(**i) for i in found) for name, found in converter.islands.items()}
-    cosines = {name: graph["check"]["cosine"] for name, graph in converter.graphs.items()}
+    cosines = {name: graph["check"].get("cosine") for name, graph in converter.graphs.items()}
     return ConvertReport(request.output, cosines, islands, verification, time.perf_counter() - start)
+
+
+def _islands_of(like: Bundle, source: Bundle) -> dict[str, list[Island]]:
+    if like.precision != "fp16":
+        raise BundleError(f"{like.path}: is {like.precision}; --like names an FP16 bundle")
+    if set(like.graph_names) != set(source.graph_names):
+        raise BundleError(
+            f"{like.path}: has other graphs than {source.path} ({', '.join(like.graph_names)}); --like names a voice "
+            "of the same version, built with the same parts"
+        )
+    islands = like.manifest["precision"]["islands"]
+    return {name: [Island(**i) for i in islands[name]] for name in like.graph_names}
 
 
 def _verify(request: ConvertRequest, folder: Path, shared: Path) -> VerifyReport:
@@ -147,12 +164,14 @@ class _Converter:
         shared_folder: Path,
         runs: Mapping[str, Sequence[Feeds]],
         progress: Progress,
+        like: Mapping[str, Sequence[Island]] | None,
     ) -> None:
         self.source = source
         self.folder = folder
         self.shared_folder = shared_folder
         self.runs = runs
         self.progress = progress
+        self.like = like
         self.graphs: dict[str, Any] = json.loads(json.dumps(source.manifest["graphs"]))
         self.shared: dict[str, Any] = {}
         self.islands: dict[str, list[dict[str, str]]] = {}
@@ -192,7 +211,7 @@ class _Converter:
         self.done += len(names)
         source = self.source
         graphs = [FullGraph(source.graph_path(n), source.graph_spec(n), self.runs[n]) for n in names]
-        return halve(graphs, folder, weights)
+        return halve(graphs, folder, weights, like=self.like)
 
     def _note(self, name: str, record: Mapping[str, Any]) -> None:
         self.graphs[name].pop("base_weights", None)  # halves of all weights lie in one file again
@@ -214,7 +233,8 @@ class _Converter:
 
 
 def _record(half: HalfGraph) -> dict[str, Any]:
-    check = {**dataclasses.asdict(half.distance), "limit": FP16_TOLERANCES["graph_cosine"]}
+    measured = dataclasses.asdict(half.distance) if half.distance.runs else {"runs": 0}
+    check = {**measured, "limit": FP16_TOLERANCES["graph_cosine"]}
     islands = [dataclasses.asdict(i) for i in half.islands]
     return {"spec": half.spec.to_json(), "check": check, "islands": islands}
 

@@ -18,7 +18,7 @@ from sovits_calibration.observe import Feeds
 from sovits_calibration.ranges import Margins
 from sovits_exporter import precision
 from sovits_exporter.model_files import write_models
-from sovits_runtime.errors import VerificationError
+from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.graph import GraphSpec, TensorSpec
 from sovits_runtime.verify_precision import FP16_TOLERANCES
 
@@ -55,15 +55,23 @@ class HalfGraph:
     distance: GraphDistance
 
 
-def halve(graphs: Sequence[FullGraph], folder: Path, weights: str) -> list[HalfGraph]:
+def halve(
+    graphs: Sequence[FullGraph],
+    folder: Path,
+    weights: str,
+    *,
+    like: Mapping[str, Sequence[Island]] | None = None,
+) -> list[HalfGraph]:
     """Converts graphs that share a weight file and writes them.
 
     Args:
         graphs: The FP32 graphs.
         folder: Where the `.onnx` files and the weight file go.
         weights: Stem of the weight file.
+        like: By graph, what shall stay FP32; None: what calibration chooses.
 
     Raises:
+        BundleError: Calibration wants more in FP32 than `like` keeps.
         VerificationError: A graph stays too far from FP32 however much is kept in FP32.
         BackendError: ONNX Runtime cannot run a graph.
     """
@@ -73,6 +81,8 @@ def halve(graphs: Sequence[FullGraph], folder: Path, weights: str) -> list[HalfG
     for _ in range(ATTEMPTS):
         models = [load_model(g.path) for g in graphs]
         chosen = choose(models, measured, margins)
+        if like is not None:
+            chosen = [_kept_as(own, like[g.spec.name], g) for g, own in zip(graphs, chosen, strict=True)]
         specs = [half_spec(g.spec, islands) for g, islands in zip(graphs, chosen, strict=True)]
         kept = [_convert(*parts) for parts in zip(models, chosen, specs, strict=True)]
         _write(models, folder, weights)
@@ -83,12 +93,28 @@ def halve(graphs: Sequence[FullGraph], folder: Path, weights: str) -> list[HalfG
         far = [h for h in halves if not h.distance.cosine >= limit]
         if not far:
             return halves
+        if like is not None:
+            break
         margins = margins.stricter()
     worst = min(far, key=lambda h: h.distance.cosine)
+    tried = f"after {ATTEMPTS} attempts" if like is None else "with the same parts in FP32 as the other voice"
     raise VerificationError(
-        f"graph {worst.spec.name}: cosine {worst.distance.cosine:.6f} with FP32 after {ATTEMPTS} attempts, expected at "
-        f"least {limit}; these weights are not for FP16, keep the FP32 bundle"
+        f"graph {worst.spec.name}: cosine {worst.distance.cosine:.6f} with FP32 {tried}, expected at least {limit}; "
+        "these weights are not for FP16, keep the FP32 bundle"
     )
+
+
+def _kept_as(own: Mapping[str, Island], like: Sequence[Island], graph: FullGraph) -> dict[str, Island]:
+    """What another voice keeps in FP32, which must be all that this one needs."""
+    kept = {island.node: island for island in like}
+    more = [island for name, island in own.items() if name not in kept]
+    if more:
+        raise BundleError(
+            f"graph {graph.spec.name}: this voice needs {len(more)} operators in FP32 that the other has in FP16, such "
+            f"as {more[0].op} {more[0].node} ({more[0].detail or more[0].reason}); convert the other one --like this "
+            "one, or this one by itself"
+        )
+    return kept
 
 
 def _convert(model: ir.Model, islands: Mapping[str, Island], spec: GraphSpec) -> tuple[Island, ...]:

@@ -50,7 +50,9 @@ def describe_text(d: dict[str, Any]) -> str:
         f"  graph               precision  {'error vs ' + d['compared_with']:<16}  inputs",
     ]
     for name, g in d["graphs"].items():
-        error = f"{g['error']:.1e}" if "error" in g else f"KL {g['kl']:.1e} nats"
+        error = (
+            f"{g['error']:.1e}" if "error" in g else f"KL {g['kl']:.1e} nats" if "kl" in g else "not measured"
+        )
         lines.append(f"    {name:<17} {g['precision']:<10} {error:<17} {g['inputs']}")
         lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
     lines += [f"  {line}" for line in choice_lines(d["choices"])]

@@ -177,3 +177,16 @@ def test_a_changed_weight_fails_verification(converted, tmp_path):
     data.tofile(path.parent / tensor.location)
     failed = verify_bundle(bundle, threads=1)
     assert failed.failure().startswith("teacher-forced")
+
+
+def test_like_names_an_fp16_bundle(tiny_bundle, tmp_path):
+    words = ["convert", str(tiny_bundle), "-o", str(tmp_path / "half"), "--like", str(tiny_bundle)]
+    result = CliRunner().invoke(main, [*words, "--fp16"])
+    assert (result.exit_code, result.stderr) == (
+        1,
+        f"error: {tiny_bundle}: is fp32; --like names an FP16 bundle\n",
+    )
+    result = CliRunner().invoke(main, [*words, "--precision", "int8"])
+    assert result.exit_code == 2
+    assert "--like names an FP16 bundle to be like, which goes with --fp16" in result.stderr
+    assert not (tmp_path / "half").exists()

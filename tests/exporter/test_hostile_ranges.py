@@ -5,6 +5,7 @@ the graph computes exactly what it did before.
 """
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -12,10 +13,13 @@ from sovits_calibration.compare import distance
 from sovits_calibration.model_file import load_model
 from sovits_calibration.observe import observe
 from sovits_calibration.semantics import islands
+from sovits_engines.refit import weights_signature
+from sovits_exporter.convert import _record
 from sovits_exporter.half_graphs import FullGraph, half_spec, halve
 from sovits_exporter.model_files import write_models
 from sovits_exporter.precision import convert
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.errors import BundleError
 
 RESBLOCK = ("vits.dec.resblocks.1.convs1.0.weight", "vits.dec.resblocks.1.convs1.0.bias")
 RESBLOCK_NEXT = ("vits.dec.resblocks.1.convs2.0.weight",)
@@ -59,9 +63,9 @@ def everything(factor):
     return slice(None), factor
 
 
-def converted(graphs, folder):
+def converted(graphs, folder, **options):
     folder.mkdir()
-    return halve(graphs, folder, "hostile")
+    return halve(graphs, folder, "hostile", **options)
 
 
 def test_activations_of_the_vocoder_beyond_half(source, tmp_path):
@@ -118,3 +122,33 @@ def test_a_weight_beyond_half_is_named(source, tmp_path):
         weight = [i.detail for i in half.islands if i.reason == "weight"]
         assert any("linear1.weight reaches" in d and "FP16 ends at 65504" in d for d in weight)
         assert half.distance.cosine > 0.99999
+
+
+def test_graphs_of_two_voices_alike_or_refused(source, tmp_path):
+    """One engine serves both where the same parts stay FP32; a voice that needs more must be the model."""
+    tame = scaled(source, ["sovits_vocoder"], tmp_path / "tame", {})
+    wild = scaled(
+        source,
+        ["sovits_vocoder"],
+        tmp_path / "wild",
+        dict.fromkeys(RESBLOCK, everything(2.0**16)) | dict.fromkeys(RESBLOCK_NEXT, everything(2.0**-16)),
+    )
+    signatures, islands_of = [], {}
+    for name, graphs in (("wild", wild), ("tame", tame)):
+        (half,) = converted(graphs, tmp_path / f"{name}-half", like=islands_of or None)
+        islands_of = {"sovits_vocoder": half.islands}
+        path = tmp_path / f"{name}-half" / "sovits_vocoder.onnx"
+        signatures.append(weights_signature(onnx.load(path, load_external_data=False), path.parent))
+    assert signatures[0] == signatures[1]
+    (alone,) = converted(tame, tmp_path / "alone")
+    assert len(alone.islands) < len(half.islands)
+    with pytest.raises(
+        BundleError, match=r"this voice needs \d operators in FP32 that the other has in FP16"
+    ):
+        converted(wild, tmp_path / "refused", like={"sovits_vocoder": alone.islands})
+
+
+def test_a_graph_that_nothing_reaches_claims_no_figure(source, tmp_path):
+    (graph,) = scaled(source, ["sovits_vocoder"], tmp_path / "full", {})
+    (half,) = converted([FullGraph(graph.path, graph.spec, ())], tmp_path / "half")
+    assert _record(half)["check"] == {"runs": 0, "limit": 0.9995}
