@@ -50,8 +50,10 @@ from sovits_runtime.request import DEFAULT_NOISE_SCALE, SpeechOptions, Utterance
 from sovits_runtime.spec import ModelSpec
 
 
-def find_pair(place: str) -> tuple[Path, Path]:
+def find_pair(place: str, *, base: Path | None = None) -> tuple[Path, Path]:
     """Finds the checkpoints that `place` names: "GPT,SOVITS", or a folder that holds one .ckpt and one .pth.
+
+    The base of a LoRA fine-tune, and what versions need besides, may lie in that folder too.
 
     Raises:
         CheckpointError: It is neither.
@@ -59,8 +61,9 @@ def find_pair(place: str) -> tuple[Path, Path]:
     gpt, comma, sovits = place.partition(",")
     if comma:
         return Path(gpt), Path(sovits)
+    others = {SPEAKER, HIFIGAN_FILE, *([base.name] if base else [])}
     found = [
-        sorted(p for p in Path(place).glob(f"*{suffix}") if p.name not in {SPEAKER, HIFIGAN_FILE})
+        sorted(p for p in Path(place).glob(f"*{suffix}") if p.name not in others)
         for suffix in (".ckpt", ".pth")
     ]
     if any(len(files) != 1 for files in found):
@@ -146,6 +149,8 @@ class EagerRival:
         sovits: The `.pth` file.
         hubert: Folder of chinese-hubert-base; without it the stage is left out.
             The speaker network and the vocoder, which some versions have, are looked for beside the `.pth` file.
+        base: The complete model that a LoRA fine-tune was trained on.
+        version: Model version, needed only where the files do not tell.
         threads: Threads within one operator; None leaves PyTorch's default.
 
     Raises:
@@ -155,12 +160,19 @@ class EagerRival:
     name = "PyTorch eager"
 
     def __init__(
-        self, gpt: Path, sovits: Path, *, hubert: Path | None = None, threads: int | None = None
+        self,
+        gpt: Path,
+        sovits: Path,
+        *,
+        hubert: Path | None = None,
+        base: Path | None = None,
+        version: str | None = None,
+        threads: int | None = None,
     ) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self.paths = (gpt, sovits)
-        pair = load_gpt(gpt), load_sovits(sovits)
+        self.source = (gpt, sovits, base or "", version or "")
+        pair = load_gpt(gpt), load_sovits(sovits, base=base, version=version)
         check_pair(*pair)
         models = build_models(*pair)
         self.spec, self.t2s, self.vits = models.spec, models.t2s, models.vits
@@ -235,7 +247,13 @@ class EagerRival:
 
     def probe_command(self) -> list[str]:
         """See `Party.probe_command`."""
-        return [sys.executable, "-m", "sovits_exporter.bench_eager", *map(str, self.paths), str(self.threads)]
+        return [
+            sys.executable,
+            "-m",
+            "sovits_exporter.bench_eager",
+            *map(str, self.source),
+            str(self.threads),
+        ]
 
 
 def stft_spectrogram(wave: Tensor) -> Tensor:
@@ -266,11 +284,17 @@ def _scale() -> Array:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measures a pair of checkpoints; arguments: GPT, SoVITS, threads, time of the start."""
-    gpt, sovits, threads, started = arguments
+    """Measures checkpoints; arguments: GPT, SoVITS, base and version or nothing, threads, time of the start."""
+    gpt, sovits, base, version, threads, started = arguments
 
     def load() -> Callable[[], object]:
-        rival = EagerRival(Path(gpt), Path(sovits), threads=int(threads))
+        rival = EagerRival(
+            Path(gpt),
+            Path(sovits),
+            base=Path(base) if base else None,
+            version=version or None,
+            threads=int(threads),
+        )
         work = rival.workload(TOKENS)
         return lambda: rival.speak(work, len(work.tokens), work.phones)
 

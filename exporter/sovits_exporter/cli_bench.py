@@ -29,6 +29,7 @@ _PATH = click.Path(path_type=Path)
     help="Also time eager PyTorch on these checkpoints, in turn with the bundle.",
 )
 @click.option("--hubert", type=_PATH, help="chinese-hubert-base, for --against-eager [a folder beside them].")
+@click.option("--base", type=_PATH, help="For --against-eager: the SoVITS file that a LoRA was trained on.")
 @click.option("--report", type=_PATH, help="Folder for bench.html with a chart, bench.svg and bench.json.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def bench(
@@ -41,6 +42,7 @@ def bench(
     tokens: int,
     place: str | None,
     hubert: Path | None,
+    base: Path | None,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -59,7 +61,7 @@ def bench(
     rival: Party | None = None
     if place is not None:
         _progress("load PyTorch", 0, 1)
-        rival = _rival(place, hubert, threads)
+        rival = _rival(place, opened.spec.version, hubert=hubert, base=base, threads=threads)
     result = run(
         opened,
         device=device,
@@ -76,13 +78,13 @@ def bench(
     click.echo(json_text(result.to_json()).rstrip() if as_json else "\n".join(_lines(result)))
 
 
-def _rival(place: str, hubert: Path | None, threads: int) -> Party:
+def _rival(place: str, version: str, *, hubert: Path | None, base: Path | None, threads: int) -> Party:
     from sovits_exporter.bench_eager import EagerRival, find_pair
 
-    gpt, sovits = find_pair(place)
+    gpt, sovits = find_pair(place, base=base)
     beside = gpt.parent / "chinese-hubert-base"
     folder = hubert or (beside if beside.is_dir() else None)
-    return EagerRival(gpt, sovits, hubert=folder, threads=threads)
+    return EagerRival(gpt, sovits, hubert=folder, base=base, version=version, threads=threads)
 
 
 def _lines(result: BenchResult) -> list[str]:

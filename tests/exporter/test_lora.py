@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from sovits_exporter.bench_eager import EagerRival, find_pair
 from sovits_exporter.checkpoint import load_sovits
 from sovits_exporter.demo import DemoFiles, write_demo_checkpoint
 from sovits_exporter.demo_models import sovits_config
@@ -80,6 +82,21 @@ def test_a_lora_needs_its_base(files):
     message = refusal(files.sovits)
     assert f"demo-sovits.pth: is a LoRA fine-tune of {version}, which needs the complete model" in message
     assert f"give --base s2G{version}.pth" in message
+
+
+def test_eager_pytorch_runs_a_lora_beside_its_base(made):
+    files, threads = made["v4"], torch.get_num_threads()
+    pair = find_pair(str(files.gpt.parent), base=files.base)
+    assert pair == (files.gpt, files.sovits)
+    rival = EagerRival(*pair, base=files.base, version="v4", threads=1)
+    plain = EagerRival(files.gpt, files.base, version="v4", threads=1)
+    work = rival.workload(4)
+    tuned, untuned = (party.stages(work)["cfm_step"]() for party in (rival, plain))
+    assert np.isfinite(tuned).all()
+    assert tuned.shape == untuned.shape
+    assert np.abs(tuned - untuned).max() > 1e-4
+    assert rival.probe_command()[-3:] == [str(files.base), "v4", "1"]
+    torch.set_num_threads(threads)
 
 
 def test_wrong_bases_are_refused(made):
