@@ -13,7 +13,6 @@ from typing import Any
 
 from party import Party
 
-from sovits_exporter.bench_eager import find_pair
 from sovits_runtime.bundle import Bundle
 
 HERE = Path(__file__).parent
@@ -32,15 +31,18 @@ class LineUp:
         self.options = options
         self.folder = folder
         self.bundles = _labelled([Bundle.open(path) for path in options.bundles])
-        self.pair = (
-            tuple(p.resolve() for p in find_pair(str(options.checkpoints))) if options.checkpoints else ()
-        )
+        self.pair = _pair(str(options.checkpoints)) if options.checkpoints else ()
         self._versions: dict[str, Any] = {}
 
     def describe(self) -> dict[str, Any]:
         """Returns what each bundle is."""
         return {
-            name: {"folder": b.path.name, "digest": b.digest, "model": dict(b.manifest["model"])}
+            name: {
+                "folder": b.path.name,
+                "digest": b.digest,
+                "model": dict(b.manifest["model"]),
+                "precision": {graph: known["precision"] for graph, known in b.manifest["graphs"].items()},
+            }
             for name, b in self.bundles.items()
         }
 
@@ -96,6 +98,12 @@ class LineUp:
         command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         return {"commit": done.stdout.strip() or "unknown"}
+
+
+def _pair(place: str) -> tuple[Path, ...]:
+    from sovits_exporter.bench_eager import find_pair  # with PyTorch, which bundles alone need not
+
+    return tuple(path.resolve() for path in find_pair(place))
 
 
 def _labelled(bundles: list[Bundle]) -> dict[str, Bundle]:
