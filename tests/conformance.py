@@ -189,7 +189,7 @@ class TorchPath:
 
     @torch.inference_mode()
     def text_style(self, style):  # type: ignore[no-untyped-def]
-        return self.models.vits.text_style(torch.from_numpy(style)).numpy().ravel()
+        return SemanticEncoder(self.models.vits).text_style(torch.from_numpy(style)).numpy().ravel()
 
     @torch.inference_mode()
     def encode(self, tokens, phones, style):  # type: ignore[no-untyped-def]

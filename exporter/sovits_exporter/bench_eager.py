@@ -28,6 +28,7 @@ from sovits_exporter.modeling.t2s import BERT_WIDTH
 from sovits_exporter.modeling.vits import (
     PriorAndFlow,
     PromptTokens,
+    ReferenceStyle,
     SemanticEncoder,
     Sovits,
     SynthesizerTrn,
@@ -176,6 +177,7 @@ class EagerRival:
         check_pair(*pair)
         models = build_models(*pair)
         self.spec, self.t2s, self.vits = models.spec, models.t2s, models.vits
+        self.style = ReferenceStyle(models.vits)
         self.decoder = _decoder(models.vits, models.spec, sovits)
         self.hubert: nn.Module | None = load_hubert(hubert).eval() if hubert else None
         self.speaker = _speaker(models.spec, sovits)
@@ -236,7 +238,7 @@ class EagerRival:
 
     def reference_style(self, wave: Tensor, speaker: Tensor) -> Tensor:
         """Wave [1, n] at 32 kHz to style [1, gin, 1], by way of `torch.stft`."""
-        return self.vits.style(stft_spectrogram(wave), speaker if self.spec.speaker_network else None)
+        return self.style.style(stft_spectrogram(wave), speaker if self.spec.speaker_network else None)
 
     def embed_speaker(self, wave: Tensor) -> Tensor:
         """Wave [n] at 32 kHz to the speaker embedding [1, 20480]; features in NumPy, as ours."""

@@ -124,7 +124,7 @@ def test_a_reference_needs_words_and_a_mel(made, reference):
     ("graph", "weight", "check"),
     [
         ("cfm_step", "estimator.proj_out.weight", "cfm_step 0"),
-        ("cfm_features", "vits.wns1.pre.weight", "cfm_features"),
+        ("cfm_features", "wns1.pre.weight", "cfm_features"),
     ],
 )
 def test_a_changed_weight_fails_where_it_acts(made, folder, graph, weight, check):

@@ -21,8 +21,8 @@ from sovits_exporter.precision import convert
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError
 
-RESBLOCK = ("vits.dec.resblocks.1.convs1.0.weight", "vits.dec.resblocks.1.convs1.0.bias")
-RESBLOCK_NEXT = ("vits.dec.resblocks.1.convs2.0.weight",)
+RESBLOCK = ("dec.resblocks.1.convs1.0.weight", "dec.resblocks.1.convs1.0.bias")
+RESBLOCK_NEXT = ("dec.resblocks.1.convs2.0.weight",)
 LAYER = "t2s.h.layers.0."
 VALUES = slice(128, 192)  # rows of the packed projection that give the values
 

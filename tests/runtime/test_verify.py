@@ -41,9 +41,9 @@ def test_a_good_bundle_passes(built):
     ("graph", "weight", "check"),
     [
         ("gpt_step", "t2s.h.layers.1.linear2.weight", "teacher-forced logits"),
-        ("sovits_vocoder", "vits.dec.conv_pre.weight", "sovits_vocoder"),
-        ("sovits_flow", "vits.flow.flows.2.post.weight", "sovits_flow"),
-        ("reference_style", "vits.ref_enc.temporal.0.conv1.conv.weight", "reference_style"),
+        ("sovits_vocoder", "dec.conv_pre.weight", "sovits_vocoder"),
+        ("sovits_flow", "flow.flows.2.post.weight", "sovits_flow"),
+        ("reference_style", "ref_enc.temporal.0.conv1.conv.weight", "reference_style"),
     ],
 )
 def test_a_changed_weight_fails_where_it_acts(copied_bundle, graph, weight, check):
@@ -80,7 +80,7 @@ def test_check_never_passes_nan_or_the_wrong_side(at_least, value):
 
 
 def test_a_bundle_that_gives_nan_fails_and_still_reports(copied_bundle):
-    scale_weight(copied_bundle, "sovits_vocoder", "vits.dec.conv_pre.weight", np.nan)
+    scale_weight(copied_bundle, "sovits_vocoder", "dec.conv_pre.weight", np.nan)
     reseal(copied_bundle)
     report = verify_bundle(Bundle.open(copied_bundle), threads=1)
     assert not report.passed

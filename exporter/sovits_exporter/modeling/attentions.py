@@ -5,6 +5,8 @@ Source: GPT-SoVITS, module/attentions.py, Encoder, MultiHeadAttention, FFN.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -25,8 +27,8 @@ class ChannelNorm(nn.Module):
         return F.layer_norm(x.transpose(1, 2), self.gamma.shape, self.gamma, self.beta, 1e-5).transpose(1, 2)
 
 
-class MultiHeadAttention(nn.Module):
-    """Attention with 1x1 convolutions for q, k, v and output; heads split channel-major."""
+class Heads(nn.Module):
+    """The 1x1 convolutions for q, k, v and output; heads split channel-major."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -36,22 +38,62 @@ class MultiHeadAttention(nn.Module):
         self.conv_v = nn.Conv1d(channels, channels, 1)
         self.conv_o = nn.Conv1d(channels, channels, 1)
 
-    def split(self, x: Tensor) -> Tensor:
-        """Splits [B, C, T] to [B, H, T, C / H]."""
-        return x.reshape(x.shape[0], self.heads, -1, x.shape[2]).transpose(2, 3)
+    def project(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries from x [B, C, T], keys and values from context [B, C, S], in heads [B, H, T or S, D]."""
+        return (
+            self._split(self.conv_q(x)),
+            self._split(self.conv_k(context)),
+            self._split(self.conv_v(context)),
+        )
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attends in heads [B, H, T, D]."""
-        return F.scaled_dot_product_attention(q, k, v)
+    def join(self, out: Tensor, shape: torch.Size) -> Tensor:
+        """Heads [B, H, T, D] to the output of the given shape [B, C, T]."""
+        joined: Tensor = self.conv_o(out.transpose(2, 3).reshape(shape))
+        return joined
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.view(x.shape[0], self.heads, x.shape[1] // self.heads, x.shape[2]).transpose(2, 3)
+
+
+class MultiHeadAttention(Heads):
+    """Cross attention."""
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """Queries from x [B, C, T], keys and values from context [B, C, S]; returns [B, C, T]."""
-        q, k, v = self.conv_q(x), self.conv_k(context), self.conv_v(context)
-        out = self.attend(self.split(q), self.split(k), self.split(v))
-        return self.conv_o(out.transpose(2, 3).reshape(x.shape))
+        """Attends from x [B, C, T] to context [B, C, S]; returns [B, C, T]."""
+        return self.join(F.scaled_dot_product_attention(*self.project(x, context)), x.shape)
 
 
-class RelativeAttention(MultiHeadAttention):
+class Band(NamedTuple):
+    """Where the window around each position lies, the same for all layers of a sequence.
+
+    Attributes:
+        near: bool [T, T], whether a key is within the window of a query.
+        slot: int64 [B, H, T, T], which of the 9 offsets a key has from a query, clamped to the window.
+        inside: bool [T, 9], whether a query has a key at an offset.
+        column: int64 [B, H, T, 9], that key, clamped to the sequence.
+    """
+
+    near: Tensor
+    slot: Tensor
+    inside: Tensor
+    column: Tensor
+
+
+def band(x: Tensor, heads: int) -> Band:
+    """The band of a sequence [B, C, T]."""
+    index = torch.arange(x.shape[2], device=x.device)
+    offset = index[None, :] - index[:, None]  # [T, T], key - query
+    near = (offset >= -WINDOW) & (offset <= WINDOW)
+    slot = torch.clamp(offset, -WINDOW, WINDOW) + WINDOW
+    column = index[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=x.device)[None, :]  # [T, 9]
+    last = index[-1]
+    inside = (column >= 0) & (column <= last)
+    column = torch.minimum(torch.clamp(column, min=0), last)
+    everywhere = (x.shape[0], heads, -1, -1)
+    return Band(near, slot.expand(everywhere), inside, column.expand(everywhere))
+
+
+class RelativeAttention(Heads):
     """Self-attention with a learned term for each offset within the window, in scores and in values.
 
     The original shifts padded matrices by Python-computed sizes; here both terms are gathers along the band, which is
@@ -63,24 +105,15 @@ class RelativeAttention(MultiHeadAttention):
         self.emb_rel_k = nn.Parameter(torch.empty(1, 2 * WINDOW + 1, channels // heads))
         self.emb_rel_v = nn.Parameter(torch.empty(1, 2 * WINDOW + 1, channels // heads))
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attends in heads [B, H, T, D] with the relative terms."""
+    def forward(self, x: Tensor, band: Band) -> Tensor:
+        """Maps [B, C, T] to the same shape."""
+        q, k, v = self.project(x, x)
         q = q * q.shape[-1] ** -0.5
-        index = torch.arange(q.shape[2], device=q.device)
-        offset = index[None, :] - index[:, None]  # [T, T], key - query
-        near = (offset >= -WINDOW) & (offset <= WINDOW)
         by_offset = torch.matmul(q, self.emb_rel_k[0].T)  # [B, H, T, 9]
-        slot = torch.clamp(offset, -WINDOW, WINDOW) + WINDOW
-        relative = torch.gather(by_offset, 3, slot.expand(q.shape[0], q.shape[1], -1, -1))
-        scores = torch.matmul(q, k.transpose(2, 3)) + torch.where(near, relative, 0.0)
-        p = torch.softmax(scores, dim=-1)
-
-        column = index[:, None] + torch.arange(-WINDOW, WINDOW + 1, device=q.device)[None, :]  # [T, 9]
-        last = index[-1]
-        inside = (column >= 0) & (column <= last)
-        column = torch.minimum(torch.clamp(column, min=0), last)
-        band = torch.gather(p, 3, column.expand(q.shape[0], q.shape[1], -1, -1))
-        return torch.matmul(p, v) + torch.matmul(torch.where(inside, band, 0.0), self.emb_rel_v[0])
+        relative = torch.where(band.near, torch.gather(by_offset, 3, band.slot), 0.0)
+        p = torch.softmax(torch.matmul(q, k.transpose(2, 3)) + relative, dim=-1)
+        around = torch.where(band.inside, torch.gather(p, 3, band.column), 0.0)  # [B, H, T, 9]
+        return self.join(torch.matmul(p, v) + torch.matmul(around, self.emb_rel_v[0]), x.shape)
 
 
 class FeedForward(nn.Module):
@@ -103,6 +136,7 @@ class Encoder(nn.Module):
 
     def __init__(self, channels: int, hidden: int, heads: int, layers: int, kernel: int) -> None:
         super().__init__()
+        self.heads = heads
         self.attn_layers = nn.ModuleList(RelativeAttention(channels, heads) for _ in range(layers))
         self.norm_layers_1 = nn.ModuleList(ChannelNorm(channels) for _ in range(layers))
         self.ffn_layers = nn.ModuleList(FeedForward(channels, hidden, kernel) for _ in range(layers))
@@ -111,7 +145,8 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps [B, C, T] to [B, C, T]."""
         parts = (self.attn_layers, self.norm_layers_1, self.ffn_layers, self.norm_layers_2)
+        window = band(x, self.heads)
         for attn, norm_1, ffn, norm_2 in zip(*parts, strict=True):
-            x = norm_1(x + attn(x, x))
+            x = norm_1(x + attn(x, window))
             x = norm_2(x + ffn(x))
         return x

@@ -59,8 +59,3 @@ class TextEncoder(nn.Module):
         frames = self.encoder_ssl(self.ssl_proj(quantized))
         text = self.encoder_text(self.text_embedding(phones).transpose(1, 2))
         return self.encoder2(self.mrte(frames, text, style))
-
-    def prior(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        """State [1, C, F] to mean and log standard deviation [1, out_channels, F]."""
-        mean, log_scale = self.proj(state).chunk(2, dim=1)
-        return mean, log_scale

@@ -96,17 +96,6 @@ class Sovits(nn.Module):
             out_channels=self.channels,
         )
 
-    def style(self, spectrogram: Tensor, speaker: Tensor | None) -> Tensor:
-        """Spectrogram [1, 1025, T], for some versions a speaker embedding [1, 20480], to the style [1, gin, 1]."""
-        style: Tensor = self.ref_enc(spectrogram)
-        return style if speaker is None else self.prelu(style + self.sv_emb(speaker).unsqueeze(-1))
-
-    def text_style(self, style: Tensor) -> Tensor:
-        """Style [1, gin, 1] to the one the text encoder takes [1, 512, 1]; of several references, their mean."""
-        if not self.speaker_network:
-            return style
-        return self.ge_to512(style.transpose(1, 2)).transpose(1, 2)
-
 
 class SynthesizerTrn(Sovits):
     """Weights of one SoVITS checkpoint whose decoder is HiFi-GAN."""
@@ -133,12 +122,12 @@ class PromptTokens(nn.Module):
 
     def __init__(self, vits: Sovits) -> None:
         super().__init__()
-        self.vits = vits
+        self.ssl_proj = vits.ssl_proj
+        self.codebook = vits.quantizer.codebook
 
     def forward(self, ssl: Tensor) -> Tensor:
         """Features [1, T, 768] to tokens int64 [1, T // 2]; an odd last frame is dropped."""
-        projected = self.vits.ssl_proj(ssl.transpose(1, 2))[0]
-        return self.vits.quantizer.codebook.encode(projected.T)[None]
+        return self.codebook.encode(self.ssl_proj(ssl.transpose(1, 2))[0].T)[None]
 
 
 class ReferenceStyle(nn.Module):
@@ -147,12 +136,19 @@ class ReferenceStyle(nn.Module):
     def __init__(self, vits: Sovits) -> None:
         super().__init__()
         self.spectrogram = LinearSpectrogram()
-        self.vits = vits
+        self.ref_enc = vits.ref_enc
+        if vits.speaker_network:
+            self.sv_emb, self.prelu = vits.sv_emb, vits.prelu
 
     def forward(self, wave: Tensor, speaker: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Wave [1, n] at 32 kHz to style [1, gin, 1] and the spectrogram [1, 1025, frames]."""
         spectrogram = self.spectrogram(wave)
-        return self.vits.style(spectrogram, speaker), spectrogram
+        return self.style(spectrogram, speaker), spectrogram
+
+    def style(self, spectrogram: Tensor, speaker: Tensor | None) -> Tensor:
+        """Spectrogram [1, 1025, T], for some versions a speaker embedding [1, 20480], to the style [1, gin, 1]."""
+        style: Tensor = self.ref_enc(spectrogram)
+        return style if speaker is None else self.prelu(style + self.sv_emb(speaker).unsqueeze(-1))
 
 
 class SemanticEncoder(nn.Module):
@@ -160,13 +156,20 @@ class SemanticEncoder(nn.Module):
 
     def __init__(self, vits: Sovits) -> None:
         super().__init__()
-        self.vits = vits
+        self.codebook = vits.quantizer.codebook
+        self.enc_p = vits.enc_p
+        self.ge_to512 = vits.ge_to512 if vits.speaker_network else None
 
     def forward(self, tokens: Tensor, phones: Tensor, style: Tensor) -> Tensor:
         """Tokens int64 [1, n], phones int64 [1, T] of the target, style [1, gin, 1] to state [1, 192, 2n]."""
-        rows = self.vits.quantizer.codebook.decode(tokens[0]).T  # [768, n]
+        rows = self.codebook.decode(tokens[0]).T  # [768, n]
         frames = rows.unsqueeze(2).expand(-1, -1, FRAMES_PER_TOKEN).reshape(1, rows.shape[0], -1)
-        return self.vits.enc_p(frames, phones, self.vits.text_style(style))
+        state: Tensor = self.enc_p(frames, phones, self.text_style(style))
+        return state
+
+    def text_style(self, style: Tensor) -> Tensor:
+        """Style [1, gin, 1] to the one the text encoder takes [1, 512, 1]; of several references, their mean."""
+        return style if self.ge_to512 is None else self.ge_to512(style.transpose(1, 2)).transpose(1, 2)
 
 
 class PriorAndFlow(nn.Module):
@@ -177,7 +180,7 @@ class PriorAndFlow(nn.Module):
 
     def __init__(self, vits: SynthesizerTrn) -> None:
         super().__init__()
-        self.vits = vits
+        self.prior, self.flow = vits.enc_p.proj, vits.flow
 
     def forward(
         self, state: Tensor, style: Tensor, noise: Tensor, noise_scale: Tensor
@@ -193,8 +196,8 @@ class PriorAndFlow(nn.Module):
         Returns:
             Latent z, the prior's mean and its log standard deviation, each [1, C, F].
         """
-        mean, log_scale = self.vits.enc_p.prior(stretch(state, noise.shape[2]))
-        z = self.vits.flow.reverse(mean + noise * torch.exp(log_scale) * noise_scale, style)
+        mean, log_scale = self.prior(stretch(state, noise.shape[2])).chunk(2, dim=1)
+        z = self.flow.reverse(mean + noise * torch.exp(log_scale) * noise_scale, style)
         return z, mean, log_scale
 
 
@@ -203,11 +206,11 @@ class Vocoder(nn.Module):
 
     def __init__(self, vits: SynthesizerTrn) -> None:
         super().__init__()
-        self.vits = vits
+        self.dec = vits.dec
 
     def forward(self, z: Tensor, style: Tensor) -> Tensor:
         """Latent [1, C, F] and style [1, gin, 1] to a waveform [1, 640 F]."""
-        return self.vits.dec(z, style)
+        return self.dec(z, style)
 
 
 def stretch(x: Tensor, size: int) -> Tensor:

@@ -61,20 +61,20 @@ class CfmFeatures(nn.Module):
 
     def __init__(self, vits: SynthesizerTrnV3) -> None:
         super().__init__()
-        self.vits = vits
+        self.bridge, self.wns1, self.feature_rate = vits.bridge, vits.wns1, vits.feature_rate
 
     def forward(self, state: Tensor, style: Tensor, valid_frames: Tensor) -> Tensor:
         """State [1, 192, N], style [1, 512, 1], valid_frames int64 [1] to features [1, 512, F].
 
         Features from `valid_frames` on are zero, and neighbours do not see them.
         """
-        up, down = self.vits.feature_rate
-        bridged = self.vits.bridge(state)
+        up, down = self.feature_rate
+        bridged = self.bridge(state)
         target = torch.arange(state.shape[2] * up // down, device=state.device)
         source = torch.div(target * down, up, rounding_mode="trunc")
         spread = bridged.index_select(2, source)
         mask = (target < valid_frames).to(state.dtype)[None, None]
-        return self.vits.wns1(spread, style, mask)
+        return self.wns1(spread, style, mask)
 
 
 class CfmCondition(nn.Module):

@@ -1,4 +1,8 @@
-"""Every version by the commands a user types: demo files, build, verify, speak, bench, FP16, lint, engines, inspect."""
+"""Every version by the commands a user types: demo files, build, verify, speak, bench, FP16, lint, engines, inspect.
+
+A file of tests stays with one worker, so there are two files of about the same length, which import these tests.
+Versions with parts in common are together: a process traces an architecture once, and builds what voices share once.
+"""
 
 import importlib.util
 import json
@@ -13,6 +17,9 @@ from sovits_calibration.corpus import corpus
 from sovits_exporter.cli import main
 from sovits_runtime.spec import MODEL_SPECS, ModelSpec
 
+WITH_SPEAKER_AND_V1 = ("v1", "v2Pro", "v2ProPlus")
+WITH_FLOW_AND_V2 = ("v2", "v3", "v4")
+assert {*WITH_SPEAKER_AND_V1, *WITH_FLOW_AND_V2} == set(MODEL_SPECS)
 TARGETS = ("sm75", "sm86", "sm89", "sm120")
 NEEDS_RTX = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx_bindings") is None, reason="TensorRT for RTX is not installed"
@@ -33,19 +40,11 @@ def run(*args: object) -> str:
     return result.stdout
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("every")
-
-
-@pytest.fixture(scope="module", params=list(MODEL_SPECS))
-def chain(request, folder: Path):
+def make_chain(version: str, folder: Path) -> Chain:
     """Demo files, the bundle built from them, and its FP16 twin; parts that voices share lie in one folder."""
-    spec = MODEL_SPECS[request.param]
-    made = Chain(
-        spec, folder / f"{spec.version}-files", folder / spec.version, folder / f"{spec.version}-fp16"
-    )
-    run("demo-checkpoint", made.files, "--tiny", "--version", spec.version)
+    spec = MODEL_SPECS[version]
+    made = Chain(spec, folder / f"{version}-files", folder / version, folder / f"{version}-fp16")
+    run("demo-checkpoint", made.files, "--tiny", "--version", version)
     parts = {"--hubert": "chinese-hubert-base"}
     if spec.speaker_network:
         parts["--speaker"] = "pretrained_eres2netv2w24s4ep4.ckpt"
@@ -53,7 +52,7 @@ def chain(request, folder: Path):
         parts["--vocoder"] = {"bigvgan": "bigvgan", "hifigan": "vocoder.pth"}[spec.flow.vocoder]
     options = [word for option, name in parts.items() for word in (option, made.files / name)]
     if spec.flow:
-        options += ["--version", spec.version]
+        options += ["--version", version]
     gpt, sovits = made.files / "demo-gpt.ckpt", made.files / "demo-sovits.pth"
     run("build", "--gpt", gpt, "--sovits", sovits, *options, "-o", made.bundle, "--no-verify")
     # Calibration on one sentence: other tests see the whole of it. What is built here is verified below.

@@ -1,0 +1,24 @@
+"""The chain of each version that a file names in `VERSIONS`."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("every_version")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "chain" in metafunc.fixturenames:
+        metafunc.parametrize("chain", metafunc.module.VERSIONS, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory):
+    return tmp_path_factory.mktemp("every")
+
+
+@pytest.fixture(scope="module")
+def chain(request: pytest.FixtureRequest, folder):
+    from every_version import make_chain
+
+    return make_chain(request.param, folder)

@@ -1,0 +1,11 @@
+"""The whole chain of v1, v2Pro and v2ProPlus; see `every_version`."""
+
+from every_version import (  # noqa: F401 - tests
+    WITH_SPEAKER_AND_V1,
+    test_inspect_and_bench,
+    test_lint_and_engines,
+    test_speak,
+    test_verify,
+)
+
+VERSIONS = WITH_SPEAKER_AND_V1
