@@ -33,7 +33,7 @@ def require_refit(api: TrtApi) -> None:
             f"{api.title} may lose biases in refittable engines (a known defect of 11.3); use another version, or "
             "build one engine a voice"
         )
-    problem = trt_api.driver_problem() if api.flavour == RTX else ""
+    problem = trt_api.driver_problem(cuda=api.cuda) if api.flavour == RTX else ""
     if problem:
         raise BackendError(
             f"{api.title} makes refittable engines only on a machine with a GPU: {problem}; build them there, or one "

@@ -70,17 +70,17 @@ class TrtApi:
 
         return Collector()
 
-    def runtime(self, logger: Any, *, driver_problem: Callable[[], str] | None = None) -> Any:
-        """Makes a TensorRT runtime, after asking the driver: without one TensorRT ends the process.
+    def runtime(self, logger: Any, *, load: Callable[[str], Any] | None = None) -> Any:
+        """Makes a TensorRT runtime, after asking the driver: without one that fits, TensorRT ends the process.
 
         Args:
             logger: Of `log_collector`; must outlive the runtime.
-            driver_problem: Asks the driver; None: `driver_problem` of this module.
+            load: Opens a library by name; None: `ctypes.CDLL`.
 
         Raises:
-            BackendError: There is no usable driver.
+            BackendError: There is no usable driver, or it is too old.
         """
-        problem = (driver_problem or globals()["driver_problem"])()
+        problem = driver_problem(load, cuda=self.cuda)
         if problem:
             raise BackendError(
                 f"{self.title} needs an NVIDIA GPU to run engines: {problem}; see 'sovits-export doctor'"
@@ -132,11 +132,12 @@ def _cuda_major(flavour: str, version: str) -> int:
     return 0
 
 
-def driver_problem(load: Callable[[str], Any] | None = None) -> str:
+def driver_problem(load: Callable[[str], Any] | None = None, *, cuda: int = 0) -> str:
     """Asks the NVIDIA driver whether a device can be used; returns what is wrong, or nothing.
 
     Args:
         load: Opens a library by name; None: `ctypes.CDLL`.
+        cuda: Major version of CUDA that it must run; 0: any.
     """
     for name in ("nvcuda.dll",) if os.name == "nt" else ("libcuda.so.1", "libcuda.so"):
         try:
@@ -146,6 +147,10 @@ def driver_problem(load: Callable[[str], Any] | None = None) -> str:
         code = int(library.cuInit(0))
         if code:
             return f"the NVIDIA driver cannot be used (cuInit gives {code})"
+        runs = ctypes.c_int()
+        if not int(library.cuDriverGetVersion(ctypes.byref(runs))) and runs.value < 1000 * cuda:
+            newest = f"{runs.value // 1000}.{runs.value % 1000 // 10}"
+            return f"the NVIDIA driver runs CUDA up to {newest}, CUDA {cuda} is needed; update the driver"
         count = ctypes.c_int()
         code = int(library.cuDeviceGetCount(ctypes.byref(count)))
         return "" if code == 0 and count.value > 0 else "the NVIDIA driver sees no device"

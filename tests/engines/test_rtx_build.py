@@ -67,9 +67,12 @@ def test_refused_graph_names_its_node(engine_bundle, target):
 
 
 def test_running_needs_a_driver_and_says_so(target):
+    def absent(name):
+        raise OSError(name)
+
     api = target.api
     with pytest.raises(BackendError, match="needs an NVIDIA GPU"):
-        api.runtime(api.log_collector(), driver_problem=lambda: "no NVIDIA driver is installed")
+        api.runtime(api.log_collector(), load=absent)
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 9), (12, 0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -104,10 +105,14 @@ def test_old_tensorrt_is_refused():
 
 
 class Library(SimpleNamespace):
-    """A driver that answers with a code and a number of devices."""
+    """A driver that answers with a code, the newest CUDA that it runs, and a number of devices."""
 
     def cuInit(self, flags):  # noqa: N802 - the driver's name
         return self.code
+
+    def cuDriverGetVersion(self, version):  # noqa: N802
+        version._obj.value = self.cuda
+        return 0
 
     def cuDeviceGetCount(self, count):  # noqa: N802
         count._obj.value = self.devices
@@ -118,9 +123,14 @@ class Library(SimpleNamespace):
     ("library", "told"),
     [
         (None, "no NVIDIA driver is installed"),
-        (Library(code=35, devices=0), "the NVIDIA driver cannot be used (cuInit gives 35)"),
-        (Library(code=0, devices=0), "the NVIDIA driver sees no device"),
-        (Library(code=0, devices=1), ""),
+        (Library(code=35, cuda=12090, devices=0), "the NVIDIA driver cannot be used (cuInit gives 35)"),
+        (Library(code=0, cuda=12090, devices=0), "the NVIDIA driver sees no device"),
+        (
+            Library(code=0, cuda=11080, devices=1),
+            "the NVIDIA driver runs CUDA up to 11.8, CUDA 12 is needed; update the driver",
+        ),
+        (Library(code=0, cuda=12000, devices=1), ""),
+        (Library(code=0, cuda=13010, devices=1), ""),
     ],
 )
 def test_no_runtime_is_made_without_a_driver(library, told):
@@ -129,13 +139,15 @@ def test_no_runtime_is_made_without_a_driver(library, told):
             raise OSError(name)
         return library
 
-    assert driver_problem(load) == told
+    assert driver_problem(load, cuda=12) == told
     made = []
     api = TrtApi(ENTERPRISE, SimpleNamespace(Runtime=made.append), "11.4.0.106", 12)
     if told:
-        with pytest.raises(BackendError, match="needs an NVIDIA GPU to run engines"):
-            api.runtime("logger", driver_problem=lambda: driver_problem(load))
+        with pytest.raises(
+            BackendError, match=rf"needs an NVIDIA GPU to run engines: {re.escape(told)}; see"
+        ):
+            api.runtime("logger", load=load)
         assert made == []
     else:
-        api.runtime("logger", driver_problem=lambda: driver_problem(load))
+        api.runtime("logger", load=load)
         assert made == ["logger"]
