@@ -125,6 +125,23 @@ def test_damaged_and_refused_plans(gpu_bundle, world, monkeypatch):
         plan.write_bytes(content)
 
 
+def test_a_damaged_engine_is_told_and_replaced_or_refused(voice, reference, gpu_bundle, world, caplog):
+    plan = gpu_bundle.path / "engines" / TARGET.folder / "sovits_vocoder-0.plan"
+    content = plan.read_bytes()
+    plan.write_bytes(content + b" ")
+    try:
+        with load_voice(gpu_bundle) as gpu, caplog.at_level(logging.WARNING):
+            spoken = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+            assert gpu.describe()["graphs"]["sovits_vocoder"] == "CPUExecutionProvider, for want of an engine"
+        with pytest.raises(BackendError, match=r"sovits_vocoder-0.plan: damaged or changed since"):
+            load_voice(gpu_bundle, strict=True)
+    finally:
+        plan.write_bytes(content)
+    assert "sovits_vocoder-0.plan: damaged or changed since it was built" in caplog.text
+    expected = voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    assert np.array_equal(spoken.samples, expected.samples)
+
+
 def test_an_engine_that_refuses_fails_the_request_alone(voice, reference, gpu_bundle, world):
     with load_voice(gpu_bundle) as gpu:
         world.refuses_to_run = True

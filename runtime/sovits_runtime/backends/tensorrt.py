@@ -109,10 +109,10 @@ class TensorRtVoice:
         """Opens a graph other than the GPT's.
 
         Raises:
-            BackendError: It has no engine for this GPU, and `strict` was asked for.
+            BackendError: It has no engine for this GPU that loads, and `strict` was asked for.
         """
         try:
-            record = find_engine(self.bundle, name, self.target)
+            engine = self._runtime.load(find_engine(self.bundle, name, self.target))
         except BackendError as error:
             if self._strict:
                 raise
@@ -120,7 +120,6 @@ class TensorRtVoice:
             self.runs_on[name] = f"{session.provider}, for want of an engine"
             logger.warning("graph %s runs on %s: %s", name, session.provider, error)
             return session
-        engine = self._runtime.load(record)
         self._engines[name] = engine
         self.runs_on[name] = engine.provider
         return DeviceGraph(engine, self._lanes_of(name), name)
