@@ -168,14 +168,10 @@ def build(
     base: Path | None,
     shared: Path | None,
     version: str | None,
-    fp16: bool,
-    precision: str | None,
-    max_kl: float,
-    recordings: tuple[Path, ...],
-    like: Path | None,
     targets: tuple[str, ...],
     verify: bool,
     as_json: bool,
+    **precision: Any,
 ) -> None:
     """Build a bundle from official checkpoints: every graph as ONNX, compared with PyTorch.
 
@@ -190,7 +186,7 @@ def build(
         from sovits_engines.targets import build_targets
 
         build_targets(targets)  # what cannot be built is said before the long part
-    conversion = read_conversion(precision, max_kl, recordings, like=like, fp16=fp16)
+    conversion = read_conversion(precision)
     request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker, vocoder, base)
     with progress_line() as progress:
         if conversion.precision == "fp32":

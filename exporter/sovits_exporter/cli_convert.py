@@ -26,12 +26,16 @@ class Conversion:
     Attributes:
         precision: "fp32", "fp16", "auto", "int8", "int4", or precisions by part.
         max_kl: Largest mean KL divergence of a token in nats.
+        min_snr: Least ratio of the waveform to its error, in dB.
+        max_log_mel: Largest mean difference of the log-mel spectrograms, in dB.
         recordings: Recordings that calibration reads beside the built-in one.
         like: An FP16 bundle that keeps the same parts in FP32.
     """
 
     precision: str
     max_kl: float
+    min_snr: float
+    max_log_mel: float
     recordings: tuple[Path, ...]
     like: Path | None
 
@@ -44,7 +48,7 @@ def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--precision",
             metavar="NAME",
             help="fp32; fp16 (for GPUs); int8, int4 or auto, the fastest within the limits (for CPUs); or by part: "
-            "gpt=int8.",
+            "gpt=int8,sovits=auto.",
         ),
         click.option(
             "--max-kl",
@@ -52,6 +56,20 @@ def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
             default=0.02,
             show_default=True,
             help="What int8 and int4 may cost the GPT: mean KL divergence of a token from FP32, in nats.",
+        ),
+        click.option(
+            "--min-snr",
+            type=float,
+            default=25.0,
+            show_default=True,
+            help="What int8 may cost SoVITS: least ratio of the waveform to its error, in dB.",
+        ),
+        click.option(
+            "--max-log-mel",
+            type=click.FloatRange(min=0, min_open=True),
+            default=0.5,
+            show_default=True,
+            help="And the largest mean difference of log-mel spectrograms, in dB.",
         ),
         click.option(
             "--wav",
@@ -72,16 +90,15 @@ def conversion_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def read_conversion(
-    precision: str | None, max_kl: float, recordings: tuple[Path, ...], *, like: Path | None, fp16: bool
-) -> Conversion:
-    """Reads the precision options.
+def read_conversion(options: dict[str, Any]) -> Conversion:
+    """Takes the values of `conversion_options` out of a command's parameters.
 
     Raises:
         click.UsageError: They contradict each other, or a precision is unknown.
     """
     from sovits_exporter.quantized import parse_precisions
 
+    fp16, precision = options.pop("fp16"), options.pop("precision")
     if fp16 and precision not in (None, "fp16"):
         raise click.UsageError(f"--fp16 and --precision {precision} contradict each other; give one of them")
     name = "fp16" if fp16 else precision or "fp32"
@@ -90,11 +107,12 @@ def read_conversion(
             parse_precisions(name)
         except ValueError as error:
             raise click.UsageError(f"--precision: {error}") from error
-    if recordings and name == "fp32":
+    rest = {key: options.pop(key) for key in ("max_kl", "min_snr", "max_log_mel", "recordings", "like")}
+    if rest["recordings"] and name == "fp32":
         raise click.UsageError("--wav names recordings for calibration, which fp32 does not need")
-    if like is not None and name != "fp16":
+    if rest["like"] is not None and name != "fp16":
         raise click.UsageError("--like names an FP16 bundle to be like, which goes with --fp16")
-    return Conversion(name, max_kl, recordings, like)
+    return Conversion(name, **rest)
 
 
 def run_conversion(
@@ -120,7 +138,7 @@ def run_conversion(
         source,
         output,
         parse_precisions(conversion.precision),
-        Limits(conversion.max_kl),
+        Limits(conversion.max_kl, conversion.min_snr, conversion.max_log_mel),
         shared,
         conversion.recordings,
         verify,
@@ -146,19 +164,15 @@ def run_conversion(
 def convert(
     bundle: Path,
     output: Path,
-    fp16: bool,
-    precision: str | None,
-    max_kl: float,
-    recordings: tuple[Path, ...],
-    like: Path | None,
     shared: Path | None,
     verify: bool,
     as_json: bool,
+    **precision: Any,
 ) -> None:
     """Convert the FP32 BUNDLE to another precision: FP16 for GPUs, int8 or int4 parts for CPUs. Needs no PyTorch."""
     from sovits_runtime.bundle import Bundle
 
-    conversion = read_conversion(precision, max_kl, recordings, like=like, fp16=fp16)
+    conversion = read_conversion(precision)
     if conversion.precision == "fp32":
         raise click.UsageError("give --fp16, or --precision and what to convert to")
     source = Bundle.open(bundle, shared=shared)

@@ -6,6 +6,7 @@ For ONNX Runtime on a CPU; GPUs and TensorRT want FP16. Needs onnx and ONNX Runt
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,8 +18,10 @@ import numpy as np
 
 from sovits_calibration.observe import Feeds, observe
 from sovits_exporter.bundle_files import file_records, is_complete, write_json
+from sovits_exporter.conv_choice import ConvLimits
 from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.quantize_gpt import FULL, STEP, GptChoice, gpt_choices
+from sovits_exporter.quantize_sovits import VOCODER, vocoder_choice, write_sovits
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_runtime.bundle import CPU_FILE, MANIFEST, WEIGHT_FILES, Bundle, manifest_digest
 from sovits_runtime.errors import BundleError, VerificationError
@@ -28,9 +31,12 @@ from sovits_runtime.verify import VerifyReport, verify_bundle
 from sovits_runtime.verify_precision import FP16_TOLERANCES
 
 AUTO = "auto"
-PARTS: Mapping[str, tuple[str, ...]] = {"gpt": (FULL, "int8", "int4")}
+PARTS: Mapping[str, tuple[str, ...]] = {"gpt": (FULL, "int8", "int4"), "sovits": (FULL, "int8")}
 """Part -> what it can be."""
-TOKEN_LEAD = 1.0
+TOKEN_LEAD = 1.0  # in log p; a token of FP32 that leads by more must stay the best
+COSINE_MARGIN = (
+    1e-4  # the cosine of a waveform at the SNR's limit also depends on how error and waveform correlate
+)
 Progress = Callable[[str, int, int], None]
 
 
@@ -40,9 +46,13 @@ class Limits:
 
     Attributes:
         kl: Mean KL divergence of a token's distribution from FP32's, in nats.
+        snr_db: Least ratio of the waveform to its error, with the same tokens and noise.
+        log_mel_db: Largest mean difference of the log-mel spectrograms.
     """
 
     kl: float = 0.02
+    snr_db: float = 25.0
+    log_mel_db: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class QuantizeReport:
 
 
 def parse_precisions(text: str) -> dict[str, str]:
-    """Reads "int8" (every part that can be) or "gpt=int8,...".
+    """Reads "int8" (every part that can be) or "gpt=int8,sovits=auto" (others stay FP32).
 
     Raises:
         ValueError: An unknown part or precision.
@@ -125,6 +135,7 @@ def quantize(request: QuantizeRequest, progress: Progress = lambda *_: None) -> 
     with staging(request.output) as folder:
         quantizer = _Quantizer(request, folder, progress)
         quantizer.gpt([*runs["gpt_prefill"], _golden_prefill(source)])
+        quantizer.sovits(runs.get(VOCODER, ()))
         quantizer.others()
         shutil.copytree(source.path / "golden", folder / "golden")
         np.savez(folder / "golden" / "steps.npz", allow_pickle=False, **record_steps(source))
@@ -197,9 +208,29 @@ class _Quantizer:
 
     def _note_gpt(self, choice: GptChoice) -> None:
         step = self.graphs[STEP]
-        del step[CPU_FILE]
+        step.pop(CPU_FILE, None)
         check = {"kl": choice.distance.kl, "limit": self.request.limits.kl}
         self.graphs[STEP] = {**step, "precision": choice.precision, "check": check}
+
+    def sovits(self, runs: Sequence[Feeds]) -> None:
+        """Measures the vocoder's layers and takes those that pay."""
+        asked = self.request.precisions.get("sovits", FULL)
+        if asked == FULL or VOCODER not in self.graphs:
+            return
+        limits = ConvLimits(self.request.limits.snr_db, self.request.limits.log_mel_db)
+        choice = vocoder_choice(self.source, runs, limits, progress=self.progress)
+        chosen = bool(choice.chosen) and (asked != AUTO or choice.seconds_int8 < choice.seconds_fp32)
+        self.rows.append({"part": "sovits", "precision": "int8", "chosen": chosen, **choice.to_json()})
+        if asked != AUTO and not chosen:
+            raise VerificationError(
+                f"SoVITS in {asked}: no layer of the vocoder is faster in int8 within {limits.snr_db:g} dB and "
+                f"{limits.log_mel_db:g} dB; leave it out, or allow more by --min-snr and --max-log-mel"
+            )
+        if not chosen:
+            return
+        write_sovits(self.source, choice, self.folder / "graphs")
+        check = {"snr_db": choice.error.snr_db, "limit": limits.snr_db}
+        self.graphs[VOCODER] |= {"precision": "int8", "check": check}
 
     def others(self) -> None:
         """Copies what stays as it is: graphs, and the parts that voices share where they are not there yet."""
@@ -234,15 +265,22 @@ class _Quantizer:
                 "limits": dataclasses.asdict(request.limits),
                 "choices": self.rows,
             },
-            "tolerances": {**FP16_TOLERANCES, **self._tolerances()},
+            "tolerances": self._tolerances(),
             "files": file_records(self.folder),
         }
         manifest["digest"] = manifest_digest(manifest)
         write_json(self.folder / MANIFEST, manifest)
 
     def _tolerances(self) -> dict[str, float]:
-        full = {k: self.source.manifest["tolerances"][k] for k in ("waveform", "snr_db", "log_mel_db")}
-        return {"kl": self.request.limits.kl, "token_lead": TOKEN_LEAD, **full}
+        limits, full = self.request.limits, self.source.manifest["tolerances"]
+        if all(graph["precision"] == FULL for graph in self.graphs.values()):
+            return dict(full)
+        tokens = {**FP16_TOLERANCES, "kl": limits.kl, "token_lead": TOKEN_LEAD}
+        if self.graphs.get(VOCODER, {}).get("precision", FULL) == FULL:
+            return {**tokens, **{k: full[k] for k in ("waveform", "snr_db", "log_mel_db")}}
+        cosine = 1.0 / math.sqrt(1.0 + 10.0 ** (-limits.snr_db / 10.0))
+        sound = {"waveform": 1.0, "snr_db": limits.snr_db, "log_mel_db": limits.log_mel_db}
+        return {**tokens, "graph_cosine": cosine - COSINE_MARGIN, **sound}
 
 
 def choose(choices: Sequence[GptChoice], asked: str, limits: Limits) -> GptChoice:

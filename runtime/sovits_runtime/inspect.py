@@ -24,7 +24,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "path": str(bundle.path),
         "digest": bundle.digest,
         "model": m["model"],
-        "compared_with": "FP32" if "precision" in m else "PyTorch",
+        "compared_with": "FP32" if bundle.precision == "fp16" else "PyTorch",
         "choices": m.get("precision", {}).get("choices", []),
         "flow": asdict(bundle.spec.flow) if bundle.spec.flow else None,
         "made_by": m["made_by"],
@@ -50,10 +50,7 @@ def describe_text(d: dict[str, Any]) -> str:
         f"  graph               precision  {'error vs ' + d['compared_with']:<16}  inputs",
     ]
     for name, g in d["graphs"].items():
-        error = (
-            f"{g['error']:.1e}" if "error" in g else f"KL {g['kl']:.1e} nats" if "kl" in g else "not measured"
-        )
-        lines.append(f"    {name:<17} {g['precision']:<10} {error:<17} {g['inputs']}")
+        lines.append(f"    {name:<17} {g['precision']:<10} {_error(g):<17} {g['inputs']}")
         lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
     lines += [f"  {line}" for line in choice_lines(d["choices"])]
     lines += _engine_lines(d["engines"])
@@ -64,19 +61,38 @@ def describe_text(d: dict[str, Any]) -> str:
     )
 
 
+def _error(graph: Mapping[str, Any]) -> str:
+    if "kl" in graph:
+        return f"KL {graph['kl']:.1e} nats"
+    if "snr_db" in graph:
+        return f"SNR {graph['snr_db']:.1f} dB"
+    return f"{graph['error']:.1e}" if "error" in graph else "not measured"
+
+
 def choice_lines(choices: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was measured of each way to hold the GPT, as a table; nothing where nothing was."""
-    if not choices:
-        return []
-    lines = [f"{'GPT in':<7} {'MB':>5} {'KL, nats':>9} {'best token':>10} {'step':>9}"]
-    for row in choices:
-        error, step_ms = row["error"], row["times"]["step_ms"]
-        verdict = "chosen" if row["chosen"] else "" if row["within"] else "costs too much"
-        lines.append(
-            f"{row['precision']:<7} {row['bytes'] / 1e6:>5.0f} {error['kl']:>9.1e} {error['agreement']:>10.1%} "
-            f"{step_ms:>6.1f} ms  {verdict}"
-        )
-    return lines
+    """What was measured of each way to hold the GPT and the vocoder, as tables; nothing where nothing was."""
+    gpt = [row for row in choices if row["part"] == "gpt"]
+    head = [f"{'GPT in':<7} {'MB':>5} {'KL, nats':>9} {'best token':>10} {'step':>9}"] if gpt else []
+    return [*head, *map(_gpt_line, gpt), *(_vocoder_line(row) for row in choices if row["part"] == "sovits")]
+
+
+def _gpt_line(row: Mapping[str, Any]) -> str:
+    error, step_ms = row["error"], row["times"]["step_ms"]
+    verdict = "chosen" if row["chosen"] else "" if row["within"] else "costs too much"
+    return (
+        f"{row['precision']:<7} {row['bytes'] / 1e6:>5.0f} {error['kl']:>9.1e} {error['agreement']:>10.1%} "
+        f"{step_ms:>6.1f} ms  {verdict}"
+    )
+
+
+def _vocoder_line(row: Mapping[str, Any]) -> str:
+    error, layers = row["error"], row["layers"]
+    int8 = sum(layer["chosen"] for layer in layers)
+    sound = "no error" if error["snr_db"] is None else f"SNR {error['snr_db']:.1f} dB"
+    return (
+        f"vocoder with {int8} of {len(layers)} layers in int8: {sound}, log-mel distance {error['log_mel_db']:.2f} dB, "
+        f"{row['seconds_fp32'] / row['seconds_int8']:.2f} times as fast, {'chosen' if row['chosen'] else 'not chosen'}"
+    )
 
 
 def _flow_lines(flow: dict[str, Any] | None) -> list[str]:
@@ -99,7 +115,7 @@ def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
         "precision": g["precision"],
         "fp32_parts": bundle.manifest.get("precision", {}).get("islands", {}).get(name, []),
         "shared": g["shared"],
-        **{k: g["check"][k] for k in ("error", "kl", "limit") if k in g["check"]},
+        **{k: g["check"][k] for k in ("error", "kl", "snr_db", "limit") if k in g["check"]},
         "inputs": ", ".join(inputs) + (f", {caches} caches" if caches else ""),
         "dims": {d.name: [d.min, d.opt, d.max] for d in spec.dims},
     }

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from click.testing import CliRunner
 
+from sovits_calibration.corpus import corpus
 from sovits_calibration.token_error import TokenDistance, TokenTimes
 from sovits_engines.trt_graph import trt_graphs
 from sovits_exporter.cli import main
@@ -34,6 +35,13 @@ def int8(tiny_bundle, tmp_path_factory):
     command = ["convert", "--precision", "gpt=int8", "--json", str(tiny_bundle), "-o", str(path)]
     done = subprocess.run([sys.executable, "-c", code, *command], check=True, stdout=subprocess.PIPE)
     return Quantized(path, json.loads(done.stdout))
+
+
+@pytest.fixture
+def short_corpus(monkeypatch):
+    """Two sentences; the fixture above speaks them all."""
+    monkeypatch.setattr("sovits_calibration.observe.corpus", lambda symbols: corpus(symbols)[:2])
+    monkeypatch.setattr("sovits_calibration.observe.LOUDNESS", (1.0,))
 
 
 def test_it_is_measured_and_verified(int8):
@@ -74,6 +82,38 @@ def test_inspect_shows_what_was_measured(int8):
     assert "best token" in shown
 
 
+def test_the_vocoder_is_judged_by_its_sound(short_corpus, tiny_bundle, tmp_path):
+    """Limits that a tiny random vocoder can keep; the sound of the whole is verified against them."""
+    path = tmp_path / "voice"
+    options = ["--precision", "sovits=int8", "--min-snr", "12", "--max-log-mel", "3", "--json"]
+    result = CliRunner().invoke(main, ["convert", *options, str(tiny_bundle), "-o", str(path)])
+    assert result.exit_code == 0, result.output
+    output = json.loads(result.stdout)
+    (row,) = output["choices"]
+    assert row["part"] == "sovits"
+    assert row["chosen"] == any(layer["chosen"] for layer in row["layers"])
+    checks = {c["name"]: c for c in output["verification"]["checks"]}
+    assert checks["audio SNR"]["limit"] == (12 if row["chosen"] else 60)
+    assert checks["teacher-forced KL"]["value"] == pytest.approx(0, abs=1e-9)
+    shown = CliRunner().invoke(main, ["inspect", str(path)]).stdout
+    assert f"of {len(row['layers'])} layers in int8" in shown
+
+
+def test_where_nothing_is_within_the_limits_all_stays_fp32_or_is_refused(short_corpus, tiny_bundle, tmp_path):
+    strict = ["--max-kl", "1e-12", "--min-snr", "200", str(tiny_bundle), "-o"]
+    result = CliRunner().invoke(main, ["convert", "--precision", "auto", *strict, str(tmp_path / "voice")])
+    assert result.exit_code == 0, result.output
+    bundle = Bundle.open(tmp_path / "voice")
+    assert bundle.precision == "fp32"
+    assert [c["chosen"] for c in bundle.manifest["precision"]["choices"]] == [True, False, False, False]
+    result = CliRunner().invoke(
+        main, ["convert", "--precision", "sovits=int8", *strict, str(tmp_path / "other")]
+    )
+    assert result.exit_code == 3
+    assert "no layer of the vocoder" in result.output
+    assert not (tmp_path / "other").exists()
+
+
 def test_gpus_and_engines_refuse_it(int8):
     bundle = Bundle.open(int8.path)
     with pytest.raises(BackendError, match=r"fp32\+int8 for ONNX Runtime's CPU"):
@@ -86,7 +126,7 @@ def test_gpus_and_engines_refuse_it(int8):
     assert "give the FP32 bundle" in result.output
 
 
-def test_what_costs_too_much_is_refused_and_nothing_is_written(tiny_bundle, tmp_path):
+def test_what_costs_too_much_is_refused_and_nothing_is_written(short_corpus, tiny_bundle, tmp_path):
     command = ["convert", "--precision", "gpt=int4", "--max-kl", "1e-9", str(tiny_bundle), "-o"]
     result = CliRunner().invoke(main, [*command, str(tmp_path / "voice")])
     assert result.exit_code == 3
@@ -123,10 +163,11 @@ def test_a_gpt_that_is_not_finite_is_never_taken():
 
 
 def test_precisions_are_read_by_part():
-    assert parse_precisions("auto") == {"gpt": "auto"}
-    assert parse_precisions("gpt=int4") == {"gpt": "int4"}
-    for wrong in ("int7", "gpt=int7", "bert=int8", "gpt=", "gpt=fp16"):
-        with pytest.raises(ValueError, match=r"expected auto.*gpt=fp32\|int8\|int4"):
+    assert parse_precisions("auto") == {"gpt": "auto", "sovits": "auto"}
+    assert parse_precisions("int4") == {"gpt": "int4"}
+    assert parse_precisions("gpt=int4,sovits=int8") == {"gpt": "int4", "sovits": "int8"}
+    for wrong in ("int7", "gpt=int7", "bert=int8", "gpt=", "gpt=fp16", "sovits=int4"):
+        with pytest.raises(ValueError, match=r"expected auto.*gpt=fp32\|int8\|int4; sovits=fp32\|int8"):
             parse_precisions(wrong)
 
 
