@@ -123,7 +123,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
         builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
         builder.plan(models, pretrained)
         modules = builder.shared_parts(pretrained)
-        builder.voice(models, sovits.base_digests if request.share_base else frozenset())
+        builder.voice(models, sovits.base_digests, share=request.share_base)
         progress("record golden values", builder.done, builder.total)
         golden = record(
             Models(
@@ -191,7 +191,7 @@ class _Builder:
         self.sets = [gpt_graphs(models.t2s, models.spec), sovits_graphs(models.vits, models.spec)]
         self.total = 2 * (sum(map(len, self.sets)) + len(pretrained)) + 3
 
-    def voice(self, models: Models, base: frozenset[str]) -> None:
+    def voice(self, models: Models, base: frozenset[str], *, share: bool) -> None:
         """Exports the graphs of the GPT and of SoVITS; weights whose digest is in `base` lie in a file of their own."""
         folder = self.folder / "graphs"
         folder.mkdir()
@@ -208,7 +208,7 @@ class _Builder:
                     self.graphs[STEP][CPU_FILE] = f"graphs/{paths[1].name}"
                 if common.exists():
                     self.graphs[graph.spec.name]["base_weights"] = f"graphs/{common.name}"
-            if common.exists():
+            if share and common.exists():
                 share_weights(common, self.shared_folder)
 
     def shared_parts(self, pretrained: Sequence[Pretrained]) -> dict[str, nn.Module]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether a shared part is there as it was written."""
+def is_complete(folder: Path, *, fields: Collection[str] = ()) -> bool:
+    """Whether a shared part is there as it was written, its manifest with these fields, which older ones may lack."""
     try:
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        return all(file_record(folder / name) == record for name, record in files.items())
-    except (OSError, ValueError, KeyError):
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        whole = all(file_record(folder / name) == record for name, record in manifest["files"].items())
+        return whole and manifest.keys() >= set(fields)
+    except (OSError, ValueError, KeyError, AttributeError):
         return False

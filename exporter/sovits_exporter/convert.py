@@ -17,10 +17,11 @@ from sovits_calibration.islands import Island
 from sovits_calibration.model_file import load_model
 from sovits_calibration.observe import Feeds, observe
 from sovits_calibration.rounded import simulate
+from sovits_exporter.base_weights import share_weights
 from sovits_exporter.bundle_files import file_records, is_complete, write_json
 from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve
-from sovits_exporter.model_files import write_models
+from sovits_exporter.model_files import BASE_SUFFIX, write_models
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_runtime.bundle import CPU_FILE, MANIFEST, Bundle, manifest_digest
 from sovits_runtime.errors import BundleError, VerificationError
@@ -30,6 +31,8 @@ from sovits_runtime.verify_precision import FP16_TOLERANCES
 
 Progress = Callable[[str, int, int], None]
 FOLDER_SUFFIX = "-fp16"
+HALF_FIELDS = ("spec", "check", "islands")
+"""What the manifest of a converted part holds beside its files; see `_record`."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,11 @@ class _Converter:
         for weights, names in sets.items():
             for name, half in zip(names, self._halve(names, folder, weights), strict=True):
                 self._note(name, _record(half))
+            common = folder / f"{weights}{BASE_SUFFIX}"
+            if common.exists():
+                share_weights(common, self.shared_folder)
+                for name in names:
+                    self.graphs[name]["base_weights"] = f"graphs/{common.name}"
 
     def shared_parts(self) -> None:
         """Converts the parts that voices share into the shared folder, or finds them there."""
@@ -194,7 +202,7 @@ class _Converter:
             name = part["folder"] + FOLDER_SUFFIX
             target = self.shared_folder / name
             (graph,) = (g for g, record in self.graphs.items() if record["shared"] == kind)
-            if not is_complete(target):
+            if not is_complete(target, fields=HALF_FIELDS):
                 assert self.source.shared is not None
                 with staging(target) as folder:
                     _copy_others(self.source.shared / part["folder"], folder)
@@ -214,7 +222,6 @@ class _Converter:
         return halve(graphs, folder, weights, like=self.like)
 
     def _note(self, name: str, record: Mapping[str, Any]) -> None:
-        self.graphs[name].pop("base_weights", None)  # halves of all weights lie in one file again
         self.graphs[name].pop(CPU_FILE, None)
         self.graphs[name] |= {"precision": "fp16", "spec": record["spec"], "check": record["check"]}
         self.islands[name] = record["islands"]

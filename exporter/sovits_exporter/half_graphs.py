@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 
@@ -17,7 +18,7 @@ from sovits_calibration.model_file import load_model
 from sovits_calibration.observe import Feeds
 from sovits_calibration.ranges import Margins
 from sovits_exporter import precision
-from sovits_exporter.model_files import write_models
+from sovits_exporter.model_files import BASE_SUFFIX, INLINE_BYTES, write_models
 from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.graph import GraphSpec, TensorSpec
 from sovits_runtime.verify_precision import FP16_TOLERANCES
@@ -77,7 +78,7 @@ def halve(
     """
     measured = [measure(g.path, g.runs) if g.runs else None for g in graphs]
     limit = FP16_TOLERANCES["graph_cosine"]
-    margins = Margins()
+    margins, base = Margins(), _halves_of_base(graphs)
     for _ in range(ATTEMPTS):
         models = [load_model(g.path) for g in graphs]
         chosen = choose(models, measured, margins)
@@ -85,7 +86,7 @@ def halve(
             chosen = [_kept_as(own, like[g.spec.name], g) for g, own in zip(graphs, chosen, strict=True)]
         specs = [half_spec(g.spec, islands) for g, islands in zip(graphs, chosen, strict=True)]
         kept = [_convert(*parts) for parts in zip(models, chosen, specs, strict=True)]
-        _write(models, folder, weights)
+        _write(models, folder, weights, base)
         halves = [
             HalfGraph(spec, islands, distance(g.path, folder / g.path.name, spec, g.runs))
             for g, spec, islands in zip(graphs, specs, kept, strict=True)
@@ -124,8 +125,30 @@ def _convert(model: ir.Model, islands: Mapping[str, Island], spec: GraphSpec) ->
     return tuple(islands.get(name) or Island(name, ops[name], "between") for name in sorted(kept))
 
 
-def _write(models: Sequence[ir.Model], folder: Path, weights: str) -> None:
-    for path in write_models(models, folder, weights):
+def _halves_of_base(graphs: Sequence[FullGraph]) -> list[ir.Tensor]:
+    """What a LoRA voice has from its base, in FP16 and in the order of the base's file.
+
+    All of it, whatever this voice keeps in FP32: so it is the same for every voice of the base, and stored once.
+    """
+    found: dict[int, ir.Tensor] = {}
+    for graph in graphs:
+        mapped = load_model(graph.path).graph.initializers
+        for name, value in ir.load(graph.path).graph.initializers.items():
+            place = value.const_value
+            if isinstance(place, ir.ExternalTensor) and str(place.location).endswith(BASE_SUFFIX):
+                assert place.offset is not None
+                found[place.offset] = _half(mapped[name])
+    return [half for _, half in sorted(found.items()) if half.nbytes > INLINE_BYTES]
+
+
+def _half(value: ir.Value) -> ir.Tensor:
+    assert value.const_value is not None
+    with np.errstate(over="ignore"):
+        return ir.Tensor(value.const_value.numpy().astype(np.float16), name=value.name)
+
+
+def _write(models: Sequence[ir.Model], folder: Path, weights: str, base: Sequence[ir.Tensor]) -> None:
+    for path in write_models(models, folder, weights, base_tensors=base):
         if path.suffix == ".onnx":
             onnx.checker.check_model(str(path))
 

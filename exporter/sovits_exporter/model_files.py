@@ -16,7 +16,12 @@ SUFFIX, BASE_SUFFIX = ".weights", "-base.weights"
 
 
 def write_models(
-    models: Sequence[ir.Model], folder: Path, weights_name: str, *, base: Collection[str] = ()
+    models: Sequence[ir.Model],
+    folder: Path,
+    weights_name: str,
+    *,
+    base: Collection[str] = (),
+    base_tensors: Sequence[ir.TensorProtocol] = (),
 ) -> list[Path]:
     """Writes models side by side; equal weights are stored once in `<weights_name>.weights`.
 
@@ -25,6 +30,7 @@ def write_models(
         folder: Where the `.onnx` files and the weight files go.
         weights_name: Stem of the weight file.
         base: sha256 of weights that other voices have too; these go to `<weights_name>-base.weights`.
+        base_tensors: What that file begins with, whether or not these models use it.
 
     Returns:
         The paths of the models, then those of the weight files.
@@ -32,18 +38,25 @@ def write_models(
     paths = [folder / f"{model.graph.name}.onnx" for model in models]
     with ExitStack() as stack:
         own = _WeightFile(folder / f"{weights_name}{SUFFIX}", stack)
-        common = _WeightFile(folder / f"{weights_name}{BASE_SUFFIX}", stack) if base else own
+        shares = bool(base or base_tensors)
+        common = _WeightFile(folder / f"{weights_name}{BASE_SUFFIX}", stack) if shares else own
+        for tensor in base_tensors:
+            common.append(tensor, *_content(tensor))
         for model in models:
             for value in model.graph.initializers.values():
                 tensor = value.const_value
                 if tensor is not None and tensor.nbytes > INLINE_BYTES:
-                    data = tensor.tobytes()
-                    digest = hashlib.sha256(data).hexdigest()
-                    file = common if digest in base else own
+                    data, digest = _content(tensor)
+                    file = common if digest in base or digest in common.offsets else own
                     value.const_value = file.append(tensor, data, digest)
     for model, path in zip(models, paths, strict=True):
         ir.save(model, path)
-    return [*paths, own.path, *([common.path] if base else [])]
+    return [*paths, own.path, *([common.path] if shares else [])]
+
+
+def _content(tensor: ir.TensorProtocol) -> tuple[bytes, str]:
+    data = tensor.tobytes()
+    return data, hashlib.sha256(data).hexdigest()
 
 
 class _WeightFile:

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from sovits_calibration.observe import Feeds, observe
+from sovits_exporter.base_weights import share_weights
 from sovits_exporter.bundle_files import file_records, is_complete, write_json
 from sovits_exporter.conv_choice import ConvLimits
 from sovits_exporter.golden_steps import record_steps
+from sovits_exporter.model_files import BASE_SUFFIX
 from sovits_exporter.quantize_gpt import FULL, STEP, GptChoice, gpt_choices
 from sovits_exporter.quantize_sovits import VOCODER, vocoder_choice, write_sovits
 from sovits_exporter.staging import check_output, publish, staging
@@ -238,6 +240,8 @@ class _Quantizer:
         for name in self._files():
             if not (self.folder / name).exists():
                 shutil.copy2(self.source.path / name, self.folder / name)
+            if name.endswith(BASE_SUFFIX):
+                share_weights(self.folder / name, _shared(self.request))
         for part in self.source.manifest["shared"].values():
             target = _shared(self.request) / part["folder"]
             if not is_complete(target):

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from sovits_calibration.corpus import corpus
+from sovits_calibration.ranges import Margins
 from sovits_exporter.build import BuildReport, BuildRequest, build
+from sovits_exporter.convert import ConvertRequest, convert
 from sovits_exporter.demo import DemoFiles, write_demo_checkpoint
 from sovits_exporter.demo_writers import write_lora
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.inspect import describe, describe_text
+from sovits_runtime.verify import verify_bundle
 
 SPEAKING = ["HH", "AH0", "L", "OW1", "."]
 OPTIONS = SpeechOptions(max_tokens=10, pause_s=0, flow_steps=2)
@@ -72,23 +76,59 @@ def test_verified_described_and_heard(made):
     assert not list(made.report.path.rglob("*vocoder*"))
 
 
-def test_voices_of_one_base_store_it_once(made, folder):
+@pytest.fixture(scope="module")
+def second(made, folder):
+    """Another LoRA voice of the same base."""
     if made.files.base is None:
-        assert not list(made.report.path.rglob("*base*"))
-        return
+        pytest.skip("a complete voice")
     other = folder / "other-lora.pth"
     write_lora(other, "v4", tiny=True, seed=7, report=lambda *_: None)
-    request = dataclasses.replace(made.request, sovits=other, output=folder / "other", verify=False)
-    second = build(request).path
-    first = made.report.path
-    (stored,) = made.request.shared.glob("base-*/sovits-base.weights")
-    copies = [voice / "graphs" / stored.name for voice in (first, second)]
-    assert {copy.stat().st_ino for copy in copies} == {stored.stat().st_ino}
+    return build(dataclasses.replace(made.request, sovits=other, output=folder / "other", verify=False)).path
+
+
+def stored_once(shared: Path, voices: list[Path]) -> list[Path]:
+    """Files of the shared folder that all these voices link to."""
+    stored = list(shared.glob("base-*/sovits-base.weights"))
+    copies = [(voice / "graphs" / "sovits-base.weights").stat().st_ino for voice in voices]
+    return [file for file in stored if {*copies} == {file.stat().st_ino}]
+
+
+def test_a_complete_voice_has_no_base(made):
+    assert bool(list(made.report.path.rglob("*base*"))) == (made.files.base is not None)
+
+
+def test_voices_of_one_base_store_it_once(made, second):
+    first, request = made.report.path, made.request
+    (stored,) = stored_once(made.request.shared, [first, second])
     own = [voice / "graphs" / "sovits.weights" for voice in (first, second)]
     assert own[0].read_bytes() != own[1].read_bytes()
     assert stored.stat().st_size > 4 * 768 * 768 * 2, "smaller than the projection of SSL features alone"
     digests = [Bundle.open(v, shared=request.shared).graph_digest("sovits_encoder") for v in (first, second)]
     assert digests[0] != digests[1]
+
+
+def test_fp16_voices_of_one_base_store_its_halves_once(made, second, folder, monkeypatch):
+    """Whatever each keeps in FP32. What an older version left of a converted part is converted again."""
+    monkeypatch.setattr("sovits_calibration.observe.corpus", lambda symbols: corpus(symbols)[:1])
+    monkeypatch.setattr("sovits_calibration.observe.LOUDNESS", (1.0,))
+    shared, halves = made.request.shared, []
+    for voice in (made.report.path, second):
+        source = Bundle.open(voice, shared=shared)
+        if halves:
+            monkeypatch.setattr("sovits_exporter.half_graphs.Margins", lambda: Margins(error=1e-3))
+        request = ConvertRequest(source, folder / f"{voice.name}-fp16", shared, verify=False)
+        halves.append(convert(request).path)
+        (part,) = shared.glob("vocoder-*-fp16")
+        manifest = json.loads((part / "manifest.json").read_text())
+        del manifest["islands"]
+        (part / "manifest.json").write_text(json.dumps(manifest))
+    kept = [Bundle.open(h, shared=shared).manifest["precision"]["islands"]["sovits_encoder"] for h in halves]
+    assert kept[0] != kept[1]
+    (stored,) = stored_once(shared, halves)
+    (full,) = stored_once(shared, [made.report.path, second])
+    assert 0.45 < stored.stat().st_size / full.stat().st_size < 0.55
+    report = verify_bundle(Bundle.open(halves[1], shared=shared), threads=1)
+    assert report.passed, report.failure()
 
 
 def test_a_voice_is_whole_without_the_shared_base(made, tmp_path):
