@@ -125,12 +125,12 @@ def _convert(model: ir.Model, islands: Mapping[str, Island], spec: GraphSpec) ->
     return tuple(islands.get(name) or Island(name, ops[name], "between") for name in sorted(kept))
 
 
-def _halves_of_base(graphs: Sequence[FullGraph]) -> list[ir.Tensor]:
+def _halves_of_base(graphs: Sequence[FullGraph]) -> list[ir.TensorProtocol]:
     """What a LoRA voice has from its base, in FP16 and in the order of the base's file.
 
     All of it, whatever this voice keeps in FP32: so it is the same for every voice of the base, and stored once.
     """
-    found: dict[int, ir.Tensor] = {}
+    found: dict[int, ir.TensorProtocol] = {}
     for graph in graphs:
         mapped = load_model(graph.path).graph.initializers
         for name, value in ir.load(graph.path).graph.initializers.items():
@@ -141,13 +141,13 @@ def _halves_of_base(graphs: Sequence[FullGraph]) -> list[ir.Tensor]:
     return [half for _, half in sorted(found.items()) if half.nbytes > INLINE_BYTES]
 
 
-def _half(value: ir.Value) -> ir.Tensor:
+def _half(value: ir.Value) -> ir.TensorProtocol:
     assert value.const_value is not None
     with np.errstate(over="ignore"):
         return ir.Tensor(value.const_value.numpy().astype(np.float16), name=value.name)
 
 
-def _write(models: Sequence[ir.Model], folder: Path, weights: str, base: Sequence[ir.Tensor]) -> None:
+def _write(models: Sequence[ir.Model], folder: Path, weights: str, base: Sequence[ir.TensorProtocol]) -> None:
     for path in write_models(models, folder, weights, base_tensors=base):
         if path.suffix == ".onnx":
             onnx.checker.check_model(str(path))

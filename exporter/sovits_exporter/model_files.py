@@ -40,8 +40,8 @@ def write_models(
         own = _WeightFile(folder / f"{weights_name}{SUFFIX}", stack)
         shares = bool(base or base_tensors)
         common = _WeightFile(folder / f"{weights_name}{BASE_SUFFIX}", stack) if shares else own
-        for tensor in base_tensors:
-            common.append(tensor, *_content(tensor))
+        for first in base_tensors:
+            common.append(first, *_content(first))
         for model in models:
             for value in model.graph.initializers.values():
                 tensor = value.const_value
