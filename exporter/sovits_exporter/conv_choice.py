@@ -67,7 +67,7 @@ class ConvLayer:
         name: Its first output.
         weight: Its weight's name.
         chosen: Whether it becomes int8.
-        alone: The error with only this layer in int8.
+        alone: The error with only this layer in int8, in the first run that did not give the ranges.
         seconds_fp32: Time of the layer alone, in a run of the corpus.
         seconds_int8: The same in int8, rounding and restoring included.
     """
