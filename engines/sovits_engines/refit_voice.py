@@ -1,6 +1,6 @@
 """A whole voice from another voice's refittable engines: refitted, verified on its golden values, then put in place.
 
-For a program with many voices of one architecture: one of them is built, the others take seconds each. All engines of a
+For a program with many voices of one architecture: one of them is built, the others are refitted. All engines of a
 voice are refitted aside, a voice is loaded from them and verified whole, and only then do they count.
 """
 

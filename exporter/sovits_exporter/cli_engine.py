@@ -169,7 +169,7 @@ def result_json(result: EngineResult) -> dict[str, Any]:
 def refit(
     bundles: tuple[Path, ...], source: Path, shared: Path | None, flavour: str | None, as_json: bool
 ) -> None:
-    """Make engines of each BUNDLE in seconds, from those of another voice.
+    """Make engines of each BUNDLE from those of another voice, without a build.
 
     Each voice is loaded from its new engines and verified on its own golden values before they count.
     """
