@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from sovits_exporter.cli import main
 from sovits_runtime.errors import BackendError
+from sovits_runtime.inspect import describe, describe_text
 
 
 @pytest.fixture
@@ -64,6 +66,14 @@ def test_strict_refuses_a_damaged_engine(run, engine_bundle):
         plan.write_bytes(b"")
     result = run("engine build", "--strict", *BUILD, code=1)
     assert "its plan has 0 bytes, expected 65536; --strict does not replace it" in result.stderr
+
+
+def test_inspect_claims_no_figure_that_nobody_measured(engine_bundle):
+    manifest = json.loads(json.dumps(engine_bundle.manifest))
+    manifest["graphs"]["hubert"]["check"] = {"runs": 0, "limit": 0.9995}
+    lines = describe_text(describe(dataclasses.replace(engine_bundle, manifest=manifest))).splitlines()
+    assert "hubert            fp32       not measured" in next(line for line in lines if "  hubert  " in line)
+    assert "not measured" not in next(line for line in lines if "  sovits_vocoder  " in line)
 
 
 def test_wrong_target_is_wrong_use(run):
