@@ -23,6 +23,7 @@ from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
 from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
 from sovits_runtime.feature_cache import reference_cache
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
+from sovits_runtime.machine import return_freed_memory
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
     Chunk,
@@ -208,6 +209,7 @@ class Synthesizer:
         self._reference_encoder = None
         if "text" in self.__dict__:
             self.text.release_bert()
+        return_freed_memory()
 
     def phone_ids(self, phones: PhoneInput) -> NDArray[np.int64]:
         """Turns phone symbols (or ids, which are checked) into ids int64 [T].

@@ -13,7 +13,7 @@ from sovits_runtime.chunked import ChunkedVocoder, context_of, hifigan_chunks
 from sovits_runtime.decoder import resampled
 from sovits_runtime.errors import BundleError, GenerationError, ShapeError
 from sovits_runtime.flow_decoder import stretch
-from sovits_runtime.machine import resident_bytes
+from sovits_runtime.machine import resident_bytes, return_freed_memory
 from sovits_runtime.request import seeded_normal
 from sovits_runtime.t2s import TokenStream, _State
 
@@ -170,6 +170,7 @@ def test_many_streams_a_third_of_them_cancelled_leave_nothing_behind(voice, refe
 
 def private_bytes():
     gc.collect()
+    return_freed_memory()
     return resident_bytes(private=True) or resident_bytes()
 
 
