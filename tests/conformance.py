@@ -2,10 +2,11 @@
 
     python tests/conformance.py DIR [--version v2] [--size tiny]
 
-DIR holds `golden_*.npz` files, and perhaps `e2e_*.npz` of whole requests (see `conformance_e2e`). Each names its
-configs, dims and seed in `meta`; weights come from the deterministic rule of `sovits_exporter.demo_weights`, are
-written as official checkpoint files, read back, and built into a bundle.
-For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded.
+DIR holds files named `KIND_VERSION_SIZE_SEED.npz`: `golden` of every stage, `lora` of fine-tunes, `e2e` of whole
+requests (see `conformance_e2e`). Each names its configs, dims and seed in `meta`; weights come from the deterministic
+rule of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle.
+For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded, or if
+there is a file of another kind.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -89,6 +91,7 @@ PROBABILITY_OPTIONS = {
 }
 SAMPLER_OPTIONS = ("top_k", "top_p", "temperature", "repetition_penalty", "min_tokens")
 EOS_EARLY_STOP = 90
+KINDS = ("golden", "lora", "e2e")
 
 Golden = dict[str, Array]
 Floats = NDArray[np.float32]
@@ -552,6 +555,39 @@ def with_vocoder(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Mo
     return replace(models, vocoder=read_vocoder(folder / "vocoder", flow).module()), folder / "vocoder"
 
 
+def parse_name(file: Path) -> dict[str, Any] | None:
+    """What a file's name tells, `KIND_VERSION_SIZE_SEED.npz`; None for another name."""
+    match = re.fullmatch(rf"({'|'.join(KINDS)})_([^_]+)_([^_]+)_(\d+)", file.stem)
+    if match is None:
+        return None
+    kind, version, size, seed = match.groups()
+    return {"kind": kind, "version": version, "size": size, "seed": int(seed)}
+
+
+def replay_and_print(file: Path) -> list[Result]:
+    """Replays one file and prints each stage."""
+    print(file.name, flush=True)
+    results = []
+    for r in replay(file):
+        verdict = "ok" if r.passed else "EXCEEDED"
+        print(f"  {r.path:<6} {r.stage:<42} {r.error:>9.2e}  limit {r.limit:.0e}  {verdict}", flush=True)
+        results.append(r)
+    return results
+
+
+def summary(file: Path, results: list[Result]) -> Iterator[str]:
+    """One line a path: the stage nearest to its limit, and the whole-number stages, which allow nothing."""
+    for path in dict.fromkeys(r.path for r in results):
+        mine = [r for r in results if r.path == path]
+        exact = [r for r in mine if r.limit == 0]
+        worst = max(mine, key=lambda r: r.error / r.limit if r.limit else np.inf if r.error else 0.0)
+        equal = f"{sum(r.passed for r in exact)} of {len(exact)} token stages equal"
+        yield (
+            f"{file.name:<30} {path:<6} {len(mine):>3} stages, {equal}, worst: {worst.stage} {worst.error:.2e} "
+            f"of {worst.limit:.0e}"
+        )
+
+
 def main() -> int:
     """Runs the command line."""
     parser = argparse.ArgumentParser(
@@ -559,29 +595,28 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--version", help="only this model version")
-    parser.add_argument("--kind", choices=["golden", "lora", "e2e"], help="only this kind of file")
+    parser.add_argument("--kind", choices=KINDS, help="only this kind of file")
     parser.add_argument("--seed", type=int, help="only this seed")
     parser.add_argument("--size", help="only this size, e.g. tiny")
     args = parser.parse_args()
-    files = sorted(file for kind in ("golden", "lora", "e2e") for file in args.folder.glob(f"{kind}_*.npz"))
-    failed, replayed = 0, 0
-    for file in files:
-        with np.load(recorded_inputs(file), allow_pickle=False) as z:
-            meta = json.loads(z["meta"].tobytes())
-        kind, _, size, seed = file.stem.split("_")
-        told = {"version": meta["version"], "size": size, "kind": kind, "seed": int(seed)}
-        if any(getattr(args, name) not in (None, value) for name, value in told.items()):
-            continue
-        print(f"{file.name}", flush=True)
-        replayed += 1
-        for r in replay(file):
-            failed += not r.passed
-            verdict = "ok" if r.passed else "EXCEEDED"
-            print(f"  {r.path:<6} {r.stage:<42} {r.error:>9.2e}  limit {r.limit:.0e}  {verdict}", flush=True)
+    told = {file: parse_name(file) for file in sorted(args.folder.glob("*.npz"))}
+    unknown = [file.name for file, names in told.items() if names is None]
+    if unknown:
+        print(f"{args.folder}: no golden files of a known kind: {', '.join(unknown)}", file=sys.stderr)
+        return 1
+    replayed = {
+        file: replay_and_print(file)
+        for file, names in told.items()
+        if names and all(getattr(args, name) in (None, value) for name, value in names.items())
+    }
     if not replayed:
         print(f"{args.folder}: no golden file to replay", file=sys.stderr)
         return 1
-    print(f"{replayed} files replayed, {failed} stages exceeded their limit")
+    for file, results in replayed.items():
+        print(*summary(file, results), sep="\n")
+    failed = sum(not r.passed for results in replayed.values() for r in results)
+    left_out = f", {len(told) - len(replayed)} left out as asked" if len(told) > len(replayed) else ""
+    print(f"{len(replayed)} files replayed{left_out}, {failed} stages exceeded their limit")
     return int(failed > 0)
 
 

@@ -38,3 +38,10 @@ def test_a_difference_is_seen(conformance):
     assert conformance.absolute(expected + 2e-4, expected) > 1e-4
     assert conformance.absolute(expected[:1], expected) == float("inf")
     assert conformance.differing(expected, expected * 2) == 1.0
+
+
+def test_a_file_of_another_kind_is_an_error(conformance, tmp_path, monkeypatch, capsys):
+    (tmp_path / "strange_v2_tiny_0.npz").touch()
+    monkeypatch.setattr("sys.argv", ["conformance.py", str(tmp_path)])
+    assert conformance.main() == 1
+    assert "strange_v2_tiny_0.npz" in capsys.readouterr().err
