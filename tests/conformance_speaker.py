@@ -62,7 +62,7 @@ def text_style_session(bundle: Bundle) -> Session:
     """The bundle's encoder graph, cut off behind the text style, as another file beside it."""
     path = bundle.graph_path("sovits_encoder")
     model = onnx.load(path, load_external_data=False)
-    name = next(n.output[0] for n in model.graph.node if "vits.ge_to512.bias" in n.input)
+    name = next(n.output[0] for n in model.graph.node if "ge_to512.bias" in n.input)
     del model.graph.output[:]
     model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1, 1, 512)))
     onnx.save(model, path.with_name("text_style.onnx"))
