@@ -13,7 +13,9 @@ from click.testing import CliRunner
 from sovits_calibration.corpus import corpus
 from sovits_calibration.token_error import TokenDistance, TokenTimes
 from sovits_engines.trt_graph import trt_graphs
+from sovits_exporter import quantized
 from sovits_exporter.cli import main
+from sovits_exporter.conv_choice import ConvChoice, ConvError, ConvLayer
 from sovits_exporter.quantize_gpt import GptChoice
 from sovits_exporter.quantized import Limits, choose, parse_precisions
 from sovits_runtime import SpeechOptions, Synthesizer
@@ -99,7 +101,12 @@ def test_the_vocoder_is_judged_by_its_sound(short_corpus, tiny_bundle, tmp_path)
     assert f"of {len(row['layers'])} layers in int8" in shown
 
 
-def test_where_nothing_is_within_the_limits_all_stays_fp32_or_is_refused(short_corpus, tiny_bundle, tmp_path):
+def test_where_nothing_is_within_the_limits_all_stays_fp32_or_is_refused(
+    short_corpus, tiny_bundle, tmp_path, monkeypatch
+):
+    """The test above tries every layer of a vocoder; here none was good enough."""
+    measured = ConvChoice((LAYER,), {}, ConvError(float("inf"), 0.0), 1.0, 1.0)
+    monkeypatch.setattr(quantized, "vocoder_choice", lambda *_, **__: measured)
     strict = ["--max-kl", "1e-12", "--min-snr", "200", str(tiny_bundle), "-o"]
     result = CliRunner().invoke(main, ["convert", "--precision", "auto", *strict, str(tmp_path / "voice")])
     assert result.exit_code == 0, result.output
@@ -134,6 +141,7 @@ def test_what_costs_too_much_is_refused_and_nothing_is_written(short_corpus, tin
     assert not list(tmp_path.iterdir())
 
 
+LAYER = ConvLayer("y", "weight", False, ConvError(12.0, 2.0), 1.0, 0.5)
 CHOICE = GptChoice("fp32", TokenDistance(0.0, 1.0, 0.0, 10), TokenTimes(100.0, 13.0), 300)
 INT8 = replace(CHOICE, precision="int8", distance=TokenDistance(0.01, 0.9, 0.1, 10), times=TokenTimes(110, 6))
 INT4 = replace(CHOICE, precision="int4", distance=TokenDistance(0.9, 0.3, 3.0, 10), times=TokenTimes(110, 5))
