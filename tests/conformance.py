@@ -332,10 +332,10 @@ def gpt_stages(path: ModelPath, g: Golden) -> Iterator[tuple[str, float, str]]:
             features = np.ascontiguousarray(g[f"in_bert{target}"].T)
         tokens, logits = [], []
         for token, stop, raw in path.draws(ids, features, prompt, options, eos_row):
+            logits.append(raw)
             if stop:
                 return np.array(tokens), True, logits
             tokens.append(token)
-            logits.append(raw)
             if len(tokens) == count:
                 break
         return np.array(tokens), False, logits
