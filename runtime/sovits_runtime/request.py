@@ -86,7 +86,7 @@ class ChunkOptions:
     """
 
     first_tokens: int = 16
-    growth: float = 1.5
+    growth: float = 1.25
     most_tokens: int = 50
     lookahead_tokens: int = 6
     history_tokens: int = 100
