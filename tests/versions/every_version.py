@@ -91,7 +91,10 @@ def test_speak(chain: Chain, precision: str, tmp_path: Path):
     assert samples[: int(0.8 * rate)].std() > 1e-4
 
 
-def test_inspect_and_bench(chain: Chain):
+def test_inspect_doctor_and_bench(chain: Chain):
+    findings = json.loads(run("doctor", chain.bundle, "--json"))["findings"]
+    (opened,) = (f for f in findings if f["topic"] == "bundle")
+    assert (opened["level"], f"GPT-SoVITS {chain.spec.version}, opens" in opened["text"]) == ("ok", True)
     assert f"GPT-SoVITS {chain.spec.version}, {chain.spec.sample_rate} Hz" in run("inspect", chain.bundle)
     assert "fp16" in run("inspect", chain.fp16)
     result = json.loads(run("bench", chain.bundle, "--repeats", 1, "--tokens", 12, "--threads", 1, "--json"))
