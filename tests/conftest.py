@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,6 +35,18 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path_factory.mktemp("caches")))
         yield
+
+
+@pytest.fixture(scope="session")
+def without_torch():
+    """Runs a command where torch cannot be imported, and returns the JSON that it prints."""
+    code = "import sys; sys.modules['torch'] = None; from sovits_exporter.cli import main; main(sys.argv[1:])"
+
+    def run(*arguments: object) -> Any:
+        command = [sys.executable, "-c", code, *map(str, arguments)]
+        return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from torch import nn
 
 from sovits_exporter.base_weights import share_weights
 from sovits_exporter.build_request import BuildRequest, options_left_out, read_shared_parts
-from sovits_exporter.bundle_files import file_records, is_complete, write_json
+from sovits_exporter.bundle_files import file_records, is_complete, keep_verification, write_json
 from sovits_exporter.checkpoint import (
     GptCheckpoint,
     SovitsCheckpoint,
@@ -27,7 +27,7 @@ from sovits_exporter.checkpoint import (
     load_gpt,
     load_sovits,
 )
-from sovits_exporter.cpu_step import write_cpu_step
+from sovits_exporter.cpu_step import STEP, write_cpu_step
 from sovits_exporter.dims import dit_dims
 from sovits_exporter.export import GraphDef, export_graph
 from sovits_exporter.golden import GoldenRequest, Models, record
@@ -57,7 +57,6 @@ __all__ = [
     "relative_error",
 ]
 
-STEP = "gpt_step"
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, steps done and steps in all."""
 
@@ -143,11 +142,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
             progress("verify", builder.total - 1, builder.total)
             verified = verify_bundle(Bundle.open(folder, shared=builder.shared_folder))
             verification = dataclasses.replace(verified, bundle=str(request.output))
-            verification.save(folder / "verification.json")
-            if not verification.passed:
-                raise VerificationError(
-                    f"the new bundle failed verification: {verification.failure()}; nothing was written"
-                )
+            keep_verification(verification, folder)
         progress("done", builder.total, builder.total)
         publish(folder, request.output)
     return BuildReport(

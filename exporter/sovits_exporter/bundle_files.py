@@ -1,4 +1,4 @@
-"""Manifests of bundles and shared parts, as builds write them."""
+"""Manifests and verifications of bundles and shared parts, as builds write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sovits_runtime.bundle import MANIFEST, file_record
+from sovits_runtime.errors import VerificationError
+from sovits_runtime.verify import VerifyReport
 
 
 def file_records(folder: Path) -> dict[str, Any]:
@@ -19,6 +21,17 @@ def file_records(folder: Path) -> dict[str, Any]:
 def write_json(path: Path, value: object) -> None:
     """Writes a manifest."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def keep_verification(report: VerifyReport, folder: Path, *, what: str = "the new bundle") -> None:
+    """Writes the verification of a bundle that is being made.
+
+    Raises:
+        VerificationError: It failed, so the bundle must not take its place.
+    """
+    report.save(folder / "verification.json")
+    if not report.passed:
+        raise VerificationError(f"{what} failed verification: {report.failure()}; nothing was written")
 
 
 def is_complete(folder: Path, *, fields: Collection[str] = ()) -> bool:

@@ -18,13 +18,13 @@ from sovits_calibration.model_file import load_model
 from sovits_calibration.observe import Feeds, observe
 from sovits_calibration.rounded import simulate
 from sovits_exporter.base_weights import share_weights
-from sovits_exporter.bundle_files import file_records, is_complete, write_json
+from sovits_exporter.bundle_files import file_records, is_complete, keep_verification, write_json
 from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve
 from sovits_exporter.model_files import BASE_SUFFIX, write_models
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_runtime.bundle import CPU_FILE, MANIFEST, Bundle, manifest_digest
-from sovits_runtime.errors import BundleError, VerificationError
+from sovits_runtime.errors import BundleError
 from sovits_runtime.reference import Recording
 from sovits_runtime.verify import VerifyReport, verify_bundle
 from sovits_runtime.verify_precision import FP16_TOLERANCES
@@ -130,11 +130,7 @@ def _verify(request: ConvertRequest, folder: Path, shared: Path) -> VerifyReport
             bundle=str(request.output),
             provider="CPU, every FP16 result rounded",
         )
-    report.save(folder / "verification.json")
-    if not report.passed:
-        raise VerificationError(
-            f"the FP16 bundle failed verification: {report.failure()}; nothing was written"
-        )
+    keep_verification(report, folder, what="the FP16 bundle")
     return report
 
 

@@ -18,6 +18,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from sovits_runtime.errors import BundleError
 
 CONTRIB = "com.microsoft"
+STEP = "gpt_step"
 SUFFIX = ".cpu"
 _MOVES = {"Gather", "Squeeze", "Transpose", "Reshape"}
 """What stands between the packed projection and Attention: views of the heads of queries, keys and values."""

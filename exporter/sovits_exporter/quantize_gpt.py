@@ -6,7 +6,7 @@ arithmetic rather than of reading weights: int8 gained it little and cost ten ti
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +19,16 @@ from sovits_calibration.token_error import (
     token_distance,
     token_times,
 )
-from sovits_exporter.cpu_step import fuse_step
+from sovits_exporter.cpu_step import STEP, fuse_step
 from sovits_exporter.model_files import write_models
-from sovits_exporter.quantize_linear import LinearForm, quantize
+from sovits_exporter.quantize_linear import quantize
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.session import SessionOptions, open_session
 from sovits_runtime.synthesizer import MEMORY_MAPPED
 from sovits_runtime.t2s import TextToSemantic
 
-STEP = "gpt_step"
 GRAPHS = ("gpt_prefill", STEP)
 FULL = "fp32"
-FORMS: Mapping[str, LinearForm | None] = {FULL: None, "int8": "int8", "int4": "int4"}
-"""Precision -> what the step's linear layers become."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,7 @@ def gpt_choices(
 
     Args:
         source: The FP32 bundle.
-        precisions: Keys of `FORMS`.
+        precisions: Of the step, keys of `quantize_linear.FORMS`.
         prefills: Inputs of the prefill, one dict a request.
         folder: Where the choices' graphs go, a folder each.
 
@@ -86,9 +83,8 @@ def write_gpt(source: Bundle, precision: str, folder: Path) -> None:
         model = load_model(source.graph_path(name))
         if name == STEP:
             fuse_step(model)
-            form = FORMS[precision]
-            if form:
-                quantize(model, form)
+            if precision != FULL:
+                quantize(model, precision)
         models.append(model)
     write_models(models, folder, "gpt")
 

@@ -11,9 +11,8 @@ Either reads a quarter to an eighth of FP32's bytes, and reading weights is what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -23,7 +22,6 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 from sovits_exporter.cpu_step import CONTRIB
 from sovits_runtime.errors import BundleError
 
-LinearForm = Literal["int8", "int4"]
 BLOCK = 32
 _INT8_MAX, _INT4_MAX, _INT4_ZERO = 127, 7, 8
 _SMALLEST_SCALE = 1e-12
@@ -62,12 +60,12 @@ def linears(model: ir.Model) -> Iterator[Linear]:
         yield Linear(node, weight.name or "", numbers)
 
 
-def quantize(model: ir.Model, form: LinearForm) -> None:
+def quantize(model: ir.Model, form: str) -> None:
     """Changes every linear layer of an FP32 model, in place.
 
     Args:
         model: An exported FP32 model.
-        form: What the layers become.
+        form: What the layers become, a key of `FORMS`.
 
     Raises:
         BundleError: A weight is not finite, or int4's blocks do not fit its width.
@@ -75,7 +73,7 @@ def quantize(model: ir.Model, form: LinearForm) -> None:
     for linear in list(linears(model)):
         if not np.isfinite(linear.weight).all():
             raise BundleError(f"graph {model.graph.name}: {linear.name} holds numbers that are not finite")
-        _replace(model.graph, linear.node, _MAKERS[form](linear, model.graph))
+        _replace(model.graph, linear.node, FORMS[form](linear, model.graph))
     model.opset_imports[CONTRIB] = 1
     RemoveUnusedNodesPass()(model)
 
@@ -159,7 +157,7 @@ def _replace(graph: ir.Graph, old: ir.Node, new: ir.Node) -> None:
     graph.remove(old, safe=True)
 
 
-_MAKERS: dict[LinearForm, Callable[[Linear, ir.Graph], ir.Node]] = {
+FORMS: Mapping[str, Callable[[Linear, ir.Graph], ir.Node]] = {
     "int8": _int8_node,
     "int4": _int4_node,
 }

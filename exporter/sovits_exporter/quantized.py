@@ -18,11 +18,13 @@ import numpy as np
 
 from sovits_calibration.observe import Feeds, observe
 from sovits_exporter.base_weights import share_weights
-from sovits_exporter.bundle_files import file_records, is_complete, write_json
+from sovits_exporter.bundle_files import file_records, is_complete, keep_verification, write_json
 from sovits_exporter.conv_choice import ConvLimits
+from sovits_exporter.cpu_step import STEP
 from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.model_files import BASE_SUFFIX
-from sovits_exporter.quantize_gpt import FULL, STEP, GptChoice, gpt_choices
+from sovits_exporter.quantize_gpt import FULL, GptChoice, gpt_choices
+from sovits_exporter.quantize_linear import FORMS
 from sovits_exporter.quantize_sovits import VOCODER, vocoder_choice, write_sovits
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_runtime.bundle import CPU_FILE, MANIFEST, WEIGHT_FILES, Bundle, manifest_digest
@@ -33,7 +35,7 @@ from sovits_runtime.verify import VerifyReport, verify_bundle
 from sovits_runtime.verify_precision import FP16_TOLERANCES
 
 AUTO = "auto"
-PARTS: Mapping[str, tuple[str, ...]] = {"gpt": (FULL, "int8", "int4"), "sovits": (FULL, "int8")}
+PARTS: Mapping[str, tuple[str, ...]] = {"gpt": (FULL, *FORMS), "sovits": (FULL, "int8")}
 """Part -> what it can be."""
 TOKEN_LEAD = 1.0  # in log p; a token of FP32 that leads by more must stay the best
 COSINE_MARGIN = (
@@ -157,11 +159,7 @@ def _verify(request: QuantizeRequest, folder: Path) -> VerifyReport:
     report = dataclasses.replace(
         verify_bundle(Bundle.open(folder, shared=_shared(request))), bundle=str(request.output)
     )
-    report.save(folder / "verification.json")
-    if not report.passed:
-        raise VerificationError(
-            f"the new bundle failed verification: {report.failure()}; nothing was written"
-        )
+    keep_verification(report, folder)
     return report
 
 

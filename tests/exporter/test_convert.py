@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,13 +28,10 @@ class Converted:
 
 
 @pytest.fixture(scope="module")
-def converted(tiny_bundle, tmp_path_factory):
+def converted(without_torch, tiny_bundle, tmp_path_factory):
     """The command on the tiny voice, where torch cannot be imported."""
     path = tmp_path_factory.mktemp("fp16") / "voice"
-    code = "import sys; sys.modules['torch'] = None; from sovits_exporter.cli import main; main(sys.argv[1:])"
-    command = ["convert", "--fp16", "--json", str(tiny_bundle), "-o", str(path)]
-    done = subprocess.run([sys.executable, "-c", code, *command], check=True, stdout=subprocess.PIPE)
-    return Converted(path, json.loads(done.stdout))
+    return Converted(path, without_torch("convert", "--fp16", "--json", tiny_bundle, "-o", path))
 
 
 def test_the_converted_voice_is_verified_with_every_result_rounded(converted):

@@ -1,8 +1,6 @@
 """An FP32 bundle with its GPT in int8 or int4: measured, chosen, refused; on the tiny voice."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,13 +28,11 @@ class Quantized(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def int8(tiny_bundle, tmp_path_factory):
+def int8(without_torch, tiny_bundle, tmp_path_factory):
     """The command on the tiny voice, where torch cannot be imported."""
     path = tmp_path_factory.mktemp("int8") / "voice"
-    code = "import sys; sys.modules['torch'] = None; from sovits_exporter.cli import main; main(sys.argv[1:])"
-    command = ["convert", "--precision", "gpt=int8", "--json", str(tiny_bundle), "-o", str(path)]
-    done = subprocess.run([sys.executable, "-c", code, *command], check=True, stdout=subprocess.PIPE)
-    return Quantized(path, json.loads(done.stdout))
+    options = ("--precision", "gpt=int8", "--json", tiny_bundle, "-o", path)
+    return Quantized(path, without_torch("convert", *options))
 
 
 @pytest.fixture
