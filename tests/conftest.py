@@ -96,7 +96,5 @@ def voice(tiny_bundle: Path):
 @pytest.fixture(scope="session")
 def reference(voice, demo_files):
     """The demo recording as a reference."""
-    import json
-
     phones = json.loads(demo_files.reference.read_text())["phones"]
     return voice.reference(demo_files.reference_wav, phones)
