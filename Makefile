@@ -10,25 +10,34 @@ TORCH_INDEX ?=
 BIN := $(VENV)/bin
 CLI := $(BIN)/sovits-export
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
-FILES := $(OUT)/checkpoint
+# A small trained voice, to hear and to verify, and a full-size one with made-up weights, whose speed is that of a trained one.
+VOICE_FILES := $(OUT)/voice-files
 VOICE := $(OUT)/voice
+FULL_FILES := $(OUT)/full-files
+FULL := $(OUT)/full
 
 .PHONY: demo test test-all engines lint bench clean
 
 demo: $(VENV)/export.done
-	@echo "==> 1/6 demo checkpoints in official format, full size (about 440 MB)"
-	@test -e $(FILES)/reference.json || $(CLI) demo-checkpoint $(FILES) --version v2
-	@echo "==> 2/6 build: every graph as ONNX, compared with PyTorch"
-	$(CLI) build --gpt $(FILES)/demo-gpt.ckpt --sovits $(FILES)/demo-sovits.pth --hubert $(FILES)/chinese-hubert-base -o $(VOICE)
-	@echo "==> 3/6 verify: the bundle against the recorded PyTorch values"
+	@echo "==> 1/7 a trained demo voice in official format"
+	@test -e $(VOICE_FILES)/reference.json || $(CLI) demo-checkpoint $(VOICE_FILES) --voice
+	@echo "==> 2/7 build: every graph as ONNX, compared with PyTorch"
+	$(CLI) build --gpt $(VOICE_FILES)/demo-gpt.ckpt --sovits $(VOICE_FILES)/demo-sovits.pth \
+	    --hubert $(VOICE_FILES)/chinese-hubert-base --ref $(VOICE_FILES)/reference.wav \
+	    --ref-phones $(VOICE_FILES)/reference.json --phones $(VOICE_FILES)/target.json -o $(VOICE)
+	@echo "==> 3/7 verify: the bundle against the recorded PyTorch values"
 	$(CLI) verify $(VOICE) --full --report $(OUT)/verify
-	@echo "==> 4/6 speak (made-up weights hum; --max-seconds because they never end by themselves)"
-	$(CLI) speak $(VOICE) --ref $(FILES)/reference.wav --ref-phones $(FILES)/reference.json \
-	    --phones $(FILES)/target.json --max-seconds 6 --threads $(THREADS) -o $(OUT)/speech.wav --picture $(OUT)/speech.png
-	@echo "==> 5/6 bench against eager PyTorch, $(THREADS) threads"
-	$(CLI) bench $(VOICE) --against-eager $(FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
-	@echo "==> 6/6 done. Listen to $(OUT)/speech.wav, look at $(OUT)/speech.png,"
-	@echo "    open $(OUT)/verify/report.html (equality) and $(OUT)/bench/bench.html (speed)"
+	@echo "==> 4/7 speak"
+	$(CLI) speak $(VOICE) --ref $(VOICE_FILES)/reference.wav --ref-phones $(VOICE_FILES)/reference.json \
+	    --phones $(VOICE_FILES)/target.json --threads $(THREADS) -o $(OUT)/speech.wav --picture $(OUT)/speech.png
+	@echo "==> 5/7 a voice of full size, with made-up weights (about 440 MB), for the clock"
+	@test -e $(FULL_FILES)/reference.json || $(CLI) demo-checkpoint $(FULL_FILES) --version v2
+	$(CLI) build --gpt $(FULL_FILES)/demo-gpt.ckpt --sovits $(FULL_FILES)/demo-sovits.pth \
+	    --hubert $(FULL_FILES)/chinese-hubert-base -o $(FULL)
+	@echo "==> 6/7 bench against eager PyTorch, $(THREADS) threads"
+	$(CLI) bench $(FULL) --against-eager $(FULL_FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
+	@echo "==> 7/7 done. Listen to $(OUT)/speech.wav, look at $(OUT)/speech.png,"
+	@echo "    open $(OUT)/verify/report.html (equality, seen and heard) and $(OUT)/bench/bench.html (speed)"
 
 test: $(VENV)/test.done
 	@mkdir -p test-results
@@ -37,9 +46,10 @@ test: $(VENV)/test.done
 
 # Full-size engines for GPUs that need not be here: built, timed, found again. ENGINES=--discard keeps none of them (4 GB).
 engines: $(VENV)/test.done
-	@test -e $(FILES)/reference.json || $(CLI) demo-checkpoint $(FILES) --version v2
-	$(CLI) build --fp16 --no-verify --gpt $(FILES)/demo-gpt.ckpt --sovits $(FILES)/demo-sovits.pth --hubert $(FILES)/chinese-hubert-base -o $(VOICE)-fp16
-	$(BIN)/python benchmarks/engine_build.py $(VOICE)-fp16 -o $(OUT)/engines.json $(ENGINES)
+	@test -e $(FULL_FILES)/reference.json || $(CLI) demo-checkpoint $(FULL_FILES) --version v2
+	$(CLI) build --fp16 --no-verify --gpt $(FULL_FILES)/demo-gpt.ckpt --sovits $(FULL_FILES)/demo-sovits.pth \
+	    --hubert $(FULL_FILES)/chinese-hubert-base -o $(FULL)-fp16
+	$(BIN)/python benchmarks/engine_build.py $(FULL)-fp16 -o $(OUT)/engines.json $(ENGINES)
 
 test-all: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not gpu"
@@ -50,7 +60,7 @@ lint: $(VENV)/test.done
 	$(BIN)/mypy
 
 bench: $(VENV)/export.done
-	$(CLI) bench $(VOICE) --against-eager $(FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
+	$(CLI) bench $(FULL) --against-eager $(FULL_FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
 
 clean:
 	rm -rf $(OUT) test-results

@@ -118,6 +118,7 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
     check_pair(gpt, sovits)
     models = build_models(gpt, sovits)
     pretrained = read_shared_parts(request, models.spec)
+    words = request.words.read(models.spec) if request.words else None
     with staging(request.output) as folder:
         builder = _Builder(folder, request.shared or request.output.parent / "shared", progress)
         builder.plan(models, pretrained)
@@ -133,7 +134,8 @@ def build(request: BuildRequest, progress: Progress = lambda *_: None) -> BuildR
                 bert=modules.get("bert"),
                 speaker=modules.get("speaker"),
                 vocoder=modules.get("vocoder"),
-            )
+            ),
+            words,
         )
         _write_golden(folder, golden)
         _write_manifest(folder, builder, gpt, sovits, models, golden)

@@ -2,14 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sovits_exporter.golden import GoldenWords
 from sovits_exporter.pretrained import FolderKind, Pretrained, read_pretrained
 from sovits_exporter.speaker_file import read_speaker
 from sovits_exporter.vocoder_file import OFFICIAL, read_vocoder
-from sovits_runtime.errors import CheckpointError
+from sovits_runtime.audio import check_reference, reference_wave
+from sovits_runtime.audio_file import read_audio
+from sovits_runtime.errors import CheckpointError, TextError
 from sovits_runtime.spec import ModelSpec
+from sovits_runtime.text.symbols import symbol_ids
+
+
+@dataclass(frozen=True)
+class RequestWords:
+    """A request that a bundle records for its verification, in a voice's own words.
+
+    Attributes:
+        recording: Reference recording of 3 to 10 s.
+        prompt_phones: Phone symbols of what it says.
+        phones: Phone symbols of what is to be said.
+    """
+
+    recording: Path
+    prompt_phones: Sequence[str]
+    phones: Sequence[str]
+
+    def read(self, spec: ModelSpec) -> GoldenWords:
+        """Reads the recording and looks the phones up.
+
+        Raises:
+            AudioError: The recording cannot be read or has the wrong length.
+            TextError: No phones are given.
+        """
+        wave = read_audio(self.recording)
+        check_reference(*wave)
+        if not self.prompt_phones or not self.phones:
+            raise TextError(
+                "the request to record lacks phones; expected those of the recording and of a sentence"
+            )
+        prompt_phones, phones = (symbol_ids(part, spec.symbols) for part in (self.prompt_phones, self.phones))
+        return GoldenWords(reference_wave(*wave), prompt_phones, phones)
 
 
 @dataclass(frozen=True)
@@ -29,6 +65,7 @@ class BuildRequest:
         vocoder: `vocoder.pth` of v4, or the folder of v3's BigVGAN; those versions need it to speak.
         base: Of a LoRA fine-tune, the complete SoVITS file that it was trained on.
         share_base: Whether weights that a LoRA voice has from its base are stored once for all voices of that base.
+        words: What the voice says when it is verified; None: a made-up request.
     """
 
     gpt: Path
@@ -43,6 +80,7 @@ class BuildRequest:
     vocoder: Path | None = None
     base: Path | None = None
     share_base: bool = True
+    words: RequestWords | None = None
 
 
 def read_shared_parts(request: BuildRequest, spec: ModelSpec) -> list[Pretrained]:

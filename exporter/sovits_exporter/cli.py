@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from sovits_exporter.cli_bench import bench
 from sovits_exporter.cli_convert import (
@@ -28,6 +29,7 @@ from sovits_exporter.cli_text import (
     LANGUAGE_OPTION,
     Words,
     check_transcript,
+    phone_sentences,
     reference_from_words,
     words_options,
 )
@@ -116,17 +118,36 @@ main.add_command(phones_command)
 @click.option("--seed", default=0, show_default=True, help="Other weights for another seed.")
 @click.option("--bert/--no-bert", default=False, help="Also write a BERT folder (large).")
 @click.option("--lora", is_flag=True, help="A LoRA fine-tune with its base beside it; v3 and v4 only.")
-def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: bool, lora: bool) -> None:
-    """Write official-format checkpoints with made-up weights to FOLDER.
+@click.option("--voice", is_flag=True, help="A small trained voice that speaks (v2, English), as it is.")
+@click.pass_context
+def demo_checkpoint(
+    context: click.Context,
+    folder: Path,
+    version: str,
+    tiny: bool,
+    seed: int,
+    bert: bool,
+    lora: bool,
+    voice: bool,
+) -> None:
+    """Write official-format checkpoints to FOLDER: full size with made-up weights, or a small trained voice.
 
-    They hum rather than speak, but they are built, verified and timed like trained ones.
+    Made-up weights hum rather than speak, but they are built, verified and timed like trained ones.
     """
-    from sovits_exporter.demo import write_demo_checkpoint
+    from sovits_exporter.demo import write_demo_checkpoint, write_demo_voice
 
+    given = [
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    if voice and (others := sorted({*given} - {"folder", "voice"})):
+        raise click.UsageError(f"--voice writes one voice as it is; leave --{others[0]} out")
     with progress_line() as progress:
-        files = write_demo_checkpoint(
-            folder, version=version, tiny=tiny, seed=seed, bert=bert, lora=lora, progress=progress
-        )
+        if voice:
+            files = write_demo_voice(folder, progress=progress)
+        else:
+            files = write_demo_checkpoint(
+                folder, version=version, tiny=tiny, seed=seed, bert=bert, lora=lora, progress=progress
+            )
     for path in vars(files).values():
         if path is not None:
             click.echo(str(path))
@@ -151,6 +172,14 @@ def demo_checkpoint(folder: Path, version: str, tiny: bool, seed: int, bert: boo
 @click.option("--base", type=PATH, help="The complete SoVITS file that a LoRA fine-tune was trained on.")
 @SHARED
 @click.option("--version", help="Model version, where the file does not tell it.")
+@click.option(
+    "--ref",
+    type=PATH,
+    help="A recording of the voice, 3 to 10 s: what is recorded of PyTorch, to verify against, is then speech of its "
+    "own and not a made-up request. Goes with --ref-phones and --phones.",
+)
+@click.option("--ref-phones", help="Phones of that recording, or a .json file that holds them.")
+@click.option("--phones", help="Phones of a sentence to say, or a .json file that holds them.")
 @conversion_options
 @TARGET
 @click.option(
@@ -168,6 +197,9 @@ def build(
     base: Path | None,
     shared: Path | None,
     version: str | None,
+    ref: Path | None,
+    ref_phones: str | None,
+    phones: str | None,
     targets: tuple[str, ...],
     verify: bool,
     as_json: bool,
@@ -180,6 +212,7 @@ def build(
     from sovits_exporter.build import BuildRequest
     from sovits_exporter.build import build as run
     from sovits_exporter.build_converted import build_converted
+    from sovits_exporter.build_request import RequestWords
     from sovits_runtime.bundle import Bundle
 
     if targets:
@@ -187,7 +220,15 @@ def build(
 
         build_targets(targets)  # what cannot be built is said before the long part
     conversion = read_conversion(precision)
-    request = BuildRequest(gpt, sovits, output, hubert, bert, shared, version, verify, speaker, vocoder, base)
+    if ref and ref_phones and phones:
+        words = RequestWords(ref, phone_sentences(ref_phones)[0], phone_sentences(phones)[0])
+    elif ref or ref_phones or phones:
+        raise click.UsageError("a request to record needs all of --ref, --ref-phones and --phones")
+    else:
+        words = None
+    request = BuildRequest(
+        gpt, sovits, output, hubert, bert, shared, version, verify, speaker, vocoder, base, words=words
+    )
     with progress_line() as progress:
         if conversion.precision == "fp32":
             report, converted = run(request, progress), None

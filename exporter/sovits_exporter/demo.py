@@ -1,19 +1,22 @@
-"""Writes a demo voice, official files with deterministic weights, so that the whole chain runs offline.
+"""Writes demo voices, official files, so that the whole chain runs offline.
 
-What it says is not speech, but every file is laid out like a real one.
+One has deterministic weights: what it says is not speech, but every file is laid out and as large as a real one. The
+other is small and trained (`benchmarks/demo_voice`): it speaks household English.
 """
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sovits_exporter.demo_audio import speech_like
 from sovits_exporter.demo_models import vocoder_config
+from sovits_exporter.demo_voice import unpack_voice
 from sovits_exporter.demo_writers import (
     write_bert,
     write_gpt,
@@ -112,16 +115,9 @@ def write_demo_checkpoint(
     if speaker and model_spec(version).speaker_network:
         jobs[SPEAKER] = _speaker_job(tiny=tiny, seed=seed, progress=progress)
     jobs |= _flow_jobs(version, tiny=tiny, seed=seed, lora=lora, progress=progress)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _refuse_existing(folder, list(jobs))
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-            for name, write in jobs.items():
-                write(Path(partial, name))
-            for name in jobs:
-                os.replace(Path(partial, name), folder / name)
-    except OSError as e:
-        raise CheckpointError(f"{folder}: the demo cannot be written ({e}); choose another folder") from e
+    with _partial(folder, list(jobs)) as partial:
+        for name, write in jobs.items():
+            write(partial / name)
     return DemoFiles(
         gpt=folder / GPT,
         sovits=folder / SOVITS,
@@ -134,6 +130,49 @@ def write_demo_checkpoint(
         reference=folder / REFERENCE,
         target=folder / TARGET,
     )
+
+
+def write_demo_voice(folder: str | Path, *, progress: Progress | None = None) -> DemoFiles:
+    """Writes the small trained voice: a v2 pair, a speech encoder, a reference recording and something to say.
+
+    Args:
+        folder: Where to; made if missing. None of the files may exist in it.
+        progress: Called with the name of a file, how many of its bytes are written, and how many it has.
+
+    Raises:
+        CheckpointError: A file exists already, the folder cannot be written, or the packed voice is damaged.
+    """
+    folder = Path(folder)
+    names = [GPT, SOVITS, HUBERT, REFERENCE_WAV, REFERENCE, TARGET]
+    with _partial(folder, names) as partial:
+        unpack_voice(partial, progress or (lambda *_: None))
+    gpt, sovits, hubert, wav, reference, target = (folder / name for name in names)
+    return DemoFiles(
+        gpt=gpt,
+        sovits=sovits,
+        hubert=hubert,
+        bert=None,
+        speaker=None,
+        vocoder=None,
+        base=None,
+        reference_wav=wav,
+        reference=reference,
+        target=target,
+    )
+
+
+@contextmanager
+def _partial(folder: Path, names: list[str]) -> Iterator[Path]:
+    """Yields a folder to write `names` in; they move to `folder` when all are there, and none stays otherwise."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _refuse_existing(folder, names)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+            yield Path(partial)
+            for name in names:
+                os.replace(Path(partial, name), folder / name)
+    except OSError as e:
+        raise CheckpointError(f"{folder}: the demo cannot be written ({e}); choose another folder") from e
 
 
 def _jobs(

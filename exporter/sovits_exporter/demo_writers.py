@@ -49,7 +49,7 @@ def write_gpt(path: Path, version: str, *, tiny: bool, seed: int, report: Report
     """Writes a `.ckpt`."""
     config = gpt_config(version, tiny=tiny)
     weight = _state(gpt_layout(config), seed, report=report)
-    _save(OrderedDict(weight=weight, config=config, info="GPT-e15"), path)
+    save_torch(OrderedDict(weight=weight, config=config, info="GPT-e15"), path)
 
 
 def write_sovits(path: Path, version: str, *, tiny: bool, seed: int, report: Report) -> None:
@@ -60,7 +60,7 @@ def write_sovits(path: Path, version: str, *, tiny: bool, seed: int, report: Rep
     config = sovits_config(version, tiny=tiny)
     layout = sovits_layout(config, version, DEMO_DIT if tiny else OFFICIAL_DIT)
     weight = dict(_state(layout, seed, report=report))
-    _save_sovits(path, config, {"weight": weight, "info": "8epoch_96iteration"})
+    save_sovits(path, config, {"weight": weight, "info": "8epoch_96iteration"})
     headers = [header for header, named in HEADERS.items() if named == version]
     if headers and not model_spec(version).flow:
         _write_header(path, headers[0])
@@ -71,13 +71,14 @@ def write_lora(path: Path, version: str, *, tiny: bool, seed: int, report: Repor
     config, rank = sovits_config(version, tiny=tiny), 8 if tiny else 32
     layout = lora_layout(sovits_layout(config, version, DEMO_DIT if tiny else OFFICIAL_DIT), rank)
     weight = dict(_state(layout, seed + LORA_SEED, report=report))
-    _save_sovits(path, config, {"weight": weight, "info": "2epoch_22iteration", "lora_rank": rank})
+    save_sovits(path, config, {"weight": weight, "info": "2epoch_22iteration", "lora_rank": rank})
     _write_header(path, LORA_HEADERS[version])
 
 
-def _save_sovits(path: Path, config: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+def save_sovits(path: Path, config: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Writes what a SoVITS file holds beside its config, and that as an object of the trainer's class."""
     with _trainer_config(config) as hparams:
-        _save(OrderedDict(config=hparams, **content), path)
+        save_torch(OrderedDict(config=hparams, **content), path)
 
 
 def _write_header(path: Path, header: bytes) -> None:
@@ -94,11 +95,11 @@ def write_vocoder(path: Path, config: Config, *, seed: int, report: Report) -> N
         (name, tensor.float()) for name, tensor in _state(layout, seed, report=report).items()
     )
     if not is_bigvgan:
-        _save(state, path)
+        save_torch(state, path)
         return
     path.mkdir()
     write_json(path / "config.json", config)
-    _save({"generator": state}, path / BIGVGAN_WEIGHTS)
+    save_torch({"generator": state}, path / BIGVGAN_WEIGHTS)
 
 
 def write_hubert(folder: Path, *, tiny: bool, seed: int, report: Report) -> None:
@@ -109,7 +110,7 @@ def write_hubert(folder: Path, *, tiny: bool, seed: int, report: Report) -> None
     write_json(
         folder / "preprocessor_config.json", {"sampling_rate": 16000, "do_normalize": True, "feature_size": 1}
     )
-    _save(
+    save_torch(
         _state(hubert_layout(config), seed, gains=ENCODER_GAINS, report=report), folder / "pytorch_model.bin"
     )
 
@@ -123,7 +124,9 @@ def write_bert(folder: Path, *, tiny: bool, seed: int, report: Report) -> None:
         "".join(f"{token}\n" for token in vocab), encoding="utf-8", newline="\n"
     )
     write_json(folder / "tokenizer.json", _tokenizer(vocab))
-    _save(_state(bert_layout(config), seed, gains=ENCODER_GAINS, report=report), folder / "pytorch_model.bin")
+    save_torch(
+        _state(bert_layout(config), seed, gains=ENCODER_GAINS, report=report), folder / "pytorch_model.bin"
+    )
 
 
 def write_speaker(path: Path, *, tiny: bool, seed: int, report: Report) -> None:
@@ -132,7 +135,7 @@ def write_speaker(path: Path, *, tiny: bool, seed: int, report: Report) -> None:
     state = _state(layout, seed, report=report)
     for name, tensor in state.items():
         state[name] = tensor.long() if name.endswith("num_batches_tracked") else tensor.float()
-    _save(state, path)
+    save_torch(state, path)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -166,7 +169,8 @@ def _numel(shape: tuple[int, ...]) -> int:
     return int(np.prod(shape, dtype=np.int64))
 
 
-def _save(content: Mapping[str, Any], path: Path) -> None:
+def save_torch(content: Mapping[str, Any], path: Path) -> None:
+    """Writes a file as torch.save does; a full disk is named."""
     try:
         torch.save(content, path)
     except RuntimeError as e:  # what torch makes of a full disk

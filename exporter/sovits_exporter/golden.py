@@ -57,6 +57,21 @@ class Models:
 
 
 @dataclass(frozen=True)
+class GoldenWords:
+    """A request in a voice's own words, in place of a made-up one.
+
+    Attributes:
+        wave: Recording, float32 [n] at 32 kHz, 3 to 10 s.
+        prompt_phones: int64 [T], what it says.
+        phones: int64 [T], what is to be said.
+    """
+
+    wave: NDArray[np.float32]
+    prompt_phones: NDArray[np.int64]
+    phones: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class GoldenRequest:
     """The recorded request.
 
@@ -81,8 +96,12 @@ def speech_like(rng: np.random.Generator, seconds: float, rate: int) -> NDArray[
 
 
 @torch.inference_mode()
-def record(models: Models) -> GoldenRequest:
+def record(models: Models, words: GoldenWords | None = None) -> GoldenRequest:
     """Runs the request.
+
+    Args:
+        models: The voice.
+        words: What to say, without BERT features; None: random phones and features after a synthetic recording.
 
     Returns:
         Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `speaker` (where the version has one), `style`,
@@ -90,9 +109,10 @@ def record(models: Models) -> GoldenRequest:
         `state`, `noise`, `z`, `waveform` (of v3 and v4 those of `record_flow`); all float32 but ids (int64).
     """
     rng = np.random.default_rng(SEED)
-    a: dict[str, Array] = {"wave": speech_like(rng, WAVE_S, SAMPLE_RATE)}
+    a: dict[str, Array] = {"wave": speech_like(rng, WAVE_S, SAMPLE_RATE) if words is None else words.wave}
     options = EagerOptions()
     _record_reference(models, a, rng)
+    _record_words(models, a, rng, words)
     _record_tokens(models, a, rng, options)
     _record_speech(models, a, rng)
     return GoldenRequest(a, options)
@@ -121,13 +141,22 @@ def _record_speaker(models: Models, a: dict[str, Array], rng: np.random.Generato
     return speaker
 
 
+def _record_words(
+    models: Models, a: dict[str, Array], rng: np.random.Generator, words: GoldenWords | None
+) -> None:
+    if words is not None:
+        a["prompt_phones"], a["phones"] = words.prompt_phones, words.phones
+        a["bert"] = np.zeros((len(words.prompt_phones) + len(words.phones), BERT_WIDTH), np.float32)
+        return
+    a["prompt_phones"] = rng.integers(0, models.spec.n_symbols, PROMPT_PHONES)
+    a["phones"] = rng.integers(0, models.spec.n_symbols, TARGET_PHONES)
+    a["bert"] = _coarse(0.5 * rng.standard_normal((PROMPT_PHONES + TARGET_PHONES, BERT_WIDTH)))
+
+
 def _record_tokens(
     models: Models, a: dict[str, Array], rng: np.random.Generator, options: EagerOptions
 ) -> None:
-    a["prompt_phones"] = rng.integers(0, models.spec.n_symbols, PROMPT_PHONES)
-    a["phones"] = rng.integers(0, models.spec.n_symbols, TARGET_PHONES)
     phones = np.concatenate([a["prompt_phones"], a["phones"]])
-    a["bert"] = _coarse(0.5 * rng.standard_normal((len(phones), BERT_WIDTH)))
     vocab = models.t2s.config.vocab
     noise = np.maximum(_coarse(rng.exponential(size=(TOKENS + 1, vocab))), np.float32(1e-3))
     a["token_noise"] = noise

@@ -442,13 +442,13 @@ class Synthesizer:
             np.concatenate([reference.bert, self._bert(phones, bert)]),
             reference.prompt,
             options=options.sampling,
-            noise=seeded_noise(_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
+            noise=seeded_noise(seeded_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
             max_tokens=options.max_tokens or MAX_NEW_TOKENS,
         )
 
     def decoder_noise(self, options: SpeechOptions, attempt: int = 1) -> NormalNoise:
         """Returns the source of the decoder's noise that belongs to a seed and an attempt."""
-        return seeded_normal(_generators(options.seed, attempt)[1])
+        return seeded_normal(seeded_generators(options.seed, attempt)[1])
 
     def generate(
         self,
@@ -564,7 +564,7 @@ def _phrase(sentence: Phrase | PhoneInput) -> Phrase:
     return sentence if isinstance(sentence, Phrase) else Phrase(sentence)
 
 
-def _generators(seed: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:
+def seeded_generators(seed: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:
     """Returns the generators of the sampling noise and of the decoder's noise."""
     tokens_seed, decoder_seed = np.random.SeedSequence([seed, attempt - 1]).spawn(2)
     return np.random.default_rng(tokens_seed), np.random.default_rng(decoder_seed)
