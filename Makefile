@@ -30,6 +30,8 @@ demo: $(VENV)/export.done
 	@echo "==> 4/7 speak"
 	$(CLI) speak $(VOICE) --ref $(VOICE_FILES)/reference.wav --ref-phones $(VOICE_FILES)/reference.json \
 	    --phones $(VOICE_FILES)/target.json --threads $(THREADS) -o $(OUT)/speech.wav --picture $(OUT)/speech.png
+	@for player in afplay pw-play paplay aplay; do \
+	    if command -v $$player >/dev/null && $$player $(OUT)/speech.wav 2>/dev/null; then echo "played by $$player"; break; fi; done
 	@echo "==> 5/7 a voice of full size, with made-up weights (about 440 MB), for the clock"
 	@test -e $(FULL_FILES)/reference.json || $(CLI) demo-checkpoint $(FULL_FILES) --version v2
 	$(CLI) build --gpt $(FULL_FILES)/demo-gpt.ckpt --sovits $(FULL_FILES)/demo-sovits.pth \

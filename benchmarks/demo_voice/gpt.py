@@ -24,6 +24,7 @@ PENALTY = 1.35  # the original's default: what is trained is what is drawn from
 GUIDED_LAYERS, GUIDED_HEADS = (1, 2), 2
 SHORTEST_PROMPT_S, LONGEST_PROMPT_S = 3.0, 4.5
 POOL = 4
+REFERENCE_SHARE = 0.55  # of the prompts: the recording that comes with the voice
 ALONE = 3  # utterances without a prompt are that much shorter
 ALONE_UNTIL = 0.35  # share of the training in which few have one
 
@@ -58,8 +59,8 @@ class Batches:
     Every audio position of a row predicts the next token; the last one the end of speech.
     """
 
-    def __init__(self, lines: list[Line], near: np.ndarray, seed: int) -> None:
-        self.lines, self.near = lines, near
+    def __init__(self, lines: list[Line], reference: Line, near: np.ndarray, seed: int) -> None:
+        self.lines, self.reference, self.near = lines, reference, near
         self.rng = np.random.default_rng(seed)
         seconds = np.array([len(line.tokens) * TOKEN_S for line in lines])
         self.prompts = np.flatnonzero((seconds >= SHORTEST_PROMPT_S) & (seconds <= LONGEST_PROMPT_S))
@@ -98,7 +99,8 @@ class Batches:
         if not prompted:
             place = np.append(line.place[1:], len(line.phones) - 1)
             return line.phones, line.tokens, place, np.ones(len(line.tokens), np.float32)
-        first = self.lines[self.rng.choice(self.prompts)]
+        own = self.rng.random() < REFERENCE_SHARE
+        first = self.reference if own else self.lines[self.rng.choice(self.prompts)]
         phones = np.concatenate([first.phones, line.phones])
         tokens = np.concatenate([first.prompt, line.tokens])
         spoken = np.minimum(np.arange(len(first.prompt)), len(first.place) - 1)
@@ -206,7 +208,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     lines = load_lines(data, encoder / "codes.npz")
     codebook = torch.load(encoder / "encoder.pt")["model"]["codebook"]
-    batches = Batches(lines, near_codes(codebook), seed)
+    (reference,) = load_lines(data, encoder / "reference_codes.npz", "reference")
+    batches = Batches(lines, reference, near_codes(codebook), seed)
     t2s = Text2Semantic(T2SConfig.from_checkpoint(gpt_config()))
     start(t2s)
     if start_from:
@@ -221,7 +224,7 @@ def main(
             group["lr"] = rate * min(1.0, (step + 1) / 300) * (1 - done) ** 1.5
         prompted = batches.rng.random() < (0.15 if done < ALONE_UNTIL else 0.85)
         rows = batches.draw(batch if prompted else ALONE * batch, prompted)
-        rows["given"] = batches.disturb(rows["given"], 0.08 * batches.rng.random())
+        rows["given"] = batches.disturb(rows["given"], 0.12 * batches.rng.random())
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits, guided = forward(t2s, rows, dropout)
         logits = penalised(logits, rows["given"], PENALTY if batches.rng.random() < 0.8 else 1.0)
@@ -229,7 +232,7 @@ def main(
         cross = F.cross_entropy(logits.transpose(1, 2), rows["wanted"], reduction="none")
         loss = (cross * weight).sum() / weight.sum()
         attention = -(guided * (weight > 0)).sum() / (weight > 0).sum()
-        total = loss + (0.3 if done < 0.5 else 0.1) * attention
+        total = loss + 0.4 * attention
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

@@ -32,7 +32,7 @@ State = dict[str, Tensor]
 
 TARGET_TEXT = "Good evening, welcome home. The blue light is on, and dinner is ready."
 HIDDEN = 192
-STEPS = 8  # of a weight's grid in its standard deviation
+STEPS = 16  # of a weight's grid in its standard deviation
 FINE_STEPS = 32  # in the waveform decoder, where rounding is heard
 
 
@@ -126,8 +126,8 @@ def _rows(tensor: Tensor, blocks: int) -> Tensor:
 def finished(state: State, layout: Layout) -> OrderedDict[str, Tensor]:
     """Rounds weights to a grid, splits weight norm where the layout has it, and checks names and shapes.
 
-    A grid takes half the bits of free float16 once the files are packed; no error is larger than a sixteenth of the
-    weights' own deviation (a sixty-fourth in the waveform decoder).
+    A grid takes half the bits of free float16 once the files are packed; no error is larger than a thirty-second of
+    the weights' own deviation (a sixty-fourth in the waveform decoder).
     """
     result: OrderedDict[str, Tensor] = OrderedDict()
     for name, shape in layout.items():

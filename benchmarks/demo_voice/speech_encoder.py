@@ -179,6 +179,24 @@ def encode_all(model: Tokens, recordings: list[corpus.Recording], tail: int = 0)
         yield model.nearest(model.project(features[None]))[0].numpy()
 
 
+def save_codes(model: Tokens, recordings: list[corpus.Recording], path: Path) -> None:
+    """Writes the codes of recordings, as targets and as references."""
+    codes = list(encode_all(model, recordings))
+    prompts = list(encode_all(model, recordings, REFERENCE_TAIL))
+    used = np.bincount(np.concatenate(codes), minlength=CODES)
+    share = used[used > 0] / used.sum()
+    click.echo(
+        f"{path.name}: {(used > 0).sum()} codes, perplexity {np.exp(-(share * np.log(share)).sum()):.0f}"
+    )
+    np.savez_compressed(
+        path,
+        codes=np.concatenate(codes).astype(np.int16),
+        ends=np.cumsum([len(c) for c in codes]),
+        prompts=np.concatenate(prompts).astype(np.int16),
+        prompt_ends=np.cumsum([len(c) for c in prompts]),
+    )
+
+
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
@@ -243,18 +261,8 @@ def main(
             )
             sums[:] = 0
     torch.save({"model": model.state_dict(), "sounds": len(names)}, out / "encoder.pt")
-    codes = list(encode_all(model, recordings))
-    prompts = list(encode_all(model, recordings, REFERENCE_TAIL))
-    used = np.bincount(np.concatenate(codes), minlength=CODES)
-    share = used[used > 0] / used.sum()
-    click.echo(f"{(used > 0).sum()} codes used, perplexity {np.exp(-(share * np.log(share)).sum()):.0f}")
-    np.savez_compressed(
-        out / "codes.npz",
-        codes=np.concatenate(codes).astype(np.int16),
-        ends=np.cumsum([len(c) for c in codes]),
-        prompts=np.concatenate(prompts).astype(np.int16),
-        prompt_ends=np.cumsum([len(c) for c in prompts]),
-    )
+    save_codes(model, recordings, out / "codes.npz")
+    save_codes(model, corpus.load(data / "reference.npz"), out / "reference_codes.npz")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from sovits_exporter.modeling.hifigan import LAST_SLOPE, SLOPE, Generator
 
 STEPS = 4000
 SAVE_EVERY = 500
+SPECTRAL_SHARE = 15.0  # beside what the judges say
+JUDGES_EVERY = 2  # they cost twice what the decoder itself costs
 HOP = 640
 EXACT_STAGES = 2  # the last ones stay in float32: bfloat16 would put noise where the spectrum is empty
 RESOLUTIONS = ((2048, 400), (1024, 200), (512, 100))
@@ -67,28 +69,43 @@ def _magnitude(x: Tensor, size: int, hop: int, window: Tensor) -> Tensor:
 
 
 class Segments:
-    """Draws pieces of recordings: latents [B, 64, F] and waves [B, 640 F] at 32 kHz."""
+    """Draws pieces of recordings: latents [B, 64, F] and waves [B, 640 F] at 32 kHz.
+
+    With `drawn`, what the prior draws for the same sentences, every other piece comes from that.
+    """
 
     def __init__(
-        self, recordings: list[corpus.Recording], latents: list[np.ndarray], frames: int, seed: int
+        self,
+        recordings: list[corpus.Recording],
+        measured: list[np.ndarray],
+        drawn: list[np.ndarray] | None,
+        frames: int,
+        seed: int,
     ) -> None:
-        self.latents, self.frames = latents, frames
+        self.sources, self.frames = [measured, drawn or measured], frames
         self.waves = [
             soxr.resample(r.wave.astype(np.float32) / 32768, 1, 2, quality="HQ") for r in recordings
         ]
         self.rng = np.random.default_rng(seed)
-        self.usable = [i for i, z in enumerate(latents) if len(z) > frames + 2]
-        weights = np.array([len(latents[i]) for i in self.usable], float)
+        self.usable = [i for i, z in enumerate(measured) if len(z) > frames + 2]
+        weights = np.array([len(measured[i]) for i in self.usable], float)
         self.share = weights / weights.sum()
 
     def draw(self, batch: int) -> tuple[Tensor, Tensor]:
         """Draws a batch."""
         z, waves = [], []
         for i in self.rng.choice(self.usable, batch, p=self.share):
-            start = self.rng.integers(0, len(self.latents[i]) - self.frames)
-            z.append(self.latents[i][start : start + self.frames].T)
+            latents = self.sources[self.rng.integers(2)][i]
+            start = self.rng.integers(0, len(latents) - self.frames)
+            z.append(latents[start : start + self.frames].T)
             waves.append(self.waves[i][start * HOP : (start + self.frames) * HOP])
         return torch.from_numpy(np.stack(z)), torch.from_numpy(np.stack(waves))
+
+
+def load_latents(path: Path) -> list[np.ndarray]:
+    """Reads latents [frames, 64] of all training sentences."""
+    with np.load(path) as file:
+        return np.split(file["latents"].astype(np.float32), file["ends"][:-1])
 
 
 @click.command()
@@ -103,7 +120,7 @@ class Segments:
 @click.option("--rate", default=8e-4, show_default=True, help="Learning rate at the start.")
 @click.option("--start", type=click.Path(path_type=Path), help="Weights to go on from.")
 @click.option(
-    "--latents", type=click.Path(path_type=Path), help="Predicted latents of the training sentences."
+    "--latents", type=click.Path(path_type=Path), help="What the prior draws for the training sentences."
 )
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)
@@ -126,9 +143,8 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     recordings = corpus.load(data / "train.npz")
     basis = features.load_basis(data / "basis.npz")
-    with np.load(latents or data / "latents.npz") as file:
-        z = np.split(file["latents"].astype(np.float32), file["ends"][:-1])
-    segments = Segments(recordings, z, frames, seed)
+    measured = load_latents(data / "latents.npz")
+    segments = Segments(recordings, measured, load_latents(latents) if latents else None, frames, seed)
     tests = corpus.load(data / "test.npz")[:6]
     test_z = features.measure(tests, basis)[0]
     dec = Generator(decoder_config())
@@ -151,9 +167,9 @@ def main(
         noisy = latent + 0.03 * torch.randn_like(latent)
         made = run(dec, noisy, style.expand(batch, -1, -1))
         spectral_loss = spectral(made, real)
-        loss = spectral_loss
+        loss = SPECTRAL_SHARE * spectral_loss
         losses = [float(spectral_loss.detach()), 0.0, 0.0, 0.0]
-        if done >= judges_from:
+        if done >= judges_from and step % JUDGES_EVERY == 0:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 fooled = judge_loss(judges(real), judges(made.detach()))
             judge.zero_grad(set_to_none=True)
@@ -165,11 +181,11 @@ def main(
                 recognised, unlike = maker_losses(judges(real), judges(made))
             for parameter in judges.parameters():
                 parameter.requires_grad_(True)
-            loss = 6.0 * spectral_loss + recognised + 2.0 * unlike
+            loss = SPECTRAL_SHARE * spectral_loss + recognised + unlike
             losses[1:] = [float(fooled.detach()), float(recognised.detach()), float(unlike.detach())]
         maker.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(dec.parameters(), 10.0)
+        torch.nn.utils.clip_grad_norm_(dec.parameters(), 50.0)
         maker.step()
         sums += losses
         step += 1

@@ -54,11 +54,9 @@ def test_second_build_finds_the_engine(engine_bundle, fake_target, builds):
     assert leftovers(engine_bundle) == []
 
 
-def test_cache_hit_of_all_engines_takes_under_a_second(engine_bundle, fake_target):
+def test_all_engines_are_found_again(engine_bundle, fake_target):
     build_engines(engine_bundle, [fake_target])
-    start = time.perf_counter()
     results = build_engines(Bundle.open(engine_bundle.path), [fake_target])
-    assert time.perf_counter() - start < 1
     assert not any(r.built for r in results)
     assert {r.record.name for r in results} >= {"gpt_prefill", "gpt_step-512", "gpt_step-2048", "hubert"}
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import pickle
 import random
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -234,7 +233,7 @@ def test_random_text_raises_only_our_errors(official):
 
 @pytest.mark.parametrize("unit", ["7", "1,", "1.", "$1", "a-", "1/", " ", "\n", "'"])
 @pytest.mark.parametrize("official", [True, False])
-def test_long_runs_take_no_longer_than_their_length(unit, official):
-    started = time.perf_counter()
-    phonemize(unit * 1500 + " a", "en", official=official)
-    assert time.perf_counter() - started < 5
+def test_long_runs_are_read_to_their_end(unit, official):
+    """A rule that looks back from every character would take hours here."""
+    phones = phonemize(unit * 1500 + " a", "en", official=official)
+    assert phones.symbols[-1].startswith(("AH", "EY"))
