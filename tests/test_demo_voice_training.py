@@ -120,6 +120,34 @@ def test_a_narrow_flow_in_official_size_is_the_same_flow():
     assert not silent.any()
 
 
+def test_a_packed_voice_can_be_taken_apart_and_packed_again(tmp_path):
+    import pack
+    from layout import sovits_config
+    from unpack import prior_state, tokens_model
+
+    from sovits_exporter.checkpoint import load_sovits
+    from sovits_exporter.demo import write_demo_voice
+    from sovits_exporter.layout import sovits_layout
+    from sovits_exporter.pretrained import load_hubert
+    from sovits_exporter.weights import fold_weight_norm
+
+    files = write_demo_voice(tmp_path)
+    packed = load_sovits(files.sovits).tensors
+    tokens = tokens_model(packed, load_hubert(files.hubert), 5)
+    parts = {
+        "prior": prior_state(packed),
+        "encoder": tokens.state_dict(),
+        "vocoder": {n.removeprefix("dec."): t for n, t in packed.items() if n.startswith("dec.")},
+        "style": {n.removeprefix("ref_enc."): t for n, t in packed.items() if n.startswith("ref_enc.")},
+    }
+    state = pack.sovits_state(parts, torch.zeros(1, 512, 1), set(range(732)))
+    again = pack.finished(state, sovits_layout(sovits_config(), "v2"))
+    folded = fold_weight_norm({name: tensor.float() for name, tensor in again.items()})
+    assert set(packed) <= set(folded)
+    for name, tensor in packed.items():
+        assert torch.allclose(folded[name], tensor, rtol=2e-3, atol=1e-6), name
+
+
 def test_the_flow_runs_backwards():
     from prior import Prior
 
@@ -155,8 +183,11 @@ def test_the_training_forward_is_the_runtimes():
         "place": torch.zeros(2, 14, dtype=torch.int64),
     }
     with torch.inference_mode():
-        logits, _ = forward(t2s, batch, 0.0)
+        logits, _ = forward(t2s, batch)
         treated = penalised(logits, given, 1.35)
+        later, _ = forward(t2s, batch, start=6)
+        assert torch.equal(later, logits[:, 6:])
+        assert torch.equal(penalised(later, given, 1.35, start=6), treated[:, 6:])
         for row, (n, t) in enumerate(zip(lengths, texts, strict=True)):
             bert = torch.zeros(1, t, 1024)
             hidden, _ = t2s.prefill_hidden(phones[row : row + 1, :t], bert, given[row : row + 1, :n])

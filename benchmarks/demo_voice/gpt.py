@@ -24,7 +24,7 @@ PENALTY = 1.35  # the original's default: what is trained is what is drawn from
 GUIDED_LAYERS, GUIDED_HEADS = (1, 2), 2
 SHORTEST_PROMPT_S, LONGEST_PROMPT_S = 3.0, 4.5
 POOL = 4
-REFERENCE_SHARE = 0.55  # of the prompts: the recording that comes with the voice
+REFERENCE_SHARE = 0.75  # of the prompts: the recording that comes with the voice
 ALONE = 3  # utterances without a prompt are that much shorter
 ALONE_UNTIL = 0.35  # share of the training in which few have one
 
@@ -66,7 +66,12 @@ class Batches:
         self.prompts = np.flatnonzero((seconds >= SHORTEST_PROMPT_S) & (seconds <= LONGEST_PROMPT_S))
 
     def draw(self, batch: int, prompted: bool) -> dict[str, Tensor]:
-        """Draws rows: phones [B, T], text_len [B], tokens in and out [B, n], weights [B, n], places [B, n]."""
+        """Draws rows.
+
+        Returns:
+            Phones [B, T], text_len [B], tokens given and wanted [B, n], weights and places [B, n], and `start`: where
+            the first row's own sentence begins.
+        """
         drawn = sorted(
             (self._row(prompted) for _ in range(POOL * batch)), key=lambda row: len(row[0]) + len(row[1])
         )
@@ -77,7 +82,7 @@ class Batches:
         phones = np.zeros((batch, longest_text), np.int64)
         given, wanted, place = (np.zeros((batch, longest), np.int64) for _ in range(3))
         weight = np.zeros((batch, longest), np.float32)
-        for i, (own_phones, tokens, places, own_weight) in enumerate(rows):
+        for i, (own_phones, tokens, places, own_weight, _) in enumerate(rows):
             n = len(tokens)
             phones[i, : len(own_phones)] = own_phones
             given[i, :n] = tokens
@@ -91,14 +96,15 @@ class Batches:
             "wanted": wanted,
             "place": place,
             "weight": weight,
+            "start": np.array(min(row[4] for row in rows)),
         }
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
-    def _row(self, prompted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def _row(self, prompted: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
         line = self.lines[self.rng.integers(len(self.lines))]
         if not prompted:
             place = np.append(line.place[1:], len(line.phones) - 1)
-            return line.phones, line.tokens, place, np.ones(len(line.tokens), np.float32)
+            return line.phones, line.tokens, place, np.ones(len(line.tokens), np.float32), 0
         own = self.rng.random() < REFERENCE_SHARE
         first = self.reference if own else self.lines[self.rng.choice(self.prompts)]
         phones = np.concatenate([first.phones, line.phones])
@@ -111,7 +117,7 @@ class Batches:
         weight[len(first.tokens) : len(first.prompt) - 1] = (
             0.0  # the silence behind a reference is never spoken
         )
-        return phones, tokens, place, weight
+        return phones, tokens, place, weight, len(first.prompt) - 1
 
     def disturb(self, tokens: Tensor, share: float) -> Tensor:
         """Replaces some tokens by ones that sound alike, as a draw may."""
@@ -120,11 +126,13 @@ class Batches:
         return torch.where(torch.from_numpy(chosen), torch.from_numpy(other), tokens)
 
 
-def forward(t2s: Text2Semantic, batch: dict[str, Tensor], dropout: float) -> tuple[Tensor, Tensor]:
-    """Runs rows side by side.
+def forward(
+    t2s: Text2Semantic, batch: dict[str, Tensor], *, dropout: float = 0.0, start: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Runs rows side by side; logits are those of the audio positions from `start` on.
 
     Returns:
-        Logits float32 [B, n, V], and the log share of the guided heads' attention on the phone that comes next [B, n].
+        Logits float32 [B, n - start, V], and the log share of attention that guided heads pay to the next phone [B, n].
     """
     phones, given, text_len = batch["phones"], batch["given"], batch["text_len"]
     b, t = phones.shape
@@ -153,13 +161,16 @@ def forward(t2s: Text2Semantic, batch: dict[str, Tensor], dropout: float) -> tup
             guided.append(share.gather(3, place)[..., 0].mean(1))
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = layer.finish(x, F.dropout(attended, dropout))
-    logits = t2s.ar_predict_layer(x.view(b, t + n, width)[:, t:])
+    logits = t2s.ar_predict_layer(x.view(b, t + n, width)[:, t + start :])
     return logits.float(), torch.stack(guided).mean(0)
 
 
-def penalised(logits: Tensor, given: Tensor, penalty: float) -> Tensor:
-    """Applies the repetition penalty to logits [B, n, V]: each position has seen the tokens up to itself."""
-    seen = F.one_hot(given, logits.shape[2]).cumsum(1) > 0
+def penalised(logits: Tensor, given: Tensor, penalty: float, *, start: int = 0) -> Tensor:
+    """Applies the repetition penalty to logits [B, n - start, V]; a position has seen the tokens up to itself."""
+    positions = torch.arange(given.shape[1])
+    never = torch.full((len(given), logits.shape[2]), given.shape[1])
+    first = never.scatter_reduce(1, given, positions.expand_as(given), "amin")
+    seen = first[:, None, :] <= positions[None, start:, None]
     return torch.where(seen, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
 
 
@@ -225,23 +236,24 @@ def main(
         prompted = batches.rng.random() < (0.15 if done < ALONE_UNTIL else 0.85)
         rows = batches.draw(batch if prompted else ALONE * batch, prompted)
         rows["given"] = batches.disturb(rows["given"], 0.12 * batches.rng.random())
+        first = int(rows["start"])
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits, guided = forward(t2s, rows, dropout)
-        logits = penalised(logits, rows["given"], PENALTY if batches.rng.random() < 0.8 else 1.0)
-        weight = rows["weight"]
-        cross = F.cross_entropy(logits.transpose(1, 2), rows["wanted"], reduction="none")
+            logits, guided = forward(t2s, rows, dropout=dropout, start=first)
+        penalty = PENALTY if batches.rng.random() < 0.8 else 1.0
+        logits = penalised(logits, rows["given"], penalty, start=first)
+        wanted, weight = rows["wanted"][:, first:], rows["weight"][:, first:]
+        cross = F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none")
         loss = (cross * weight).sum() / weight.sum()
-        attention = -(guided * (weight > 0)).sum() / (weight > 0).sum()
+        spoken = rows["weight"] > 0
+        attention = -(guided * spoken).sum() / spoken.sum()
         total = loss + 0.4 * attention
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         step += 1
-        spoken = weight == 1
-        right = (logits.argmax(-1) == rows["wanted"])[spoken].float().mean()
-        end = rows["wanted"] == CODES
-        ended = (logits.argmax(-1) == CODES)[end].float().mean()
+        right = (logits.argmax(-1) == wanted)[weight == 1].float().mean()
+        ended = (logits.argmax(-1) == CODES)[wanted == CODES].float().mean()
         sums += [float(v.detach()) for v in (loss, attention, right, ended)]
         if step % every == 0:
             click.echo(

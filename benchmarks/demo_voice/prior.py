@@ -89,6 +89,7 @@ def sample(prior: Prior, line: Line, style: Tensor, noise_scale: float) -> Tenso
 @click.option("--rate", default=1e-3, show_default=True, help="Learning rate at the start.")
 @click.option("--together", default=4, show_default=True, help="Most utterances in one go.")
 @click.option("--rounds", default=2, show_default=True, help="Goes a step.")
+@click.option("--start", type=click.Path(path_type=Path), help="Weights to go on from.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)
 def main(
@@ -99,6 +100,7 @@ def main(
     rate: float,
     together: int,
     rounds: int,
+    start: Path | None,
     threads: int,
     seed: int,
 ) -> None:
@@ -114,6 +116,8 @@ def main(
     codebook = torch.load(encoder / "encoder.pt")["model"]["codebook"]
     near = near_codes(codebook)
     prior = Prior(codebook)
+    if start:
+        prior.load_state_dict(torch.load(start))
     optimizer = torch.optim.AdamW(prior.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4)
     begin, step = time.time(), 0
     sums, every = np.zeros(3), 50

@@ -161,6 +161,11 @@ class Clips:
         )
 
 
+def frame_sound_names(recordings: list[corpus.Recording]) -> dict[str, int]:
+    """Numbers the synthesizer's phones."""
+    return {name: i for i, name in enumerate(sorted({s for r in recordings for s in r.sounds}))}
+
+
 def frame_sounds(recording: corpus.Recording, names: dict[str, int]) -> np.ndarray:
     """Returns the synthesizer's phone in the middle of each frame, int64 [frames]."""
     middles = (np.arange(n_frames(len(recording.wave))) + 0.5) * FRAME / corpus.RATE
@@ -218,7 +223,7 @@ def main(
     recordings = corpus.load(data / "train.npz")
     with np.load(data / "latents.npz") as file:
         latents = np.split(file["latents"].astype(np.float32), file["ends"][:-1])
-    names = {name: i for i, name in enumerate(sorted({s for r in recordings for s in r.sounds}))}
+    names = frame_sound_names(recordings)
     clips = Clips(recordings, latents, names, seed)
     model = Tokens(len(names))
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=1e-3)

@@ -1,0 +1,90 @@
+"""Takes the demo voice apart again, so that its parts can be trained further: what `pack.py` does, backwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import corpus
+import numpy as np
+import soxr
+import torch
+from layout import CODE_WIDTH, FLOW_HIDDEN, STYLE_WIDTH
+from pack import HIDDEN, State
+from speech_encoder import Tokens, frame_sound_names, save_codes
+from torch import Tensor
+
+from sovits_exporter.checkpoint import load_gpt, load_sovits
+from sovits_exporter.demo import GPT, HUBERT, SOVITS
+from sovits_exporter.layout import FLOW_WN_LAYERS
+from sovits_exporter.modeling.reference_encoder import LinearSpectrogram, ReferenceEncoder
+from sovits_exporter.pretrained import load_hubert
+from sovits_runtime.spec import model_spec
+
+
+def prior_state(sovits: State) -> State:
+    """Returns encoder and flow as `prior.Prior` holds them."""
+    state = {name: tensor for name, tensor in sovits.items() if name.startswith("enc_p.")}
+    state |= {name: _narrowed(name, tensor) for name, tensor in sovits.items() if name.startswith("flow.")}
+    state["rows"] = sovits["quantizer.vq.layers.0._codebook.embed"]
+    return state
+
+
+def _narrowed(name: str, tensor: Tensor) -> Tensor:
+    """Takes the 64 channels of a coupling that are used out of the official 192."""
+    if name.endswith("post.bias"):
+        return tensor
+    if name.endswith("post.weight"):
+        return tensor[:, :FLOW_HIDDEN]
+    if ".pre." in name:
+        blocks = 1
+    elif ".cond_layer." in name:
+        blocks = 2 * FLOW_WN_LAYERS
+    else:
+        blocks = 1 if f"res_skip_layers.{FLOW_WN_LAYERS - 1}." in name else 2
+    rows = tensor.unflatten(0, (blocks, HIDDEN))[:, :FLOW_HIDDEN].flatten(0, 1)
+    inside = ".in_layers." in name or ".res_skip_layers." in name
+    return rows[:, :FLOW_HIDDEN].contiguous() if inside and rows.ndim == 3 else rows.contiguous()
+
+
+def tokens_model(sovits: State, hubert: torch.nn.Module, sounds: int) -> Tokens:
+    """Returns the speech encoder and its codebook; the reader that judged them is lost."""
+    model = Tokens(sounds)
+    model.hubert.load_state_dict(hubert.state_dict())
+    with torch.no_grad():
+        model.project.weight.copy_(sovits["ssl_proj.weight"][:CODE_WIDTH])
+        model.project.bias.copy_(sovits["ssl_proj.bias"][:CODE_WIDTH])
+        model.codebook.copy_(sovits["quantizer.vq.layers.0._codebook.embed"][:, :CODE_WIDTH])
+    return model.eval()
+
+
+@click.command()
+@click.argument("files", type=click.Path(path_type=Path, exists=True))
+@click.argument("work", type=click.Path(path_type=Path))
+def main(files: Path, work: Path) -> None:
+    """Writes the parts of the voice in FILES to the folders in WORK that `train.sh` makes, beside its WORK/corpus."""
+    data = work / "corpus"
+    recordings, references = (corpus.load(data / f"{name}.npz") for name in ("train", "reference"))
+    sovits = load_sovits(files / SOVITS).tensors
+    for name in ("encoder", "gpt", "prior", "vocoder"):
+        (work / name).mkdir(parents=True, exist_ok=True)
+    torch.save(load_gpt(files / GPT).tensors, work / "gpt" / "gpt.pt")
+    torch.save(prior_state(sovits), work / "prior" / "prior.pt")
+    decoder = {name.removeprefix("dec."): t for name, t in sovits.items() if name.startswith("dec.")}
+    torch.save({"dec": decoder}, work / "vocoder" / "vocoder.pt")
+    style = {name.removeprefix("ref_enc."): t for name, t in sovits.items() if name.startswith("ref_enc.")}
+    torch.save(style, data / "style_encoder.pt")
+    encoder = ReferenceEncoder(model_spec("v2").reference_bins, STYLE_WIDTH)
+    encoder.load_state_dict(style)
+    wave = torch.from_numpy(soxr.resample(references[0].wave.astype(np.float32) / 32768, 1, 2, quality="HQ"))
+    with torch.inference_mode():
+        torch.save(encoder(LinearSpectrogram()(wave[None])).clone(), data / "style.pt")
+    names = frame_sound_names(recordings)
+    model = tokens_model(sovits, load_hubert(files / HUBERT), len(names))
+    torch.save({"model": model.state_dict(), "sounds": len(names)}, work / "encoder" / "encoder.pt")
+    save_codes(model, recordings, work / "encoder" / "codes.npz")
+    save_codes(model, references, work / "encoder" / "reference_codes.npz")
+
+
+if __name__ == "__main__":
+    main()
