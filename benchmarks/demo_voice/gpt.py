@@ -18,7 +18,7 @@ from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_runtime.text.symbols import symbol_ids
 
 TOKEN_S = 0.04
-STEPS = 4000
+STEPS = 9000
 SAVE_EVERY = 500
 PENALTY = 1.35  # the original's default: what is trained is what is drawn from
 GUIDED_LAYERS, GUIDED_HEADS = (1, 2), 2
@@ -196,7 +196,7 @@ def near_codes(codebook: Tensor, count: int = 6) -> np.ndarray:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--steps", default=STEPS, show_default=True)
 @click.option("--batch", default=8, show_default=True)
-@click.option("--rate", default=1.5e-3, show_default=True, help="Learning rate at the start.")
+@click.option("--rate", default=1.2e-3, show_default=True, help="Learning rate at the start.")
 @click.option("--dropout", default=0.05, show_default=True)
 @click.option("--start", "start_from", type=click.Path(path_type=Path), help="Weights to go on from.")
 @click.option("--threads", default=1, show_default=True)

@@ -22,10 +22,12 @@ from corpus import RATE, Recording, record
 from numpy.typing import NDArray
 from recogniser import Judgement, Recogniser, error_rate
 from sentences import sentences
+from torch import Tensor
 
 from sovits_exporter.bench_eager import EagerRival, stft_spectrogram
 from sovits_exporter.demo import GPT, HUBERT, REFERENCE, REFERENCE_WAV, SOVITS
 from sovits_exporter.modeling.eager import EagerOptions, generate
+from sovits_exporter.modeling.t2s import BERT_WIDTH
 from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEncoder, Vocoder
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.audio import REFERENCE_RATE, Audio, hubert_wave, reference_wave
@@ -33,6 +35,7 @@ from sovits_runtime.audio_file import read_audio
 from sovits_runtime.request import DEFAULT_NOISE_SCALE, seeded_normal
 from sovits_runtime.synthesizer import seeded_generators
 from sovits_runtime.t2s import seeded_noise
+from sovits_runtime.text.pipeline import TextFrontend
 from sovits_runtime.text.symbols import symbol_ids
 
 LONGEST_TOKENS = 350  # 14 s: a sentence that has not ended by then never will
@@ -56,21 +59,27 @@ def synthesizer(recording: Recording) -> Spoken:
     return Spoken(recording.wave.astype(np.float32) / 32768, RATE)
 
 
+def pieces(recording: Recording) -> list[tuple[str, ...]]:
+    """Phones of the pieces in which the runtime speaks a text."""
+    return [piece.symbols for piece in TextFrontend().pieces(recording.text, "en")]
+
+
 def bundle(path: Path, files: Path, *, streamed: bool, options: SpeechOptions) -> Speaker:
     """A bundle on ONNX Runtime."""
     voice = Synthesizer.load(path)
     reference = voice.reference(files / REFERENCE_WAV, json.loads((files / REFERENCE).read_text())["phones"])
 
     def whole(recording: Recording) -> Spoken:
-        sentence = voice.synthesize(recording.phones, reference, options=options)
-        return Spoken(
-            sentence.samples, sentence.sample_rate, sentence.stop_reason == "eos" and sentence.attempts == 1
-        )
+        said = [voice.synthesize(phones, reference, options=options) for phones in pieces(recording)]
+        audio = Audio.concatenate(said)
+        ended = all(s.stop_reason == "eos" and s.attempts == 1 for s in said)
+        return Spoken(audio.samples, audio.sample_rate, ended)
 
     def stream(recording: Recording) -> Spoken:
-        chunks = list(voice.stream([recording.phones], reference, options=options))
+        chunks = list(voice.stream(pieces(recording), reference, options=options))
         audio = Audio.concatenate(chunks)
-        return Spoken(audio.samples, audio.sample_rate, chunks[-1].stop_reason == "eos")
+        ended = all(chunk.stop_reason in (None, "eos") for chunk in chunks)
+        return Spoken(audio.samples, audio.sample_rate, ended)
 
     return stream if streamed else whole
 
@@ -85,21 +94,18 @@ def eager(files: Path, options: SpeechOptions) -> Speaker:
         assert rival.hubert is not None
         prompt = PromptTokens(rival.vits)(rival.hubert(torch.from_numpy(hubert_wave(*recording)[None])))
         style = rival.style.style(stft_spectrogram(torch.from_numpy(reference_wave(*recording)[None])), None)
-    sampling = options.sampling
-    how = EagerOptions(
-        sampling.top_k, sampling.top_p, sampling.temperature, sampling.repetition_penalty, sampling.min_tokens
-    )
+    how = EagerOptions(**vars(options.sampling))
 
     @torch.inference_mode()
-    def speak(recording: Recording) -> Spoken:
+    def say(symbols: tuple[str, ...]) -> tuple[Tensor, bool]:
         for_tokens, for_decoder = seeded_generators(options.seed, 1)
         draws, noise = seeded_noise(for_tokens, rival.t2s.config.vocab), seeded_normal(for_decoder)
-        phones = torch.from_numpy(symbol_ids(recording.phones, "v2")[None])
+        phones = torch.from_numpy(symbol_ids(symbols, "v2")[None])
         text = torch.cat([torch.from_numpy(symbol_ids(own, "v2")[None]), phones], 1)
         steps = generate(
             rival.t2s,
             text,
-            torch.zeros(1, text.shape[1], 1024),
+            torch.zeros(1, text.shape[1], BERT_WIDTH),
             prompt,
             options=how,
             noise=lambda i: torch.from_numpy(draws(i)),
@@ -113,7 +119,11 @@ def eager(files: Path, options: SpeechOptions) -> Speaker:
         state = encoder(torch.tensor([tokens]), phones, style)
         normal = torch.from_numpy(noise((1, rival.vits.channels, state.shape[2])))
         z, _, _ = flow(state, style, normal, torch.tensor([DEFAULT_NOISE_SCALE]))
-        return Spoken(vocoder(z, style)[0].numpy(), REFERENCE_RATE, ended)
+        return vocoder(z, style)[0], ended
+
+    def speak(recording: Recording) -> Spoken:
+        waves, ended = zip(*map(say, pieces(recording)), strict=True)
+        return Spoken(torch.cat(waves).numpy(), REFERENCE_RATE, all(ended))
 
     return speak
 

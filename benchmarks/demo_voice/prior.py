@@ -18,7 +18,7 @@ from sovits_exporter.modeling.text_encoder import TextEncoder
 from sovits_exporter.modeling.vits import FRAMES_PER_TOKEN, SSL_WIDTH
 from sovits_runtime.spec import model_spec
 
-STEPS = 2000
+STEPS = 2400
 SAVE_EVERY = 500
 
 

@@ -24,7 +24,7 @@ from sovits_exporter.modeling.hubert import Hubert, HubertConfig
 
 SAMPLES = 400  # that a frame of the conv stack sees
 REFERENCE_TAIL = 9600  # zeros that the runtime appends to a reference
-STEPS = 4000
+STEPS = 3450
 DECAY = 0.98
 
 
@@ -209,7 +209,7 @@ def save_codes(model: Tokens, recordings: list[corpus.Recording], path: Path) ->
 @click.option(
     "--codes-from", default=0.5, show_default=True, help="Share of the steps after which codes are used."
 )
-@click.option("--batch", default=12, show_default=True)
+@click.option("--batch", default=8, show_default=True)
 @click.option("--frames", default=100, show_default=True)
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=0, show_default=True)

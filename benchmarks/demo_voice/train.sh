@@ -15,6 +15,6 @@ python gpt.py "$work/corpus" "$work/encoder" "$work/gpt"
 wait "$vocoder"
 # A last round on what the prior draws, which is what the decoder will hear from now on.
 python vocoder.py "$work/corpus" "$work/vocoder-tuned" --start "$work/vocoder/vocoder.pt" \
-    --latents "$work/prior/latents.npz" --steps 600 --rate 2e-4 --judges-from 0 --threads 2
+    --latents "$work/prior/latents.npz" --steps 2000 --rate 4e-4 --judges-from 0 --threads 2
 python pack.py "$work/corpus" "$work/encoder" "$work/gpt" "$work/prior" "$work/vocoder-tuned" "$work/voice" \
     --archive "$archive"

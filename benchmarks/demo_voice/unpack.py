@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 import torch
 from layout import CODE_WIDTH, FLOW_HIDDEN, STYLE_WIDTH
-from pack import HIDDEN, State
+from pack import HIDDEN, SHARPER, State
 from speech_encoder import Tokens, frame_sound_names, save_codes
 from torch import Tensor
 
@@ -68,7 +68,9 @@ def main(files: Path, work: Path) -> None:
     sovits = load_sovits(files / SOVITS).tensors
     for name in ("encoder", "gpt", "prior", "vocoder"):
         (work / name).mkdir(parents=True, exist_ok=True)
-    torch.save(load_gpt(files / GPT).tensors, work / "gpt" / "gpt.pt")
+    gpt = load_gpt(files / GPT).tensors
+    gpt["ar_predict_layer.weight"] = gpt["ar_predict_layer.weight"] / SHARPER
+    torch.save(gpt, work / "gpt" / "gpt.pt")
     torch.save(prior_state(sovits), work / "prior" / "prior.pt")
     decoder = {name.removeprefix("dec."): t for name, t in sovits.items() if name.startswith("dec.")}
     torch.save({"dec": decoder}, work / "vocoder" / "vocoder.pt")

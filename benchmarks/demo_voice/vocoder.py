@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sovits_exporter.modeling.hifigan import LAST_SLOPE, SLOPE, Generator
 
-STEPS = 4000
+STEPS = 3500
 SAVE_EVERY = 500
 SPECTRAL_SHARE = 15.0  # beside what the judges say
 JUDGES_EVERY = 2  # they cost twice what the decoder itself costs
@@ -113,7 +113,7 @@ def load_latents(path: Path) -> list[np.ndarray]:
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--steps", default=STEPS, show_default=True)
 @click.option(
-    "--judges-from", default=0.4, show_default=True, help="Share of the steps after which judges join."
+    "--judges-from", default=0.8, show_default=True, help="Share of the steps after which judges join."
 )
 @click.option("--batch", default=8, show_default=True)
 @click.option("--frames", default=24, show_default=True)

@@ -14,6 +14,7 @@ _FRAMES_PER_BLOCK = 512
 _POWER_FLOOR = 1e-8
 _MEL_FLOOR = 1e-5
 _DB_PER_NEPER = 20.0 / np.log(10.0)
+_RANGE_DB = 80.0
 
 
 def linear_spectrogram(
@@ -102,7 +103,9 @@ def snr_db(reference: NDArray[np.float32], test: NDArray[np.float32]) -> float:
 def log_mel_distance_db(reference: NDArray[np.float32], test: NDArray[np.float32], rate: int) -> float:
     """Measures the mean absolute difference of two log-mel spectrograms, over all frames and 80 bands.
 
-    Levels below -100 dB (the floor of `log_mel`) count as -100 dB. Unlike in `snr_db`, phase hardly matters.
+    Levels more than 80 dB below the reference's loudest band count as that, the usual range of a mel spectrogram in
+    decibels: below it lie the empty bands and the silence of a trained voice, where what differs is not heard. Unlike in
+    `snr_db`, phase hardly matters.
 
     Args:
         reference: [n] float32 samples in [-1, 1].
@@ -117,7 +120,9 @@ def log_mel_distance_db(reference: NDArray[np.float32], test: NDArray[np.float32
         AudioError: A wave is too short (384 samples or less) or holds NaN or infinity.
     """
     _check_pair(reference, test)
-    difference = log_mel(reference, rate) - log_mel(test, rate)
+    expected, got = log_mel(reference, rate), log_mel(test, rate)
+    floor = expected.max() - _RANGE_DB / _DB_PER_NEPER
+    difference = np.maximum(expected, floor) - np.maximum(got, floor)
     return float(np.mean(np.abs(difference), dtype=np.float64) * _DB_PER_NEPER)
 
 

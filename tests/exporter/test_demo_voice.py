@@ -74,10 +74,11 @@ def spoken(bundle, files, scripts):
     with Synthesizer.load(bundle.path, threads=1) as voice:
         reference = voice.reference(files.reference_wav, json.loads(files.reference.read_text())["phones"])
         for text in sentences(SENTENCES, test=True):
-            phones = frontend.transcript(text, "en").symbols
-            whole = voice.synthesize(phones, reference, options=options)
-            streamed = Audio.concatenate(list(voice.stream([phones], reference, options=options)))
-            said.append(Spoken(text, whole, streamed, whole.stop_reason == "eos"))
+            pieces = [piece.symbols for piece in frontend.pieces(text, "en")]
+            whole = [voice.synthesize(phones, reference, options=options) for phones in pieces]
+            streamed = Audio.concatenate(list(voice.stream(pieces, reference, options=options)))
+            ended = all(sentence.stop_reason == "eos" for sentence in whole)
+            said.append(Spoken(text, Audio.concatenate(whole), streamed, ended))
     return said
 
 

@@ -104,6 +104,14 @@ def test_log_mel_distance_counts_decibels():
     assert log_mel_distance_db(wave, noise(32000, seed=1), 32000) > 1.0
 
 
+def test_log_mel_distance_leaves_out_what_is_80_db_below_the_loudest():
+    wave = 0.5 * np.sin(2 * np.pi * 440 * np.arange(32000) / 32000).astype(np.float32)
+    wave[16000:] = 0
+    quiet, heard = (wave + np.float32(level) * noise(32000) for level in (1e-4, 1e-2))
+    assert log_mel_distance_db(wave, quiet, 32000) < 0.1
+    assert log_mel_distance_db(wave, heard, 32000) > 5.0
+
+
 @pytest.mark.parametrize("measure", [snr_db, lambda a, b: log_mel_distance_db(a, b, 32000)])
 def test_measures_refuse_what_cannot_be_compared(measure):
     wave = noise(2000)
