@@ -7,7 +7,6 @@ streamed, say the same sentences with the same draws.
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +31,7 @@ from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEn
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.audio import REFERENCE_RATE, Audio, hubert_wave, reference_wave
 from sovits_runtime.audio_file import read_audio
+from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.request import DEFAULT_NOISE_SCALE, seeded_normal
 from sovits_runtime.synthesizer import seeded_generators
 from sovits_runtime.t2s import seeded_noise
@@ -40,6 +40,7 @@ from sovits_runtime.text.symbols import symbol_ids
 
 LONGEST_TOKENS = 350  # 14 s: a sentence that has not ended by then never will
 NEAR = 0.2
+VERSIONS = ("sovits-export", "torch", "onnxruntime", "pocketsphinx", "numpy")
 
 
 @dataclass(frozen=True)
@@ -196,10 +197,11 @@ def main(
         )
     if output:
         facts = {
+            "machine": read_machine().to_json(),
+            "versions": installed_versions(VERSIONS),
             "sentences": count,
             "words": sum(len(t.text.split()) for t in tests),
             "seed": seed,
-            "machine": platform.machine(),
             "results": results,
         }
         output.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
