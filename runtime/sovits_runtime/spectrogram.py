@@ -104,8 +104,8 @@ def log_mel_distance_db(reference: NDArray[np.float32], test: NDArray[np.float32
     """Measures the mean absolute difference of two log-mel spectrograms, over all frames and 80 bands.
 
     Levels more than 80 dB below the reference's loudest band count as that, the usual range of a mel spectrogram in
-    decibels: below it lie the empty bands and the silence of a trained voice, where what differs is not heard. Unlike in
-    `snr_db`, phase hardly matters.
+    decibels: below it lie the empty bands and the silence of a trained voice, where what differs is not heard.
+    Unlike in `snr_db`, phase hardly matters.
 
     Args:
         reference: [n] float32 samples in [-1, 1].
