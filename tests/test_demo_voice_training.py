@@ -21,9 +21,10 @@ def scripts(monkeypatch):
 
 
 def test_no_sentence_of_the_test_is_trained_on():
+    from corpus import with_pieces
     from sentences import sentences, vocabulary, words
 
-    train, test = sentences(3000, test=False), sentences(100, test=True)
+    train, test = with_pieces(sentences(3000, test=False)), sentences(100, test=True)
     assert not {" ".join(words(t)) for t in train} & {" ".join(words(t)) for t in test}
     assert len(test) == len(set(test)) == 100
     known = set(vocabulary())

@@ -17,7 +17,7 @@ import click
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from sentences import REFERENCE_TEXT, sentences
+from sentences import REFERENCE_TEXT, is_test, sentences
 
 from sovits_runtime.text.pipeline import TextFrontend
 
@@ -74,10 +74,10 @@ def record(text: str) -> Recording:
 
 
 def with_pieces(texts: Sequence[str]) -> list[str]:
-    """Adds what the runtime makes of long sentences: pieces, which it speaks one by one."""
+    """Adds what the runtime makes of long sentences, pieces, which it speaks one by one; less those of the test."""
     frontend = TextFrontend()
     pieces = (piece.text for text in texts for piece in frontend.pieces(text, "en"))
-    return list(dict.fromkeys([*texts, *pieces]))
+    return list(dict.fromkeys([*texts, *(piece for piece in pieces if not is_test(piece))]))
 
 
 def _phone_ends(
