@@ -65,8 +65,8 @@ def pieces(recording: Recording) -> list[tuple[str, ...]]:
     return [piece.symbols for piece in TextFrontend().pieces(recording.text, "en")]
 
 
-def bundle(path: Path, files: Path, *, streamed: bool, options: SpeechOptions) -> Speaker:
-    """A bundle on ONNX Runtime."""
+def bundle(path: Path, files: Path, options: SpeechOptions) -> dict[str, Speaker]:
+    """A bundle on ONNX Runtime, whole and streamed."""
     voice = Synthesizer.load(path)
     reference = voice.reference(files / REFERENCE_WAV, json.loads((files / REFERENCE).read_text())["phones"])
 
@@ -82,7 +82,7 @@ def bundle(path: Path, files: Path, *, streamed: bool, options: SpeechOptions) -
         ended = all(chunk.stop_reason in (None, "eos") for chunk in chunks)
         return Spoken(audio.samples, audio.sample_rate, ended)
 
-    return stream if streamed else whole
+    return {"whole": whole, "streamed": stream}
 
 
 def eager(files: Path, options: SpeechOptions) -> Speaker:
@@ -162,9 +162,8 @@ def _speakers(
     if with_eager:
         yield "PyTorch eager", eager(files, options)
     for path in bundles:
-        for streamed in (False, True):
-            name = f"{path.name}, {'streamed' if streamed else 'whole'}"
-            yield name, bundle(path, files, streamed=streamed, options=options)
+        for how, speaker in bundle(path, files, options).items():
+            yield f"{path.name}, {how}", speaker
 
 
 @click.command()

@@ -33,11 +33,7 @@ def main(data: Path, seed: int) -> None:
     """Reads DATA/train.npz and reference.npz; writes basis.npz, latents.npz, style_encoder.pt and style.pt."""
     latents, basis = features.measure(corpus.load(data / "train.npz"))
     features.save_basis(data / "basis.npz", basis)
-    np.savez(
-        data / "latents.npz",
-        latents=np.concatenate(latents).astype(np.float16),
-        ends=np.cumsum([len(z) for z in latents]),
-    )
+    features.save_latents(data / "latents.npz", latents)
     encoder = style_encoder(seed)
     wave = corpus.load(data / "reference.npz")[0].wave.astype(np.float32) / 32768
     wave = torch.from_numpy(soxr.resample(wave, 1, 2, quality="HQ"))

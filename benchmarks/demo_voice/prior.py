@@ -9,6 +9,7 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
+from features import load_latents, save_latents
 from gpt import Line, load_lines, near_codes
 from layout import CODE_WIDTH, FLOW_HIDDEN, STYLE_WIDTH, sovits_config
 from torch import Tensor, nn
@@ -110,8 +111,7 @@ def main(
     rng = np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
     lines = load_lines(data, encoder / "codes.npz")
-    with np.load(data / "latents.npz") as file:
-        latents = np.split(file["latents"].astype(np.float32), file["ends"][:-1])
+    latents = load_latents(data / "latents.npz")
     style = torch.load(data / "style.pt")
     codebook = torch.load(encoder / "encoder.pt")["model"]["codebook"]
     near = near_codes(codebook)
@@ -159,11 +159,7 @@ def main(
     torch.save(prior.state_dict(), out / "prior.pt")
     with torch.inference_mode():
         drawn = [sample(prior.eval(), line, style, 0.5)[0].T.numpy() for line in lines]
-    np.savez(
-        out / "latents.npz",
-        latents=np.concatenate(drawn).astype(np.float16),
-        ends=np.cumsum([len(z) for z in drawn]),
-    )
+    save_latents(out / "latents.npz", drawn)
     error = np.mean([np.mean((a - b[: len(a)]) ** 2) for a, b in zip(drawn, latents, strict=True)])
     click.echo(f"drawn latents differ from measured ones by {error:.4f} (mean square)")
 

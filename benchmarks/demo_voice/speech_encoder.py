@@ -16,7 +16,7 @@ import corpus
 import numpy as np
 import torch
 import torch.nn.functional as F
-from features import FRAME, LATENT, n_frames
+from features import FRAME, LATENT, load_latents, n_frames
 from layout import CODE_WIDTH, CODES, hubert_config
 from torch import Tensor, nn
 
@@ -221,8 +221,7 @@ def main(
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
     recordings = corpus.load(data / "train.npz")
-    with np.load(data / "latents.npz") as file:
-        latents = np.split(file["latents"].astype(np.float32), file["ends"][:-1])
+    latents = load_latents(data / "latents.npz")
     names = frame_sound_names(recordings)
     clips = Clips(recordings, latents, names, seed)
     model = Tokens(len(names))

@@ -102,12 +102,6 @@ class Segments:
         return torch.from_numpy(np.stack(z)), torch.from_numpy(np.stack(waves))
 
 
-def load_latents(path: Path) -> list[np.ndarray]:
-    """Reads latents [frames, 64] of all training sentences."""
-    with np.load(path) as file:
-        return np.split(file["latents"].astype(np.float32), file["ends"][:-1])
-
-
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
@@ -143,8 +137,10 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     recordings = corpus.load(data / "train.npz")
     basis = features.load_basis(data / "basis.npz")
-    measured = load_latents(data / "latents.npz")
-    segments = Segments(recordings, measured, load_latents(latents) if latents else None, frames, seed)
+    measured = features.load_latents(data / "latents.npz")
+    segments = Segments(
+        recordings, measured, features.load_latents(latents) if latents else None, frames, seed
+    )
     tests = corpus.load(data / "test.npz")[:6]
     test_z = features.measure(tests, basis)[0]
     dec = Generator(decoder_config())
@@ -181,7 +177,7 @@ def main(
                 recognised, unlike = maker_losses(judges(real), judges(made))
             for parameter in judges.parameters():
                 parameter.requires_grad_(True)
-            loss = SPECTRAL_SHARE * spectral_loss + recognised + unlike
+            loss = loss + recognised + unlike
             losses[1:] = [float(fooled.detach()), float(recognised.detach()), float(unlike.detach())]
         maker.zero_grad(set_to_none=True)
         loss.backward()

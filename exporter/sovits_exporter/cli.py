@@ -136,11 +136,10 @@ def demo_checkpoint(
     """
     from sovits_exporter.demo import write_demo_checkpoint, write_demo_voice
 
-    given = [
-        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-    ]
-    if voice and (others := sorted({*given} - {"folder", "voice"})):
-        raise click.UsageError(f"--voice writes one voice as it is; leave --{others[0]} out")
+    for name in context.params if voice else ():
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("folder", "voice"):
+            raise click.UsageError(f"--voice writes one voice as it is; leave --{name} out")
     with progress_line() as progress:
         if voice:
             files = write_demo_voice(folder, progress=progress)
