@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from layout import CODES, gpt_config
+from progress import Progress
 from torch import Tensor, nn
 
 from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
@@ -227,8 +227,7 @@ def main(
         t2s.load_state_dict(torch.load(start_from))
     trained = [p for name, p in t2s.named_parameters() if name != "bert_proj.weight"]
     optimizer = torch.optim.AdamW(trained, rate, betas=(0.9, 0.98), weight_decay=0.01)
-    begin, step = time.time(), 0
-    sums, every = np.zeros(4), 50
+    progress, step = Progress(4), 0
     while step < steps:
         done = step / steps
         for group in optimizer.param_groups:
@@ -254,12 +253,7 @@ def main(
         step += 1
         right = (logits.argmax(-1) == wanted)[weight == 1].float().mean()
         ended = (logits.argmax(-1) == CODES)[wanted == CODES].float().mean()
-        sums += [float(v.detach()) for v in (loss, attention, right, ended)]
-        if step % every == 0:
-            click.echo(
-                f"{time.time() - begin:6.0f} s {step:5d} " + " ".join(f"{v:.4f}" for v in sums / every)
-            )
-            sums[:] = 0
+        progress.add([float(v.detach()) for v in (loss, attention, right, ended)])
         if step % SAVE_EVERY == 0:
             torch.save(t2s.state_dict(), out / "gpt.pt")
     torch.save(t2s.state_dict(), out / "gpt.pt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ import torch.nn.functional as F
 from features import load_latents, save_latents
 from gpt import Line, load_lines, near_codes
 from layout import CODE_WIDTH, FLOW_HIDDEN, STYLE_WIDTH, sovits_config
+from progress import Progress
 from torch import Tensor, nn
 
 from sovits_exporter.modeling.flow import CouplingLayer, Flow
@@ -119,12 +119,12 @@ def main(
     if start:
         prior.load_state_dict(torch.load(start))
     optimizer = torch.optim.AdamW(prior.parameters(), rate, betas=(0.9, 0.98), weight_decay=1e-4)
-    begin, step = time.time(), 0
-    sums, every = np.zeros(3), 50
+    progress, step = Progress(3), 0
     while step < steps:
         done = step / steps
         for group in optimizer.param_groups:
             group["lr"] = rate * min(1.0, (step + 1) / 200) * (0.03**done)
+        figures = np.zeros(3)
         optimizer.zero_grad(set_to_none=True)
         for _ in range(rounds):
             chosen = rng.integers(0, len(lines), rng.integers(1, together + 1))
@@ -141,7 +141,7 @@ def main(
             miss = (z_p - mean) ** 2
             loss = (0.5 * miss * torch.exp(-2 * log_scale) + log_scale).mean()
             (loss / rounds).backward()
-            sums += [
+            figures += [
                 float(loss.detach()) / rounds,
                 float(miss.detach().mean()) / rounds,
                 float(log_scale.detach().mean()) / rounds,
@@ -149,11 +149,7 @@ def main(
         torch.nn.utils.clip_grad_norm_(prior.parameters(), 1.0)
         optimizer.step()
         step += 1
-        if step % every == 0:
-            click.echo(
-                f"{time.time() - begin:6.0f} s {step:5d} " + " ".join(f"{v:.4f}" for v in sums / every)
-            )
-            sums[:] = 0
+        progress.add(figures)
         if step % SAVE_EVERY == 0:
             torch.save(prior.state_dict(), out / "prior.pt")
     torch.save(prior.state_dict(), out / "prior.pt")

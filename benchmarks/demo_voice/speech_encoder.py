@@ -7,7 +7,6 @@ and latents again from the codes alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from features import FRAME, LATENT, load_latents, n_frames
 from layout import CODE_WIDTH, CODES, hubert_config
+from progress import Progress
 from torch import Tensor, nn
 
 from sovits_exporter.modeling.hubert import Hubert, HubertConfig
@@ -228,8 +228,7 @@ def main(
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, betas=(0.9, 0.98), weight_decay=1e-3)
     weight = torch.ones(LATENT)
     weight[-4:] = 3.0
-    begin, step, quantize = time.time(), 0, False
-    sums, every = np.zeros(6), 50
+    progress, step, quantize = Progress(6), 0, False
     while step < steps:
         done = step / steps
         if not quantize and done >= codes_from:
@@ -258,12 +257,7 @@ def main(
         optimizer.step()
         step += 1
         right = (scores.argmax(-1) == sounds).float().mean()
-        sums += [float(v.detach()) for v in (loss, regression, named, heard, commitment, right)]
-        if step % every == 0:
-            click.echo(
-                f"{time.time() - begin:6.0f} s {step:5d} " + " ".join(f"{v:.4f}" for v in sums / every)
-            )
-            sums[:] = 0
+        progress.add([float(v.detach()) for v in (loss, regression, named, heard, commitment, right)])
     torch.save({"model": model.state_dict(), "sounds": len(names)}, out / "encoder.pt")
     save_codes(model, recordings, out / "codes.npz")
     save_codes(model, corpus.load(data / "reference.npz"), out / "reference_codes.npz")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from discriminators import Judges, judge_loss, maker_losses
 from layout import decoder_config
+from progress import Progress
 from torch import Tensor
 
 from sovits_exporter.modeling.hifigan import LAST_SLOPE, SLOPE, Generator
@@ -33,13 +33,11 @@ def run(dec: Generator, z: Tensor, style: Tensor) -> Tensor:
     n, stages = len(dec.config.resblock_kernels), len(dec.ups)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         x = dec.conv_pre(z.unsqueeze(2)) + dec.cond(style.unsqueeze(2))
-        for i in range(stages - EXACT_STAGES):
-            x = dec.ups[i](F.leaky_relu(x, SLOPE))
+    for i in range(stages):
+        exact = i >= stages - EXACT_STAGES
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=not exact):
+            x = dec.ups[i](F.leaky_relu(x.float() if exact else x, SLOPE))
             x = sum(block(x) for block in dec.resblocks[i * n : (i + 1) * n]) / n
-    x = x.float()
-    for i in range(stages - EXACT_STAGES, stages):
-        x = dec.ups[i](F.leaky_relu(x, SLOPE))
-        x = sum(block(x) for block in dec.resblocks[i * n : (i + 1) * n]) / n
     return torch.tanh(dec.conv_post(F.leaky_relu(x, LAST_SLOPE)))[:, 0, 0]
 
 
@@ -153,8 +151,7 @@ def main(
             judges.load_state_dict(state["judges"])
     maker = torch.optim.AdamW(dec.parameters(), rate, betas=(0.8, 0.99), weight_decay=1e-4)
     judge = torch.optim.AdamW(judges.parameters(), 4e-4, betas=(0.8, 0.99))
-    begin, step = time.time(), 0
-    sums = np.zeros(4)
+    progress, step = Progress(4), 0
     while step < steps:
         done = step / steps
         for group in maker.param_groups:
@@ -183,11 +180,8 @@ def main(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(dec.parameters(), 50.0)
         maker.step()
-        sums += losses
+        progress.add(losses)
         step += 1
-        if step % 50 == 0:
-            click.echo(f"{time.time() - begin:7.0f} s {step:6d} " + " ".join(f"{v:.4f}" for v in sums / 50))
-            sums[:] = 0
         if step % SAVE_EVERY == 0:
             _save(out, dec, judges, test_z, style)
     _save(out, dec, judges, test_z, style)
