@@ -177,6 +177,8 @@ def test_the_training_forward_is_the_runtimes():
         "given": given,
         "text_len": torch.tensor(texts),
         "place": torch.zeros(2, 14, dtype=torch.int64),
+        "text_from": torch.tensor(0),
+        "audio_from": torch.tensor(0),
     }
     with torch.inference_mode():
         logits, _ = forward(t2s, batch)
@@ -196,3 +198,44 @@ def test_the_training_forward_is_the_runtimes():
                 torch.ones(1, 1025),
             )
             assert torch.allclose(treated[row, n - 1], penalise(alone, inputs, 1024)[0], atol=2e-5)
+
+
+def line(phones, places, first_token, prompt=()):
+    """An utterance with running tokens, each at the given place among the phones."""
+    from gpt import Line
+
+    tokens = first_token + np.arange(len(places))
+    return Line(np.array(phones), tokens, np.array(prompt, np.int64), np.array(places))
+
+
+def test_two_utterances_are_joined_behind_a_phone_that_both_have():
+    from gpt import Batches
+
+    head = line([1, 2, 3, 9], [0, 0, 1, 2, 3], 100)
+    tail = line([7, 2, 8, 4, 9], [0, 1, 1, 3, 4], 200)  # phone 8 is too short to have a token of its own
+    batches = Batches([head, tail], head, np.zeros((1025, 1), np.int64), 0)
+    drawn = [batches._spliced(head, tail) for _ in range(40)]
+    for joined in (one for one in drawn if one is not head):
+        assert joined.phones.tolist() == [1, 2, 8, 4, 9]
+        assert joined.tokens.tolist() == [100, 101, 102, 203, 204]
+        assert joined.place.tolist() == [0, 0, 1, 3, 4]
+    assert 0 < sum(one is head for one in drawn) < 40  # not every phone of one is in the other
+    assert batches._spliced(head, line([5, 6], [0, 1], 300)) is head
+
+
+def test_rows_without_a_prompt_lie_where_they_would_behind_the_reference():
+    from gpt import Batches
+
+    own = line([1, 2, 3], [0, 1, 2, 2], 100)
+    reference = line([4, 5], [0, 1], 300, prompt=[300, 301, 302])
+    batches = Batches([own], reference, np.zeros((1025, 1), np.int64), 0, spliced=0.0)
+    found = {
+        (int(rows["text_from"]), int(rows["audio_from"]))
+        for rows in (batches.draw(1, False) for _ in range(50))
+    }
+    assert found == {(0, 0), (2, 3)}
+    prompted = batches.draw(1, prompted=True)  # no other recording can be one
+    assert prompted["given"].tolist() == [[300, 301, 302, 100, 101, 102, 103]]
+    assert prompted["wanted"].tolist() == [[301, 302, 100, 101, 102, 103, 1024]]
+    assert int(prompted["start"]) == 2
+    assert int(prompted["text_from"]) == int(prompted["audio_from"]) == 0

@@ -157,15 +157,18 @@ def load(path: Path) -> list[Recording]:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--count", default=4000, show_default=True, help="Training sentences.")
+@click.option("--more", default=16000, show_default=True, help="Further ones, for the GPT alone.")
 @click.option("--tests", default=100, show_default=True, help="Sentences kept for judging the voice.")
 @click.option("--processes", default=2, show_default=True)
-def main(folder: Path, count: int, tests: int, processes: int) -> None:
-    """Speaks the sentences and writes FOLDER/train.npz, test.npz and reference.npz."""
+def main(folder: Path, count: int, more: int, tests: int, processes: int) -> None:
+    """Speaks the sentences and writes FOLDER/train.npz, more.npz, test.npz and reference.npz."""
     folder.mkdir(parents=True, exist_ok=True)
+    train, everything = (with_pieces(sentences(n, test=False)) for n in (count, count + more))
     jobs = {
         "reference": [REFERENCE_TEXT],
         "test": sentences(tests, test=True),
-        "train": with_pieces(sentences(count, test=False)),
+        "train": train,
+        "more": [text for text in everything if text not in set(train)],
     }
     with ProcessPoolExecutor(processes) as pool:
         for name, texts in jobs.items():

@@ -11,6 +11,7 @@ import numpy as np
 import soxr
 import torch
 from layout import STYLE_WIDTH
+from torch import Tensor
 
 from sovits_exporter.modeling.reference_encoder import LinearSpectrogram, ReferenceEncoder
 from sovits_runtime.spec import model_spec
@@ -26,6 +27,14 @@ def style_encoder(seed: int) -> ReferenceEncoder:
     return encoder.eval()
 
 
+def reference_style(data: Path, encoder: ReferenceEncoder) -> Tensor:
+    """Returns the style [1, 512, 1] of the recording that comes with the voice."""
+    wave = corpus.load(data / "reference.npz")[0].wave.astype(np.float32) / 32768
+    wave = torch.from_numpy(soxr.resample(wave, 1, 2, quality="HQ"))
+    with torch.inference_mode():
+        return encoder(LinearSpectrogram()(wave[None])).clone()
+
+
 @click.command()
 @click.argument("data", type=click.Path(path_type=Path))
 @click.option("--seed", default=0, show_default=True)
@@ -35,12 +44,8 @@ def main(data: Path, seed: int) -> None:
     features.save_basis(data / "basis.npz", basis)
     features.save_latents(data / "latents.npz", latents)
     encoder = style_encoder(seed)
-    wave = corpus.load(data / "reference.npz")[0].wave.astype(np.float32) / 32768
-    wave = torch.from_numpy(soxr.resample(wave, 1, 2, quality="HQ"))
-    with torch.inference_mode():
-        style = encoder(LinearSpectrogram()(wave[None]))
     torch.save(encoder.state_dict(), data / "style_encoder.pt")
-    torch.save(style.clone(), data / "style.pt")
+    torch.save(reference_style(data, encoder), data / "style.pt")
     click.echo(f"{sum(map(len, latents))} frames; pitch {np.exp(basis.pitch[0]):.0f} Hz")
 
 

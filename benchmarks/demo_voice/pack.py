@@ -101,20 +101,29 @@ def _widened(part: State, prefix: str, style: Tensor) -> State:
             state[name] = tensor
         elif last == "post.weight":
             state[name] = F.pad(tensor, (0, 0, 0, more))
-        elif last.startswith("pre."):
-            state[name] = _rows(tensor, 1)
         elif last == "enc.cond_layer.weight":
             state[name] = torch.zeros(
                 2 * HIDDEN * FLOW_WN_LAYERS, tensor.shape[1], 1
             )  # one speaker: a constant
         elif last == "enc.cond_layer.bias":
             constant = part[f"{prefix}.enc.cond_layer.weight"][:, :, 0] @ style[0, :, 0]
-            state[name] = _rows(tensor + constant, 2 * FLOW_WN_LAYERS)
+            state[name] = _rows(tensor + constant, row_blocks(name))
         else:
-            blocks = 1 if f"res_skip_layers.{FLOW_WN_LAYERS - 1}." in last else 2
-            wide = _rows(tensor, blocks)
-            state[name] = F.pad(wide, (0, 0, 0, more)) if wide.ndim == 3 else wide
+            wide = _rows(tensor, row_blocks(name))
+            state[name] = F.pad(wide, (0, 0, 0, more)) if wide.ndim == 3 and reads_channels(name) else wide
     return state
+
+
+def row_blocks(name: str) -> int:
+    """Returns how many blocks of a coupling's channels lie one behind another in the rows of a tensor of the flow."""
+    if ".pre." in name or f".res_skip_layers.{FLOW_WN_LAYERS - 1}." in name:
+        return 1
+    return 2 * FLOW_WN_LAYERS if ".cond_layer." in name else 2
+
+
+def reads_channels(name: str) -> bool:
+    """Tells whether the columns of a tensor of the flow are a coupling's channels."""
+    return ".in_layers." in name or ".res_skip_layers." in name
 
 
 def _rows(tensor: Tensor, blocks: int) -> Tensor:

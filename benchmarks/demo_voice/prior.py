@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from features import load_latents, save_latents
-from gpt import Line, load_lines, near_codes
+from gpt import Line, disturbed, load_lines, near_codes
 from layout import CODE_WIDTH, FLOW_HIDDEN, STYLE_WIDTH, sovits_config
 from progress import Progress
 from torch import Tensor, nn
@@ -105,12 +105,12 @@ def main(
     threads: int,
     seed: int,
 ) -> None:
-    """Trains on DATA and ENCODER/codes.npz; writes OUT/prior.pt, and OUT/latents.npz drawn for all sentences."""
+    """Trains on DATA and ENCODER/train_codes.npz; writes OUT/prior.pt, and OUT/latents.npz drawn for all sentences."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     out.mkdir(parents=True, exist_ok=True)
-    lines = load_lines(data, encoder / "codes.npz")
+    lines = load_lines(data, encoder, "train")
     latents = load_latents(data / "latents.npz")
     style = torch.load(data / "style.pt")
     codebook = torch.load(encoder / "encoder.pt")["model"]["codebook"]
@@ -129,8 +129,7 @@ def main(
         for _ in range(rounds):
             chosen = rng.integers(0, len(lines), rng.integers(1, together + 1))
             tokens = np.concatenate([lines[i].tokens for i in chosen])
-            unsure = rng.random(len(tokens)) < 0.02
-            tokens = np.where(unsure, near[tokens, rng.integers(0, near.shape[1], len(tokens))], tokens)
+            tokens = disturbed(tokens, 0.02, near, rng)
             phones = torch.from_numpy(np.concatenate([lines[i].phones for i in chosen]))
             z = torch.from_numpy(np.concatenate([latents[i] for i in chosen]).T[None].copy())
             near_style = style + 0.02 * torch.randn_like(style)

@@ -184,10 +184,14 @@ def encode_all(model: Tokens, recordings: list[corpus.Recording], tail: int = 0)
         yield model.nearest(model.project(features[None]))[0].numpy()
 
 
-def save_codes(model: Tokens, recordings: list[corpus.Recording], path: Path) -> None:
-    """Writes the codes of recordings, as targets and as references."""
+def save_codes(
+    model: Tokens, recordings: list[corpus.Recording], path: Path, *, references: bool = True
+) -> None:
+    """Writes the codes of recordings, as targets and, if asked for, as references."""
     codes = list(encode_all(model, recordings))
-    prompts = list(encode_all(model, recordings, REFERENCE_TAIL))
+    prompts = (
+        list(encode_all(model, recordings, REFERENCE_TAIL)) if references else [codes[0][:0]] * len(codes)
+    )
     used = np.bincount(np.concatenate(codes), minlength=CODES)
     share = used[used > 0] / used.sum()
     click.echo(
@@ -200,6 +204,13 @@ def save_codes(model: Tokens, recordings: list[corpus.Recording], path: Path) ->
         prompts=np.concatenate(prompts).astype(np.int16),
         prompt_ends=np.cumsum([len(c) for c in prompts]),
     )
+
+
+def save_all_codes(model: Tokens, data: Path, out: Path) -> None:
+    """Writes the codes of all training recordings in DATA to OUT; a reference is taken from the first ones only."""
+    for name in ("train", "more", "reference"):
+        recordings = corpus.load(data / f"{name}.npz")
+        save_codes(model, recordings, out / f"{name}_codes.npz", references=name != "more")
 
 
 @click.command()
@@ -216,7 +227,7 @@ def save_codes(model: Tokens, recordings: list[corpus.Recording], path: Path) ->
 def main(
     data: Path, out: Path, steps: int, codes_from: float, batch: int, frames: int, threads: int, seed: int
 ) -> None:
-    """Trains on DATA; writes OUT/encoder.pt and OUT/codes.npz: codes of all sentences, and as references."""
+    """Trains on DATA; writes OUT/encoder.pt, and the codes of all recordings."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -259,8 +270,7 @@ def main(
         right = (scores.argmax(-1) == sounds).float().mean()
         progress.add([float(v.detach()) for v in (loss, regression, named, heard, commitment, right)])
     torch.save({"model": model.state_dict(), "sounds": len(names)}, out / "encoder.pt")
-    save_codes(model, recordings, out / "codes.npz")
-    save_codes(model, corpus.load(data / "reference.npz"), out / "reference_codes.npz")
+    save_all_codes(model, data, out)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,16 @@ from pathlib import Path
 
 import click
 import corpus
-import numpy as np
-import soxr
 import torch
 from layout import CODE_WIDTH, FLOW_HIDDEN, STYLE_WIDTH
-from pack import HIDDEN, SHARPER, State
-from speech_encoder import Tokens, frame_sound_names, save_codes
+from measure import reference_style
+from pack import HIDDEN, SHARPER, State, reads_channels, row_blocks
+from speech_encoder import Tokens, frame_sound_names, save_all_codes
 from torch import Tensor
 
 from sovits_exporter.checkpoint import load_gpt, load_sovits
 from sovits_exporter.demo import GPT, HUBERT, SOVITS
-from sovits_exporter.layout import FLOW_WN_LAYERS
-from sovits_exporter.modeling.reference_encoder import LinearSpectrogram, ReferenceEncoder
+from sovits_exporter.modeling.reference_encoder import ReferenceEncoder
 from sovits_exporter.pretrained import load_hubert
 from sovits_runtime.spec import model_spec
 
@@ -36,15 +34,10 @@ def _narrowed(name: str, tensor: Tensor) -> Tensor:
         return tensor
     if name.endswith("post.weight"):
         return tensor[:, :FLOW_HIDDEN]
-    if ".pre." in name:
-        blocks = 1
-    elif ".cond_layer." in name:
-        blocks = 2 * FLOW_WN_LAYERS
-    else:
-        blocks = 1 if f"res_skip_layers.{FLOW_WN_LAYERS - 1}." in name else 2
-    rows = tensor.unflatten(0, (blocks, HIDDEN))[:, :FLOW_HIDDEN].flatten(0, 1)
-    inside = ".in_layers." in name or ".res_skip_layers." in name
-    return rows[:, :FLOW_HIDDEN].contiguous() if inside and rows.ndim == 3 else rows.contiguous()
+    rows = tensor.unflatten(0, (row_blocks(name), HIDDEN))[:, :FLOW_HIDDEN].flatten(0, 1)
+    return (
+        rows[:, :FLOW_HIDDEN].contiguous() if rows.ndim == 3 and reads_channels(name) else rows.contiguous()
+    )
 
 
 def tokens_model(sovits: State, hubert: torch.nn.Module, sounds: int) -> Tokens:
@@ -64,7 +57,7 @@ def tokens_model(sovits: State, hubert: torch.nn.Module, sounds: int) -> Tokens:
 def main(files: Path, work: Path) -> None:
     """Writes the parts of the voice in FILES to the folders in WORK that `train.sh` makes, beside its WORK/corpus."""
     data = work / "corpus"
-    recordings, references = (corpus.load(data / f"{name}.npz") for name in ("train", "reference"))
+    recordings = corpus.load(data / "train.npz")
     sovits = load_sovits(files / SOVITS).tensors
     for name in ("encoder", "gpt", "prior", "vocoder"):
         (work / name).mkdir(parents=True, exist_ok=True)
@@ -78,14 +71,11 @@ def main(files: Path, work: Path) -> None:
     torch.save(style, data / "style_encoder.pt")
     encoder = ReferenceEncoder(model_spec("v2").reference_bins, STYLE_WIDTH)
     encoder.load_state_dict(style)
-    wave = torch.from_numpy(soxr.resample(references[0].wave.astype(np.float32) / 32768, 1, 2, quality="HQ"))
-    with torch.inference_mode():
-        torch.save(encoder(LinearSpectrogram()(wave[None])).clone(), data / "style.pt")
+    torch.save(reference_style(data, encoder), data / "style.pt")
     names = frame_sound_names(recordings)
     model = tokens_model(sovits, load_hubert(files / HUBERT), len(names))
     torch.save({"model": model.state_dict(), "sounds": len(names)}, work / "encoder" / "encoder.pt")
-    save_codes(model, recordings, work / "encoder" / "codes.npz")
-    save_codes(model, references, work / "encoder" / "reference_codes.npz")
+    save_all_codes(model, data, work / "encoder")
 
 
 if __name__ == "__main__":

@@ -60,26 +60,26 @@ class DemoFiles:
     Attributes:
         gpt: GPT checkpoint.
         sovits: SoVITS checkpoint.
+        reference_wav: Reference recording: about 5 s, 32 kHz, mono, 16 bit.
+        reference: JSON with language, text and phones of the recording.
+        target: JSON with language, text and phones of something to say.
         hubert: Folder of the speech encoder, if it was asked for.
         bert: Folder of the text encoder, if it was asked for.
         speaker: File of the speaker network, if the version has one.
         vocoder: File or folder of the vocoder, if the version has one of its own.
         base: The complete model, if the SoVITS checkpoint is a LoRA fine-tune.
-        reference_wav: Reference recording: 5 s, 32 kHz, mono, 16 bit.
-        reference: JSON with language, text and phones of the recording.
-        target: JSON with language, text and phones of something to say.
     """
 
     gpt: Path
     sovits: Path
-    hubert: Path | None
-    bert: Path | None
-    speaker: Path | None
-    vocoder: Path | None
-    base: Path | None
     reference_wav: Path
     reference: Path
     target: Path
+    hubert: Path | None = None
+    bert: Path | None = None
+    speaker: Path | None = None
+    vocoder: Path | None = None
+    base: Path | None = None
 
 
 def write_demo_checkpoint(
@@ -121,14 +121,14 @@ def write_demo_checkpoint(
     return DemoFiles(
         gpt=folder / GPT,
         sovits=folder / SOVITS,
+        reference_wav=folder / REFERENCE_WAV,
+        reference=folder / REFERENCE,
+        target=folder / TARGET,
         hubert=folder / HUBERT if hubert else None,
         bert=folder / BERT if bert else None,
         speaker=folder / SPEAKER if SPEAKER in jobs else None,
         vocoder=next((folder / name for name in VOCODERS.values() if name in jobs), None),
         base=folder / BASE if lora else None,
-        reference_wav=folder / REFERENCE_WAV,
-        reference=folder / REFERENCE,
-        target=folder / TARGET,
     )
 
 
@@ -143,22 +143,10 @@ def write_demo_voice(folder: str | Path, *, progress: Progress | None = None) ->
         CheckpointError: A file exists already, the folder cannot be written, or the packed voice is damaged.
     """
     folder = Path(folder)
-    names = [GPT, SOVITS, HUBERT, REFERENCE_WAV, REFERENCE, TARGET]
+    names = [GPT, SOVITS, REFERENCE_WAV, REFERENCE, TARGET, HUBERT]
     with _partial(folder, names) as partial:
         unpack_voice(partial, progress or (lambda *_: None))
-    gpt, sovits, hubert, wav, reference, target = (folder / name for name in names)
-    return DemoFiles(
-        gpt=gpt,
-        sovits=sovits,
-        hubert=hubert,
-        bert=None,
-        speaker=None,
-        vocoder=None,
-        base=None,
-        reference_wav=wav,
-        reference=reference,
-        target=target,
-    )
+    return DemoFiles(*(folder / name for name in names))
 
 
 @contextmanager
