@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from latency_table import MEMORY_FIELDS
 from line_up import HERE, LineUp
 
 
@@ -58,7 +59,7 @@ def _memory(line_up: LineUp, name: str, options: argparse.Namespace) -> dict[str
 
 def bytes_of(answer: dict[str, Any]) -> dict[str, int]:
     """The memory in an answer."""
-    return {name: answer[name] for name in ("peak", "resident", "private", "proportional")}
+    return {name: answer[name] for name in MEMORY_FIELDS}
 
 
 def soak(line_up: LineUp, options: argparse.Namespace) -> dict[str, Any]:

@@ -14,6 +14,13 @@ MEMORY_ROWS = {
     "spoken": "6 s spoken, peak since the release",
     "second_process": "a second process beside it, spoken too",
 }
+MEMORY_FIELDS = {
+    "peak": "peak",
+    "peak_proportional": "peak, shared pages once",
+    "resident": "resident",
+    "proportional": "resident, shared pages once",
+    "private": "private",
+}
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -107,9 +114,9 @@ def _memory(found: dict[str, Any]) -> str:
     rows = [["load s", *(f"{found['parties'][n]['load_s']:.2f}" for n in names)]]
     rows += [["imports s", *(f"{found['parties'][n]['import_s']:.2f}" for n in names)]]
     for key, what in MEMORY_ROWS.items():
-        for field in ("peak", "resident", "private"):
+        for field, name in MEMORY_FIELDS.items():
             values = [found["parties"][n]["memory_bytes"][key][field] for n in names]
-            rows.append([f"{what}: {field} MB", *(f"{v / 1e6:.0f}" for v in values)])
+            rows.append([f"{what}: {name} MB", *(f"{v / 1e6:.0f}" for v in values)])
     return f"Load and memory, threads: {found['threads']}\n\n{_table(['', *names], rows)}"
 
 

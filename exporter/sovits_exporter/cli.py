@@ -25,6 +25,7 @@ from sovits_exporter.cli_engine import TARGET, engine, result_json, run_build, s
 from sovits_exporter.cli_lint import lint
 from sovits_exporter.cli_output import print_json, progress_line, show_check, verdict
 from sovits_exporter.cli_phones import phones as phones_command
+from sovits_exporter.cli_prepack import prepack
 from sovits_exporter.cli_text import (
     LANGUAGE_OPTION,
     Words,
@@ -109,6 +110,7 @@ main.add_command(doctor)
 main.add_command(engine)
 main.add_command(lint)
 main.add_command(phones_command)
+main.add_command(prepack)
 
 
 @main.command("demo-checkpoint")

@@ -23,8 +23,8 @@ from sovits_exporter.cpu_step import STEP, fuse_step
 from sovits_exporter.model_files import write_models
 from sovits_exporter.quantize_linear import quantize
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.prepacked import MEMORY_MAPPED
 from sovits_runtime.session import SessionOptions, open_session
-from sovits_runtime.synthesizer import MEMORY_MAPPED
 from sovits_runtime.t2s import TextToSemantic
 
 GRAPHS = ("gpt_prefill", STEP)

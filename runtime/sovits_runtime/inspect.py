@@ -12,6 +12,7 @@ from typing import Any
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import engine_records, read_record
 from sovits_runtime.errors import BackendError
+from sovits_runtime.prepacked import describe_prepacked
 
 _PRECISIONS = {"FLOAT": "FP32", "HALF": "FP16", "BF16": "BF16"}
 
@@ -33,6 +34,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "bytes": sum(r["bytes"] for r in m["files"].values()),
         "shared": {k: {"folder": p["folder"], "bytes": _bytes(p["files"])} for k, p in m["shared"].items()},
         "engines": [_engine(path) for path in engine_records(bundle)],
+        "prepacked": describe_prepacked(bundle),
         "references": sorted(p.name for p in (bundle.path / "references").glob("*.npz")),
         "verification": json.loads(verification.read_text()) if verification.is_file() else None,
     }
@@ -54,6 +56,7 @@ def describe_text(d: dict[str, Any]) -> str:
         lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
     lines += [f"  {line}" for line in choice_lines(d["choices"])]
     lines += _engine_lines(d["engines"])
+    lines += [_prepacked_line(found) for found in d["prepacked"]]
     v = d["verification"]
     verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
     return "\n".join(
@@ -164,6 +167,14 @@ def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
             f"    {e['name']:<17} {where:<26} {e['bytes'] / 1e6:>8.1f} {e['seconds']:>8.1f} s  {precision}{problem}"
         )
     return lines
+
+
+def _prepacked_line(found: dict[str, Any]) -> str:
+    if found["problem"]:
+        return f"  prepacked  {found['folder']}: {found['problem']}"
+    made_for = f"{found['cpu']}, ONNX Runtime {found['onnxruntime']}"
+    where = "used here" if found["here"] else "not for this machine"
+    return f"  prepacked  {found['bytes'] / 1e6:.0f} MB for {made_for}: {where}"
 
 
 def _bytes(files: dict[str, Any]) -> int:

@@ -19,6 +19,9 @@ class SessionOptions:
         threads: Threads within one operator; None: the physical cores that this process may use, see `usable_cores`.
         prepack: Whether weights may be copied to a layout that runs faster. Without it they stay memory-mapped: the
             graph loads at once and shares its weights with other sessions and processes.
+        keep_buffers: Whether memory of intermediate results is kept for the next run. Without it, it goes back to the
+            system after each run: worth it for graphs that run for long and seldom. On the CPU only.
+        optimized: Whether the file holds the graph as this backend optimized it, see `sovits_runtime.prepacked`.
         backend: What runs the graphs, one of `BACKENDS`.
         requests: On TensorRT, requests in flight.
         strict: Whether whatever cannot run as asked is an error.
@@ -27,6 +30,8 @@ class SessionOptions:
     device: str = "cpu"
     threads: int | None = None
     prepack: bool = True
+    keep_buffers: bool = True
+    optimized: bool = False
     backend: str = "onnxruntime"
     requests: int = 1
     strict: bool = False

@@ -24,6 +24,7 @@ from sovits_runtime.errors import BackendError, BundleError, GenerationError, Sh
 from sovits_runtime.feature_cache import reference_cache
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.machine import return_freed_memory
+from sovits_runtime.prepacked import MEMORY_MAPPED, find_prepacked
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
     Chunk,
@@ -55,8 +56,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REMEMBERED_REFERENCES = 32  # kept in memory
-MEMORY_MAPPED = {"gpt_prefill"}  # shares its weights with gpt_step, so it must not hold a copy of its own
-
+EVERY_TOKEN = {"gpt_step"}
 
 DECODERS: dict[str, Callable[[GraphOpener, ModelSpec], SpeechDecoder]] = {
     "hifigan": SemanticDecoder.open,
@@ -86,6 +86,7 @@ class Synthesizer:
                 f"backend {options.backend!r} is unknown; known backends: {', '.join(BACKENDS)}"
             )
         self._refuse_cpu_precision()
+        self._prepacked = find_prepacked(bundle) if options.device == "cpu" else None
         self._tensorrt = self._open_tensorrt() if options.backend == "tensorrt" else None
         if self._tensorrt:
             self.text_to_semantic, self.runs_on = self._tensorrt.text_to_semantic, self._tensorrt.runs_on
@@ -156,9 +157,17 @@ class Synthesizer:
         return self._tensorrt.graph(name) if self._tensorrt else self._session(name)
 
     def _session(self, name: str, device: str | None = None) -> BindableSession:
-        device, prepack = device or self.options.device, name not in MEMORY_MAPPED
-        options = SessionOptions(device, self.options.threads, prepack=prepack, strict=self.options.strict)
-        path = self.bundle.graph_path(name, cpu=device == "cpu")
+        device = device or self.options.device
+        prepacked = self._prepacked.path(name) if self._prepacked and device == "cpu" else None
+        options = SessionOptions(
+            device,
+            self.options.threads,
+            prepack=name not in MEMORY_MAPPED or prepacked is not None,
+            keep_buffers=name in EVERY_TOKEN,
+            optimized=prepacked is not None,
+            strict=self.options.strict,
+        )
+        path = prepacked or self.bundle.graph_path(name, cpu=device == "cpu")
         session = open_session(path, self.bundle.graph_spec(name), options=options)
         self.runs_on[name] = session.provider
         return session
@@ -416,6 +425,7 @@ class Synthesizer:
                 yield from sentence_chunks(
                     self, phrase, reference, index=i, chunks=cut, options=how, noise=noise, closed=closed
                 )
+                return_freed_memory()
 
         return ChunkStream(make)
 
@@ -491,6 +501,7 @@ class Synthesizer:
         noise = noise or self.decoder_noise(options, utterance.attempts)
         start = time.perf_counter()
         samples = self.decoder.speak(utterance, reference, options=options, noise=noise)
+        return_freed_memory()
         return self._sentence(samples, utterance, options, time.perf_counter() - start)
 
     def decode_joined(
@@ -508,6 +519,7 @@ class Synthesizer:
         noise = noise or self.decoder_noise(options, utterances[0].attempts)
         start = time.perf_counter()
         samples = self.decoder.speak_joined(utterances, reference, options=options, noise=noise)
+        return_freed_memory()
         share = (time.perf_counter() - start) / len(utterances)
         return [self._sentence(s, u, options, share) for s, u in zip(samples, utterances, strict=True)]
 

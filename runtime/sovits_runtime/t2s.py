@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.graph import GraphSpec
+from sovits_runtime.machine import return_freed_memory
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import BindableSession, Binding
 
@@ -336,7 +337,7 @@ class _State:
         """Makes room for `rows` rows, keeping the first `keep`, and binds the step graph to the buffers."""
         if rows <= self.capacity:
             return
-        quantum = self.model.step.cache_quantum
+        quantum, first = self.model.step.cache_quantum, not self.capacity
         self.capacity = -(-rows // quantum) * quantum
         dims = {"batch": 1, "cache_size": self.capacity}
         for name in self.model.cache_names:
@@ -345,6 +346,8 @@ class _State:
                 t.resolve(dims), t.dtype, old=self.arrays.get(name), rows=keep
             )
         self.step_binding = self.model.step.bind(self._named(self.model.step, {}))
+        if not first:
+            return_freed_memory()  # the smaller caches'
 
     def _named(self, session: BindableSession, extra: dict[str, Any]) -> dict[str, Any]:
         aliases = {out: name for name, out in session.spec.aliases}

@@ -19,6 +19,7 @@ from sovits_exporter.quantized import Limits, choose, parse_precisions
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError, VerificationError
+from sovits_runtime.prepacked import prepack, remove_prepacked
 from sovits_runtime.verify import verify_bundle
 
 
@@ -71,6 +72,20 @@ def test_the_bundle_is_whole_and_speaks(int8, tiny_bundle):
             max_tokens=150,
         ).finish()
     assert len(made.tokens) > 10
+
+
+def test_prepacked_it_gives_the_same_numbers(int8):
+    bundle = Bundle.open(int8.path)
+    plain = verify_bundle(bundle, threads=1)
+    try:
+        graphs = prepack(bundle).graphs
+        assert "gpt_step" in graphs
+        assert "gpt_prefill" not in graphs  # its weights are FP32, the step's are not
+        kept = verify_bundle(bundle, threads=1)
+    finally:
+        remove_prepacked(bundle)
+    assert kept.checks == plain.checks
+    assert kept.actual.samples.tobytes() == plain.actual.samples.tobytes()
 
 
 def test_inspect_shows_what_was_measured(int8):

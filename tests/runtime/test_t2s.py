@@ -125,6 +125,7 @@ def test_caches_that_stay_on_a_device(voice, inputs, monkeypatch):
     import onnxruntime
 
     from sovits_runtime.backends.onnxruntime import OrtSession
+    from sovits_runtime.session import SessionOptions
     from sovits_runtime.t2s import TextToSemantic
 
     class Session:
@@ -134,7 +135,8 @@ def test_caches_that_stay_on_a_device(voice, inputs, monkeypatch):
         def io_binding(self):
             return Bound(self.session.io_binding(), onnxruntime)
 
-        def run_with_iobinding(self, bound):
+        def run_with_iobinding(self, bound, run_options):
+            assert run_options is None
             self.session.run_with_iobinding(bound.binding)
 
     def on_device(session):
@@ -142,8 +144,7 @@ def test_caches_that_stay_on_a_device(voice, inputs, monkeypatch):
             onnxruntime,
             Session(session._session),
             session.spec,
-            provider="CUDAExecutionProvider",
-            device="cuda",
+            SessionOptions("cuda"),
         )
         monkeypatch.setattr(made, "cache_quantum", 32)
         return made

@@ -27,6 +27,9 @@ not so long that they take the cores from the next graph, or from another sessio
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
 its slower, exact kernels there; it changes nothing elsewhere."""
+SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
+SMALLEST_EXTERNAL = 1024
+"""Bytes from which weights of an optimized graph lie in the file that is mapped into memory."""
 CACHE_QUANTUM = {"cpu": 128, "cuda": 1024}
 """Rows by which caches grow. On the CPU a step should read little more than it needs; on a GPU, growing is dear."""
 
@@ -56,7 +59,34 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
             f"{path}: asked for {provider}, ONNX Runtime fell back to {session.get_providers()}; check the CUDA and "
             "cuDNN installation with 'sovits-export doctor' or use device 'cpu'"
         )
-    return OrtSession(ort, session, spec, provider=provider, device=options.device)
+    return OrtSession(ort, session, spec, options)
+
+
+def write_optimized(path: Path, target: Path) -> None:
+    """Writes a graph as it runs on this processor: optimized, and with weights in the layout of its kernels.
+
+    Args:
+        path: The `.onnx` file.
+        target: The file to write; its weights come beside it. Opened with `SessionOptions.optimized`.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed, or cannot open or write the graph.
+    """
+    ort = _import("cpu")
+    options = _ort_options(ort, SessionOptions(threads=1))
+    options.optimized_model_filepath = str(target)
+    for name, value in (
+        ("session.optimized_model_external_initializers_file_name", f"{target.stem}.weights"),
+        ("session.optimized_model_external_initializers_min_size_in_bytes", str(SMALLEST_EXTERNAL)),
+        ("session.save_external_prepacked_constant_initializers", "1"),
+    ):
+        options.add_session_config_entry(name, value)
+    try:
+        ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
+    except Exception as error:
+        raise BackendError(
+            f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized: {_first_line(error)}"
+        ) from error
 
 
 def _import(device: str) -> Any:
@@ -77,6 +107,8 @@ def _ort_options(ort: Any, options: SessionOptions) -> Any:
     result.add_session_config_entry(*EXACT_INT8)
     if not options.prepack:
         result.add_session_config_entry("session.disable_prepacking", "1")
+    if options.optimized:
+        result.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if (
         options.strict and options.device != "cpu"
     ):  # else what the device cannot do runs on the CPU in silence
@@ -95,23 +127,26 @@ class OrtSession:
         ort: The module.
         session: Its session.
         spec: What the graph takes and gives.
-        provider: What runs it.
-        device: "cpu" or "cuda", where its caches lie.
+        options: How it was opened.
     """
 
-    def __init__(self, ort: Any, session: Any, spec: GraphSpec, *, provider: str, device: str) -> None:
+    def __init__(self, ort: Any, session: Any, spec: GraphSpec, options: SessionOptions) -> None:
         self.spec = spec
-        self.provider = provider
-        self.cache_quantum = CACHE_QUANTUM[device]
-        self._device = device
+        self.provider = PROVIDERS[options.device]
+        self.cache_quantum = CACHE_QUANTUM[options.device]
+        self._device = options.device
         self._ort = ort
         self._session = session
+        self._run_options = None
+        if options.device == "cpu" and not options.keep_buffers:
+            self._run_options = ort.RunOptions()
+            self._run_options.add_run_config_entry(*SHRINK)
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph on NumPy arrays; see `Session.run`."""
         self.spec.check(feeds)
         try:
-            outputs = self._session.run(list(self.spec.output_names), dict(feeds))
+            outputs = self._session.run(list(self.spec.output_names), dict(feeds), self._run_options)
         except Exception as error:
             raise BackendError(
                 f"graph {self.spec.name}: ONNX Runtime failed: {_first_line(error)}"
@@ -133,7 +168,7 @@ class OrtSession:
         if missing:
             raise ShapeError(f"graph {self.spec.name}: nothing is bound to {sorted(missing)}")
         self.spec.check({name: _described(arrays[name]) for name in self.spec.input_names})
-        return OrtBinding(self._ort, self._session, self.spec, arrays, on_device=self._device != "cpu")
+        return OrtBinding(self._ort, self._session, self.spec, arrays, self._run_options, self._device)
 
 
 class OrtBinding:
@@ -143,9 +178,16 @@ class OrtBinding:
     """
 
     def __init__(
-        self, ort: Any, session: Any, spec: GraphSpec, arrays: Mapping[str, Any], *, on_device: bool
+        self,
+        ort: Any,
+        session: Any,
+        spec: GraphSpec,
+        arrays: Mapping[str, Any],
+        run_options: Any,
+        device: str,
     ) -> None:
         self._session = session
+        self._run_options = run_options
         self._name = spec.name
         self._binding = session.io_binding()
         # An OrtValue borrows the array's memory and keeps the array alive; one value an array, so that aliased
@@ -167,7 +209,7 @@ class OrtBinding:
         self._again = [
             (name, values[id(arrays[name])])
             for name in spec.input_names
-            if on_device and isinstance(arrays[name], np.ndarray)
+            if device != "cpu" and isinstance(arrays[name], np.ndarray)
         ]
 
     def run(self) -> None:
@@ -175,7 +217,7 @@ class OrtBinding:
         try:
             for name, value in self._again:
                 self._binding.bind_ortvalue_input(name, value)
-            self._session.run_with_iobinding(self._binding)
+            self._session.run_with_iobinding(self._binding, self._run_options)
         except Exception as error:
             raise BackendError(f"graph {self._name}: ONNX Runtime failed: {_first_line(error)}") from error
 

@@ -1,0 +1,208 @@
+"""Where a `.onnx` file says that its weights lie, read and changed without the onnx package.
+
+Only the fields on the way there are looked at, by their numbers in onnx.proto: ModelProto.graph,
+GraphProto.initializer, TensorProto.name and .external_data, StringStringEntryProto.key and .value. Everything else is
+copied as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+GRAPH, INITIALIZER, NAME, EXTERNAL_DATA, KEY, VALUE = 7, 5, 8, 13, 1, 2
+ALIGNMENT = 4096  # of what is mapped into memory
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_PREPACKED = "prepacked_"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A stretch of a weight file."""
+
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True)
+class External:
+    """Where one weight lies.
+
+    Attributes:
+        location: The file, beside the `.onnx` file.
+        raw: The weight itself.
+        packed: The copies that kernels read, by ONNX Runtime's key: which operator, and a hash of the content.
+    """
+
+    location: str
+    raw: Stretch
+    packed: Mapping[str, tuple[Stretch, ...]]
+
+    @classmethod
+    def from_entries(cls, entries: Mapping[str, str]) -> External:
+        """Reads `external_data`. A copy is `key|offset;length;alignment|...`, a part after the other."""
+        packed = {}
+        for name, value in entries.items():
+            if name.startswith(_PREPACKED):
+                key, *parts = value.split("|")
+                packed[key] = tuple(Stretch(*map(int, part.split(";")[:2])) for part in parts)
+        return cls(entries["location"], Stretch(int(entries["offset"]), int(entries["length"])), packed)
+
+    def to_entries(self) -> dict[str, str]:
+        """Returns `external_data`."""
+        entries = {"location": self.location, "offset": str(self.raw.offset), "length": str(self.raw.length)}
+        for i, (key, parts) in enumerate(self.packed.items()):
+            entries[f"{_PREPACKED}{i}"] = "|".join([key, *(f"{p.offset};{p.length};0" for p in parts)])
+        return entries
+
+    def stretches(self) -> Iterator[Stretch]:
+        """All stretches: the weight, then its copies."""
+        yield self.raw
+        for parts in self.packed.values():
+            yield from parts
+
+
+def read_external(model: bytes) -> dict[str, External]:
+    """Returns where the weights of a model lie, by name; those within the model are left out."""
+    found = {}
+    for graph in _messages(model, GRAPH):
+        for tensor in _messages(graph, INITIALIZER):
+            entries = _entries(tensor)
+            if entries:
+                found[_name(tensor)] = External.from_entries(entries)
+    return found
+
+
+def change_external(model: bytes, change: Mapping[str, External]) -> bytes:
+    """Returns the model with other places for its weights."""
+
+    def tensor(message: bytes) -> bytes:
+        if not _entries(message):
+            return message
+        kept = b"".join(raw for field, _, raw in _fields(message) if field != EXTERNAL_DATA)
+        entries = change[_name(message)].to_entries()
+        return kept + b"".join(
+            _field(EXTERNAL_DATA, _field(KEY, key.encode()) + _field(VALUE, value.encode()))
+            for key, value in entries.items()
+        )
+
+    return _changed(model, GRAPH, lambda graph: _changed(graph, INITIALIZER, tensor))
+
+
+def share_weights(path: Path, other: Path) -> int:
+    """Lets a graph take from another's weight file what both have, byte for byte; its own file keeps the rest.
+
+    Args:
+        path: The `.onnx` file to change, with its weights in a `.weights` file of the same name.
+        other: The other, in the same folder.
+
+    Returns:
+        How many bytes of weights are shared, copies included.
+    """
+    model = path.read_bytes()
+    theirs = read_external(other.read_bytes())
+    own_file, part = path.with_suffix(".weights"), path.with_suffix(".part")
+    places: dict[str, External] = {}
+    shared = 0
+    with (
+        own_file.open("rb") as own,
+        other.with_suffix(".weights").open("rb") as their,
+        part.open("wb") as rest,
+    ):
+
+        def same(a: Stretch, b: Stretch) -> bool:
+            own.seek(a.offset)
+            their.seek(b.offset)
+            return a.length == b.length and own.read(a.length) == their.read(b.length)
+
+        def copied(stretch: Stretch) -> Stretch:
+            rest.write(bytes(-rest.tell() % ALIGNMENT))
+            moved = replace(stretch, offset=rest.tell())
+            own.seek(stretch.offset)
+            rest.write(own.read(stretch.length))
+            return moved
+
+        for name, ours in read_external(model).items():
+            match = theirs.get(name)
+            if (
+                match is not None
+                and list(match.packed) == list(ours.packed)
+                and len(list(match.stretches())) == len(list(ours.stretches()))
+                and all(map(same, ours.stretches(), match.stretches()))
+            ):
+                places[name] = match
+                shared += sum(stretch.length for stretch in match.stretches())
+            else:
+                packed = {key: tuple(map(copied, parts)) for key, parts in ours.packed.items()}
+                places[name] = replace(ours, raw=copied(ours.raw), packed=packed)
+    part.replace(own_file)
+    path.write_bytes(change_external(model, places))
+    return shared
+
+
+def _name(tensor: bytes) -> str:
+    return b"".join(_messages(tensor, NAME)).decode()
+
+
+def _entries(tensor: bytes) -> dict[str, str]:
+    return {
+        b"".join(_messages(entry, KEY)).decode(): b"".join(_messages(entry, VALUE)).decode()
+        for entry in _messages(tensor, EXTERNAL_DATA)
+    }
+
+
+def _changed(message: bytes, field: int, change: Callable[[bytes], bytes]) -> bytes:
+    """Applies `change` to every message in a field."""
+    return b"".join(
+        _field(field, change(content)) if number == field else raw
+        for number, content, raw in _fields(message)
+    )
+
+
+def _messages(message: bytes, field: int) -> Iterator[bytes]:
+    return (content for number, content, _ in _fields(message) if number == field)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yields number, content (of strings, bytes and messages) and the whole bytes of each field."""
+    at = 0
+    while at < len(message):
+        start = at
+        tag, at = _read_varint(message, at)
+        content = b""
+        wire = tag & 7
+        if wire == _BYTES:
+            length, at = _read_varint(message, at)
+            content = message[at : at + length]
+            at += length
+        elif wire == _VARINT:
+            _, at = _read_varint(message, at)
+        elif wire in (_FIXED64, _FIXED32):
+            at += 8 if wire == _FIXED64 else 4
+        else:
+            raise ValueError(f"wire type {wire} at byte {start}; not an ONNX model")
+        yield tag >> 3, content, message[start:at]
+
+
+def _read_varint(message: bytes, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

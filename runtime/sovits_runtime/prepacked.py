@@ -1,0 +1,252 @@
+"""Graphs on disk as ONNX Runtime runs them on this processor: loaded at once, and shared between processes.
+
+Whenever a graph is opened, ONNX Runtime optimizes it and copies most weights to the layout that its kernels for the
+processor at hand read fastest. That takes most of the time of loading, and the copies belong to the process alone.
+`prepack` writes the result, copies included, to `prepacked/<key>/` in the bundle; whoever loads the bundle then maps
+those files into memory. The key holds everything they depend on, the processor among it: another machine, another
+ONNX Runtime or another bundle does not take them, and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from sovits_runtime.bundle import Bundle, sampled_digest
+from sovits_runtime.errors import BackendError, BundleError
+from sovits_runtime.page import json_text
+
+logger = logging.getLogger(__name__)
+
+FOLDER, RECORD = "prepacked", "prepacked.json"
+FORMAT = 1
+STEP, PREFILL = "gpt_step", "gpt_prefill"
+MEMORY_MAPPED = {PREFILL, "hubert"}
+"""Graphs that read their weights where the bundle has them, without copies that are faster to read, unless those are on
+disk. The prefill's weights are those of the step, and a process must not hold two copies of them; HuBERT runs once a
+recording, and making the copies takes longer than they save."""
+
+
+@dataclass(frozen=True)
+class Prepacked:
+    """Prepacked graphs of a bundle.
+
+    Attributes:
+        folder: Where they lie.
+        ingredients: What they were made from and for; their digest is the folder's name.
+        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`.
+        files: File -> size and sampled digest.
+    """
+
+    folder: Path
+    ingredients: Mapping[str, Any]
+    graphs: Mapping[str, str]
+    files: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(int(record["bytes"]) for record in self.files.values())
+
+    def path(self, graph: str) -> Path | None:
+        """Returns the prepacked graph, or None where there is none of it."""
+        return self.folder / self.graphs[graph] if graph in self.graphs else None
+
+    def problem(self) -> str:
+        """Says which file is missing or visibly damaged; empty when all look whole. Reads samples only."""
+        for name, record in self.files.items():
+            path = self.folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != record["bytes"]:
+                return f"{name} has {path.stat().st_size} bytes, expected {record['bytes']}"
+            if sampled_digest(path) != record["sampled"]:
+                return f"{name} was changed"
+        return ""
+
+
+def prepack(bundle: Bundle, *, progress: Callable[[str, int, int], None] = lambda *_: None) -> Prepacked:
+    """Writes the bundle's own graphs as ONNX Runtime runs them on this processor; what is there already is kept.
+
+    Parts that voices share (HuBERT, BERT, vocoders of v3 and v4) are left alone. The GPT's prefill takes its weights
+    from the step's file; where the step has most of them in another form (int8), it is left alone too.
+
+    Args:
+        bundle: The bundle.
+        progress: Called with a graph's name, how many graphs are done, and how many there are.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed or cannot write a graph.
+        BundleError: The bundle's folder cannot be written.
+    """
+    from sovits_runtime.backends.external_weights import share_weights
+    from sovits_runtime.backends.onnxruntime import write_optimized
+
+    ingredients = _ingredients(bundle)
+    target = bundle.path / FOLDER / _key(ingredients)
+    if target.is_dir() and not _problem(target):
+        return _read(target)
+    shared = {name for name, graph in bundle.manifest["graphs"].items() if graph["shared"] is not None}
+    names = [name for name in bundle.graph_names if name not in shared]
+    try:
+        shutil.rmtree(target, ignore_errors=True)  # damaged
+        target.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as temporary:
+            folder = Path(temporary) / target.name
+            folder.mkdir()
+            for i, name in enumerate(names):
+                progress(name, i, len(names))
+                write_optimized(bundle.graph_path(name, cpu=True), folder / f"{name}.onnx")
+            shared_bytes = share_weights(folder / f"{PREFILL}.onnx", folder / f"{STEP}.onnx")
+            if shared_bytes < (folder / f"{PREFILL}.weights").stat().st_size:
+                names.remove(PREFILL)
+                for path in folder.glob(f"{PREFILL}.*"):
+                    path.unlink()
+            progress("done", len(names), len(names))
+            files = {
+                path.name: {"bytes": path.stat().st_size, "sampled": sampled_digest(path)}
+                for path in sorted(folder.iterdir())
+            }
+            graphs = {name: f"{name}.onnx" for name in names}
+            record = {"ingredients": ingredients, "graphs": graphs, "files": files}
+            (folder / RECORD).write_text(json_text(record), encoding="utf-8")
+            _move(folder, target)
+    except OSError as error:
+        raise BundleError(
+            f"{target}: cannot be written ({error}); free some space, or copy the bundle"
+        ) from error
+    return _read(target)
+
+
+def _move(folder: Path, target: Path) -> None:
+    try:
+        os.replace(folder, target)
+    except OSError:
+        if not (target / RECORD).is_file():  # else another process was faster, and made the same
+            raise
+
+
+def find_prepacked(bundle: Bundle) -> Prepacked | None:
+    """Finds the prepacked graphs for this processor and ONNX Runtime; logs when there are only others.
+
+    Raises:
+        BundleError: They are damaged.
+    """
+    folders = list(_folders(bundle))
+    if not folders:
+        return None
+    ingredients = _ingredients(bundle)
+    folder = bundle.path / FOLDER / _key(ingredients)
+    if folder not in folders:
+        logger.warning(
+            "%s: its prepacked graphs are not for this processor, ONNX Runtime and bundle (%s); they are not used. "
+            "'sovits-export prepack %s' makes them anew",
+            bundle.path,
+            _difference(folders, ingredients),
+            bundle.path,
+        )
+        return None
+    problem = _problem(folder)
+    if problem:
+        raise BundleError(
+            f"{folder}: {problem}; 'sovits-export prepack {bundle.path}' makes it anew, with --remove it goes"
+        )
+    return _read(folder)
+
+
+def remove_prepacked(bundle: Bundle) -> int:
+    """Deletes all prepacked graphs of a bundle, those for other machines too; returns how many bytes that freed.
+
+    Raises:
+        BundleError: They cannot be deleted.
+    """
+    folder = bundle.path / FOLDER
+    if not folder.exists():
+        return 0
+    freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise BundleError(f"{folder}: cannot be deleted ({error}); close what uses it") from error
+    return freed
+
+
+def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
+    """Says for each set of prepacked graphs what it is for, how large it is, and whether it is taken here."""
+    sets = []
+    for folder in _folders(bundle):
+        problem, here = _problem(folder), folder.name == _key(_ingredients(bundle))
+        found = None if problem else _read(folder)
+        facts = {**found.ingredients, "bytes": found.bytes} if found else {}
+        sets.append({"folder": str(folder), **facts, "here": here, "problem": problem})
+    return sets
+
+
+def _folders(bundle: Bundle) -> Iterator[Path]:
+    for record in sorted((bundle.path / FOLDER).glob(f"*/{RECORD}")):
+        yield record.parent
+
+
+def _problem(folder: Path) -> str:
+    try:
+        return _read(folder).problem()
+    except BundleError as error:
+        return str(error)
+
+
+def _read(folder: Path) -> Prepacked:
+    path = folder / RECORD
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        return Prepacked(folder, value["ingredients"], value["graphs"], value["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path.name} is damaged ({error})") from error
+
+
+def _ingredients(bundle: Bundle) -> dict[str, Any]:
+    return {**_here(), "bundle": bundle.digest, "format": FORMAT}
+
+
+@lru_cache(maxsize=1)
+def _here() -> Mapping[str, Any]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise BackendError('onnxruntime is not installed; pip install "sovits-export[cpu]"') from error
+    from sovits_runtime.machine import read_machine
+
+    machine = read_machine()
+    return {
+        "onnxruntime": onnxruntime.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": machine.cpu,
+        "features": list(machine.features),
+    }
+
+
+def _key(ingredients: Mapping[str, Any]) -> str:
+    text = json.dumps(ingredients, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _difference(folders: list[Path], here: Mapping[str, Any]) -> str:
+    """How the nearest of some sets differs."""
+    nearest: list[str] | None = None
+    for folder in folders:
+        if _problem(folder):
+            continue
+        made = _read(folder).ingredients
+        found = [f"{k}: made for {made.get(k)}, here {here[k]}" for k in here if made.get(k) != here[k]]
+        if nearest is None or len(found) < len(nearest):
+            nearest = found
+    return "; ".join(nearest or ["damaged"])
