@@ -8,6 +8,7 @@ THREADS ?= 2
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
+NATIVE := native/pyproject.toml native/setup.py $(wildcard native/src/*/*.[chp]*)
 CLI := $(BIN)/sovits-export
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
 # A small trained voice, to hear and to verify, and a full-size one with made-up weights, whose speed is that of a trained one.
@@ -70,12 +71,14 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/export.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/export.done: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	@echo "==> installing the runtime and the exporter into $(VENV)"
 	$(PIP) -e ".[cpu,export]"
+	@if command -v $(or $(CC),cc) >/dev/null; then $(PIP) ./native; \
+	    else echo "==> no C compiler: without the native kernels the GPT takes about twice as long"; fi
 	@touch $@
 
-$(VENV)/test.done: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/test.done: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
 	@echo "==> installing everything the tests need into $(VENV)"
-	$(PIP) -e ".[cpu,export,rtx,text,dev]"
+	$(PIP) -e ".[cpu,export,rtx,text,dev]" ./native
 	@touch $@ $(VENV)/export.done

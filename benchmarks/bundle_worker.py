@@ -175,7 +175,7 @@ def kilobytes(text: str, field: str) -> int:
 def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, Any]]:
     start = time.perf_counter()
     bundle = Bundle.open(options.bundle)
-    voice = Voice(bundle, device="cpu", threads=options.threads)
+    voice = Voice(bundle, device="cpu", threads=options.threads, native=False if options.no_native else None)
     loaded = time.perf_counter()
     runs = BundleRuns(voice, voice.workload(options.tokens))
     names = ("gpt", "sovits", "stream", "chunks", "read_reference", "release", "memory", "workload")
@@ -192,6 +192,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--tokens", type=int, required=True)
+    parser.add_argument("--no-native", action="store_true")
     return parser.parse_args()
 
 

@@ -31,6 +31,10 @@ class LineUp:
         self.options = options
         self.folder = folder
         self.bundles = _labelled([Bundle.open(path) for path in options.bundles])
+        self.without_native = {}
+        if options.compare_native:
+            self.without_native = {f"{name}, no native kernels": b for name, b in self.bundles.items()}
+            self.bundles |= self.without_native
         self.pair = _pair(str(options.checkpoints)) if options.checkpoints else ()
         self._versions: dict[str, Any] = {}
 
@@ -55,7 +59,8 @@ class LineUp:
         print(f"  starting {name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
         command = [sys.executable, HERE / "bundle_worker.py", self.bundles[name].path.resolve()]
         numbers = ["--threads", str(threads), "--tokens", str(self.options.tokens)]
-        return Party(name, [*command, *numbers], folder=self.folder)
+        kernels = ["--no-native"] if name in self.without_native else []
+        return Party(name, [*command, *numbers, *kernels], folder=self.folder)
 
     @contextmanager
     def started(self, threads: int, *, rivals: bool = False) -> Iterator[list[Party]]:

@@ -94,6 +94,15 @@ def voice(tiny_bundle: Path):
 
 
 @pytest.fixture(scope="session")
+def graph_voice(tiny_bundle: Path):
+    """The tiny voice, all of whose graphs run on ONNX Runtime, the GPT's step too."""
+    from sovits_runtime import Synthesizer
+
+    with Synthesizer.load(tiny_bundle, threads=1, native=False) as synthesizer:
+        yield synthesizer
+
+
+@pytest.fixture(scope="session")
 def reference(voice, demo_files):
     """The demo recording as a reference."""
     phones = json.loads(demo_files.reference.read_text())["phones"]

@@ -66,7 +66,7 @@ def test_rounds_that_others_disturbed_count_only_when_there_are_no_better_ones(m
 
 @linux
 def test_every_scenario_runs_and_says_what_it_found(tiny_bundle, tmp_path):
-    sizes = ["--threads", "1", "--tokens", "8", "--repeats", "1", "--most-repeats", "1"]
+    sizes = ["--threads", "1", "--tokens", "60", "--repeats", "1", "--most-repeats", "1"]
     lengths = ["--first-audio-s", "2", "--long-s", "5", "--soak", tiny_bundle, "--soak-requests", "12"]
     command = [
         sys.executable,

@@ -64,7 +64,7 @@ def observe(
         AudioError: A recording cannot be read or has the wrong length.
         TextError: The bundle holds BERT, and the tokenizers package is not installed.
     """
-    voice = _ObservedVoice(bundle, SessionOptions())
+    voice = _ObservedVoice(bundle, SessionOptions(native=False))  # its graphs are what is measured
     with voice:
         sentences = corpus(voice.spec.symbols)
         references = voice.references(waves, sentences[0])
@@ -127,7 +127,7 @@ class _Recorder:
         self.spec = session.spec
         self.provider = session.provider
         self.cache_quantum = session.cache_quantum
-        self.grown_cache = session.grown_cache
+        self.grown_caches = session.grown_caches
         self._session = session
         self._log = log
 

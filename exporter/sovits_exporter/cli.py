@@ -23,6 +23,17 @@ from sovits_exporter.cli_convert import (
 from sovits_exporter.cli_doctor import doctor
 from sovits_exporter.cli_engine import TARGET, engine, result_json, run_build, show_results
 from sovits_exporter.cli_lint import lint
+from sovits_exporter.cli_options import (
+    AS_JSON,
+    BACKEND,
+    BUNDLE,
+    DEVICE,
+    NATIVE,
+    PATH,
+    SHARED,
+    STRICT,
+    THREADS,
+)
 from sovits_exporter.cli_output import print_json, progress_line, show_check, verdict
 from sovits_exporter.cli_phones import phones as phones_command
 from sovits_exporter.cli_prepack import prepack
@@ -35,28 +46,7 @@ from sovits_exporter.cli_text import (
     words_options,
 )
 from sovits_runtime.errors import SovitsError
-from sovits_runtime.session import BACKENDS
 
-BUNDLE = click.argument("bundle", type=click.Path(path_type=Path))
-SHARED = click.option(
-    "--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share."
-)
-DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-BACKEND = click.option(
-    "--backend",
-    type=click.Choice(BACKENDS),
-    default=BACKENDS[0],
-    show_default=True,
-    help="What runs the graphs; tensorrt wants --device cuda and built engines.",
-)
-STRICT = click.option(
-    "--strict", is_flag=True, help="What cannot run as asked is an error, never a fallback."
-)
-THREADS = click.option(
-    "--threads", type=click.IntRange(1), help="Threads within one operator [all usable cores]."
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-PATH = click.Path(path_type=Path)
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
 
 
@@ -279,6 +269,7 @@ def build(
 @BACKEND
 @STRICT
 @THREADS
+@NATIVE
 @click.option("--full", is_flag=True, help="Compare the sha256 of every byte first.")
 @click.option("--report", type=PATH, help="Folder for report.html with pictures and sound, and report.json.")
 @AS_JSON
@@ -289,6 +280,7 @@ def verify(
     backend: str,
     strict: bool,
     threads: int | None,
+    native: bool | None,
     full: bool,
     report: Path | None,
     as_json: bool,
@@ -301,7 +293,13 @@ def verify(
     opened = Bundle.open(bundle, shared=shared, full=full)
     on_check = (lambda _: None) if as_json else show_check
     result = verify_bundle(
-        opened, device=device, backend=backend, strict=strict, threads=threads, on_check=on_check
+        opened,
+        device=device,
+        backend=backend,
+        strict=strict,
+        threads=threads,
+        native=native,
+        on_check=on_check,
     )
     if report is not None:
         page = write_verify_report(result, report)
@@ -321,6 +319,7 @@ def verify(
 @BACKEND
 @STRICT
 @THREADS
+@NATIVE
 @click.option("--ref", "recording", type=PATH, help="Reference recording, 3 to 10 s (WAV, FLAC, OGG, MP3).")
 @click.option(
     "--more-ref", "more", type=PATH, multiple=True, help="Further recordings whose style is averaged in."
@@ -355,6 +354,7 @@ def speak(
     backend: str,
     strict: bool,
     threads: int | None,
+    native: bool | None,
     recording: Path | None,
     more: tuple[Path, ...],
     saved: Path | None,
@@ -383,7 +383,13 @@ def speak(
         raise click.UsageError("give either --ref (a recording) or --reference (a saved one)")
     sampling = SamplingOptions(top_k, top_p, temperature, repetition_penalty)
     with Synthesizer.load(
-        bundle, device=device, backend=backend, threads=threads, strict=strict, shared=shared
+        bundle,
+        device=device,
+        backend=backend,
+        threads=threads,
+        native=native,
+        strict=strict,
+        shared=shared,
     ) as voice:
         max_tokens = max(1, round(max_seconds * voice.spec.token_rate_hz)) if max_seconds else None
         options = SpeechOptions(

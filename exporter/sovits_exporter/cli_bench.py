@@ -7,19 +7,18 @@ from pathlib import Path
 
 import click
 
+from sovits_exporter.cli_options import AS_JSON, BACKEND, BUNDLE, DEVICE, NATIVE, PATH, SHARED, THREADS
 from sovits_runtime.bench_result import BenchResult
 from sovits_runtime.bench_voice import Party
-from sovits_runtime.session import BACKENDS
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("bundle", type=_PATH)
-@click.option("--shared", type=_PATH, help="Folder of the parts that voices share.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--backend", type=click.Choice(BACKENDS), default=BACKENDS[0], show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="Threads within one operator [all usable cores].")
+@BUNDLE
+@SHARED
+@DEVICE
+@BACKEND
+@THREADS
+@NATIVE
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs of every stage.")
 @click.option("--tokens", type=click.IntRange(4), default=150, show_default=True, help="Length; 25 are 1 s.")
 @click.option(
@@ -28,16 +27,17 @@ _PATH = click.Path(path_type=Path)
     metavar="FOLDER|GPT,SOVITS",
     help="Also time eager PyTorch on these checkpoints, in turn with the bundle.",
 )
-@click.option("--hubert", type=_PATH, help="chinese-hubert-base, for --against-eager [a folder beside them].")
-@click.option("--base", type=_PATH, help="For --against-eager: the SoVITS file that a LoRA was trained on.")
-@click.option("--report", type=_PATH, help="Folder for bench.html with a chart, bench.svg and bench.json.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+@click.option("--hubert", type=PATH, help="chinese-hubert-base, for --against-eager [a folder beside them].")
+@click.option("--base", type=PATH, help="For --against-eager: the SoVITS file that a LoRA was trained on.")
+@click.option("--report", type=PATH, help="Folder for bench.html with a chart, bench.svg and bench.json.")
+@AS_JSON
 def bench(
     bundle: Path,
     shared: Path | None,
     device: str,
     backend: str,
     threads: int | None,
+    native: bool | None,
     repeats: int,
     tokens: int,
     place: str | None,
@@ -67,6 +67,7 @@ def bench(
         device=device,
         backend=backend,
         threads=threads,
+        native=native,
         tokens=tokens,
         repeats=repeats,
         rival=rival,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from sovits_exporter.cli_options import SHARED
 from sovits_runtime.doctor import Diagnosis, Finding
 
 _COLOURS = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "red"}
@@ -17,7 +18,7 @@ _INDENT = 29
 
 @click.command()
 @click.argument("bundle", type=click.Path(path_type=Path), required=False)
-@click.option("--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share.")
+@SHARED
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def doctor(bundle: Path | None, shared: Path | None, as_json: bool) -> None:
     """Say what works on this machine, what is missing and how to get it; with BUNDLE, also whether it opens.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sovits_exporter.cli_options import SHARED
 from sovits_exporter.cli_output import print_json, progress_line, show_check
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _PATH = click.Path(path_type=Path)
 _BUNDLE = click.argument("bundle", type=_PATH)
-_SHARED = click.option("--shared", type=_PATH, help="Folder of the parts that voices share.")
 _FLAVOUR = click.option(
     "--flavour",
     type=click.Choice(["rtx", "trt"]),
@@ -55,7 +55,7 @@ def engine() -> None:
 
 @engine.command()
 @_BUNDLE
-@_SHARED
+@SHARED
 @TARGET
 @_FLAVOUR
 @click.option("--graph", "graphs", multiple=True, help="Build this graph only; may be repeated [all].")
@@ -163,7 +163,7 @@ def result_json(result: EngineResult) -> dict[str, Any]:
     required=True,
     help="A voice of the same architecture with engines of 'engine build --refittable' for the GPU here.",
 )
-@_SHARED
+@SHARED
 @_FLAVOUR
 @_JSON
 def refit(
@@ -204,7 +204,7 @@ def refit(
 
 @engine.command("list")
 @_BUNDLE
-@_SHARED
+@SHARED
 @_JSON
 def list_(bundle: Path, shared: Path | None, as_json: bool) -> None:
     """List the engines of BUNDLE, and what is wrong with them."""
@@ -229,7 +229,7 @@ def list_(bundle: Path, shared: Path | None, as_json: bool) -> None:
 
 @engine.command()
 @_BUNDLE
-@_SHARED
+@SHARED
 @click.option("--all", "every", is_flag=True, help="Remove every engine.")
 @_JSON
 def prune(bundle: Path, shared: Path | None, every: bool, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from sovits_exporter.cli_options import SHARED
 from sovits_exporter.cli_output import print_json
 
 _COLOURS = {"error": "red", "warning": "yellow"}
@@ -14,7 +15,7 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 
 @click.command()
 @click.argument("path", metavar="GRAPH|BUNDLE", type=click.Path(path_type=Path, exists=True))
-@click.option("--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share.")
+@SHARED
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 def lint(path: Path, shared: Path | None, as_json: bool) -> None:
     """Find what TensorRT would refuse or silently get wrong, in a .onnx file or in the graphs of a bundle.

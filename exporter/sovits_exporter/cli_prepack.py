@@ -7,18 +7,20 @@ from pathlib import Path
 
 import click
 
+from sovits_exporter.cli_options import BUNDLE, NATIVE, SHARED
 from sovits_exporter.cli_output import progress_line, show_check, verdict
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True))
-@click.option("--shared", type=click.Path(path_type=Path), help="Folder of the parts that voices share.")
+@BUNDLE
+@SHARED
+@NATIVE
 @click.option("--remove", is_flag=True, help="Delete what was prepacked, for whatever machine, instead.")
-def prepack(bundle: Path, shared: Path | None, remove: bool) -> None:
+def prepack(bundle: Path, shared: Path | None, native: bool | None, remove: bool) -> None:
     """Keep BUNDLE's weights as the kernels of this processor read them.
 
-    From then on the voice loads at once, and processes that speak with it share their memory. Costs disk space, once or
-    twice the bundle's size, in the bundle's folder. The same samples come out. For the CPU only.
+    From then on the voice loads at once, and processes that speak with it share their memory. Costs disk space, up
+    to twice the bundle's size, in the bundle's folder. The same samples come out. For the CPU only.
     """
     from sovits_runtime.bundle import Bundle
     from sovits_runtime.prepacked import prepack as write
@@ -30,8 +32,8 @@ def prepack(bundle: Path, shared: Path | None, remove: bool) -> None:
         click.echo(f"{remove_prepacked(opened) / 1e6:.0f} MB freed")
         return
     with progress_line() as progress:
-        made = write(opened, progress=progress)
-    result = verify_bundle(opened, on_check=show_check)
+        made = write(opened, native=native, progress=progress)
+    result = verify_bundle(opened, native=native, on_check=show_check)
     click.echo(verdict(result.passed) + ("" if result.passed else f": {result.failure()}"))
     if not result.passed:
         remove_prepacked(opened)

@@ -47,7 +47,15 @@ STAGES: dict[str, str] = {
 }
 """What is timed, in order, and what one sample of it is; a version has some of the stages behind the GPT."""
 
-VERSIONS = ("sovits-export", "numpy", "onnxruntime", "onnxruntime-gpu", "torch", "transformers")
+VERSIONS = (
+    "sovits-export",
+    "sovits-export-native",
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "torch",
+    "transformers",
+)
 PROBES = 3
 SETTLE_S = 0.15
 """Pause before every timed run: threads of the run before, ours or the rival's, spin on for a while and would take
@@ -84,6 +92,7 @@ def bench(
     device: str = "cpu",
     backend: str = "onnxruntime",
     threads: int | None = None,
+    native: bool | None = None,
     tokens: int = TOKENS,
     repeats: int = 5,
     rival: Party | None = None,
@@ -96,6 +105,7 @@ def bench(
         device: Device to run on.
         backend: What runs the graphs.
         threads: Threads within one operator; None: every physical core this process may use.
+        native: Whether the GPT's steps run on native kernels; see `Synthesizer.load`.
         tokens: Length of the utterance; 25 tokens are one second.
         repeats: How often every stage runs after the warm-up.
         rival: Something else that speaks; it runs in turn with the bundle.
@@ -112,7 +122,7 @@ def bench(
     machine = read_machine()
     threads = threads or machine.usable_cores
     started, load_before = datetime.now().astimezone(), _load_average()
-    voice = Voice(bundle, device=device, backend=backend, threads=threads)
+    voice = Voice(bundle, device=device, backend=backend, threads=threads, native=native)
     work = voice.workload(tokens)
     parties: list[Party] = [voice] if rival is None else [voice, rival]
     steps = _Steps(progress, 1 + repeats + min(repeats, PROBES))

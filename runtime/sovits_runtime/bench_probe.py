@@ -13,6 +13,8 @@ from sovits_runtime.bench_workload import TOKENS
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.machine import peak_memory_bytes, resident_bytes
 
+NATIVE = {"auto": None, "yes": True, "no": False}
+
 
 def measure(started: float, load: Callable[[], Callable[[], object]]) -> ProcessFacts:
     """Times loading and the first utterance of this process; call it when everything is imported.
@@ -42,16 +44,20 @@ def print_facts(facts: ProcessFacts) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measures a bundle; arguments: folder, device, backend, threads, shared folder (or nothing), time of the start."""
+    """Measures a bundle.
+
+    Args:
+        arguments: Folder, device, backend, threads, a key of `NATIVE`, shared folder (or nothing), time of the start.
+    """
     import onnxruntime  # noqa: F401
 
     from sovits_runtime.bench_voice import Voice, reference_of, speak
 
-    path, device, backend, threads, shared, started = arguments
+    path, device, backend, threads, native, shared, started = arguments
 
     def load() -> Callable[[], object]:
         bundle = Bundle.open(path, shared=shared or None)
-        party = Voice(bundle, device=device, backend=backend, threads=int(threads))
+        party = Voice(bundle, device=device, backend=backend, threads=int(threads), native=NATIVE[native])
         work = party.workload(TOKENS)
         return lambda: speak(party.voice, work, reference_of(work))
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from sovits_runtime.audio import REFERENCE_RATE
+from sovits_runtime.backends.native import NativeStep
 from sovits_runtime.bench_decoder import DECODER_STAGES, StageRuns, latent_channels
 from sovits_runtime.bench_workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
@@ -46,13 +47,21 @@ class Voice:
 
     name = "sovits-export"
 
-    def __init__(self, bundle: Bundle, *, device: str, threads: int, backend: str = "onnxruntime") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str,
+        threads: int,
+        backend: str = "onnxruntime",
+        native: bool | None = None,
+    ) -> None:
         self.bundle = bundle
         self.device = device
         self.threads = threads
+        self._backend, self._native = backend, native
+        self.voice = Synthesizer.load(bundle, device=device, backend=backend, threads=threads, native=native)
         self.note = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}[backend]
-        self._backend = backend
-        self.voice = Synthesizer.load(bundle, device=device, backend=backend, threads=threads)
 
     def workload(self, tokens: int) -> Workload:
         """Makes the workload that fits this bundle's sizes."""
@@ -95,7 +104,8 @@ class Voice:
     def probe_command(self) -> list[str]:
         """See `Party.probe_command`."""
         shared = str(self.bundle.shared or "")
-        place = (str(self.bundle.path), self.device, self._backend, str(self.threads), shared)
+        native = {None: "auto", True: "yes", False: "no"}[self._native]
+        place = (str(self.bundle.path), self.device, self._backend, str(self.threads), native, shared)
         return [sys.executable, "-m", "sovits_runtime.bench_probe", *place]
 
     def bytes_per_token(self, work: Workload) -> int | None:
@@ -105,14 +115,16 @@ class Voice:
         """
         size = {"fp32": 4, "fp16": 2}.get(self.bundle.manifest["graphs"]["gpt_step"]["precision"])
         t2s = self.voice.text_to_semantic
+        native = t2s.step if isinstance(t2s.step, NativeStep) else None
         cache = t2s.step.spec.tensor(t2s.cache_names[0])
         heads, head_dim = cache.shape[1], cache.shape[3]
-        if size is None or isinstance(heads, str) or isinstance(head_dim, str):
+        if (size is None and native is None) or isinstance(heads, str) or isinstance(head_dim, str):
             return None
         width, layers = heads * head_dim, len(t2s.cache_names) // 2
-        weights = layers * (12 * width * width + 13 * width) + width * work.vocab
+        numbers = layers * (12 * width * width + 13 * width) + width * work.vocab
+        weights = native.weight_bytes if native else numbers * (size or 0)
         rows = len(work.all_phones) + len(work.prompt) + len(work.tokens) // 2
-        return weights * size + 2 * layers * rows * width * np.dtype(cache.dtype).itemsize
+        return weights + 2 * layers * rows * width * np.dtype(cache.dtype).itemsize
 
     def _first_chunk(self, work: Workload, reference: Reference) -> object:
         phrase = Phrase(work.phones, work.bert[len(work.prompt_phones) :])

@@ -125,6 +125,7 @@ def diagnose(
         bundle: A bundle that should open here.
         shared: Folder of shared parts, when not beside the bundle.
     """
+    from sovits_runtime.doctor_cpu import native_finding
     from sovits_runtime.doctor_text import text_data_findings
 
     around, gpu = surroundings or Surroundings(), gpu or GpuSummary()
@@ -138,7 +139,7 @@ def diagnose(
         else ()
     )
     text = (*language_findings(around), *text_data_findings())
-    findings = (*machine, *base, *backend, *gpu.findings, *export, *text, *opened)
+    findings = (*machine, *base, *backend, native_finding(), *gpu.findings, *export, *text, *opened)
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
     threads = around.machine.usable_cores
     return Diagnosis(

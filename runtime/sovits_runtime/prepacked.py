@@ -9,6 +9,7 @@ ONNX Runtime or another bundle does not take them, and says so.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import logging
@@ -22,6 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.backends.native import ABI, library_for, pack_step
+from sovits_runtime.backends.native_weights import save_packed
 from sovits_runtime.bundle import Bundle, sampled_digest
 from sovits_runtime.errors import BackendError, BundleError
 from sovits_runtime.page import json_text
@@ -75,24 +78,31 @@ class Prepacked:
         return ""
 
 
-def prepack(bundle: Bundle, *, progress: Callable[[str, int, int], None] = lambda *_: None) -> Prepacked:
+def prepack(
+    bundle: Bundle,
+    *,
+    native: bool | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Prepacked:
     """Writes the bundle's own graphs as ONNX Runtime runs them on this processor; what is there already is kept.
 
     Parts that voices share (HuBERT, BERT, vocoders of v3 and v4) are left alone. The GPT's prefill takes its weights
-    from the step's file; where the step has most of them in another form (int8), it is left alone too.
+    from the step's file; where the step has most of them in another form (int8, or packed for native kernels), it is
+    left alone too.
 
     Args:
         bundle: The bundle.
+        native: Whether the step is packed for the native kernels; see `Synthesizer.load`.
         progress: Called with a graph's name, how many graphs are done, and how many there are.
 
     Raises:
         BackendError: ONNX Runtime is not installed or cannot write a graph.
         BundleError: The bundle's folder cannot be written.
     """
-    from sovits_runtime.backends.external_weights import share_weights
     from sovits_runtime.backends.onnxruntime import write_optimized
 
-    ingredients = _ingredients(bundle)
+    kernels = library_for(bundle, native)
+    ingredients = _ingredients(bundle, kernels)
     target = bundle.path / FOLDER / _key(ingredients)
     if target.is_dir() and not _problem(target):
         return _read(target)
@@ -104,20 +114,23 @@ def prepack(bundle: Bundle, *, progress: Callable[[str, int, int], None] = lambd
         with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as temporary:
             folder = Path(temporary) / target.name
             folder.mkdir()
-            for i, name in enumerate(names):
-                progress(name, i, len(names))
-                write_optimized(bundle.graph_path(name, cpu=True), folder / f"{name}.onnx")
-            shared_bytes = share_weights(folder / f"{PREFILL}.onnx", folder / f"{STEP}.onnx")
-            if shared_bytes < (folder / f"{PREFILL}.weights").stat().st_size:
-                names.remove(PREFILL)
-                for path in folder.glob(f"{PREFILL}.*"):
-                    path.unlink()
-            progress("done", len(names), len(names))
+            graphs = {name: f"{name}.onnx" for name in names}
+            if kernels is not None:
+                del graphs[PREFILL]
+                graphs[STEP] = f"{STEP}.native"
+            for i, (name, file) in enumerate(graphs.items()):
+                progress(name, i, len(graphs))
+                if name == STEP and kernels is not None:
+                    save_packed(pack_step(kernels, bundle), folder / file)
+                else:
+                    write_optimized(bundle.graph_path(name, cpu=True), folder / file)
+            if PREFILL in graphs and not _share_weights(folder):
+                del graphs[PREFILL]
+            progress("done", len(graphs), len(graphs))
             files = {
                 path.name: {"bytes": path.stat().st_size, "sampled": sampled_digest(path)}
                 for path in sorted(folder.iterdir())
             }
-            graphs = {name: f"{name}.onnx" for name in names}
             record = {"ingredients": ingredients, "graphs": graphs, "files": files}
             (folder / RECORD).write_text(json_text(record), encoding="utf-8")
             _move(folder, target)
@@ -128,6 +141,18 @@ def prepack(bundle: Bundle, *, progress: Callable[[str, int, int], None] = lambd
     return _read(target)
 
 
+def _share_weights(folder: Path) -> bool:
+    """Lets the prefill take its weights from the step's file; removes it where that has other ones."""
+    from sovits_runtime.backends.external_weights import share_weights
+
+    shared = share_weights(folder / f"{PREFILL}.onnx", folder / f"{STEP}.onnx")
+    if shared >= (folder / f"{PREFILL}.weights").stat().st_size:
+        return True
+    for path in folder.glob(f"{PREFILL}.*"):
+        path.unlink()
+    return False
+
+
 def _move(folder: Path, target: Path) -> None:
     try:
         os.replace(folder, target)
@@ -136,8 +161,12 @@ def _move(folder: Path, target: Path) -> None:
             raise
 
 
-def find_prepacked(bundle: Bundle) -> Prepacked | None:
+def find_prepacked(bundle: Bundle, *, native: bool | None = None) -> Prepacked | None:
     """Finds the prepacked graphs for this processor and ONNX Runtime; logs when there are only others.
+
+    Args:
+        bundle: The bundle.
+        native: Whether the step is to run on the native kernels; see `Synthesizer.load`.
 
     Raises:
         BundleError: They are damaged.
@@ -145,7 +174,7 @@ def find_prepacked(bundle: Bundle) -> Prepacked | None:
     folders = list(_folders(bundle))
     if not folders:
         return None
-    ingredients = _ingredients(bundle)
+    ingredients = _ingredients(bundle, library_for(bundle, native))
     folder = bundle.path / FOLDER / _key(ingredients)
     if folder not in folders:
         logger.warning(
@@ -184,8 +213,9 @@ def remove_prepacked(bundle: Bundle) -> int:
 def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
     """Says for each set of prepacked graphs what it is for, how large it is, and whether it is taken here."""
     sets = []
+    key = _key(_ingredients(bundle, library_for(bundle, None)))
     for folder in _folders(bundle):
-        problem, here = _problem(folder), folder.name == _key(_ingredients(bundle))
+        problem, here = _problem(folder), folder.name == key
         found = None if problem else _read(folder)
         facts = {**found.ingredients, "bytes": found.bytes} if found else {}
         sets.append({"folder": str(folder), **facts, "here": here, "problem": problem})
@@ -213,8 +243,9 @@ def _read(folder: Path) -> Prepacked:
         raise BundleError(f"{path.name} is damaged ({error})") from error
 
 
-def _ingredients(bundle: Bundle) -> dict[str, Any]:
-    return {**_here(), "bundle": bundle.digest, "format": FORMAT}
+def _ingredients(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
+    native = None if kernels is None else ABI
+    return {**_here(), "native": native, "bundle": bundle.digest, "format": FORMAT}
 
 
 @lru_cache(maxsize=1)

@@ -75,7 +75,8 @@ class ChunkOptions:
 
     Attributes:
         first_tokens: Length of the first chunk; smaller sounds sooner.
-        growth: Each chunk is this much longer than the one before; above 1 / RTF a player can run dry.
+        growth: From the third on, each chunk is this much longer than the one before; above 1 / RTF a player can run
+            dry. The second is as long as the first, of which the decoder keeps back what the next tokens may change.
         most_tokens: Longest chunk.
         lookahead_tokens: How many tokens beyond the end of a chunk are made before it is decoded: the later it
             sounds, the closer to the sentence decoded as a whole.
@@ -85,7 +86,7 @@ class ChunkOptions:
         ShapeError: A length is not positive, the look-ahead is negative, or chunks would shrink.
     """
 
-    first_tokens: int = 16
+    first_tokens: int = 18
     growth: float = 1.25
     most_tokens: int = 50
     lookahead_tokens: int = 6
@@ -101,7 +102,8 @@ class ChunkOptions:
 
     def ends(self) -> Iterator[int]:
         """Yields the token counts at which chunks end, without end."""
-        end, length = 0, float(self.first_tokens)
+        end, length = self.first_tokens, float(self.first_tokens)
+        yield end
         while True:
             end += int(length)
             yield end

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
 from sovits_runtime.graph import Array, GraphSpec
+from sovits_runtime.memory_block import ALIGNMENT, MemoryBlock
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,7 @@ class SessionOptions:
         optimized: Whether the file holds the graph as this backend optimized it, see `sovits_runtime.prepacked`.
         backend: What runs the graphs, one of `BACKENDS`.
         requests: On TensorRT, requests in flight.
+        native: On the CPU, whether the GPT's step runs on the native kernels; see `Synthesizer.load`.
         strict: Whether whatever cannot run as asked is an error.
     """
 
@@ -34,6 +39,7 @@ class SessionOptions:
     optimized: bool = False
     backend: str = "onnxruntime"
     requests: int = 1
+    native: bool | None = None
     strict: bool = False
 
 
@@ -68,13 +74,12 @@ class BindableSession(Session, Protocol):
 
     cache_quantum: int
 
-    def grown_cache(self, shape: tuple[int, ...], dtype: str, *, old: Any = None, rows: int = 0) -> Any:
-        """Makes a cache of zeros where the graph likes it best: an array, or a value on the device for `bind` alone.
+    def grown_caches(self, capacity: int, *, old: Mapping[str, Any], rows: int) -> dict[str, Any]:
+        """Makes all caches where the graph likes them best: arrays, or values on the device for `bind` alone.
 
         Args:
-            shape: Its shape, rows in the third place.
-            dtype: Its elements.
-            old: A cache made before, whose first rows are taken over.
+            capacity: Their rows; those that are not taken over are zeros.
+            old: Caches made before, by name, whose first rows are taken over.
             rows: How many.
         """
 
@@ -86,6 +91,23 @@ class BindableSession(Session, Protocol):
         Raises:
             ShapeError: An array is missing or has the wrong dtype or shape.
         """
+
+
+def caches_in_memory(
+    spec: GraphSpec, capacity: int, *, old: Mapping[str, Array], rows: int
+) -> dict[str, Array]:
+    """Makes caches as arrays in one block of memory; see `BindableSession.grown_caches`."""
+    tensors = [spec.tensor(name) for name, _ in spec.aliases]
+    shapes = [t.resolve({"batch": 1, "cache_size": capacity}) for t in tensors]
+    sizes = [math.prod(shape) * np.dtype(t.dtype).itemsize for t, shape in zip(tensors, shapes, strict=True)]
+    block, caches = MemoryBlock(sum(sizes) + ALIGNMENT * len(sizes)), {}
+    for t, shape, size in zip(tensors, shapes, sizes, strict=True):
+        cache = block.take(size).view(t.dtype).reshape(shape)
+        cache[:, :, rows:] = 0
+        if rows:
+            cache[:, :, :rows] = old[t.name][:, :, :rows]
+        caches[t.name] = cache
+    return caches
 
 
 BACKENDS = ("onnxruntime", "tensorrt")

@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.audio_file import AudioSource, read_content
+from sovits_runtime.backends.native import library_for, open_step
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
 from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
 from sovits_runtime.feature_cache import reference_cache
 from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.machine import return_freed_memory
-from sovits_runtime.prepacked import MEMORY_MAPPED, find_prepacked
+from sovits_runtime.prepacked import MEMORY_MAPPED, STEP, find_prepacked
 from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
 from sovits_runtime.request import (
     Chunk,
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REMEMBERED_REFERENCES = 32  # kept in memory
-EVERY_TOKEN = {"gpt_step"}
+EVERY_TOKEN = {STEP}
 
 DECODERS: dict[str, Callable[[GraphOpener, ModelSpec], SpeechDecoder]] = {
     "hifigan": SemanticDecoder.open,
@@ -86,12 +87,15 @@ class Synthesizer:
                 f"backend {options.backend!r} is unknown; known backends: {', '.join(BACKENDS)}"
             )
         self._refuse_cpu_precision()
-        self._prepacked = find_prepacked(bundle) if options.device == "cpu" else None
+        self._native = library_for(bundle, options.native) if options.device == "cpu" else None
+        if options.native and options.device != "cpu":
+            raise BackendError(f"native kernels run on the CPU only, asked for {options.device}")
+        self._prepacked = find_prepacked(bundle, native=options.native) if options.device == "cpu" else None
         self._tensorrt = self._open_tensorrt() if options.backend == "tensorrt" else None
         if self._tensorrt:
             self.text_to_semantic, self.runs_on = self._tensorrt.text_to_semantic, self._tensorrt.runs_on
         else:
-            self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._session("gpt_step"))
+            self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._step())
         self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
         self._reference_encoder: ReferenceEncoder | None = None
         self._references: dict[str, Reference] = {}
@@ -105,6 +109,7 @@ class Synthesizer:
         backend: str = "onnxruntime",
         threads: int | None = None,
         requests: int = 1,
+        native: bool | None = None,
         strict: bool = False,
         shared: str | os.PathLike[str] | None = None,
         full_check: bool = False,
@@ -117,6 +122,9 @@ class Synthesizer:
             backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
             threads: Threads within one operator; None: the physical cores that affinity and container allow.
             requests: On TensorRT, how many requests may be in flight; each takes device memory of its own.
+            native: Whether the GPT's steps run on the kernels of `sovits-export-native`: True, they must; False, they
+                must not; None, where they are installed and written for the processor and for the bundle's precision.
+                `describe` says what runs.
             strict: Whether what cannot run as asked is an error: a graph without an engine, steps that cannot be
                 captured, a part of a graph that would run on the CPU. Otherwise it runs in another way, which is logged
                 and told by `describe`, except where ONNX Runtime moves parts of a graph to the CPU by itself.
@@ -129,7 +137,10 @@ class Synthesizer:
         """
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(bundle, shared=shared, full=full_check)
-        return cls(bundle, SessionOptions(device, threads, backend=backend, requests=requests, strict=strict))
+        options = SessionOptions(
+            device, threads, backend=backend, requests=requests, native=native, strict=strict
+        )
+        return cls(bundle, options)
 
     def __enter__(self) -> Synthesizer:
         return self
@@ -155,6 +166,14 @@ class Synthesizer:
     def open_graph(self, name: str) -> Session:
         """Opens a graph of the bundle on the backend of this voice."""
         return self._tensorrt.graph(name) if self._tensorrt else self._session(name)
+
+    def _step(self) -> BindableSession:
+        if self._native is None:
+            return self._session(STEP)
+        prepacked = self._prepacked.path(STEP) if self._prepacked else None
+        step = open_step(self._native, self.bundle, prepacked, self.options.threads)
+        self.runs_on[STEP] = step.provider
+        return step
 
     def _session(self, name: str, device: str | None = None) -> BindableSession:
         device = device or self.options.device

@@ -339,12 +339,9 @@ class _State:
             return
         quantum, first = self.model.step.cache_quantum, not self.capacity
         self.capacity = -(-rows // quantum) * quantum
-        dims = {"batch": 1, "cache_size": self.capacity}
-        for name in self.model.cache_names:
-            t = self.model.step.spec.tensor(name)
-            self.arrays[name] = self.model.step.grown_cache(
-                t.resolve(dims), t.dtype, old=self.arrays.get(name), rows=keep
-            )
+        old = {name: self.arrays[name] for name in self.model.cache_names if name in self.arrays}
+        self.arrays |= self.model.step.grown_caches(self.capacity, old=old, rows=keep)
+        del old
         self.step_binding = self.model.step.bind(self._named(self.model.step, {}))
         if not first:
             return_freed_memory()  # the smaller caches'

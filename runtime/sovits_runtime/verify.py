@@ -116,6 +116,7 @@ def verify_bundle(
     backend: str = "onnxruntime",
     strict: bool = False,
     threads: int | None = None,
+    native: bool | None = None,
     on_check: Callable[[Check], None] = lambda _: None,
 ) -> VerifyReport:
     """Verifies a bundle.
@@ -126,6 +127,7 @@ def verify_bundle(
         backend: What runs the graphs.
         strict: Whether what cannot run as asked is an error.
         threads: Threads within one operator.
+        native: Whether the GPT's steps run on native kernels; see `Synthesizer.load`.
         on_check: Called with each check as it is done.
 
     Raises:
@@ -133,7 +135,9 @@ def verify_bundle(
     """
     golden = bundle.golden("request")
     checks: list[Check] = []
-    with Synthesizer.load(bundle, device=device, backend=backend, threads=threads, strict=strict) as voice:
+    with Synthesizer.load(
+        bundle, device=device, backend=backend, threads=threads, native=native, strict=strict
+    ) as voice:
         run = _verification_of(bundle)(voice, golden, bundle.manifest["tolerances"])
         for check in run.checks(SamplingOptions(**bundle.manifest["golden"]["request"])):
             checks.append(check)

@@ -68,7 +68,7 @@ def test_the_cpu_runs_its_own_form_with_the_same_weights(bundle):
         return {(t.location, t.offset) for t in tensors if isinstance(t, ir.ExternalTensor)}
 
     assert weights(fused) == weights(portable) != set()
-    with Synthesizer.load(bundle, threads=1) as voice:
+    with Synthesizer.load(bundle, threads=1, native=False) as voice:
         assert voice.runs_on["gpt_step"] == "CPUExecutionProvider"
 
 

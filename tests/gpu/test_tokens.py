@@ -23,6 +23,11 @@ def make(engines, policy="first", **options) -> DeviceTextToSemantic:
 
 
 @pytest.fixture(scope="module")
+def voice(graph_voice):
+    return graph_voice
+
+
+@pytest.fixture(scope="module")
 def request_(voice):
     """Phones, BERT features and prompt: 20 + 30 rows of cache."""
     rng = np.random.default_rng(3)

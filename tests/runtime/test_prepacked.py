@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from sovits_exporter.cli import main
 from sovits_runtime import SpeechOptions, Synthesizer, prepacked
 from sovits_runtime.backends import onnxruntime as backend
+from sovits_runtime.backends.native import library
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError
 from sovits_runtime.prepacked import find_prepacked, prepack, remove_prepacked
@@ -25,27 +26,45 @@ def bundle(copied_bundle) -> Bundle:
     return Bundle.open(copied_bundle)
 
 
-def speak(bundle, reference):
-    with Synthesizer.load(bundle) as voice:
+def speak(bundle, reference, native=None):
+    with Synthesizer.load(bundle, native=native) as voice:
         return voice.synthesize(PHONES, reference, options=SHORT).samples
 
 
 def test_the_same_samples_come_out_of_mapped_files(bundle, reference):
-    plain = speak(bundle, reference)
+    plain = speak(bundle, reference, native=False)
     steps = []
-    made = prepack(bundle, progress=lambda *step: steps.append(step))
+    made = prepack(bundle, native=False, progress=lambda *step: steps.append(step))
     own = [name for name in bundle.graph_names if bundle.manifest["graphs"][name]["shared"] is None]
     assert set(made.graphs) == set(own)
     sizes = {path.stem: path.stat().st_size for path in made.folder.glob("gpt_*.weights")}
     assert sizes["gpt_prefill"] < sizes["gpt_step"] / 2  # the rest is in the step's file
     assert [name for name, _, _ in steps] == [*made.graphs, "done"]
     before = mappings(bundle.path)
-    with Synthesizer.load(bundle) as voice:
+    with Synthesizer.load(bundle, native=False) as voice:
         assert voice.synthesize(PHONES, reference, options=SHORT).samples.tobytes() == plain.tobytes()
         added = mappings(bundle.path) - before
     if sys.platform == "linux":
         assert made.folder / "gpt_step.weights" in added
         assert not any(path.parent.name == "graphs" for path in added)
+
+
+@pytest.mark.skipif(library() is None, reason="sovits-export-native is not installed")
+def test_native_kernels_map_their_weights(bundle, reference, caplog):
+    plain = speak(bundle, reference, native=True)
+    made = prepack(bundle, native=True)
+    assert made.graphs["gpt_step"] == "gpt_step.native"
+    assert "gpt_prefill" not in made.graphs  # reads the bundle's own file
+    before = mappings(bundle.path)
+    with Synthesizer.load(bundle, native=True) as voice:
+        assert voice.synthesize(PHONES, reference, options=SHORT).samples.tobytes() == plain.tobytes()
+        added = mappings(bundle.path) - before
+    if sys.platform == "linux":
+        assert made.folder / "gpt_step.native" in added
+    assert not caplog.records
+    assert find_prepacked(bundle, native=False) is None
+    assert "native: made for 1, here None" in caplog.text
+    assert prepack(bundle, native=False).folder != made.folder
 
 
 def mappings(folder: Path) -> Counter[Path]:
@@ -58,7 +77,7 @@ def mappings(folder: Path) -> Counter[Path]:
 
 def test_what_is_there_is_kept(bundle):
     first = prepack(bundle)
-    (file,) = first.folder.glob("gpt_step.onnx")
+    (file,) = first.folder.glob("sovits_flow.onnx")
     written = file.stat().st_mtime_ns
     assert prepack(bundle) == first == find_prepacked(bundle)
     assert file.stat().st_mtime_ns == written

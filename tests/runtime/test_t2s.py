@@ -1,11 +1,19 @@
 import numpy as np
 import pytest
 
+from sovits_runtime import Synthesizer
 from sovits_runtime.backends.onnxruntime import CACHE_QUANTUM
 from sovits_runtime.sampling import SamplingOptions, probabilities
 from sovits_runtime.t2s import seeded_noise
 
 GREEDY = SamplingOptions(top_k=1)
+
+
+@pytest.fixture(params=[None, False], ids=["native", "graphs"])
+def voice(tiny_bundle, request):
+    """With native kernels, where they are installed, and without."""
+    with Synthesizer.load(tiny_bundle, threads=1, native=request.param) as synthesizer:
+        yield synthesizer
 
 
 @pytest.fixture
@@ -120,7 +128,7 @@ class Bound:
         return getattr(self.binding, name)
 
 
-def test_caches_that_stay_on_a_device(voice, inputs, monkeypatch):
+def test_caches_that_stay_on_a_device(graph_voice, inputs, monkeypatch):
     """The way of CUDA, walked on the CPU: caches as values of ONNX Runtime, host inputs copied when bound."""
     import onnxruntime
 
@@ -154,7 +162,7 @@ def test_caches_that_stay_on_a_device(voice, inputs, monkeypatch):
     monkeypatch.setattr(
         values, "ortvalue_from_numpy", staticmethod(lambda a, device="cpu", index=0: place(a, "cpu", 0))
     )
-    t2s = voice.text_to_semantic
+    t2s = graph_voice.text_to_semantic
     args = {"options": SamplingOptions(min_tokens=99), "max_tokens": 80}
     ours = TextToSemantic(on_device(t2s.prefill), on_device(t2s.step))
     for seed in (0, 1):  # the second request reuses the buffers of the first

@@ -1,8 +1,8 @@
 """Where a `.onnx` file says that its weights lie, read and changed without the onnx package.
 
 Only the fields on the way there are looked at, by their numbers in onnx.proto: ModelProto.graph,
-GraphProto.initializer, TensorProto.name and .external_data, StringStringEntryProto.key and .value. Everything else is
-copied as it is.
+GraphProto.initializer, TensorProto.name, .raw_data and .external_data, StringStringEntryProto.key and .value.
+Everything else is copied as it is.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-GRAPH, INITIALIZER, NAME, EXTERNAL_DATA, KEY, VALUE = 7, 5, 8, 13, 1, 2
+import numpy as np
+from numpy.typing import NDArray
+
+GRAPH, INITIALIZER, NAME, RAW_DATA, EXTERNAL_DATA, KEY, VALUE = 7, 5, 8, 9, 13, 1, 2
 ALIGNMENT = 4096  # of what is mapped into memory
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PREPACKED = "prepacked_"
@@ -71,6 +74,29 @@ def read_external(model: bytes) -> dict[str, External]:
             entries = _entries(tensor)
             if entries:
                 found[_name(tensor)] = External.from_entries(entries)
+    return found
+
+
+def read_floats(path: Path) -> dict[str, NDArray[np.float32]]:
+    """Maps the weights of an FP32 graph into memory.
+
+    Args:
+        path: The `.onnx` file.
+
+    Returns:
+        Name -> float32 [n], flat, read-only. Weights of other types are there too, as if they were float32.
+    """
+    model = path.read_bytes()
+    found = {}
+    for graph in _messages(model, GRAPH):
+        for tensor in _messages(graph, INITIALIZER):
+            raw = b"".join(_messages(tensor, RAW_DATA))
+            if len(raw) % 4 == 0:
+                found[_name(tensor)] = np.frombuffer(raw, np.float32)
+    for name, place in read_external(model).items():
+        file = path.with_name(place.location)
+        if place.raw.length % 4 == 0:
+            found[name] = np.memmap(file, np.float32, "r", place.raw.offset, (place.raw.length // 4,))
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
-from sovits_runtime.session import SessionOptions
+from sovits_runtime.session import SessionOptions, caches_in_memory
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": 'pip install "sovits-export[cuda]"'}
@@ -153,14 +153,14 @@ class OrtSession:
             ) from error
         return dict(zip(self.spec.output_names, outputs, strict=True))
 
-    def grown_cache(self, shape: tuple[int, ...], dtype: str, *, old: Any = None, rows: int = 0) -> Any:
-        """Makes a cache; see `BindableSession.grown_cache`."""
-        grown = np.zeros(shape, dtype)
-        if rows:
-            grown[:, :, :rows] = (old if self._device == "cpu" else old.numpy())[:, :, :rows]
+    def grown_caches(self, capacity: int, *, old: Mapping[str, Any], rows: int) -> dict[str, Any]:
+        """Makes all caches; see `BindableSession.grown_caches`."""
         if self._device == "cpu":
-            return grown
-        return self._ort.OrtValue.ortvalue_from_numpy(grown, self._device, 0)
+            return dict(caches_in_memory(self.spec, capacity, old=old, rows=rows))
+        kept = {name: value.numpy() for name, value in old.items()}
+        grown = caches_in_memory(self.spec, capacity, old=kept, rows=rows)
+        place = self._ort.OrtValue.ortvalue_from_numpy
+        return {name: place(cache, self._device, 0) for name, cache in grown.items()}
 
     def bind(self, arrays: Mapping[str, Any]) -> OrtBinding:
         """Binds every input and output to an array or a cache; see `BindableSession.bind`."""

@@ -1,0 +1,356 @@
+"""The GPT's step by `sovits-export-native`: compiled kernels that read weights in half the bytes, or a quarter.
+
+A step is bound by reading weights. Official checkpoints are saved in float16, so that float16 holds their weights
+exactly, and the kernels read those and compute in float32: the same numbers as FP32's, half the bytes. For an int8
+bundle they quantize the FP32 weights that its prefill keeps, by the same rule as the bundle's own step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sovits_runtime.backends.native_weights import (
+    EMBEDDING,
+    FORMS,
+    HEAD,
+    POSITION_SCALE,
+    Packed,
+    StepWeights,
+    load_packed,
+    pack,
+)
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.errors import BackendError, BundleError, ShapeError
+from sovits_runtime.graph import Array, GraphSpec
+from sovits_runtime.machine import usable_cores
+from sovits_runtime.session import caches_in_memory
+
+PACKAGE = "sovits-export-native"
+ABI = 1
+CACHE_QUANTUM = 128
+GENERIC = "generic"
+"""Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
+EPSILON = 1e-5  # of the norms, as PyTorch's
+_OUT_OF_MEMORY = -1
+
+
+class _Linear(Structure):
+    _fields_ = [
+        ("form", c_int32),
+        ("n", c_int32),
+        ("k", c_int32),
+        ("unused", c_int32),
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+        ("scale", c_void_p),
+        ("sum", c_void_p),
+    ]
+
+
+class _Layer(Structure):
+    _fields_ = [
+        *((name, _Linear) for name in ("qkv", "out", "up", "down")),
+        *((name, c_void_p) for name in ("norm1_weight", "norm1_bias", "norm2_weight", "norm2_bias")),
+    ]
+
+
+class _Gpt(Structure):
+    _fields_ = [
+        *((name, c_int32) for name in ("width", "heads", "layers", "vocab", "eos", "unused")),
+        ("layer", POINTER(_Layer)),
+        ("head", _Linear),
+        ("embedding", c_void_p),
+        ("frequency", c_void_p),
+        ("position_scale", c_float),
+        ("epsilon", c_float),
+    ]
+
+
+_INPUTS = (
+    "token",
+    "text_len",
+    "prompt_len",
+    "step",
+    "top_k",
+    "min_tokens",
+    "seen",
+    "noise",
+    "top_p",
+    "temperature",
+    "repetition_penalty",
+)
+_OUTPUTS = ("next_token", "stop", "next_seen", "logits")
+
+
+class _Request(Structure):
+    _fields_ = [
+        *((name, c_void_p) for name in _INPUTS),
+        ("cache", POINTER(c_void_p)),
+        ("capacity", c_int64),
+        *((name, c_void_p) for name in _OUTPUTS),
+    ]
+
+
+@lru_cache(maxsize=1)
+def library() -> ctypes.CDLL | None:
+    """Loads the kernels; None where `sovits-export-native` is not installed.
+
+    Raises:
+        BackendError: They are of another version, or cannot be loaded.
+    """
+    try:
+        import sovits_native
+    except ImportError:
+        return None
+    try:
+        lib = ctypes.CDLL(str(sovits_native.LIBRARY))
+    except OSError as error:
+        raise BackendError(f"{PACKAGE} cannot be loaded ({error}); install it again or remove it") from error
+    if lib.sovits_abi() != ABI:
+        raise BackendError(
+            f"{PACKAGE} is of another version (interface {lib.sovits_abi()}, expected {ABI}); "
+            "install the one that came with this version of sovits-export"
+        )
+    lib.sovits_kernels.restype = c_char_p
+    lib.sovits_packed_bytes.restype = c_int64
+    lib.sovits_pack.argtypes = [c_int32, c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_void_p]
+    lib.sovits_pool_new.restype = c_void_p
+    lib.sovits_pool_free.argtypes = [c_void_p]
+    lib.sovits_step.argtypes = [c_void_p, POINTER(_Gpt), POINTER(_Request)]
+    return lib
+
+
+def kernels(lib: ctypes.CDLL) -> str:
+    """Which kernels run on this processor."""
+    return str(lib.sovits_kernels().decode())
+
+
+def library_for(bundle: Bundle, wanted: bool | None) -> ctypes.CDLL | None:
+    """Returns the kernels if they are to run a bundle's step on the CPU.
+
+    Args:
+        bundle: The bundle.
+        wanted: True: they must; False: they must not; None: where they are installed, fit, and are fast.
+
+    Raises:
+        BackendError: They must, and cannot.
+    """
+    if wanted is False:
+        return None
+    lib, precision = library(), bundle.manifest["graphs"]["gpt_step"]["precision"]
+    problem = ""
+    if lib is None:
+        problem = f"{PACKAGE} is not installed; 'sovits-export doctor' says how to get it"
+    elif precision not in FORMS:
+        problem = f"the bundle's GPT is {precision}, native kernels take {' and '.join(FORMS)}"
+    elif kernels(lib) == GENERIC and not wanted:
+        return None
+    if problem and wanted:
+        raise BackendError(problem)
+    return None if problem else lib
+
+
+def open_step(lib: ctypes.CDLL, bundle: Bundle, packed: Path | None, threads: int | None) -> NativeStep:
+    """Opens the step of a bundle.
+
+    Args:
+        lib: The kernels, from `library_for`.
+        bundle: The bundle.
+        packed: What `save_packed` wrote, to be mapped; None: packed anew, in memory of this process.
+        threads: See `SessionOptions`.
+
+    Raises:
+        BundleError: The weights are damaged or not those of a GPT.
+        BackendError: No threads can be started.
+    """
+    spec = bundle.graph_spec("gpt_step")
+    weights = StepWeights(bundle.graph_path("gpt_prefill", cpu=True), spec)
+    matrices = load_packed(lib, packed) if packed else pack_step(lib, bundle)
+    return NativeStep(lib, spec, weights, matrices, threads=threads or usable_cores())
+
+
+def pack_step(lib: ctypes.CDLL, bundle: Bundle) -> dict[str, Packed]:
+    """Packs the matrices of a bundle's step in memory; see `pack`."""
+    graph = bundle.manifest["graphs"]["gpt_step"]
+    weights = StepWeights(bundle.graph_path("gpt_prefill", cpu=True), bundle.graph_spec("gpt_step"))
+    return pack(lib, weights, graph["precision"])
+
+
+class NativeStep:
+    """The step of a GPT, to be bound as the graph `gpt_step` is; see `BindableSession`.
+
+    Args:
+        lib: The kernels, from `library`.
+        spec: Of the graph.
+        weights: Those that are not matrices.
+        packed: The matrices, by name.
+        threads: How many threads run a step.
+
+    Attributes:
+        weight_bytes: What a step reads of the matrices.
+
+    Raises:
+        BundleError: The weights are not those of a GPT as the exporter writes it.
+        BackendError: No threads can be started.
+    """
+
+    cache_quantum = CACHE_QUANTUM
+
+    def __init__(
+        self,
+        lib: ctypes.CDLL,
+        spec: GraphSpec,
+        weights: StepWeights,
+        packed: Mapping[str, Packed],
+        *,
+        threads: int,
+    ) -> None:
+        self.spec = spec
+        self.provider = f"native ({kernels(lib)})"
+        self._lib, self._weights, self._packed = lib, weights, packed
+        for name, n, k in weights.matrices():
+            if name not in packed or (packed[name].n, packed[name].k) != (n, k):
+                raise BundleError(f"{name}: not packed as [{n}, {k}]; prepack the bundle again")
+        self._kept: list[Any] = []  # what the structures point to
+        self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
+        width = weights.width
+        layers = (_Layer * weights.layers)(*map(self._layer, range(weights.layers)))
+        columns = np.arange(0, width, 2, dtype=np.float32)
+        frequency = np.exp(columns * np.float32(-np.log(10000.0) / width))
+        self._gpt = _Gpt(
+            width=width,
+            heads=weights.heads,
+            layers=weights.layers,
+            vocab=weights.vocab,
+            eos=weights.vocab - 1,  # which the original asserts
+            layer=layers,
+            head=self._linear(HEAD, None),
+            embedding=self._keep(weights.array(EMBEDDING, weights.vocab, width)),
+            frequency=self._keep(frequency.astype(np.float32)),
+            position_scale=float(weights.array(POSITION_SCALE, 1)[0]),
+            epsilon=EPSILON,
+        )
+        self._pool = lib.sovits_pool_new(threads)
+        if not self._pool:
+            raise BackendError(f"no {threads} threads could be started; ask for fewer")
+
+    def __del__(self) -> None:
+        if getattr(self, "_pool", None):
+            self._lib.sovits_pool_free(self._pool)
+
+    def _keep(self, array: Array) -> int:
+        array = np.ascontiguousarray(array)
+        self._kept.append(array)
+        return int(array.ctypes.data)
+
+    def _vector(self, name: str, n: int) -> int:
+        return self._keep(self._weights.array(name, n))
+
+    def _linear(self, weight: str, bias: str | None) -> _Linear:
+        m = self._packed[weight]
+        return _Linear(
+            form=m.form,
+            n=m.n,
+            k=m.k,
+            weight=self._keep(m.weight),
+            bias=self._vector(bias, m.n) if bias else None,
+            scale=self._keep(m.scale),
+            sum=self._keep(m.total),
+        )
+
+    def _layer(self, i: int) -> _Layer:
+        name = f"t2s.h.layers.{i}."
+        attention = f"{name}self_attn."
+        parts = {
+            "qkv": (f"{attention}in_proj_weight", f"{attention}in_proj_bias"),
+            "out": (f"{attention}out_proj.weight", f"{attention}out_proj.bias"),
+            "up": (f"{name}linear1.weight", f"{name}linear1.bias"),
+            "down": (f"{name}linear2.weight", f"{name}linear2.bias"),
+        }
+        norms = {
+            f"{norm}_{what}": self._vector(f"{name}{norm}.{what}", self._weights.width)
+            for norm in ("norm1", "norm2")
+            for what in ("weight", "bias")
+        }
+        return _Layer(**{part: self._linear(*names) for part, names in parts.items()}, **norms)
+
+    def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """Makes all caches; see `BindableSession.grown_caches`."""
+        return caches_in_memory(self.spec, capacity, old=old, rows=rows)
+
+    def bind(self, arrays: Mapping[str, Any]) -> NativeBinding:
+        """Binds inputs, outputs and caches, which are updated in place; see `BindableSession.bind`."""
+        return NativeBinding(self, arrays)
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Runs the step on NumPy arrays, for one request; see `Session.run`."""
+        dims = self.spec.check(feeds)
+        aliases = {out: name for name, out in self.spec.aliases}
+        arrays = dict(feeds)
+        for t in self.spec.outputs:
+            source = aliases.get(t.name)
+            arrays[t.name] = feeds[source].copy() if source else np.empty(t.resolve(dims), t.dtype)
+        for out, name in aliases.items():
+            arrays[name] = arrays[out]
+        self.bind(arrays).run()
+        return {name: arrays[name] for name in self.spec.output_names}
+
+    def _step(self, request: _Request) -> int:
+        return int(self._lib.sovits_step(self._pool, byref(self._gpt), byref(request)))
+
+
+class NativeBinding:
+    """The step bound to arrays."""
+
+    def __init__(self, step: NativeStep, arrays: Mapping[str, Any]) -> None:
+        spec = step.spec
+        missing = {*spec.input_names, *spec.output_names} - set(arrays)
+        if missing:
+            raise ShapeError(f"graph {spec.name}: nothing is bound to {sorted(missing)}")
+        dims = spec.check({name: arrays[name] for name in spec.input_names})
+        if dims["batch"] != 1:
+            raise ShapeError(
+                f"graph {spec.name}: native kernels take one request a call, got {dims['batch']}"
+            )
+        for t in spec.outputs:
+            a = arrays[t.name]
+            if a.dtype != np.dtype(t.dtype) or a.shape != t.resolve(dims):
+                raise ShapeError(
+                    f"graph {spec.name}, output {t.name}: expected {t.dtype}{list(t.resolve(dims))}, "
+                    f"got {a.dtype}{list(a.shape)}"
+                )
+        for name, out in spec.aliases:
+            if arrays[name] is not arrays[out]:
+                raise ShapeError(f"graph {spec.name}: {name} and {out} must be the same array")
+        caches = [arrays[name] for name, _ in spec.aliases]
+        pointers = (c_void_p * len(caches))(*(_pointer(cache) for cache in caches))
+        named = {name: _pointer(arrays[name]) for name in (*_INPUTS, *_OUTPUTS)}
+        self._request = _Request(cache=pointers, capacity=dims["cache_size"], **named)
+        self._step = step
+        self._arrays = dict(arrays)
+
+    def run(self) -> None:
+        """Runs the step; see `Binding.run`."""
+        code = self._step._step(self._request)
+        if code == _OUT_OF_MEMORY:
+            raise BackendError("no memory for the GPT's step")
+        if code:
+            a = self._arrays
+            raise ShapeError(
+                f"graph {self._step.spec.name}: token {a['token'][0]} at row "
+                f"{a['text_len'][0] + a['prompt_len'][0] + a['step'][0] - 1} does not fit a vocabulary of "
+                f"{a['seen'].shape[1]} and caches of {self._request.capacity} rows"
+            )
+
+
+def _pointer(array: Array) -> int:
+    if not array.flags.c_contiguous:
+        raise ShapeError("native kernels take contiguous arrays only")
+    return int(array.ctypes.data)
