@@ -8,7 +8,7 @@ THREADS ?= 2
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
-NATIVE := native/pyproject.toml native/setup.py $(wildcard native/src/*/*.[chp]*)
+NATIVE := native/pyproject.toml native/setup.py $(wildcard native/c/* native/src/*/*.py)
 CLI := $(BIN)/sovits-export
 PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
 # A small trained voice, to hear and to verify, and a full-size one with made-up weights, whose speed is that of a trained one.

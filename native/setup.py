@@ -6,8 +6,8 @@ setup(
     ext_modules=[
         Extension(
             "sovits_native._gpt_step",
-            ["src/c/gpt_step.c"],
-            depends=["src/c/gpt_step.h", "src/c/kernels.h"],
+            ["c/gpt_step.c"],
+            depends=["c/gpt_step.h", "c/kernels.h"],
             # Neither changes a result: nobody reads errno or the floating-point flags.
             extra_compile_args=[
                 "-std=c11",
