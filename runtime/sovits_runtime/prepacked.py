@@ -3,8 +3,9 @@
 Whenever a graph is opened, ONNX Runtime optimizes it and copies most weights to the layout that its kernels for the
 processor at hand read fastest. That takes most of the time of loading, and the copies belong to the process alone.
 `prepack` writes the result, copies included, to `prepacked/<key>/` in the bundle; whoever loads the bundle then maps
-those files into memory. The key holds everything they depend on, the processor among it: another machine, another
-ONNX Runtime or another bundle does not take them, and says so.
+those files into memory. Where native kernels run the GPT's step, its weights are kept as those read them instead. The
+key holds everything the files depend on, the processor among it: another machine, another ONNX Runtime or another
+bundle does not take them, and says so.
 """
 
 from __future__ import annotations
