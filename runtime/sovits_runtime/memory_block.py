@@ -1,6 +1,6 @@
 """Arrays side by side in large blocks.
 
-For blocks of 4 MB and more NumPy asks Linux for huge pages, from which a processor reads up to a third faster.
+For blocks of 4 MB and more NumPy asks Linux for huge pages, from which a processor reads faster.
 """
 
 from __future__ import annotations
