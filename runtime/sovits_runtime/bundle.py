@@ -60,10 +60,14 @@ def sampled_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def content_digest(value: Mapping[str, Any]) -> str:
+    """Digest of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
     """Digest of a manifest without its own `digest` field: the identity of the bundle."""
-    content = {k: v for k, v in manifest.items() if k != "digest"}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return content_digest({k: v for k, v in manifest.items() if k != "digest"})
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.bundle import Bundle, sampled_digest
+from sovits_runtime.bundle import Bundle, content_digest, sampled_digest
 from sovits_runtime.errors import BackendError
 from sovits_runtime.graph import GraphSpec
 
@@ -112,8 +112,7 @@ class EngineRecord:
 
 def engine_key(ingredients: Mapping[str, Any]) -> str:
     """The key of an engine: a digest of everything it depends on."""
-    text = json.dumps(ingredients, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
+    return content_digest(ingredients)[:KEY_CHARACTERS]
 
 
 def engine_folder(bundle: Bundle, graph: str) -> Path:

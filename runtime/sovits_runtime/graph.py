@@ -125,6 +125,16 @@ class GraphSpec:
             self._check_tensor(t, feeds[t.name], dims)
         return dims
 
+    def check_bound(self, arrays: Mapping[str, Any]) -> None:
+        """Checks that every input and output is bound to something.
+
+        Raises:
+            ShapeError: Names those that are not.
+        """
+        missing = {*self.input_names, *self.output_names} - set(arrays)
+        if missing:
+            raise ShapeError(f"graph {self.name}: nothing is bound to {sorted(missing)}")
+
     def _check_tensor(self, t: TensorSpec, a: Array, dims: dict[str, int]) -> None:
         if a.dtype != np.dtype(t.dtype) or a.ndim != len(t.shape):
             raise ShapeError(

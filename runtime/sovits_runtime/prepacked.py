@@ -11,7 +11,6 @@ bundle does not take them, and says so.
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import logging
 import os
@@ -26,7 +25,7 @@ from typing import Any
 
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_weights import save_packed
-from sovits_runtime.bundle import Bundle, sampled_digest
+from sovits_runtime.bundle import Bundle, content_digest, sampled_digest
 from sovits_runtime.errors import BackendError, BundleError
 from sovits_runtime.page import json_text
 
@@ -34,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER, RECORD = "prepacked", "prepacked.json"
 FORMAT = 1
+KEY_CHARACTERS = 16
 STEP, PREFILL = "gpt_step", "gpt_prefill"
 MEMORY_MAPPED = {PREFILL, "hubert"}
 """Graphs that read their weights where the bundle has them, without copies that are faster to read, unless those are on
@@ -48,7 +48,7 @@ class Prepacked:
     Attributes:
         folder: Where they lie.
         ingredients: What they were made from and for; their digest is the folder's name.
-        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`.
+        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`, or by `native_weights.load_packed`.
         files: File -> size and sampled digest.
     """
 
@@ -213,9 +213,9 @@ def remove_prepacked(bundle: Bundle) -> int:
 
 def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
     """Says for each set of prepacked graphs what it is for, how large it is, and whether it is taken here."""
-    sets = []
-    key = _key(_ingredients(bundle, library_for(bundle, None)))
-    for folder in _folders(bundle):
+    folders, sets = list(_folders(bundle)), []
+    key = _key(_ingredients(bundle, library_for(bundle, None))) if folders else ""
+    for folder in folders:
         problem, here = _problem(folder), folder.name == key
         found = None if problem else _read(folder)
         facts = {**found.ingredients, "bytes": found.bytes} if found else {}
@@ -267,8 +267,7 @@ def _here() -> Mapping[str, Any]:
 
 
 def _key(ingredients: Mapping[str, Any]) -> str:
-    text = json.dumps(ingredients, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return content_digest(ingredients)[:KEY_CHARACTERS]
 
 
 def _difference(folders: list[Path], here: Mapping[str, Any]) -> str:

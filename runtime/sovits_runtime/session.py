@@ -93,6 +93,10 @@ class BindableSession(Session, Protocol):
         """
 
 
+CPU_CACHE_QUANTUM = 128
+"""Rows by which caches grow on the CPU, where a step should read little more than it needs."""
+
+
 def caches_in_memory(
     spec: GraphSpec, capacity: int, *, old: Mapping[str, Array], rows: int
 ) -> dict[str, Array]:

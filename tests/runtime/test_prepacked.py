@@ -40,10 +40,8 @@ def test_the_same_samples_come_out_of_mapped_files(bundle, reference):
     sizes = {path.stem: path.stat().st_size for path in made.folder.glob("gpt_*.weights")}
     assert sizes["gpt_prefill"] < sizes["gpt_step"] / 2  # the rest is in the step's file
     assert [name for name, _, _ in steps] == [*made.graphs, "done"]
-    before = mappings(bundle.path)
-    with Synthesizer.load(bundle, native=False) as voice:
-        assert voice.synthesize(PHONES, reference, options=SHORT).samples.tobytes() == plain.tobytes()
-        added = mappings(bundle.path) - before
+    samples, added = speak_and_look(bundle, reference, native=False)
+    assert samples.tobytes() == plain.tobytes()
     if sys.platform == "linux":
         assert made.folder / "gpt_step.weights" in added
         assert not any(path.parent.name == "graphs" for path in added)
@@ -55,16 +53,22 @@ def test_native_kernels_map_their_weights(bundle, reference, caplog):
     made = prepack(bundle, native=True)
     assert made.graphs["gpt_step"] == "gpt_step.native"
     assert "gpt_prefill" not in made.graphs  # reads the bundle's own file
-    before = mappings(bundle.path)
-    with Synthesizer.load(bundle, native=True) as voice:
-        assert voice.synthesize(PHONES, reference, options=SHORT).samples.tobytes() == plain.tobytes()
-        added = mappings(bundle.path) - before
+    samples, added = speak_and_look(bundle, reference, native=True)
+    assert samples.tobytes() == plain.tobytes()
     if sys.platform == "linux":
         assert made.folder / "gpt_step.native" in added
     assert not caplog.records
     assert find_prepacked(bundle, native=False) is None
     assert "native: made for 1, here None" in caplog.text
     assert prepack(bundle, native=False).folder != made.folder
+
+
+def speak_and_look(bundle, reference, *, native):
+    """What a voice says, and the bundle's files that it has mapped meanwhile."""
+    before = mappings(bundle.path)
+    with Synthesizer.load(bundle, native=native) as voice:
+        samples = voice.synthesize(PHONES, reference, options=SHORT).samples
+        return samples, mappings(bundle.path) - before
 
 
 def mappings(folder: Path) -> Counter[Path]:
@@ -153,6 +157,14 @@ def test_nothing_half_written_stays(bundle, monkeypatch):
         prepack(bundle)
     assert list((bundle.path / prepacked.FOLDER).iterdir()) == []
     assert find_prepacked(bundle) is None
+
+
+def test_a_bundle_without_any_is_described_without_a_backend(bundle, monkeypatch):
+    def missing():
+        raise BackendError("onnxruntime is not installed")
+
+    monkeypatch.setattr(prepacked, "_here", missing)
+    assert prepacked.describe_prepacked(bundle) == []
 
 
 def test_two_that_prepack_at_once_make_one(bundle, tmp_path):

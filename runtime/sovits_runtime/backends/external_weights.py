@@ -69,11 +69,10 @@ class External:
 def read_external(model: bytes) -> dict[str, External]:
     """Returns where the weights of a model lie, by name; those within the model are left out."""
     found = {}
-    for graph in _messages(model, GRAPH):
-        for tensor in _messages(graph, INITIALIZER):
-            entries = _entries(tensor)
-            if entries:
-                found[_name(tensor)] = External.from_entries(entries)
+    for tensor in _initializers(model):
+        entries = _entries(tensor)
+        if entries:
+            found[_name(tensor)] = External.from_entries(entries)
     return found
 
 
@@ -88,11 +87,10 @@ def read_floats(path: Path) -> dict[str, NDArray[np.float32]]:
     """
     model = path.read_bytes()
     found = {}
-    for graph in _messages(model, GRAPH):
-        for tensor in _messages(graph, INITIALIZER):
-            raw = b"".join(_messages(tensor, RAW_DATA))
-            if len(raw) % 4 == 0:
-                found[_name(tensor)] = np.frombuffer(raw, np.float32)
+    for tensor in _initializers(model):
+        raw = b"".join(_messages(tensor, RAW_DATA))
+        if len(raw) % 4 == 0:
+            found[_name(tensor)] = np.frombuffer(raw, np.float32)
     for name, place in read_external(model).items():
         file = path.with_name(place.location)
         if place.raw.length % 4 == 0:
@@ -165,6 +163,11 @@ def share_weights(path: Path, other: Path) -> int:
     part.replace(own_file)
     path.write_bytes(change_external(model, places))
     return shared
+
+
+def _initializers(model: bytes) -> Iterator[bytes]:
+    for graph in _messages(model, GRAPH):
+        yield from _messages(graph, INITIALIZER)
 
 
 def _name(tensor: bytes) -> str:

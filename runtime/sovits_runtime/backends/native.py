@@ -30,11 +30,10 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
-from sovits_runtime.session import caches_in_memory
+from sovits_runtime.session import CPU_CACHE_QUANTUM, caches_in_memory
 
 PACKAGE = "sovits-export-native"
 ABI = 1
-CACHE_QUANTUM = 128
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
 EPSILON = 1e-5  # of the norms, as PyTorch's
@@ -170,17 +169,24 @@ def open_step(lib: ctypes.CDLL, bundle: Bundle, packed: Path | None, threads: in
         BundleError: The weights are damaged or not those of a GPT.
         BackendError: No threads can be started.
     """
-    spec = bundle.graph_spec("gpt_step")
-    weights = StepWeights(bundle.graph_path("gpt_prefill", cpu=True), spec)
-    matrices = load_packed(lib, packed) if packed else pack_step(lib, bundle)
-    return NativeStep(lib, spec, weights, matrices, threads=threads or usable_cores())
+    weights = _weights(bundle)
+    matrices = load_packed(lib, packed) if packed else _packed(lib, bundle, weights)
+    return NativeStep(
+        lib, bundle.graph_spec("gpt_step"), weights, matrices, threads=threads or usable_cores()
+    )
 
 
 def pack_step(lib: ctypes.CDLL, bundle: Bundle) -> dict[str, Packed]:
     """Packs the matrices of a bundle's step in memory; see `pack`."""
-    graph = bundle.manifest["graphs"]["gpt_step"]
-    weights = StepWeights(bundle.graph_path("gpt_prefill", cpu=True), bundle.graph_spec("gpt_step"))
-    return pack(lib, weights, graph["precision"])
+    return _packed(lib, bundle, _weights(bundle))
+
+
+def _packed(lib: ctypes.CDLL, bundle: Bundle, weights: StepWeights) -> dict[str, Packed]:
+    return pack(lib, weights, bundle.manifest["graphs"]["gpt_step"]["precision"])
+
+
+def _weights(bundle: Bundle) -> StepWeights:
+    return StepWeights(bundle.graph_path("gpt_prefill", cpu=True), bundle.graph_spec("gpt_step"))
 
 
 class NativeStep:
@@ -201,7 +207,7 @@ class NativeStep:
         BackendError: No threads can be started.
     """
 
-    cache_quantum = CACHE_QUANTUM
+    cache_quantum = CPU_CACHE_QUANTUM
 
     def __init__(
         self,
@@ -214,14 +220,14 @@ class NativeStep:
     ) -> None:
         self.spec = spec
         self.provider = f"native ({kernels(lib)})"
-        self._lib, self._weights, self._packed = lib, weights, packed
+        self._lib = lib
         for name, n, k in weights.matrices():
             if name not in packed or (packed[name].n, packed[name].k) != (n, k):
                 raise BundleError(f"{name}: not packed as [{n}, {k}]; prepack the bundle again")
         self._kept: list[Any] = []  # what the structures point to
         self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
         width = weights.width
-        layers = (_Layer * weights.layers)(*map(self._layer, range(weights.layers)))
+        layers = (_Layer * weights.layers)(*(self._layer(weights, packed, i) for i in range(weights.layers)))
         columns = np.arange(0, width, 2, dtype=np.float32)
         frequency = np.exp(columns * np.float32(-np.log(10000.0) / width))
         self._gpt = _Gpt(
@@ -231,7 +237,7 @@ class NativeStep:
             vocab=weights.vocab,
             eos=weights.vocab - 1,  # which the original asserts
             layer=layers,
-            head=self._linear(HEAD, None),
+            head=self._linear(packed[HEAD], None),
             embedding=self._keep(weights.array(EMBEDDING, weights.vocab, width)),
             frequency=self._keep(frequency.astype(np.float32)),
             position_scale=float(weights.array(POSITION_SCALE, 1)[0]),
@@ -250,22 +256,18 @@ class NativeStep:
         self._kept.append(array)
         return int(array.ctypes.data)
 
-    def _vector(self, name: str, n: int) -> int:
-        return self._keep(self._weights.array(name, n))
-
-    def _linear(self, weight: str, bias: str | None) -> _Linear:
-        m = self._packed[weight]
+    def _linear(self, m: Packed, bias: Array | None) -> _Linear:
         return _Linear(
             form=m.form,
             n=m.n,
             k=m.k,
             weight=self._keep(m.weight),
-            bias=self._vector(bias, m.n) if bias else None,
+            bias=None if bias is None else self._keep(bias),
             scale=self._keep(m.scale),
             sum=self._keep(m.total),
         )
 
-    def _layer(self, i: int) -> _Layer:
+    def _layer(self, weights: StepWeights, packed: Mapping[str, Packed], i: int) -> _Layer:
         name = f"t2s.h.layers.{i}."
         attention = f"{name}self_attn."
         parts = {
@@ -275,11 +277,15 @@ class NativeStep:
             "down": (f"{name}linear2.weight", f"{name}linear2.bias"),
         }
         norms = {
-            f"{norm}_{what}": self._vector(f"{name}{norm}.{what}", self._weights.width)
+            f"{norm}_{what}": self._keep(weights.array(f"{name}{norm}.{what}", weights.width))
             for norm in ("norm1", "norm2")
             for what in ("weight", "bias")
         }
-        return _Layer(**{part: self._linear(*names) for part, names in parts.items()}, **norms)
+        linears = {
+            part: self._linear(packed[weight], weights.array(bias, packed[weight].n))
+            for part, (weight, bias) in parts.items()
+        }
+        return _Layer(**linears, **norms)
 
     def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Makes all caches; see `BindableSession.grown_caches`."""
@@ -311,9 +317,7 @@ class NativeBinding:
 
     def __init__(self, step: NativeStep, arrays: Mapping[str, Any]) -> None:
         spec = step.spec
-        missing = {*spec.input_names, *spec.output_names} - set(arrays)
-        if missing:
-            raise ShapeError(f"graph {spec.name}: nothing is bound to {sorted(missing)}")
+        spec.check_bound(arrays)
         dims = spec.check({name: arrays[name] for name in spec.input_names})
         if dims["batch"] != 1:
             raise ShapeError(

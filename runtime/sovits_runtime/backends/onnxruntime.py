@@ -11,7 +11,7 @@ import numpy as np
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
-from sovits_runtime.session import SessionOptions, caches_in_memory
+from sovits_runtime.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": 'pip install "sovits-export[cuda]"'}
@@ -30,8 +30,8 @@ its slower, exact kernels there; it changes nothing elsewhere."""
 SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 SMALLEST_EXTERNAL = 1024
 """Bytes from which weights of an optimized graph lie in the file that is mapped into memory."""
-CACHE_QUANTUM = {"cpu": 128, "cuda": 1024}
-"""Rows by which caches grow. On the CPU a step should read little more than it needs; on a GPU, growing is dear."""
+CACHE_QUANTUM = {"cpu": CPU_CACHE_QUANTUM, "cuda": 1024}
+"""Rows by which caches grow: on a GPU, growing is dear."""
 
 
 def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSession:
@@ -156,7 +156,7 @@ class OrtSession:
     def grown_caches(self, capacity: int, *, old: Mapping[str, Any], rows: int) -> dict[str, Any]:
         """Makes all caches; see `BindableSession.grown_caches`."""
         if self._device == "cpu":
-            return dict(caches_in_memory(self.spec, capacity, old=old, rows=rows))
+            return caches_in_memory(self.spec, capacity, old=old, rows=rows)
         kept = {name: value.numpy() for name, value in old.items()}
         grown = caches_in_memory(self.spec, capacity, old=kept, rows=rows)
         place = self._ort.OrtValue.ortvalue_from_numpy
@@ -164,9 +164,7 @@ class OrtSession:
 
     def bind(self, arrays: Mapping[str, Any]) -> OrtBinding:
         """Binds every input and output to an array or a cache; see `BindableSession.bind`."""
-        missing = {*self.spec.input_names, *self.spec.output_names} - set(arrays)
-        if missing:
-            raise ShapeError(f"graph {self.spec.name}: nothing is bound to {sorted(missing)}")
+        self.spec.check_bound(arrays)
         self.spec.check({name: _described(arrays[name]) for name in self.spec.input_names})
         return OrtBinding(self._ort, self._session, self.spec, arrays, self._run_options, self._device)
 
