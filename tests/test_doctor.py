@@ -179,9 +179,9 @@ def test_onnxruntime_is_given_that_number_and_stops_spinning_after_a_graph(monke
     from sovits_runtime.session import SessionOptions
 
     monkeypatch.setattr(backend, "usable_cores", lambda: 3)
-    assert backend._ort_options(onnxruntime, SessionOptions()).intra_op_num_threads == 3
-    assert backend._ort_options(onnxruntime, SessionOptions(threads=2)).intra_op_num_threads == 2
-    entry = backend._ort_options(onnxruntime, SessionOptions()).get_session_config_entry
+    assert backend.ort_options(onnxruntime, SessionOptions()).intra_op_num_threads == 3
+    assert backend.ort_options(onnxruntime, SessionOptions(threads=2)).intra_op_num_threads == 2
+    entry = backend.ort_options(onnxruntime, SessionOptions()).get_session_config_entry
     assert entry("session.force_spinning_stop") == "1"
     assert entry("session.intra_op.spin_duration_us") == "200"
 
@@ -362,12 +362,21 @@ def cuda_finding(found_summary):
 
 
 def test_everything_fits():
-    fits = summary(onnxruntime_gpu="1.31.1")
+    fits = summary(onnxruntime_gpu="1.31.1", cuda_bindings="13.1.0")
     assert fits.cuda_ready
     assert fits.reason == "NVIDIA H100 with onnxruntime-gpu"
     assert diagnose(surroundings=around(), gpu=fits).device == "cuda"
-    old = summary(cuda=(12, 4), libraries=complete_libraries(12), onnxruntime_gpu="1.26.0")
+    old = summary(
+        cuda=(12, 4), libraries=complete_libraries(12), onnxruntime_gpu="1.26.0", cuda_bindings="12.9.1"
+    )
     assert old.cuda_ready
+
+
+def test_streams_want_cuda_bindings():
+    without = summary(onnxruntime_gpu="1.31.1")
+    assert not without.cuda_ready
+    assert "cuda-bindings, with which its streams are made, is not installed" in cuda_finding(without).text
+    assert cuda_finding(without).remedy == 'pip install "cuda-bindings==13.*"'
 
 
 def test_driver_too_old_for_the_wheel():

@@ -18,11 +18,12 @@ from sovits_engines.profile import profile_ranges
 from sovits_engines.refit import require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
-from sovits_engines.trt_graph import CACHE_SIZES, FORM, STEP, TrtGraph, trt_graphs
+from sovits_engines.trt_graph import FORM, TrtGraph, trt_graphs
 from sovits_engines.turing import NO_FP32_PRODUCTS
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import EngineRecord, engine_folder, engine_records, read_record
 from sovits_runtime.errors import BackendError
+from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, STEP
 from sovits_runtime.trt_api import RTX
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ def build_engines(
     targets: Sequence[BuildTarget],
     *,
     graphs: tuple[str, ...] = (),
-    cache_sizes: tuple[int, ...] = CACHE_SIZES,
+    cache_sizes: tuple[int, ...] = CACHE_LENGTHS,
     strict: bool = False,
     refittable: bool = False,
     progress: Progress = lambda *_: None,

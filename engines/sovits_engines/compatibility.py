@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sovits_runtime.doctor import Finding
+from sovits_runtime.gpu.cuda import INSTALL
 
 Version = tuple[int, int]
 
@@ -227,8 +228,7 @@ def tensorrt_findings(capabilities: list[Version], versions: Mapping[str, str]) 
             text = f"{have}; TensorRT for RTX does not serve {gpu}"
             found.append(Finding("warning", "TensorRT", text, 'pip install "sovits-export[tensorrt]"'))
     if missing:
-        remedy = 'pip install "cuda-bindings>=12.6,<13"'
-        found.append(Finding("warning", "TensorRT", f"missing: {', '.join(missing)}", remedy))
+        found.append(Finding("warning", "TensorRT", f"missing: {', '.join(missing)}", INSTALL))
     return tuple(found)
 
 

@@ -234,6 +234,9 @@ def _cuda_findings(
             *mix,
             Finding("warning", topic, "onnxruntime and onnxruntime-gpu are both installed; see above"),
         )
+    if "cuda-bindings" not in versions:
+        text = f"onnxruntime-gpu {ort} fits, but cuda-bindings, with which its streams are made, is not installed"
+        return False, (*mix, Finding("warning", topic, text, f'pip install "cuda-bindings=={need}.*"'))
     text = (
         f"onnxruntime-gpu {ort} for CUDA {need}, driver and libraries fit; prove it with verify --device cuda"
     )

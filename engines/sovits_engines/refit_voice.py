@@ -19,7 +19,7 @@ from sovits_engines.cache import Slot, locked
 from sovits_engines.refit import refitted_plan, require_refit
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import BuildOptions
-from sovits_engines.trt_graph import STEP, TrtGraph, trt_graphs
+from sovits_engines.trt_graph import TrtGraph, trt_graphs
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import (
     ENGINES,
@@ -30,6 +30,7 @@ from sovits_runtime.engine_store import (
     read_record,
 )
 from sovits_runtime.errors import BackendError, VerificationError
+from sovits_runtime.gpu.step_spec import STEP
 from sovits_runtime.verify import VerifyReport, verify_bundle
 
 Progress = Callable[[str, int, int], None]

@@ -1,14 +1,17 @@
-"""The decode step for a device: the graph feeds itself, so that it can be replayed without the host.
+"""The GPT's two graphs for a device: the step feeds itself, so that it can be replayed without the host.
 
 `gpt_step` wants noise, a step number and the last token from the host in every step. `device_step` changes that:
 
 - noise comes from a block that lies on the device, row `step` modulo its rows;
 - `next_step` is `step` + 1;
 - tokens are collected in `history` at index `step`;
-- the end of speech sticks: once drawn, `stopped` stays set and the history says `STOPPED` from that step on.
+- the end of speech sticks: once drawn, `stopped` stays set and the history says `STOPPED` from that step on;
+- heads are cut out of the row of one sentence without being moved: a transposition of one row moves nothing.
 
-After each run the host (or a captured copy) writes each `next_*` output over the input of that name. Sizes that
-TensorRT wants fixed, batch 1 and one cache length, are fixed.
+After each run the host (or a captured copy) writes each `next_*` output over the input of that name.
+
+`device_prefill` has no cache at all. It gives the rows of keys and values, and the runtime copies them to the head of
+whatever cache the step uses: one prefill of any length serves them all, at a few microseconds a layer.
 """
 
 from __future__ import annotations
@@ -20,21 +23,24 @@ import onnx
 from onnx import helper, numpy_helper
 
 from sovits_runtime.errors import BundleError
-from sovits_runtime.gpu.step_spec import HISTORY, NOISE_ROWS, STOPPED, device_step_spec
+from sovits_runtime.gpu.step_spec import HISTORY, NOISE_ROWS, STOPPED, rows_spec
 from sovits_runtime.graph import GraphSpec
 
+_CUT, _MERGE = [2, 0, 3, 1, 4], [0, 2, 1, 3]
+"""Transpositions before and after attention: to queries, keys and values by head, and back."""
+_HEADS = "device_heads"
 _FLOAT, _INT64, _BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
 
 
-def device_step(
-    model: onnx.ModelProto, spec: GraphSpec, *, cache_length: int
-) -> tuple[onnx.ModelProto, GraphSpec]:
+def device_step(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
     """Returns the step that feeds itself; the model given is not changed, external weights are not read.
 
     Args:
         model: The graph `gpt_step`.
         spec: Its spec.
-        cache_length: Rows of the caches.
+
+    Returns:
+        The graph of `device_step_spec`, but for batch and cache length, which keep their names.
 
     Raises:
         BundleError: The model is no `gpt_step`.
@@ -55,7 +61,7 @@ def device_step(
     for tensor in [o for o in graph.output if o.name == "stop"]:
         graph.output.remove(tensor)
     before, after = _nodes()
-    nodes = [*before, *graph.node, *after]
+    nodes = [*before, *_without_moves(graph), *after]
     del graph.node[:]
     graph.node.extend(nodes)
     graph.initializer.extend(_constants())
@@ -75,8 +81,81 @@ def device_step(
             ("next_history", _INT64, [1, HISTORY]),
         )
     )
-    fix_sizes(result, {"batch": 1, "cache_size": cache_length})
-    return result, device_step_spec(spec, cache_length)
+    _drop_unused(graph)
+    return result
+
+
+def device_prefill(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
+    """Returns the prefill that hands out rows; the model given is not changed, external weights are not read.
+
+    Args:
+        model: The graph `gpt_prefill`.
+        spec: Its spec.
+
+    Returns:
+        The graph of `rows_spec`.
+
+    Raises:
+        BundleError: The model does more with its caches than fill them.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph, wanted = result.graph, rows_spec(spec)
+    kept = [value for value in graph.input if value.name in wanted.input_names]
+    caches = {value.name for value in graph.input} - set(wanted.input_names)
+    for node in graph.node:
+        if node.op_type == "TensorScatter" and node.input[0] in caches:
+            node.CopyFrom(helper.make_node("Identity", [node.input[1]], list(node.output), name=node.name))
+    if any(name in caches for node in graph.node for name in node.input):
+        raise BundleError(
+            f"graph {graph.name}: its caches are used for more than being filled; build the bundle again"
+        )
+    del graph.input[:]
+    graph.input.extend(kept)
+    for value in graph.output:
+        dims = value.type.tensor_type.shape.dim
+        for dim, size in zip(dims, wanted.tensor(value.name).shape, strict=True):
+            if isinstance(size, str):
+                dim.dim_param = size
+    _drop_unused(graph)
+    return result
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [t for t in graph.initializer if t.name not in used]:
+        graph.initializer.remove(tensor)
+
+
+def _without_moves(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Returns the nodes with heads cut out of a row by a split, and put together by a reshape; nothing is moved."""
+    makers = {name: node for node in graph.node for name in node.output}
+    numbers = {t.name: numpy_helper.to_array(t) for t in graph.initializer if not t.external_data}
+    merged = {node.input[0] for node in graph.node if node.op_type == "Reshape"}
+    nodes: list[onnx.NodeProto] = []
+    parts: dict[str, list[str]] = {}
+    unmoved: dict[str, str] = {}
+    for node in graph.node:
+        order = helper.get_node_attr_value(node, "perm") if node.op_type == "Transpose" else None
+        if order == _CUT and (packed := makers[node.input[0]]).op_type == "Reshape":
+            *_, count, heads, width = numbers[packed.input[1]].tolist()
+            if _HEADS not in numbers:
+                numbers[_HEADS] = np.array([1, heads, 1, width], np.int64)
+                graph.initializer.append(numpy_helper.from_array(numbers[_HEADS], _HEADS))
+            parts[node.output[0]] = [f"{node.output[0]}.{i}" for i in range(count)]
+            made = parts[node.output[0]]
+            nodes.append(
+                helper.make_node("Split", packed.input[:1], made, node.name, axis=1, num_outputs=count)
+            )
+        elif node.op_type == "Gather" and node.input[0] in parts:
+            part = parts[node.input[0]][int(numbers[node.input[1]])]
+            nodes.append(helper.make_node("Reshape", [part, _HEADS], list(node.output), node.name))
+        elif order == _MERGE and node.output[0] in merged:
+            unmoved[node.output[0]] = node.input[0]
+        else:
+            node.input[:] = [unmoved.get(name, name) for name in node.input]
+            nodes.append(node)
+    return nodes
 
 
 def fix_sizes(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:

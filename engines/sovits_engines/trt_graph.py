@@ -1,33 +1,26 @@
 """The copy of a graph that TensorRT gets: fixed cache sizes, and attention written out where no fused kernel exists.
 
-TensorRT wants the length of a cache that it updates in place to be fixed, so there is one decode step a length, in the
-form that feeds itself on the device. The
-weights of a step are most of its engine, so the prefill, which runs once a sentence, is not made once a length: its
-copy has no cache at all. It gives the rows of keys and values, and the runtime copies them to the head of whatever
-cache the step uses. One prefill engine of any length then serves all of them, at a few microseconds a layer.
+TensorRT wants the length of a cache that it updates in place to be fixed, so there is one decode step a length. The
+weights of a step are most of its engine, so the prefill, which runs once a sentence, is not made once a length.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx import helper
 
 from sovits_engines.attention import decompose_attention
-from sovits_engines.step_graph import device_step
+from sovits_engines.step_graph import device_prefill, device_step, fix_sizes
 from sovits_engines.turing import without_fp32_products
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError
-from sovits_runtime.gpu.step_spec import device_step_spec
+from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, PREFILL, STEP, device_step_spec, rows_spec, step_sizes
 from sovits_runtime.graph import GraphSpec
 
-FORM = 4
+FORM = 5
 """Of the copies. Part of every engine's key: count it up when a copy changes."""
-CACHE_SIZES = (512, 1024, 2048)
-PREFILL, STEP = "gpt_prefill", "gpt_step"
-CACHE_DIM, ROWS_DIM = "cache_size", "rows"
 
 
 @dataclass(frozen=True)
@@ -59,9 +52,10 @@ class TrtGraph:
         """
         model = onnx.load(self.path, load_external_data=False)
         if self.graph == PREFILL:
-            _hand_out_rows(model, self.spec)
+            model = device_prefill(model, self.source)
         elif self.graph == STEP:
-            model, _ = device_step(model, self.source, cache_length=self.cache_size)
+            model = device_step(model, self.source)
+            fix_sizes(model, step_sizes(self.cache_size))
         decompose_attention(model, every=decompose_all)
         if convolve:
             without_fp32_products(model, self.path.parent)
@@ -69,7 +63,7 @@ class TrtGraph:
 
 
 def trt_graphs(
-    bundle: Bundle, names: tuple[str, ...] = (), *, cache_sizes: tuple[int, ...] = CACHE_SIZES
+    bundle: Bundle, names: tuple[str, ...] = (), *, cache_sizes: tuple[int, ...] = CACHE_LENGTHS
 ) -> list[TrtGraph]:
     """Lists the engines of a bundle.
 
@@ -104,38 +98,3 @@ def trt_graphs(
         else:
             found.append(TrtGraph(graph, graph, 0, path, spec, spec))
     return found
-
-
-def rows_spec(spec: GraphSpec) -> GraphSpec:
-    """Returns the spec of a prefill that hands out rows of keys and values in place of caches."""
-    given, handed = ({pair[i] for pair in spec.aliases} for i in (0, 1))
-    return replace(
-        spec,
-        inputs=tuple(t for t in spec.inputs if t.name not in given),
-        outputs=tuple(
-            replace(t, shape=(*t.shape[:2], ROWS_DIM, *t.shape[3:])) if t.name in handed else t
-            for t in spec.outputs
-        ),
-        dims=tuple(d for d in spec.dims if d.name != CACHE_DIM),
-        aliases=(),
-    )
-
-
-def _hand_out_rows(model: onnx.ModelProto, spec: GraphSpec) -> None:
-    graph = model.graph
-    kept = [value for value in graph.input if value.name in spec.input_names]
-    caches = {value.name for value in graph.input} - set(spec.input_names)
-    for node in graph.node:
-        if node.op_type == "TensorScatter" and node.input[0] in caches:
-            node.CopyFrom(helper.make_node("Identity", [node.input[1]], list(node.output), name=node.name))
-    if any(name in caches for node in graph.node for name in node.input):
-        raise BundleError(
-            f"graph {graph.name}: its caches are used for more than being filled; build the bundle again"
-        )
-    del graph.input[:]
-    graph.input.extend(kept)
-    for value in graph.output:
-        dims = value.type.tensor_type.shape.dim
-        for dim, size in zip(dims, spec.tensor(value.name).shape, strict=True):
-            if isinstance(size, str):
-                dim.dim_param = size

@@ -28,6 +28,7 @@ from sovits_exporter.checkpoint import (
     load_sovits,
 )
 from sovits_exporter.cpu_step import STEP, write_cpu_step
+from sovits_exporter.device_graphs import DEVICE_GRAPHS, write_device_graph
 from sovits_exporter.dims import dit_dims
 from sovits_exporter.export import GraphDef, export_graph
 from sovits_exporter.golden import GoldenRequest, Models, record
@@ -39,7 +40,7 @@ from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
 from sovits_exporter.pretrained import Pretrained
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
-from sovits_runtime.bundle import CPU_FILE, MANIFEST, SCHEMA, Bundle, manifest_digest
+from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, SCHEMA, Bundle, manifest_digest
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.graph import Array
 from sovits_runtime.session import BindableSession, SessionOptions, open_session
@@ -201,10 +202,13 @@ class _Builder:
                     paths.append(write_cpu_step(paths[0]))
                 self._check(graph, *paths)
                 self._note(graph, None, "graphs/")
+                record = self.graphs[graph.spec.name]
                 if len(paths) > 1:
-                    self.graphs[STEP][CPU_FILE] = f"graphs/{paths[1].name}"
+                    record[CPU_FILE] = f"graphs/{paths[1].name}"
+                if graph.spec.name in DEVICE_GRAPHS:
+                    record[DEVICE_FILE] = f"graphs/{write_device_graph(paths[0], graph.spec).name}"
                 if common.exists():
-                    self.graphs[graph.spec.name]["base_weights"] = f"graphs/{common.name}"
+                    record["base_weights"] = f"graphs/{common.name}"
             if share and common.exists():
                 share_weights(common, self.shared_folder)
 

@@ -116,7 +116,7 @@ def run_build(
     """Builds with a progress line."""
     from sovits_engines.build import build_engines
     from sovits_engines.targets import build_targets
-    from sovits_engines.trt_graph import CACHE_SIZES
+    from sovits_runtime.gpu.step_spec import CACHE_LENGTHS
 
     wanted = build_targets(targets, flavour=flavour)
     with progress_line() as progress:
@@ -124,7 +124,7 @@ def run_build(
             bundle,
             wanted,
             graphs=graphs,
-            cache_sizes=cache_sizes or CACHE_SIZES,
+            cache_sizes=cache_sizes or CACHE_LENGTHS,
             refittable=refittable,
             strict=strict,
             progress=progress,

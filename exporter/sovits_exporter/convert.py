@@ -19,11 +19,12 @@ from sovits_calibration.observe import Feeds, observe
 from sovits_calibration.rounded import simulate
 from sovits_exporter.base_weights import share_weights
 from sovits_exporter.bundle_files import file_records, is_complete, keep_verification, write_json
+from sovits_exporter.device_graphs import DEVICE_GRAPHS, write_device_graph
 from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve
 from sovits_exporter.model_files import BASE_SUFFIX, write_models
 from sovits_exporter.staging import check_output, publish, staging
-from sovits_runtime.bundle import CPU_FILE, MANIFEST, Bundle, manifest_digest
+from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, Bundle, manifest_digest
 from sovits_runtime.errors import BundleError
 from sovits_runtime.reference import Recording
 from sovits_runtime.verify import VerifyReport, verify_bundle
@@ -186,6 +187,9 @@ class _Converter:
         for weights, names in sets.items():
             for name, half in zip(names, self._halve(names, folder, weights), strict=True):
                 self._note(name, _record(half))
+                if name in DEVICE_GRAPHS:
+                    written = write_device_graph(folder / f"{name}.onnx", half.spec)
+                    self.graphs[name][DEVICE_FILE] = f"graphs/{written.name}"
             common = folder / f"{weights}{BASE_SUFFIX}"
             if common.exists():
                 share_weights(common, self.shared_folder)

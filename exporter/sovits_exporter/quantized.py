@@ -21,13 +21,22 @@ from sovits_exporter.base_weights import share_weights
 from sovits_exporter.bundle_files import file_records, is_complete, keep_verification, write_json
 from sovits_exporter.conv_choice import ConvLimits
 from sovits_exporter.cpu_step import STEP
+from sovits_exporter.device_graphs import DEVICE_GRAPHS
 from sovits_exporter.golden_steps import record_steps
 from sovits_exporter.model_files import BASE_SUFFIX
 from sovits_exporter.quantize_gpt import FULL, GptChoice, gpt_choices
 from sovits_exporter.quantize_linear import FORMS
 from sovits_exporter.quantize_sovits import VOCODER, vocoder_choice, write_sovits
 from sovits_exporter.staging import check_output, publish, staging
-from sovits_runtime.bundle import CPU_FILE, MANIFEST, WEIGHT_FILES, Bundle, manifest_digest
+from sovits_runtime.bundle import (
+    CPU_FILE,
+    DEVICE_FILE,
+    GRAPH_FORMS,
+    MANIFEST,
+    WEIGHT_FILES,
+    Bundle,
+    manifest_digest,
+)
 from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.machine import read_machine
 from sovits_runtime.reference import Recording
@@ -207,6 +216,8 @@ class _Quantizer:
         }
 
     def _note_gpt(self, choice: GptChoice) -> None:
+        for name in DEVICE_GRAPHS:
+            self.graphs[name].pop(DEVICE_FILE, None)
         step = self.graphs[STEP]
         step.pop(CPU_FILE, None)
         check = {"kl": choice.distance.kl, "limit": self.request.limits.kl}
@@ -251,7 +262,7 @@ class _Quantizer:
     def _files(self) -> Iterator[str]:
         for graph in self.graphs.values():
             if graph["shared"] is None:
-                yield from (str(graph[key]) for key in ("file", CPU_FILE, *WEIGHT_FILES) if key in graph)
+                yield from (str(graph[key]) for key in (*GRAPH_FORMS, *WEIGHT_FILES) if key in graph)
 
     def write_manifest(self) -> None:
         """Writes the manifest, the table of choices included."""

@@ -26,6 +26,9 @@ WEIGHT_FILES = ("weights", "base_weights")
 """Where a graph's weights lie: its voice's own, and those that a LoRA voice has from its base."""
 CPU_FILE = "cpu_file"
 """A second form of a graph, of operators that only ONNX Runtime's CPU has; same inputs, outputs and weights."""
+DEVICE_FILE = "device_file"
+"""A second form of the GPT's graphs, which needs no host between steps; see `sovits_runtime.gpu.step_spec`."""
+GRAPH_FORMS = ("file", CPU_FILE, DEVICE_FILE)
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
 SMALL_FILE = 4 << 20
 _CHUNK = 1 << 20
@@ -166,14 +169,18 @@ class Bundle:
         """Returns what a graph takes and gives."""
         return GraphSpec.from_json(self._graph(name)["spec"])
 
-    def graph_path(self, name: str, *, cpu: bool = False) -> Path:
-        """Returns the graph's `.onnx` file; with `cpu`, the form for ONNX Runtime's CPU where there is one."""
+    def graph_path(self, name: str, *, form: str = GRAPH_FORMS[0]) -> Path:
+        """Returns the graph's `.onnx` file, in one of `GRAPH_FORMS` where the bundle has it and else as exported."""
         graph = self._graph(name)
         part = graph["shared"]
         if part is None:
-            return self.path / str(graph.get(CPU_FILE, graph["file"]) if cpu else graph["file"])
+            return self.path / str(graph.get(form, graph["file"]))
         assert self.shared is not None
         return self.shared / str(self.manifest["shared"][part]["folder"]) / str(graph["file"])
+
+    def has_form(self, name: str, form: str) -> bool:
+        """Whether the bundle has a graph in a form."""
+        return form in self._graph(name)
 
     def graph_digest(self, name: str) -> str:
         """Returns a digest of the graph and its weights."""

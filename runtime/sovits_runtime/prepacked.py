@@ -25,7 +25,7 @@ from typing import Any
 
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_weights import save_packed
-from sovits_runtime.bundle import Bundle, content_digest, sampled_digest
+from sovits_runtime.bundle import CPU_FILE, Bundle, content_digest, sampled_digest
 from sovits_runtime.errors import BackendError, BundleError
 from sovits_runtime.page import json_text
 
@@ -124,7 +124,7 @@ def prepack(
                 if name == STEP and kernels is not None:
                     save_packed(pack_step(kernels, bundle), folder / file)
                 else:
-                    write_optimized(bundle.graph_path(name, cpu=True), folder / file)
+                    write_optimized(bundle.graph_path(name, form=CPU_FILE), folder / file)
             if PREFILL in graphs and not _share_weights(folder):
                 del graphs[PREFILL]
             progress("done", len(graphs), len(graphs))

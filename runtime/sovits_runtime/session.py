@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class SessionOptions:
             system after each run: worth it for graphs that run for long and seldom. On the CPU only.
         optimized: Whether the file holds the graph as this backend optimized it, see `sovits_runtime.prepacked`.
         backend: What runs the graphs, one of `BACKENDS`.
-        requests: On TensorRT, requests in flight.
+        requests: On a GPU, requests in flight.
         native: On the CPU, whether the GPT's step runs on the native kernels; see `Synthesizer.load`.
         strict: Whether whatever cannot run as asked is an error.
     """
@@ -74,8 +74,8 @@ class BindableSession(Session, Protocol):
 
     cache_quantum: int
 
-    def grown_caches(self, capacity: int, *, old: Mapping[str, Any], rows: int) -> dict[str, Any]:
-        """Makes all caches where the graph likes them best: arrays, or values on the device for `bind` alone.
+    def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
+        """Makes all caches.
 
         Args:
             capacity: Their rows; those that are not taken over are zeros.
@@ -83,8 +83,8 @@ class BindableSession(Session, Protocol):
             rows: How many.
         """
 
-    def bind(self, arrays: Mapping[str, Any]) -> Binding:
-        """Binds every input and output to an array or a grown cache.
+    def bind(self, arrays: Mapping[str, Array]) -> Binding:
+        """Binds every input and output to an array.
 
         A pair of `spec.aliases` may share one and is updated in place.
 

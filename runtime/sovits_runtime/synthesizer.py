@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sovits_runtime.audio import Audio
 from sovits_runtime.audio_file import AudioSource, read_content
 from sovits_runtime.backends.native import library_for, open_step
-from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
 from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
 from sovits_runtime.feature_cache import reference_cache
@@ -51,6 +51,7 @@ from sovits_runtime.t2s import (
 from sovits_runtime.text.symbols import symbol_ids
 
 if TYPE_CHECKING:
+    from sovits_runtime.backends.onnxruntime_cuda import OrtCudaVoice
     from sovits_runtime.backends.tensorrt import TensorRtVoice
     from sovits_runtime.speech_text import TextSpeaker
 
@@ -91,9 +92,9 @@ class Synthesizer:
         if options.native and options.device != "cpu":
             raise BackendError(f"native kernels run on the CPU only, asked for {options.device}")
         self._prepacked = find_prepacked(bundle, native=options.native) if options.device == "cpu" else None
-        self._tensorrt = self._open_tensorrt() if options.backend == "tensorrt" else None
-        if self._tensorrt:
-            self.text_to_semantic, self.runs_on = self._tensorrt.text_to_semantic, self._tensorrt.runs_on
+        self._gpu = self._open_gpu()
+        if self._gpu:
+            self.text_to_semantic, self.runs_on = self._gpu.text_to_semantic, self._gpu.runs_on
         else:
             self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._step())
         self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
@@ -121,7 +122,7 @@ class Synthesizer:
             device: "cpu" or "cuda".
             backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
             threads: Threads within one operator; None: the physical cores that affinity and container allow.
-            requests: On TensorRT, how many requests may be in flight; each takes device memory of its own.
+            requests: On a GPU, how many requests may be in flight; each takes device memory of its own.
             native: Whether the GPT's steps run on the kernels of `sovits-export-native`: True, they must; False, they
                 must not; None, where they are installed and written for the processor and for the bundle's precision.
                 `describe` says what runs.
@@ -152,20 +153,20 @@ class Synthesizer:
 
     def close(self) -> None:
         """Frees sessions and caches; the synthesizer cannot be used afterwards."""
-        if self._tensorrt:
-            self._tensorrt.close()
-            self._tensorrt = None
+        if self._gpu:
+            self._gpu.close()
+            self._gpu = None
         for name in ("text_to_semantic", "decoder", "_reference_encoder", "_references", "text"):
             self.__dict__.pop(name, None)
 
     def describe(self) -> dict[str, Any]:
-        """What was asked for and what runs: device, backend, and by graph; on TensorRT, also memory."""
+        """What was asked for and what runs: device, backend, and by graph; on a GPU, also memory."""
         asked = {"device": self.options.device, "backend": self.options.backend, "graphs": dict(self.runs_on)}
-        return {**asked, **(self._tensorrt.describe() if self._tensorrt else {})}
+        return {**asked, **(self._gpu.describe() if self._gpu else {})}
 
     def open_graph(self, name: str) -> Session:
         """Opens a graph of the bundle on the backend of this voice."""
-        return self._tensorrt.graph(name) if self._tensorrt else self._session(name)
+        return self._gpu.graph(name) if self._gpu else self._session(name)
 
     def _step(self) -> BindableSession:
         if self._native is None:
@@ -186,7 +187,8 @@ class Synthesizer:
             optimized=prepacked is not None,
             strict=self.options.strict,
         )
-        path = prepacked or self.bundle.graph_path(name, cpu=device == "cpu")
+        form = CPU_FILE if device == "cpu" else "file"
+        path = prepacked or self.bundle.graph_path(name, form=form)
         session = open_session(path, self.bundle.graph_spec(name), options=options)
         self.runs_on[name] = session.provider
         return session
@@ -198,12 +200,19 @@ class Synthesizer:
                 f"{self.options.device!r}; use device 'cpu', or the FP32 or FP16 bundle"
             )
 
-    def _open_tensorrt(self) -> TensorRtVoice:
+    def _open_gpu(self) -> TensorRtVoice | OrtCudaVoice | None:
+        tensorrt = self.options.backend == "tensorrt"
         if self.options.device != "cuda":
-            raise BackendError(
-                f"backend 'tensorrt' runs on device 'cuda', got {self.options.device!r}; name both, or use backend "
-                "'onnxruntime'"
-            )
+            if tensorrt:
+                raise BackendError(
+                    f"backend 'tensorrt' runs on device 'cuda', got {self.options.device!r}; name both, or use "
+                    "backend 'onnxruntime'"
+                )
+            return None
+        if not tensorrt:
+            from sovits_runtime.backends.onnxruntime_cuda import OrtCudaVoice
+
+            return OrtCudaVoice(self.bundle, self.options, session=self._session)
         from sovits_runtime.backends.tensorrt import TensorRtVoice
 
         return TensorRtVoice(
@@ -396,7 +405,7 @@ class Synthesizer:
         def generate(phrase: Phrase) -> Utterance:
             return self.generate(phrase.phones, reference, bert=phrase.bert, options=options)
 
-        for utterance in self._ahead(generate, phrases) if self._tensorrt else map(generate, phrases):
+        for utterance in self._ahead(generate, phrases) if self._gpu else map(generate, phrases):
             yield self.decode(utterance, reference, options=options, noise=noise)
 
     @staticmethod

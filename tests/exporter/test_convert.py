@@ -16,8 +16,9 @@ from sovits_exporter.build import BuildReport
 from sovits_exporter.cli import main
 from sovits_exporter.convert import ConvertRequest, convert
 from sovits_exporter.precision import casts
-from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.errors import BundleError
+from sovits_runtime.gpu.step_spec import device_step_spec
 from sovits_runtime.verify import verify_bundle
 
 
@@ -77,6 +78,17 @@ def test_gpt_graphs_share_one_weight_file_and_hold_few_casts(converted):
     assert len(shared) == 10
     assert all(offsets[0][name] == offsets[1][name] for name in shared)
     assert [len(list(casts(g))) for g in graphs.values()] == [4, 2]
+
+
+def test_the_graphs_for_a_gpu_are_half_too(converted, tiny_bundle):
+    bundle, full = Bundle.open(converted.path), Bundle.open(tiny_bundle)
+    step, theirs = (ir.load(b.graph_path("gpt_step", form=DEVICE_FILE)).graph for b in (bundle, full))
+    spec = device_step_spec(bundle.graph_spec("gpt_step"), 512)
+    for tensor, value in zip((*spec.inputs, *spec.outputs), (*step.inputs, *step.outputs), strict=True):
+        assert (tensor.name, np.dtype(tensor.dtype)) == (value.name, value.dtype.numpy())
+        assert (tensor.dtype == "float16") == ("_cache_" in tensor.name)
+    assert "Transpose" not in {node.op_type for graph in (step, theirs) for node in graph}
+    assert len(list(casts(step))) == 2
 
 
 def test_what_stays_in_fp32_is_recorded_and_shown(converted):

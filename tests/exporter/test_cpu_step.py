@@ -44,9 +44,9 @@ def test_both_forms_agree(bundle, rows, cache_size):
     spec = bundle.graph_spec("gpt_step")
     dims = {"batch": len(rows), "cache_size": cache_size}
     results = []
-    for cpu in (False, True):
+    for form in ("file", CPU_FILE):
         session = open_session(
-            bundle.graph_path("gpt_step", cpu=cpu), spec, options=SessionOptions(threads=1)
+            bundle.graph_path("gpt_step", form=form), spec, options=SessionOptions(threads=1)
         )
         results.append(run_in_place(session, feeds, dims))
     for name, expected in results[0].items():
@@ -55,9 +55,9 @@ def test_both_forms_agree(bundle, rows, cache_size):
 
 def test_the_cpu_runs_its_own_form_with_the_same_weights(bundle):
     record = bundle.manifest["graphs"]["gpt_step"]
-    assert bundle.graph_path("gpt_step", cpu=True) == bundle.path / record[CPU_FILE]
+    assert bundle.graph_path("gpt_step", form=CPU_FILE) == bundle.path / record[CPU_FILE]
     assert bundle.graph_path("gpt_step") == bundle.path / record["file"]
-    portable, fused = (ir.load(bundle.graph_path("gpt_step", cpu=cpu)) for cpu in (False, True))
+    portable, fused = (ir.load(bundle.graph_path("gpt_step", form=f)) for f in ("file", CPU_FILE))
     operators = Counter(n.op_type for n in fused.graph)
     assert operators["GroupQueryAttention"] == len(bundle.graph_spec("gpt_step").aliases) // 2
     assert not operators.keys() & {"Attention", "TensorScatter", "LayerNormalization", "Transpose"}

@@ -26,7 +26,7 @@ from sovits_runtime.backends.native_weights import (
     pack,
     save_packed,
 )
-from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import SessionOptions, open_session
@@ -45,11 +45,11 @@ def bundle(tiny_bundle) -> Bundle:
 
 @pytest.fixture(scope="module")
 def weights(bundle) -> StepWeights:
-    return StepWeights(bundle.graph_path("gpt_prefill", cpu=True), bundle.graph_spec("gpt_step"))
+    return StepWeights(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
 
 
 def graph_of(bundle):
-    path = bundle.graph_path("gpt_step", cpu=True)
+    path = bundle.graph_path("gpt_step", form=CPU_FILE)
     return open_session(path, bundle.graph_spec("gpt_step"), options=SessionOptions(threads=1))
 
 
@@ -154,7 +154,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import json
 import test_native as t
 bundle = t.Bundle.open({str(tiny_bundle)!r})
-weights = t.StepWeights(bundle.graph_path("gpt_prefill", cpu=True), bundle.graph_spec("gpt_step"))
+weights = t.StepWeights(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
 graph, errors = t.graph_of(bundle), {{}}
 for precision in ("fp32", "int8"):
     step = t.native.NativeStep(t.lib, graph.spec, weights, t.pack(t.lib, weights, precision), threads=2)

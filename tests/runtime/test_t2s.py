@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from sovits_runtime import Synthesizer
-from sovits_runtime.backends.onnxruntime import CACHE_QUANTUM
 from sovits_runtime.sampling import SamplingOptions, probabilities
+from sovits_runtime.session import CPU_CACHE_QUANTUM
 from sovits_runtime.t2s import seeded_noise
 
 GREEDY = SamplingOptions(top_k=1)
@@ -31,7 +31,7 @@ def noise_of_one(vocab):
 def test_cache_growth_changes_nothing(voice, inputs, monkeypatch):
     """A run that crosses several cache sizes equals one whose cache is large from the start."""
     t2s = voice.text_to_semantic
-    count = 3 * CACHE_QUANTUM["cpu"]
+    count = 3 * CPU_CACHE_QUANTUM
     args = {"options": GREEDY, "noise": noise_of_one(t2s.vocab), "max_tokens": count}
     grown = t2s.generate(*inputs, **args).tokens
     monkeypatch.setattr(t2s.step, "cache_quantum", 2048)
@@ -112,60 +112,3 @@ def test_end_of_speech_rules(voice, inputs):
     assert result.stop_reason == "eos"
     assert len(result.tokens) == 7
     assert eos not in result.tokens
-
-
-class Bound:
-    """A binding that, as a GPU's does, reads host inputs when they are bound and not when it runs."""
-
-    def __init__(self, binding, ort):
-        self.binding, self.ort = binding, ort
-
-    def bind_ortvalue_input(self, name, value):
-        copied = value if "_cache_" in name else self.ort.OrtValue.ortvalue_from_numpy(value.numpy().copy())
-        self.binding.bind_ortvalue_input(name, copied)
-
-    def __getattr__(self, name):
-        return getattr(self.binding, name)
-
-
-def test_caches_that_stay_on_a_device(graph_voice, inputs, monkeypatch):
-    """The way of CUDA, walked on the CPU: caches as values of ONNX Runtime, host inputs copied when bound."""
-    import onnxruntime
-
-    from sovits_runtime.backends.onnxruntime import OrtSession
-    from sovits_runtime.session import SessionOptions
-    from sovits_runtime.t2s import TextToSemantic
-
-    class Session:
-        def __init__(self, session):
-            self.session = session
-
-        def io_binding(self):
-            return Bound(self.session.io_binding(), onnxruntime)
-
-        def run_with_iobinding(self, bound, run_options):
-            assert run_options is None
-            self.session.run_with_iobinding(bound.binding)
-
-    def on_device(session):
-        made = OrtSession(
-            onnxruntime,
-            Session(session._session),
-            session.spec,
-            SessionOptions("cuda"),
-        )
-        monkeypatch.setattr(made, "cache_quantum", 32)
-        return made
-
-    values = onnxruntime.OrtValue
-    place = values.ortvalue_from_numpy
-    monkeypatch.setattr(
-        values, "ortvalue_from_numpy", staticmethod(lambda a, device="cpu", index=0: place(a, "cpu", 0))
-    )
-    t2s = graph_voice.text_to_semantic
-    args = {"options": SamplingOptions(min_tokens=99), "max_tokens": 80}
-    ours = TextToSemantic(on_device(t2s.prefill), on_device(t2s.step))
-    for seed in (0, 1):  # the second request reuses the buffers of the first
-        noise = [seeded_noise(np.random.default_rng(seed), t2s.vocab) for _ in range(2)]
-        want = t2s.generate(*inputs, **args, noise=noise[0]).tokens
-        assert ours.generate(*inputs, **args, noise=noise[1]).tokens.tolist() == want.tolist()

@@ -1,7 +1,8 @@
 """Where a `.onnx` file says that its weights lie, read and changed without the onnx package.
 
 Only the fields on the way there are looked at, by their numbers in onnx.proto: ModelProto.graph,
-GraphProto.initializer, TensorProto.name, .raw_data and .external_data, StringStringEntryProto.key and .value.
+GraphProto.initializer, TensorProto.dims, .data_type, .name, .raw_data and .external_data,
+StringStringEntryProto.key and .value.
 Everything else is copied as it is.
 """
 
@@ -10,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-GRAPH, INITIALIZER, NAME, RAW_DATA, EXTERNAL_DATA, KEY, VALUE = 7, 5, 8, 9, 13, 1, 2
+GRAPH, INITIALIZER, DIMS, DATA_TYPE, NAME, RAW_DATA, EXTERNAL_DATA, KEY, VALUE = 7, 5, 1, 2, 8, 9, 13, 1, 2
+DTYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
+"""Types of weights, by TensorProto.DataType."""
 ALIGNMENT = 4096  # of what is mapped into memory
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PREPACKED = "prepacked_"
@@ -95,6 +99,27 @@ def read_floats(path: Path) -> dict[str, NDArray[np.float32]]:
         file = path.with_name(place.location)
         if place.raw.length % 4 == 0:
             found[name] = np.memmap(file, np.float32, "r", place.raw.offset, (place.raw.length // 4,))
+    return found
+
+
+def map_external(path: Path) -> dict[str, tuple[tuple[str, int], NDArray[Any]]]:
+    """Maps the weights of a graph that lie outside of it into memory.
+
+    Args:
+        path: The `.onnx` file.
+
+    Returns:
+        Name -> the file beside it with the weight's first byte there, and the weight, read-only.
+    """
+    found: dict[str, tuple[tuple[str, int], NDArray[Any]]] = {}
+    for tensor in _initializers(path.read_bytes()):
+        entries = _entries(tensor)
+        if entries:
+            place = External.from_entries(entries)
+            (number,), shape = _numbers(tensor, DATA_TYPE), tuple(_numbers(tensor, DIMS))
+            file = path.with_name(place.location)
+            array = np.memmap(file, DTYPES[number], "r", place.raw.offset, shape)
+            found[_name(tensor)] = ((place.location, place.raw.offset), array)
     return found
 
 
@@ -191,6 +216,19 @@ def _changed(message: bytes, field: int, change: Callable[[bytes], bytes]) -> by
 
 def _messages(message: bytes, field: int) -> Iterator[bytes]:
     return (content for number, content, _ in _fields(message) if number == field)
+
+
+def _numbers(message: bytes, field: int) -> list[int]:
+    """Values of a field of whole numbers, packed or one by one."""
+    found = []
+    for number, content, raw in _fields(message):
+        if number == field:
+            at, end = (0, len(content)) if raw[0] & 7 == _BYTES else (1, len(raw))
+            stretch = content if raw[0] & 7 == _BYTES else raw
+            while at < end:
+                value, at = _read_varint(stretch, at)
+                found.append(value)
+    return found
 
 
 def _field(number: int, content: bytes) -> bytes:

@@ -186,7 +186,7 @@ def _packed(lib: ctypes.CDLL, bundle: Bundle, weights: StepWeights) -> dict[str,
 
 
 def _weights(bundle: Bundle) -> StepWeights:
-    return StepWeights(bundle.graph_path("gpt_prefill", cpu=True), bundle.graph_spec("gpt_step"))
+    return StepWeights(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
 
 
 class NativeStep:

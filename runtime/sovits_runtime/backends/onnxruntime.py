@@ -1,12 +1,10 @@
-"""Graphs on ONNX Runtime: the backend that works on every CPU."""
+"""Graphs on ONNX Runtime: the backend that works on every CPU, and on NVIDIA GPUs without anything to build."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
@@ -30,8 +28,6 @@ its slower, exact kernels there; it changes nothing elsewhere."""
 SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 SMALLEST_EXTERNAL = 1024
 """Bytes from which weights of an optimized graph lie in the file that is mapped into memory."""
-CACHE_QUANTUM = {"cpu": CPU_CACHE_QUANTUM, "cuda": 1024}
-"""Rows by which caches grow: on a GPU, growing is dear."""
 
 
 def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSession:
@@ -40,26 +36,44 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
         raise BackendError(
             f"device {options.device!r} is unknown; ONNX Runtime runs on: {', '.join(PROVIDERS)}"
         )
-    ort = _import(options.device)
-    provider = PROVIDERS[options.device]
+    ort = import_onnxruntime(options.device)
+    return OrtSession(ort, open_raw(ort, path, options, ort_options(ort, options)), spec, options)
+
+
+def open_raw(
+    ort: Any, path: Path, options: SessionOptions, settings: Any, cuda: Mapping[str, str] = CUDA_OPTIONS
+) -> Any:
+    """Opens a graph as a session of ONNX Runtime's own, on the provider asked for and no other.
+
+    Args:
+        ort: The module `onnxruntime`.
+        path: The `.onnx` file.
+        options: `device` says which provider.
+        settings: Session options of ONNX Runtime.
+        cuda: Options of the CUDA provider.
+
+    Raises:
+        BackendError: The provider is not there or does not start, or the graph cannot be opened.
+    """
+    device, provider = options.device, PROVIDERS[options.device]
     if provider not in ort.get_available_providers():
         raise BackendError(
-            f"device {options.device!r} needs ONNX Runtime's {provider}, but the installed onnxruntime "
-            f"{ort.__version__} offers {ort.get_available_providers()}; {INSTALL[options.device]} or use device 'cpu'"
+            f"device {device!r} needs ONNX Runtime's {provider}, but the installed onnxruntime "
+            f"{ort.__version__} offers {ort.get_available_providers()}; {INSTALL[device]} or use device 'cpu'"
         )
-    settings = (provider, CUDA_OPTIONS) if options.device == "cuda" else provider
+    given = (provider, dict(cuda)) if device == "cuda" else provider
     try:
-        session = ort.InferenceSession(str(path), _ort_options(ort, options), providers=[settings])
+        session = ort.InferenceSession(str(path), settings, providers=[given])
     except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
         raise BackendError(
-            f"{path}: ONNX Runtime {ort.__version__} cannot open it: {_first_line(error)}"
+            f"{path}: ONNX Runtime {ort.__version__} cannot open it: {first_line(error)}"
         ) from error
     if provider not in session.get_providers():
         raise BackendError(
             f"{path}: asked for {provider}, ONNX Runtime fell back to {session.get_providers()}; check the CUDA and "
             "cuDNN installation with 'sovits-export doctor' or use device 'cpu'"
         )
-    return OrtSession(ort, session, spec, options)
+    return session
 
 
 def write_optimized(path: Path, target: Path) -> None:
@@ -72,8 +86,8 @@ def write_optimized(path: Path, target: Path) -> None:
     Raises:
         BackendError: ONNX Runtime is not installed, or cannot open or write the graph.
     """
-    ort = _import("cpu")
-    options = _ort_options(ort, SessionOptions(threads=1))
+    ort = import_onnxruntime("cpu")
+    options = ort_options(ort, SessionOptions(threads=1))
     options.optimized_model_filepath = str(target)
     for name, value in (
         ("session.optimized_model_external_initializers_file_name", f"{target.stem}.weights"),
@@ -85,11 +99,16 @@ def write_optimized(path: Path, target: Path) -> None:
         ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
     except Exception as error:
         raise BackendError(
-            f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized: {_first_line(error)}"
+            f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized: {first_line(error)}"
         ) from error
 
 
-def _import(device: str) -> Any:
+def import_onnxruntime(device: str) -> Any:
+    """Imports ONNX Runtime.
+
+    Raises:
+        BackendError: It is not installed; says what to install for the device.
+    """
     try:
         import onnxruntime
     except ImportError as error:
@@ -97,7 +116,8 @@ def _import(device: str) -> Any:
     return onnxruntime
 
 
-def _ort_options(ort: Any, options: SessionOptions) -> Any:
+def ort_options(ort: Any, options: SessionOptions) -> Any:
+    """Session options of ONNX Runtime for ours."""
     result = ort.SessionOptions()
     result.log_severity_level = QUIET
     # Left alone, ONNX Runtime pins a thread to every core that it sees, whatever affinity and containers allow.
@@ -116,7 +136,8 @@ def _ort_options(ort: Any, options: SessionOptions) -> Any:
     return result
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What ONNX Runtime says, without its stack."""
     return str(error).strip().splitlines()[0]
 
 
@@ -133,7 +154,7 @@ class OrtSession:
     def __init__(self, ort: Any, session: Any, spec: GraphSpec, options: SessionOptions) -> None:
         self.spec = spec
         self.provider = PROVIDERS[options.device]
-        self.cache_quantum = CACHE_QUANTUM[options.device]
+        self.cache_quantum = CPU_CACHE_QUANTUM
         self._device = options.device
         self._ort = ort
         self._session = session
@@ -148,41 +169,33 @@ class OrtSession:
         try:
             outputs = self._session.run(list(self.spec.output_names), dict(feeds), self._run_options)
         except Exception as error:
-            raise BackendError(
-                f"graph {self.spec.name}: ONNX Runtime failed: {_first_line(error)}"
-            ) from error
+            raise BackendError(f"graph {self.spec.name}: ONNX Runtime failed: {first_line(error)}") from error
         return dict(zip(self.spec.output_names, outputs, strict=True))
 
-    def grown_caches(self, capacity: int, *, old: Mapping[str, Any], rows: int) -> dict[str, Any]:
+    def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Makes all caches; see `BindableSession.grown_caches`."""
-        if self._device == "cpu":
-            return caches_in_memory(self.spec, capacity, old=old, rows=rows)
-        kept = {name: value.numpy() for name, value in old.items()}
-        grown = caches_in_memory(self.spec, capacity, old=kept, rows=rows)
-        place = self._ort.OrtValue.ortvalue_from_numpy
-        return {name: place(cache, self._device, 0) for name, cache in grown.items()}
+        return caches_in_memory(self.spec, capacity, old=old, rows=rows)
 
-    def bind(self, arrays: Mapping[str, Any]) -> OrtBinding:
-        """Binds every input and output to an array or a cache; see `BindableSession.bind`."""
+    def bind(self, arrays: Mapping[str, Array]) -> OrtBinding:
+        """Binds every input and output to an array; see `BindableSession.bind`.
+
+        Raises:
+            BackendError: The graph is not on the CPU; ONNX Runtime would read the arrays once and never again.
+        """
+        if self._device != "cpu":
+            raise BackendError(
+                f"graph {self.spec.name}: arrays can be bound on the CPU, it is on {self._device}"
+            )
         self.spec.check_bound(arrays)
-        self.spec.check({name: _described(arrays[name]) for name in self.spec.input_names})
-        return OrtBinding(self._ort, self._session, self.spec, arrays, self._run_options, self._device)
+        self.spec.check({name: arrays[name] for name in self.spec.input_names})
+        return OrtBinding(self._ort, self._session, self.spec, arrays, self._run_options)
 
 
 class OrtBinding:
-    """A graph bound to NumPy arrays and caches, which it reads and writes without copying on the CPU.
-
-    On a device, caches stay there; the small arrays go up before each run and come back after it.
-    """
+    """A graph bound to NumPy arrays, which it reads and writes without copying."""
 
     def __init__(
-        self,
-        ort: Any,
-        session: Any,
-        spec: GraphSpec,
-        arrays: Mapping[str, Any],
-        run_options: Any,
-        device: str,
+        self, ort: Any, session: Any, spec: GraphSpec, arrays: Mapping[str, Array], run_options: Any
     ) -> None:
         self._session = session
         self._run_options = run_options
@@ -193,36 +206,19 @@ class OrtBinding:
         values: dict[int, Any] = {}
         for name in (*spec.input_names, *spec.output_names):
             array = arrays[name]
-            if isinstance(array, np.ndarray) and not array.flags.c_contiguous:
+            if not array.flags.c_contiguous:
                 raise ShapeError(f"graph {spec.name}: the array bound to {name} is not contiguous")
             if id(array) not in values:
-                numpy = isinstance(array, np.ndarray)
-                values[id(array)] = ort.OrtValue.ortvalue_from_numpy(array) if numpy else array
+                values[id(array)] = ort.OrtValue.ortvalue_from_numpy(array)
         self._values = values
         for name in spec.input_names:
             self._binding.bind_ortvalue_input(name, values[id(arrays[name])])
         for name in spec.output_names:
             self._binding.bind_ortvalue_output(name, values[id(arrays[name])])
-        # ONNX Runtime copies a host array to the device when it is bound, and never again.
-        self._again = [
-            (name, values[id(arrays[name])])
-            for name in spec.input_names
-            if device != "cpu" and isinstance(arrays[name], np.ndarray)
-        ]
 
     def run(self) -> None:
         """Runs the graph once; see `Binding.run`."""
         try:
-            for name, value in self._again:
-                self._binding.bind_ortvalue_input(name, value)
             self._session.run_with_iobinding(self._binding, self._run_options)
         except Exception as error:
-            raise BackendError(f"graph {self._name}: ONNX Runtime failed: {_first_line(error)}") from error
-
-
-def _described(value: Any) -> Any:
-    """An array of the same shape and dtype, without content where `value` lies on a device."""
-    if isinstance(value, np.ndarray):
-        return value
-    dtype = {"tensor(float)": np.float32, "tensor(float16)": np.float16}[value.data_type()]
-    return np.broadcast_to(np.zeros((), dtype), value.shape())
+            raise BackendError(f"graph {self._name}: ONNX Runtime failed: {first_line(error)}") from error

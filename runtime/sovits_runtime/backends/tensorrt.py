@@ -13,6 +13,7 @@ from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.device import Device, Engine
 from sovits_runtime.gpu.graphs import DeviceGraph, Lane
 from sovits_runtime.gpu.pool import SlotPool
+from sovits_runtime.gpu.step_spec import PREFILL, STEP
 from sovits_runtime.gpu.token_slot import GptEngines
 from sovits_runtime.gpu.tokens import DeviceTextToSemantic
 from sovits_runtime.gpu.trt_engine import TrtRuntime
@@ -21,7 +22,6 @@ from sovits_runtime.trt_api import ENTERPRISE, RTX, TrtApi, load_api
 
 logger = logging.getLogger(__name__)
 
-STEP, PREFILL = "gpt_step", "gpt_prefill"
 REFERENCE_GRAPHS = ("hubert", "bert", "speaker", "prompt_tokens", "reference_style")
 """Run once a voice or a text, each in a lane of its own that is made when first needed; the others share lanes."""
 

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sovits_runtime.bundle import WEIGHT_FILES, Bundle
+from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, STEP, step_sizes
 
-STEP = "gpt_step"
-CACHE_LENGTHS = (512, 1024, 2048)
 _SIZES = {"fp32": 4, "fp16": 2}
 
 
@@ -60,5 +59,5 @@ def estimate_memory(
 
 def _caches(bundle: Bundle, length: int, size: int) -> int:
     spec = bundle.graph_spec(STEP)
-    shapes = [spec.tensor(name).resolve({"batch": 1, "cache_size": length}) for name, _ in spec.aliases]
+    shapes = [spec.tensor(name).resolve(step_sizes(length)) for name, _ in spec.aliases]
     return sum(math.prod(shape) for shape in shapes) * size

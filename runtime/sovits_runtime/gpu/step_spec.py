@@ -1,9 +1,12 @@
-"""Names and sizes of the decode step that feeds itself; `sovits_engines.step_graph` makes the graph."""
+"""What the GPT's two graphs take and give on a device; `sovits_engines.step_graph` makes them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sovits_runtime.graph import DimRange, GraphSpec, TensorSpec
 
+PREFILL, STEP = "gpt_prefill", "gpt_step"
 NOISE_ROWS = 64
 """Steps that one block of noise on the device lasts."""
 HISTORY = 1536
@@ -12,6 +15,9 @@ STOPPED = -1
 """Stands in the history from the step on in which the model ended."""
 FEEDBACK = ("token", "step", "seen", "stopped", "history")
 """Inputs that a run's `next_*` outputs replace before the next run."""
+CACHE_LENGTHS = (512, 1024, 2048)
+"""Rows of the caches that steps are made for: short sentences should not pay for long ones."""
+CACHE_DIM, ROWS_DIM = "cache_size", "rows"
 
 
 def device_step_spec(spec: GraphSpec, cache_length: int) -> GraphSpec:
@@ -21,7 +27,7 @@ def device_step_spec(spec: GraphSpec, cache_length: int) -> GraphSpec:
         spec: Of `gpt_step`.
         cache_length: Rows of its caches.
     """
-    plain = fixed_spec(spec, {"batch": 1, "cache_size": cache_length})
+    plain = fixed_spec(spec, step_sizes(cache_length))
     vocab = plain.tensor("seen").shape[1]
     inputs = (
         *(t for t in plain.inputs if t.name != "noise"),
@@ -36,6 +42,30 @@ def device_step_spec(spec: GraphSpec, cache_length: int) -> GraphSpec:
         TensorSpec("next_history", "int64", (1, HISTORY)),
     )
     return GraphSpec(plain.name, inputs, outputs, plain.dims, plain.aliases)
+
+
+def step_sizes(cache_length: int) -> dict[str, int]:
+    """Sizes that a step on a device has fixed, by dimension."""
+    return {"batch": 1, CACHE_DIM: cache_length}
+
+
+def rows_spec(spec: GraphSpec) -> GraphSpec:
+    """Returns the spec of a prefill that hands out rows of keys and values in place of caches.
+
+    Args:
+        spec: Of `gpt_prefill`.
+    """
+    given, handed = ({pair[i] for pair in spec.aliases} for i in (0, 1))
+    return replace(
+        spec,
+        inputs=tuple(t for t in spec.inputs if t.name not in given),
+        outputs=tuple(
+            replace(t, shape=(*t.shape[:2], ROWS_DIM, *t.shape[3:])) if t.name in handed else t
+            for t in spec.outputs
+        ),
+        dims=tuple(d for d in spec.dims if d.name != CACHE_DIM),
+        aliases=(),
+    )
 
 
 def fixed_spec(spec: GraphSpec, sizes: dict[str, int]) -> GraphSpec:

@@ -1,0 +1,138 @@
+"""Graphs on ONNX Runtime's CUDA provider as `Engine`: they run on our streams, on our arrays, and do not wait.
+
+A session of ONNX Runtime belongs to one stream for life, so every context opens one of its own. The weights lie on the
+device once, and all sessions read them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sovits_runtime.backends.external_weights import map_external
+from sovits_runtime.errors import BackendError, ShapeError
+from sovits_runtime.gpu.device import DeviceArray, Stream
+from sovits_runtime.graph import GraphSpec
+
+PROVIDER = "CUDAExecutionProvider"
+NO_WAIT = ("disable_synchronize_execution_providers", "1")
+
+
+class DeviceWeights:
+    """Weights of graphs that read one file, each on the device once.
+
+    Args:
+        ort: The module `onnxruntime`.
+    """
+
+    def __init__(self, ort: Any) -> None:
+        self.ort = ort
+        self._places: dict[tuple[str, int], Any] = {}
+
+    def of(self, path: Path) -> dict[str, Any]:
+        """Returns the weights of a graph by name, as values on the device.
+
+        Args:
+            path: The `.onnx` file, in the same folder as the others.
+        """
+        found = {}
+        for name, (place, array) in map_external(path).items():
+            if place not in self._places:
+                self._places[place] = self.ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+            found[name] = self._places[place]
+        return found
+
+    @property
+    def nbytes(self) -> int:
+        """Device memory that they take."""
+        return sum(value.tensor_size_in_bytes() for value in self._places.values())
+
+
+class OrtEngine:
+    """One graph; see `sovits_runtime.gpu.device.Engine`.
+
+    Args:
+        spec: What it takes and gives.
+        open_session: Opens it as a session of ONNX Runtime that runs on a CUDA stream, given by its handle.
+        run_options: What every run is told; it must not wait for the stream.
+    """
+
+    provider = PROVIDER
+    weight_bytes = 0  # shared by several engines, see `DeviceWeights.nbytes`
+    scratch_bytes = 0  # in ONNX Runtime's own arena
+
+    def __init__(self, spec: GraphSpec, open_session: Callable[[int], Any], run_options: Any) -> None:
+        self.spec = spec
+        self.open_session = open_session
+        self.run_options = run_options
+
+    def context(self, scratch: DeviceArray) -> OrtContext:
+        """Makes a context; see `Engine.context`."""
+        return OrtContext(self)
+
+
+class OrtContext:
+    """One session and what it is bound to; see `sovits_runtime.gpu.device.Context`."""
+
+    def __init__(self, engine: OrtEngine) -> None:
+        self._engine = engine
+        self._stream = 0
+        self._session: Any = None
+        self._binding: Any = None
+        self._arrays: dict[str, DeviceArray] = {}
+
+    def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
+        """Sets places and shapes; see `Context.bind`."""
+        spec = self._engine.spec
+        for name, array in arrays.items():
+            t = spec.tensor(name)
+            if array.dtype != np.dtype(t.dtype) or len(array.shape) != len(t.shape):
+                raise ShapeError(
+                    f"graph {spec.name}, {name}: expected {t.dtype}{list(t.shape)}, got "
+                    f"{array.dtype}{list(array.shape)}"
+                )
+        self._arrays.update(arrays)
+        self._binding = None
+
+    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Returns the outputs' shapes, where the spec tells them; see `Context.output_shapes`."""
+        spec = self._engine.spec
+        spec.check(
+            {name: np.broadcast_to(np.zeros((), spec.tensor(name).dtype), s) for name, s in inputs.items()}
+        )
+        sizes = {
+            d: n
+            for t in spec.inputs
+            for d, n in zip(t.shape, inputs[t.name], strict=True)
+            if isinstance(d, str)
+        }
+        return {t.name: t.resolve(sizes) for t in spec.outputs}
+
+    def enqueue(self, stream: Stream) -> None:
+        """Gives one run to the stream; see `Context.enqueue`."""
+        if self._session is None or stream.handle != self._stream:
+            self._session, self._stream, self._binding = (
+                self._engine.open_session(stream.handle),
+                stream.handle,
+                None,
+            )
+        try:
+            if self._binding is None:
+                self._binding = self._bound()
+            self._session.run_with_iobinding(self._binding, self._engine.run_options)
+        except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
+            raise BackendError(
+                f"graph {self._engine.spec.name}: ONNX Runtime failed: {str(error).strip().splitlines()[0]}"
+            ) from error
+
+    def _bound(self) -> Any:
+        binding, spec = self._session.io_binding(), self._engine.spec
+        spec.check_bound(self._arrays)
+        for names, bind in ((spec.input_names, binding.bind_input), (spec.output_names, binding.bind_output)):
+            for name in names:
+                a = self._arrays[name]
+                bind(name, "cuda", 0, a.dtype.type, list(a.shape), a.address)
+        return binding

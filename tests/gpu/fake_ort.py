@@ -1,0 +1,96 @@
+"""ONNX Runtime with CUDA for the fake device: its sessions read and write where the device's streams get to.
+
+Only what touches the device is fake. Session options, with their fixed sizes and shared weights, are ONNX Runtime's
+own, and so is the CPU session that computes.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from fake_device import FakeDevice, view
+
+
+class FakeOrt:
+    """The module, as far as graphs on CUDA use it."""
+
+    RunOptions = onnxruntime.RunOptions
+    SessionOptions = onnxruntime.SessionOptions
+    GraphOptimizationLevel = onnxruntime.GraphOptimizationLevel
+    __version__ = onnxruntime.__version__
+
+    def __init__(self, device: FakeDevice) -> None:
+        self.device = device
+        self.sessions: list[_Session] = []
+        self.providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+        self.falls_back = False
+        self.problem = ""
+        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._placed)
+        self.placed = 0
+
+    def get_available_providers(self) -> list[str]:
+        return self.providers
+
+    def _placed(self, array: np.ndarray, device: str, index: int) -> Any:
+        assert (device, index) == ("cuda", 0)
+        self.placed += array.nbytes
+        return onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array))
+
+    def InferenceSession(self, path: str, options: Any, providers: list[Any]) -> _Session:  # noqa: N802
+        ((provider, settings),) = providers
+        assert provider == "CUDAExecutionProvider"
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")  # it computes on the CPU
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.sessions.append(_Session(self, session, settings))
+        return self.sessions[-1]
+
+
+class _Binding:
+    def __init__(self) -> None:
+        self.inputs: dict[str, tuple[int, tuple[int, ...], np.dtype[Any]]] = {}
+        self.outputs: dict[str, tuple[int, tuple[int, ...], np.dtype[Any]]] = {}
+
+    def bind_input(self, name, device_type, device_id, element_type, shape, buffer_ptr) -> None:
+        assert (device_type, device_id) == ("cuda", 0)
+        self.inputs[name] = (buffer_ptr, tuple(shape), np.dtype(element_type))
+
+    def bind_output(self, name, device_type, device_id, element_type, shape, buffer_ptr) -> None:
+        assert (device_type, device_id) == ("cuda", 0)
+        self.outputs[name] = (buffer_ptr, tuple(shape), np.dtype(element_type))
+
+
+class _Session:
+    def __init__(self, ort: FakeOrt, session: Any, settings: dict[str, str]) -> None:
+        self.ort = ort
+        self.session = session
+        self.settings = settings
+
+    def get_providers(self) -> list[str]:
+        return self.ort.providers[self.ort.falls_back :]
+
+    def io_binding(self) -> _Binding:
+        return _Binding()
+
+    def run(self, names, feeds, run_options) -> list[np.ndarray]:
+        return self.session.run(names, feeds)
+
+    def run_with_iobinding(self, binding: _Binding, run_options: Any) -> None:
+        if self.ort.problem:
+            raise RuntimeError(self.ort.problem)
+        assert run_options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
+        device = self.ort.device
+        handle = int(self.settings["user_compute_stream"])
+        stream = next(s for s in device.streams if s.handle == handle)
+        inputs = {name: device.at(*place) for name, place in binding.inputs.items()}
+        outputs = {name: device.at(*place) for name, place in binding.outputs.items()}
+
+        def work() -> None:
+            made = self.session.run(list(outputs), {name: view(a).copy() for name, a in inputs.items()})
+            for array, value in zip(outputs.values(), made, strict=True):
+                assert (array.shape, array.dtype) == (value.shape, value.dtype)
+                view(array)[...] = value
+
+        stream.push(work)

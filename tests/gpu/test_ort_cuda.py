@@ -1,0 +1,216 @@
+"""A voice on ONNX Runtime's CUDA provider, on the fake device, against the CPU's voice."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnxruntime
+import pytest
+from fake_device import FakeDevice
+from fake_ort import FakeOrt
+
+from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
+from sovits_runtime.backends import onnxruntime_cuda
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.errors import BackendError, BundleError, ShapeError
+from sovits_runtime.gpu.device import DeviceArray
+from sovits_runtime.gpu.ort_engine import OrtEngine
+from sovits_runtime.gpu.step_spec import rows_spec
+from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.t2s import seeded_noise
+
+SENTENCES = (["HH", "AY1", "."], ["B", "AY1", "."], ["G", "UH1", "D", "."])
+OPTIONS = SpeechOptions(max_tokens=40, seed=3)
+
+
+@pytest.fixture
+def device():
+    return FakeDevice(3)
+
+
+@pytest.fixture
+def ort(device, monkeypatch):
+    """An ONNX Runtime with CUDA, where a GPU is asked for."""
+    fake = FakeOrt(device)
+    monkeypatch.setattr(onnxruntime_cuda, "open_cuda", lambda: device)
+    monkeypatch.setattr(onnxruntime_cuda, "import_onnxruntime", lambda _: fake)
+    monkeypatch.setattr("sovits_runtime.backends.onnxruntime.import_onnxruntime", lambda _: fake)
+    monkeypatch.setitem(onnxruntime_cuda.OrtCudaVoice.__init__.__kwdefaults__, "cache_lengths", (64, 96, 256))
+    return fake
+
+
+def load_voice(bundle, **options) -> Synthesizer:
+    return Synthesizer.load(bundle, device="cuda", threads=1, **options)
+
+
+def test_speech_equals_that_of_the_cpu(graph_voice, reference, tiny, ort, device):
+    expected = [s.samples for s in graph_voice.synthesize_each(SENTENCES, reference, options=OPTIONS)]
+    with load_voice(tiny) as gpu:
+        spoken = list(gpu.synthesize_each(SENTENCES, reference, options=OPTIONS))
+        told = gpu.describe()
+    for ours, theirs in zip(spoken, expected, strict=True):
+        np.testing.assert_allclose(ours.samples, theirs, atol=1e-5)
+    assert told["graphs"]["gpt_step"] == "CUDAExecutionProvider, caches of 64, 96, 256 rows"
+    assert told["graphs"]["sovits_vocoder"] == "CUDAExecutionProvider"
+    assert told["token_steps"] == "captured"
+    assert device.captures > 0
+    assert device.used == 0  # closing gave everything back
+
+
+def test_tokens_cross_every_cache_length(graph_voice, tiny, ort):
+    rng = np.random.default_rng(3)
+    t2s = graph_voice.text_to_semantic
+    given = (
+        rng.integers(0, 300, 20),
+        rng.standard_normal((20, t2s.bert_width), np.float32),
+        rng.integers(0, 1024, 30),
+    )
+
+    def tokens(voice, prompt=given[2]):
+        noise = seeded_noise(np.random.default_rng(5), t2s.vocab)
+        made = voice.text_to_semantic.generate(
+            given[0],
+            given[1],
+            prompt,
+            options=SamplingOptions(min_tokens=10_000),
+            noise=noise,
+            max_tokens=150,
+        )
+        return made.tokens.tolist()
+
+    with load_voice(tiny) as gpu:
+        assert tokens(gpu) == tokens(graph_voice)
+        nothing = given[2][:0]
+        assert tokens(gpu, nothing) == tokens(graph_voice, nothing)  # a voice without a prompt
+
+
+def test_requests_in_flight_share_weights_and_nothing_else(graph_voice, reference, tiny, ort):
+    options = [dataclasses.replace(OPTIONS, seed=seed) for seed in range(4)]
+    with load_voice(tiny, requests=2) as gpu, ThreadPoolExecutor(3) as pool:
+        spoken = list(pool.map(lambda o: gpu.synthesize(SENTENCES[0], reference, options=o), options))
+        weights = gpu.describe()["memory_bytes"]["gpt_weights"]
+    for ours, o in zip(spoken, options, strict=True):
+        theirs = graph_voice.synthesize(SENTENCES[0], reference, options=o)
+        np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-5)
+    assert weights == ort.placed  # one copy, whatever the lengths and requests
+    assert 0.9 < weights / (tiny.path / "graphs" / "gpt.weights").stat().st_size <= 1
+    streams = {s.settings["user_compute_stream"] for s in ort.sessions if "user_compute_stream" in s.settings}
+    assert len(streams) == 2
+
+
+def test_chunks_sound_while_tokens_are_made(graph_voice, reference, tiny, ort):
+    chunks = ChunkOptions(first_tokens=6, lookahead_tokens=3, most_tokens=10)
+    expected = list(graph_voice.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS))
+    with load_voice(tiny) as gpu:
+        spoken = list(gpu.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS))
+    for ours, theirs in zip(spoken, expected, strict=True):
+        np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-5)
+
+
+def test_steps_that_cannot_be_captured_are_enqueued_or_refused(reference, tiny, ort, device, caplog):
+    device.capture_problem = "cudaErrorStreamCaptureUnsupported"
+    with load_voice(tiny) as gpu, caplog.at_level(logging.WARNING):
+        gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+        assert gpu.describe()["token_steps"] == "cudaErrorStreamCaptureUnsupported"
+    assert "enqueued one by one" in caplog.text
+    with (
+        load_voice(tiny, strict=True) as gpu,
+        pytest.raises(BackendError, match="cannot be captured as a CUDA graph"),
+    ):
+        gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+
+
+def test_a_run_that_fails_fails_its_request_alone(graph_voice, reference, tiny, ort):
+    with load_voice(tiny) as gpu:
+        ort.problem = "CUDA failure 2: out of memory\nand a stack"
+        with pytest.raises(
+            BackendError, match=r"gpt_prefill: ONNX Runtime failed: CUDA failure 2: out of memory$"
+        ):
+            gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+        ort.problem = ""
+        ours = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    theirs = graph_voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-5)
+
+
+def test_no_cuda_in_onnxruntime_is_said_when_the_voice_is_loaded(tiny, ort):
+    ort.falls_back = True
+    with pytest.raises(BackendError, match=r"fell back to .* 'sovits-export doctor'"):
+        load_voice(tiny)
+    ort.providers = ["CPUExecutionProvider"]
+    with pytest.raises(
+        BackendError, match=r"needs ONNX Runtime's CUDAExecutionProvider.*sovits-export\[cuda\]"
+    ):
+        load_voice(tiny)
+
+
+def test_no_driver_is_said_first(tiny):
+    with pytest.raises(BackendError, match="device 'cuda' cannot be used: no NVIDIA driver is installed"):
+        load_voice(tiny)
+
+
+def test_a_bundle_without_graphs_for_a_gpu_is_named(tiny, ort):
+    graphs = {
+        name: {k: v for k, v in graph.items() if k != "device_file"}
+        for name, graph in tiny.manifest["graphs"].items()
+    }
+    older = Bundle(tiny.path, {**tiny.manifest, "graphs": graphs}, tiny.shared)
+    with pytest.raises(BundleError, match=r"holds no gpt_prefill for a GPU, .* build it again"):
+        load_voice(older)
+
+
+class HostMemory:
+    """NumPy's memory at its own address, which the real ONNX Runtime can reach."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.address, self.nbytes = array.ctypes.data, array.nbytes
+
+
+@pytest.mark.parametrize("prompt", [5, 0])
+def test_the_real_onnxruntime_reads_and_writes_at_the_addresses_given(graph_voice, tiny, prompt, monkeypatch):
+    """Its CPU provider in place of CUDA's: the same binding calls, with addresses in host memory."""
+    spec = rows_spec(tiny.graph_spec("gpt_prefill"))
+    sizes = {"phones": 7, "prompt": prompt, "rows": 7 + prompt, "batch": 1}
+    rng = np.random.default_rng(0)
+    arrays = {t.name: np.zeros(t.resolve(sizes), t.dtype) for t in (*spec.inputs, *spec.outputs)}
+    arrays["phones"][...] = rng.integers(0, 300, 7)
+    arrays["bert"][...] = rng.standard_normal(arrays["bert"].shape)
+    arrays["prompt"][...] = rng.integers(0, 1024, prompt)
+    arrays["noise"][...] = rng.standard_exponential(arrays["noise"].shape)
+    for name, value in SamplingOptions().arrays(arrays["seen"].shape[1]).items():
+        arrays[name][...] = value
+    path = tiny.graph_path("gpt_prefill", form="device_file")
+    opened = []
+
+    def open_session(stream):
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        opened.append(stream)
+        real = session.io_binding
+
+        def on_the_host():
+            binding = real()
+            for name in ("bind_input", "bind_output"):
+                bind = getattr(binding, name)
+                monkeypatch.setattr(binding, name, lambda n, _, *rest, bind=bind: bind(n, "cpu", *rest))
+            return binding
+
+        monkeypatch.setattr(session, "io_binding", on_the_host)
+        return session
+
+    context = OrtEngine(spec, open_session, onnxruntime.RunOptions()).context(None)  # type: ignore[arg-type]
+    places = {name: DeviceArray(HostMemory(a), 0, a.shape, a.dtype) for name, a in arrays.items()}
+    context.bind(places)
+    stream = FakeDevice().stream()
+    context.enqueue(stream)
+    context.enqueue(stream)
+    assert opened == [stream.handle]
+    feeds = {name: arrays[name] for name in spec.input_names}
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    for name, expected in zip(spec.output_names, session.run(list(spec.output_names), feeds), strict=True):
+        np.testing.assert_array_equal(arrays[name], expected, err_msg=name)
+    with pytest.raises(ShapeError, match=r"gpt_prefill, prompt: expected int64.*got float32"):
+        context.bind({"prompt": dataclasses.replace(places["bert"])})
