@@ -159,15 +159,20 @@ def find_engine(bundle: Bundle, name: str, target: EngineTarget) -> EngineRecord
     """
     graph = graph_of(bundle, name)
     wanted = {**target.ingredients(), "graph": bundle.graph_digest(graph)}
-    reason = "it was never built"
+    reason, found = "it was never built", []
     for path in engine_records(bundle, graph):
         record = read_record(path)
         if record.name != name:
             continue
         different = [k for k in (*PORTABILITY, "graph") if record.ingredients.get(k) != wanted[k]]
         if not different:
-            return record
+            found.append(record)
+            continue
         reason = describe_difference(record.ingredients, wanted, different)
+    if found:
+        return min(
+            found, key=lambda r: len(r.ingredients.get("flags", ()))
+        )  # one for refitting only if there is no other
     raise BackendError(
         f"{bundle.path}: no engine {name} for {target.folder} ({reason}); sovits-export engine build {bundle.path}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import errno
 import os
 import signal
@@ -182,6 +183,18 @@ def test_finding_an_engine_says_how_the_nearest_differs(engine_bundle, fake_targ
         find_engine(engine_bundle, "gpt_step-512", ampere)
     with pytest.raises(BackendError, match="no graph for an engine 'gpt_leap-512'"):
         find_engine(engine_bundle, "gpt_leap-512", target)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_engine_that_cannot_be_refitted_is_preferred(engine_bundle, fake_target, first):
+    plain = build(engine_bundle, fake_target).record
+    flags = [*plain.ingredients["flags"], "REFIT"]
+    other = plain.plan.with_name(f"gpt_step-512-{'0' if first else 'f'}00000000000.plan")
+    record = dataclasses.replace(plain, plan=other, ingredients={**plain.ingredients, "flags": flags})
+    other.with_suffix(".json").write_text(json.dumps(record.to_json()))
+    assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == plain
+    plain.plan.with_suffix(".json").unlink()
+    assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
 
 
 def test_prune_removes_what_cannot_be_used(engine_bundle, fake_target):

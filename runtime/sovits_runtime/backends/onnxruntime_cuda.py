@@ -104,6 +104,7 @@ def _open_gpt(
 
         def open_on(stream: int) -> Any:
             settings = ort_options(ort, options)
+            settings.enable_mem_pattern = False  # else the second run, which is captured, allocates anew
             for dim, size in sizes.items():
                 settings.add_free_dimension_override_by_name(dim, size)
             for weight, value in shared.items():
