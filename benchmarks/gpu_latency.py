@@ -67,7 +67,9 @@ def table(parts: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def latency_of_bundle(bundle: Bundle, backend: str, *, repeats: int, device: str = "cuda") -> dict[str, Any]:
+def latency_of_bundle(
+    bundle: Bundle, backend: str, *, repeats: int, device: str = "cuda", native: bool = False
+) -> dict[str, Any]:
     """Times a bundle.
 
     Args:
@@ -75,9 +77,11 @@ def latency_of_bundle(bundle: Bundle, backend: str, *, repeats: int, device: str
         backend: What runs it.
         repeats: Runs that count.
         device: Where.
+        native: Whether the GPT's steps run on the own kernels.
     """
     before = used_bytes()
-    party = Voice(bundle, device=device, backend=backend, threads=read_machine().usable_cores)
+    threads = read_machine().usable_cores
+    party = Voice(bundle, device=device, backend=backend, threads=threads, native=native)
     with party.voice as voice:
         work = party.workload(TOKENS)
         reference = reference_of(work)

@@ -3,10 +3,11 @@
     python benchmarks/gpu_report.py [BUNDLE] [--checkpoints FOLDER] [-o benchmarks/results/NAME.json]
 
 Parts: what the doctor says; the runtime's plumbing (streams, events, captured graphs, caches in place) with toy
-kernels; engines built, loaded and verified where TensorRT is installed; ONNX Runtime on CUDA where it is installed;
-latency of each beside eager PyTorch in FP32 and FP16 and `torch.compile`, in this process. A part that fails says why,
-and the others go on. BUNDLE is a bundle built by `sovits-export build`, best with --fp16; without it only the doctor
-and the plumbing are reported. CHECKPOINTS holds the .ckpt and .pth that the bundle was made of.
+kernels; the own kernels of the GPT's step against the CPU; engines built, loaded and verified where TensorRT is
+installed; ONNX Runtime on CUDA where it is installed, with and without the own kernels; latency of each beside eager
+PyTorch in FP32 and FP16 and `torch.compile`, in this process. A part that fails says why, and the others go on. BUNDLE
+is a bundle built by `sovits-export build`, best with --fp16; without it only the doctor and the plumbing are reported.
+CHECKPOINTS holds the .ckpt and .pth that the bundle was made of.
 
 Exit code: 0 when every part that could run passed, 1 when one failed or there is no GPU.
 """
@@ -26,12 +27,14 @@ from typing import Any
 
 import numpy as np
 from gpu_latency import TOKENS, latency_of_bundle, latency_of_eager, table
+from gpu_steps import prove_steps
 from toy_gpt import BERT_WIDTH, VOCAB, expected_tokens, toy_engines
 
 from sovits_engines.device import Driver, probe_driver_apart
 from sovits_runtime.backends.tensorrt import REFERENCE_GRAPHS
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.gpu.device import Layout
+from sovits_runtime.gpu.step_spec import CACHE_LENGTHS
 from sovits_runtime.gpu.tokens import DeviceTextToSemantic
 from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.page import json_text
@@ -182,6 +185,19 @@ def enqueued_scheduler(run: Run) -> dict[str, Any]:
     return token_scheduler(run, capture=False)
 
 
+def step_kernels(run: Run) -> dict[str, Any]:
+    """The own kernels of the GPT's step against ONNX Runtime's CPU, and how many tokens they make."""
+    from sovits_runtime.gpu.cuda import open_cuda
+    from sovits_runtime.gpu.step_compile import cuda_kernels
+    from sovits_runtime.gpu.step_kernel import open_kernel_steps
+
+    bundle, device = run.need_bundle(), open_cuda()
+    steps = open_kernel_steps(device, bundle, CACHE_LENGTHS, cuda_kernels(device))
+    found = prove_steps(bundle, device, steps, repeats=run.repeats)
+    rates = ", ".join(f"{found[f'tokens_per_s_{way}']} tokens/s {way}" for way in ("captured", "enqueued"))
+    return {"summary": f"{rates}, logits {found['logits']:.1e}", **found}
+
+
 def engines(run: Run) -> dict[str, Any]:
     """Builds what the bundle lacks for this GPU: tokens and sound, with one cache length to stay within the time."""
     from sovits_engines.build import build_engines
@@ -215,6 +231,12 @@ def verify_onnxruntime(run: Run) -> dict[str, Any]:
     return _verify(run, "onnxruntime")
 
 
+def verify_kernels(run: Run) -> dict[str, Any]:
+    """The same with the own kernels for the GPT's steps."""
+    _need_ort_cuda()
+    return _verify(run, "onnxruntime", native=True)
+
+
 def latency_tensorrt(run: Run) -> dict[str, Any]:
     """Latency of TensorRT."""
     if run.parts.get("engines", {}).get("status") != "passed":
@@ -226,6 +248,12 @@ def latency_onnxruntime(run: Run) -> dict[str, Any]:
     """Latency of ONNX Runtime on CUDA."""
     _need_ort_cuda()
     return latency_of_bundle(run.need_bundle(), "onnxruntime", repeats=run.repeats)
+
+
+def latency_kernels(run: Run) -> dict[str, Any]:
+    """Latency of ONNX Runtime on CUDA with the own kernels for the GPT's steps."""
+    _need_ort_cuda()
+    return latency_of_bundle(run.need_bundle(), "onnxruntime", repeats=run.repeats, native=True)
 
 
 def latency_eager_fp32(run: Run) -> dict[str, Any]:
@@ -248,11 +276,14 @@ PARTS: dict[str, Part] = {
     "streams and events": streams,
     "token scheduler, captured": token_scheduler,
     "token scheduler, enqueued": enqueued_scheduler,
+    "step kernels": step_kernels,
     "engines": engines,
     "verify on TensorRT": verify_tensorrt,
     "verify on ONNX Runtime CUDA": verify_onnxruntime,
+    "verify with step kernels": verify_kernels,
     "latency, TensorRT": latency_tensorrt,
     "latency, ONNX Runtime CUDA": latency_onnxruntime,
+    "latency, step kernels": latency_kernels,
     "latency, eager FP32": latency_eager_fp32,
     "latency, eager FP16": latency_eager_fp16,
     "latency, compiled FP16": latency_compiled_fp16,
@@ -268,9 +299,9 @@ def _eager(run: Run, *, half: bool, compiled: bool = False) -> dict[str, Any]:
     return latency_of_eager(pair, run.need_bundle(), half=half, compiled=compiled, repeats=repeats)
 
 
-def _verify(run: Run, backend: str) -> dict[str, Any]:
+def _verify(run: Run, backend: str, *, native: bool = False) -> dict[str, Any]:
     bundle = run.need_bundle()
-    report = verify_bundle(bundle, device="cuda", backend=backend)
+    report = verify_bundle(bundle, device="cuda", backend=backend, native=native)
     if not report.passed:
         raise AssertionError(report.failure())
     return {"summary": f"{len(report.checks)} checks passed", "report": report.to_json()}

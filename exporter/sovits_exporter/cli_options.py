@@ -28,6 +28,6 @@ THREADS = click.option(
 NATIVE = click.option(
     "--native/--no-native",
     default=None,
-    help="Whether the GPT's steps run on the kernels of sovits-export-native [where they are installed and fit].",
+    help="Whether the GPT's steps run on own kernels [on the CPU where they are installed and fit, on a GPU not].",
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")

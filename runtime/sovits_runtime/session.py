@@ -28,7 +28,7 @@ class SessionOptions:
         optimized: Whether the file holds the graph as this backend optimized it, see `sovits_runtime.prepacked`.
         backend: What runs the graphs, one of `BACKENDS`.
         requests: On a GPU, requests in flight.
-        native: On the CPU, whether the GPT's step runs on the native kernels; see `Synthesizer.load`.
+        native: Whether the GPT's step runs on the native kernels; see `Synthesizer.load`.
         strict: Whether whatever cannot run as asked is an error.
     """
 

@@ -89,8 +89,10 @@ class Synthesizer:
             )
         self._refuse_cpu_precision()
         self._native = library_for(bundle, options.native) if options.device == "cpu" else None
-        if options.native and options.device != "cpu":
-            raise BackendError(f"native kernels run on the CPU only, asked for {options.device}")
+        if options.native and options.backend != "onnxruntime":
+            raise BackendError(
+                f"native kernels run beside backend 'onnxruntime', asked for {options.backend!r}"
+            )
         self._prepacked = find_prepacked(bundle, native=options.native) if options.device == "cpu" else None
         self._gpu = self._open_gpu()
         if self._gpu:
@@ -123,9 +125,9 @@ class Synthesizer:
             backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
             threads: Threads within one operator; None: the physical cores that affinity and container allow.
             requests: On a GPU, how many requests may be in flight; each takes device memory of its own.
-            native: Whether the GPT's steps run on the kernels of `sovits-export-native`: True, they must; False, they
-                must not; None, where they are installed and written for the processor and for the bundle's precision.
-                `describe` says what runs.
+            native: Whether the GPT's steps run on this project's own kernels: True, they must; False, they must not;
+                None, on the CPU where `sovits-export-native` is installed and written for the processor and for the
+                bundle's precision, on a GPU not. `describe` says what runs.
             strict: Whether what cannot run as asked is an error: a graph without an engine, steps that cannot be
                 captured, a part of a graph that would run on the CPU. Otherwise it runs in another way, which is logged
                 and told by `describe`, except where ONNX Runtime moves parts of a graph to the CPU by itself.

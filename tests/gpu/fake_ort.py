@@ -11,7 +11,11 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+import pytest
 from fake_device import FakeDevice, view
+
+from sovits_runtime.backends import onnxruntime as backend
+from sovits_runtime.backends import onnxruntime_cuda
 
 
 class FakeOrt:
@@ -46,6 +50,13 @@ class FakeOrt:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.sessions.append(_Session(self, session, settings))
         return self.sessions[-1]
+
+
+def use(ort: FakeOrt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts it and its device in the place of the real ones, where a GPU is asked for."""
+    monkeypatch.setattr(onnxruntime_cuda, "open_cuda", lambda: ort.device)
+    for module in (onnxruntime_cuda, backend):
+        monkeypatch.setattr(module, "import_onnxruntime", lambda _: ort)
 
 
 class _Binding:

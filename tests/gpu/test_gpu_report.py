@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_device import FakeDevice
 
 from sovits_engines.device import Driver, probe_driver_apart
 from sovits_runtime.bench_voice import Voice, first_tokens
@@ -22,7 +23,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 def modules():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield tuple(map(importlib.import_module, ("gpu_report", "gpu_eager", "gpu_latency")))
+        yield tuple(map(importlib.import_module, ("gpu_report", "gpu_eager", "gpu_latency", "gpu_steps")))
 
 
 @pytest.fixture
@@ -123,6 +124,27 @@ def test_our_latency_is_taken_in_all_its_parts(latency, tiny, monkeypatch):
     assert {"tokens", "first_chunk", "first_sentence", "utterance"} <= set(found)
     assert min(found[name]["median_s"] for name in ("first_chunk", "first_sentence", "utterance")) > 0
     assert len(found["first"]) == 32
+
+
+def test_steps_are_proved_against_the_cpu(modules, tiny, gpt_engines):
+    """ONNX Runtime's steps on the fake device, in place of CUDA kernels."""
+    found = modules[3].prove_steps(tiny, FakeDevice(1), gpt_engines.steps, count=60, repeats=1)
+    assert found["logits"] < 1e-5
+    assert found["equal_tokens"] == 100
+    assert min(found["tokens_per_s_captured"], found["tokens_per_s_enqueued"]) > 0
+
+
+def test_wrong_steps_are_found(modules, tiny, gpt_engines, monkeypatch):
+    session = gpt_engines.steps[-1].session  # of the cache that 100 rows take
+    run = session.run
+
+    def louder(feeds):
+        made = run(feeds)
+        return {**made, "logits": made["logits"] * 1.01}
+
+    monkeypatch.setattr(session, "run", louder)
+    with pytest.raises(AssertionError, match=r"logits differ by 1.0e-02 of the largest"):
+        modules[3].prove_steps(tiny, FakeDevice(1), gpt_engines.steps, count=40, repeats=1)
 
 
 @pytest.mark.parametrize("half", [False, True])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
 import pytest
+from emulated_kernel import Emulated
 from fake_device import FakeDevice
-from fake_ort import FakeOrt
+from fake_ort import FakeOrt, use
 
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import onnxruntime_cuda
@@ -35,9 +37,7 @@ def device():
 def ort(device, monkeypatch):
     """An ONNX Runtime with CUDA, where a GPU is asked for."""
     fake = FakeOrt(device)
-    monkeypatch.setattr(onnxruntime_cuda, "open_cuda", lambda: device)
-    monkeypatch.setattr(onnxruntime_cuda, "import_onnxruntime", lambda _: fake)
-    monkeypatch.setattr("sovits_runtime.backends.onnxruntime.import_onnxruntime", lambda _: fake)
+    use(fake, monkeypatch)
     monkeypatch.setitem(onnxruntime_cuda.OrtCudaVoice.__init__.__kwdefaults__, "cache_lengths", (64, 96, 256))
     return fake
 
@@ -101,6 +101,21 @@ def test_requests_in_flight_share_weights_and_nothing_else(graph_voice, referenc
     assert len(streams) == 2
 
 
+def test_own_kernels_run_the_steps(graph_voice, reference, tiny, ort, monkeypatch, tmp_path):
+    """The kernel emulated, ONNX Runtime for the prefill and the sound."""
+    if shutil.which("g++") is None:
+        pytest.skip("g++ is not installed")
+    monkeypatch.setattr(onnxruntime_cuda, "cuda_kernels", lambda device, folder: Emulated(tmp_path))
+    with load_voice(tiny, native=True) as gpu:
+        ours = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+        told = gpu.describe()
+    theirs = graph_voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-5)
+    assert told["graphs"]["gpt_step"] == "CUDA kernels, caches of 64, 96, 256 rows"
+    assert told["token_steps"] == "captured"
+    assert told["memory_bytes"]["gpt_weights"] > ort.placed
+
+
 def test_chunks_sound_while_tokens_are_made(graph_voice, reference, tiny, ort):
     chunks = ChunkOptions(first_tokens=6, lookahead_tokens=3, most_tokens=10)
     expected = list(graph_voice.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS))
@@ -158,7 +173,7 @@ def test_a_bundle_without_graphs_for_a_gpu_is_named(tiny, ort):
         for name, graph in tiny.manifest["graphs"].items()
     }
     older = Bundle(tiny.path, {**tiny.manifest, "graphs": graphs}, tiny.shared)
-    with pytest.raises(BundleError, match=r"holds no gpt_prefill for a GPU, .* build it again"):
+    with pytest.raises(BundleError, match=r"holds no gpt_step for a GPU, .* build it again"):
         load_voice(older)
 
 

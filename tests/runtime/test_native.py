@@ -344,8 +344,8 @@ def test_commands_can_ask_for_them(tiny_bundle):
 
 
 def test_they_are_refused_where_they_cannot_run(tiny_bundle, monkeypatch):
-    with pytest.raises(BackendError, match="CPU only"):
-        Synthesizer.load(tiny_bundle, device="cuda", native=True)
+    with pytest.raises(BackendError, match="beside backend 'onnxruntime', asked for 'tensorrt'"):
+        Synthesizer.load(tiny_bundle, device="cuda", backend="tensorrt", native=True)
     opened = Bundle.open(tiny_bundle)
     opened.manifest["graphs"]["gpt_step"]["precision"] = "int4"
     with pytest.raises(BackendError, match="is int4, native kernels take fp32 and int8"):

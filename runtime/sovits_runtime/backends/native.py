@@ -18,6 +18,7 @@ import numpy as np
 
 from sovits_runtime.backends.native_weights import (
     EMBEDDING,
+    EPSILON,
     FORMS,
     HEAD,
     POSITION_SCALE,
@@ -36,7 +37,6 @@ PACKAGE = "sovits-export-native"
 ABI = 1
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
-EPSILON = 1e-5  # of the norms, as PyTorch's
 _OUT_OF_MEMORY = -1
 
 
@@ -228,8 +228,6 @@ class NativeStep:
         self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
         width = weights.width
         layers = (_Layer * weights.layers)(*(self._layer(weights, packed, i) for i in range(weights.layers)))
-        columns = np.arange(0, width, 2, dtype=np.float32)
-        frequency = np.exp(columns * np.float32(-np.log(10000.0) / width))
         self._gpt = _Gpt(
             width=width,
             heads=weights.heads,
@@ -239,7 +237,7 @@ class NativeStep:
             layer=layers,
             head=self._linear(packed[HEAD], None),
             embedding=self._keep(weights.array(EMBEDDING, weights.vocab, width)),
-            frequency=self._keep(frequency.astype(np.float32)),
+            frequency=self._keep(weights.frequencies()),
             position_scale=float(weights.array(POSITION_SCALE, 1)[0]),
             epsilon=EPSILON,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ FORMS = {"fp32": (F16, F32), "int8": (INT8,)}
 """Precision of a bundle's step -> forms of its layers; the first one that holds the weights is taken."""
 HEAD, EMBEDDING = "t2s.ar_predict_layer.weight", "t2s.ar_audio_embedding.word_embeddings.weight"
 POSITION_SCALE = "t2s.ar_audio_position.alpha"
+EPSILON = 1e-5  # of the norms, as PyTorch's
 INDEX = ".json"  # what is added to a file's name
 
 Floats = NDArray[np.float32]
@@ -49,10 +51,10 @@ class Packed:
 
 
 class StepWeights:
-    """The FP32 weights of a GPT by their official names (with the prefix `t2s.`), mapped from the prefill's file.
+    """The weights of a GPT by their official names (with the prefix `t2s.`), mapped from a graph's file.
 
     Args:
-        path: The prefill's `.onnx` file.
+        path: The `.onnx` file of the prefill or the step, in FP32 or FP16.
         spec: Of the step; gives the sizes.
     """
 
@@ -64,18 +66,26 @@ class StepWeights:
         self._path, self._floats = path, read_floats(path)
 
     def array(self, name: str, *shape: int) -> Floats:
-        """Returns a weight.
+        """Returns a weight as float32.
 
         Raises:
             BundleError: There is none of this name and size.
         """
-        array = self._floats.get(name)
-        if array is None or array.size != np.prod(shape):
+        array, size = self._floats.get(name), math.prod(shape)
+        if array is not None and 2 * array.size == size:
+            array = array.view(np.float16).astype(np.float32)
+        if array is None or array.size != size:
             found = "no such weight" if array is None else f"{array.size} numbers"
             raise BundleError(
                 f"{self._path}: {name}: {found}, expected float32 {list(shape)}; build it again"
             )
         return array.reshape(shape)
+
+    def frequencies(self) -> Floats:
+        """Angles per position of the sine positions, float32 [width / 2]."""
+        columns = np.arange(0, self.width, 2, dtype=np.float32)
+        angles: Floats = np.exp(columns * np.float32(-np.log(10000.0) / self.width)).astype(np.float32)
+        return angles
 
     def matrices(self) -> Iterator[tuple[str, int, int]]:
         """Name, outputs and inputs of every matrix."""

@@ -8,9 +8,12 @@ from typing import Any
 from sovits_runtime.backends.onnxruntime import CUDA_OPTIONS, import_onnxruntime, open_raw, ort_options
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.errors import BundleError
+from sovits_runtime.feature_cache import user_cache_folder
 from sovits_runtime.gpu.cuda import open_cuda
-from sovits_runtime.gpu.device import Device
+from sovits_runtime.gpu.device import Engine
 from sovits_runtime.gpu.ort_engine import NO_WAIT, DeviceWeights, OrtEngine
+from sovits_runtime.gpu.step_compile import cuda_kernels
+from sovits_runtime.gpu.step_kernel import open_kernel_steps
 from sovits_runtime.gpu.step_spec import (
     CACHE_LENGTHS,
     PREFILL,
@@ -30,17 +33,15 @@ class OrtCudaVoice:
 
     Args:
         bundle: An opened bundle.
-        options: `requests` and `strict` as in `Synthesizer.load`.
+        options: `requests`, `native` and `strict` as in `Synthesizer.load`.
         session: Opens a graph on ONNX Runtime's CUDA provider.
-        device: The GPU; None: the first one.
-        ort: The module `onnxruntime`; None: the one that is installed.
         cache_lengths: Rows of the caches, shortest first.
 
     Attributes:
         runs_on: What runs each graph of the GPT.
 
     Raises:
-        BackendError: No GPU, or no ONNX Runtime with CUDA.
+        BackendError: No GPU, no ONNX Runtime with CUDA, or kernels that were asked for cannot run.
         BundleError: The bundle holds no graphs for this.
     """
 
@@ -50,22 +51,27 @@ class OrtCudaVoice:
         options: SessionOptions,
         *,
         session: Callable[[str], Session],
-        device: Device | None = None,
-        ort: Any = None,
         cache_lengths: Sequence[int] = CACHE_LENGTHS,
     ) -> None:
-        device = device or open_cuda()
+        device = open_cuda()
         self.gpu = device.name
         self.graph = session
-        self._weights = DeviceWeights(ort or import_onnxruntime("cuda"))
-        engines = _open_gpt(bundle, options, self._weights, cache_lengths)
+        self._weights = DeviceWeights(import_onnxruntime("cuda"))
+        steps: tuple[Engine, ...]
+        if options.native:
+            kernels = cuda_kernels(device, user_cache_folder() / "kernels")
+            steps = open_kernel_steps(device, bundle, cache_lengths, kernels)
+        else:
+            steps = _steps(bundle, options, self._weights, cache_lengths)
+        engines = GptEngines(_prefill(bundle, options, self._weights), steps)
+        self._step_weights = sum(step.weight_bytes for step in steps)
         self.text_to_semantic = DeviceTextToSemantic(
             device, engines, slots=options.requests, strict=options.strict
         )
-        provider = engines.prefill.provider
+        lengths = ", ".join(map(str, engines.lengths))
         self.runs_on = {
-            PREFILL: provider,
-            STEP: f"{provider}, caches of {', '.join(map(str, engines.lengths))} rows",
+            PREFILL: engines.prefill.provider,
+            STEP: f"{steps[0].provider}, caches of {lengths} rows",
         }
 
     def describe(self) -> dict[str, Any]:
@@ -75,7 +81,7 @@ class OrtCudaVoice:
             "gpu": self.gpu,
             "token_steps": tokens.fallback or "captured",
             "memory_bytes": {
-                "gpt_weights": self._weights.nbytes,
+                "gpt_weights": self._weights.nbytes + self._step_weights,
                 "tokens_each": tokens.slot_bytes,
                 "tokens_all": tokens.memory_bytes,
             },
@@ -86,37 +92,48 @@ class OrtCudaVoice:
         self.text_to_semantic.close()
 
 
-def _open_gpt(
+def _prefill(bundle: Bundle, options: SessionOptions, weights: DeviceWeights) -> OrtEngine:
+    return _engine(
+        bundle, options, weights, PREFILL, spec=rows_spec(bundle.graph_spec(PREFILL)), sizes={"batch": 1}
+    )
+
+
+def _steps(
     bundle: Bundle, options: SessionOptions, weights: DeviceWeights, cache_lengths: Sequence[int]
-) -> GptEngines:
-    """Prepares the prefill and one step a cache length, all on one copy of the weights."""
-    ort = weights.ort
+) -> tuple[OrtEngine, ...]:
+    """One step a cache length; all of them and the prefill read one copy of the weights."""
+    spec = bundle.graph_spec(STEP)
+    return tuple(
+        _engine(bundle, options, weights, STEP, spec=device_step_spec(spec, n), sizes=step_sizes(n))
+        for n in cache_lengths
+    )
+
+
+def _engine(
+    bundle: Bundle,
+    options: SessionOptions,
+    weights: DeviceWeights,
+    name: str,
+    *,
+    spec: GraphSpec,
+    sizes: Mapping[str, int],
+) -> OrtEngine:
+    if not bundle.has_form(name, DEVICE_FILE):
+        raise BundleError(
+            f"{bundle.path}: holds no {name} for a GPU, it was built by an older version; build it again"
+        )
+    ort, path = weights.ort, bundle.graph_path(name, form=DEVICE_FILE)
+    shared = weights.of(path)
     no_wait = ort.RunOptions()
     no_wait.add_run_config_entry(*NO_WAIT)
 
-    def engine(name: str, spec: GraphSpec, sizes: Mapping[str, int]) -> OrtEngine:
-        if not bundle.has_form(name, DEVICE_FILE):
-            raise BundleError(
-                f"{bundle.path}: holds no {name} for a GPU, it was built by an older version; build it again"
-            )
-        path = bundle.graph_path(name, form=DEVICE_FILE)
-        shared = weights.of(path)
+    def open_on(stream: int) -> Any:
+        settings = ort_options(ort, options)
+        settings.enable_mem_pattern = False  # else the second run, which is captured, allocates anew
+        for dim, size in sizes.items():
+            settings.add_free_dimension_override_by_name(dim, size)
+        for weight, value in shared.items():
+            settings.add_initializer(weight, value)
+        return open_raw(ort, path, options, settings, {**CUDA_OPTIONS, "user_compute_stream": str(stream)})
 
-        def open_on(stream: int) -> Any:
-            settings = ort_options(ort, options)
-            settings.enable_mem_pattern = False  # else the second run, which is captured, allocates anew
-            for dim, size in sizes.items():
-                settings.add_free_dimension_override_by_name(dim, size)
-            for weight, value in shared.items():
-                settings.add_initializer(weight, value)
-            return open_raw(
-                ort, path, options, settings, {**CUDA_OPTIONS, "user_compute_stream": str(stream)}
-            )
-
-        return OrtEngine(spec, open_on, no_wait)
-
-    prefill, step = bundle.graph_spec(PREFILL), bundle.graph_spec(STEP)
-    return GptEngines(
-        engine(PREFILL, rows_spec(prefill), {"batch": 1}),
-        tuple(engine(STEP, device_step_spec(step, n), step_sizes(n)) for n in cache_lengths),
-    )
+    return OrtEngine(spec, open_on, no_wait)

@@ -1,0 +1,57 @@
+"""The GPT's step as C++: step_kernel.cu with the emulator, for the fake device's streams."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+
+from fake_device import view
+
+from sovits_runtime.errors import BackendError
+from sovits_runtime.gpu.step_compile import SOURCE
+
+RUN = """
+#include "{emulator}"
+#include "{source}"
+extern "C" int run_step(const request *r, unsigned grid, unsigned long long seed, int line, int meeting) {{
+    return emulator::launch(grid, THREADS, seed, line, meeting, [&] {{ gpt_step(*r); }});
+}}
+extern "C" int bytes_of_weights() {{ return sizeof(weights); }}
+extern "C" int bytes_of_scratch() {{ return sizeof(exchange); }}
+"""
+
+
+class Emulated:
+    """Stands in for `cuda_kernels`: the kernel compiled as C++, run when the fake device's stream gets there."""
+
+    def __init__(self, folder, grid=3):
+        self.folder, self.grid, self.seed = folder, grid, 0
+        self.without_line, self.without_meeting = -1, -2
+
+    def __call__(self, kernel):
+        name = "-".join(map(str, kernel.macros.values()))
+        target, cpp = self.folder / f"{name}.so", self.folder / f"{name}.cpp"
+        if not target.exists():
+            cpp.write_text(RUN.format(emulator=Path(__file__).with_name("cuda_emulator.h"), source=SOURCE))
+            macros = [f"-D{key}={value}" for key, value in kernel.macros.items()]
+            command = ["g++", "-std=c++17", "-O2", "-Wno-unknown-pragmas", *macros, "-shared", "-fPIC"]
+            subprocess.run([*command, "-o", target, cpp], check=True)
+        self.kernel = kernel
+        self.library = ctypes.CDLL(str(target))
+        return self.launch
+
+    def launch(self, stream, arrays, rows):
+        weights, _, arrivals = arrays[-3:]
+        assert weights.nbytes == self.library.bytes_of_weights()
+        assert self.kernel.scratch_bytes == self.library.bytes_of_scratch()
+        assert arrivals.nbytes >= 8
+        stream.push(lambda: self.run([view(a).ctypes.data for a in arrays], rows))
+
+    def run(self, addresses, rows):
+        request = (ctypes.c_uint64 * (len(addresses) + 1))(*addresses, rows)
+        self.seed += 1
+        seed = ctypes.c_ulonglong(self.seed)
+        code = self.library.run_step(request, self.grid, seed, self.without_line, self.without_meeting)
+        if code:
+            raise BackendError("threads wait for what never comes")
