@@ -17,6 +17,13 @@ from fake_device import FakeDevice, view
 from sovits_runtime.backends import onnxruntime as backend
 from sovits_runtime.backends import onnxruntime_cuda
 
+CUDA_FAILURE = (
+    "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:122 onnxruntime::CudaCall(ERRTYPE, const char*) "
+    "[with ERRTYPE = cudaError; bool THRW = true] CUDA failure 2: out of memory ; GPU=0 ; hostname=a ; "
+    "file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_allocator.cc ; line=66 ; expr=cudaMalloc(&p, size); "
+)
+"""As ONNX Runtime 1.26 words it."""
+
 
 class FakeOrt:
     """The module, as far as graphs on CUDA use it."""
@@ -34,16 +41,22 @@ class FakeOrt:
         self.problem = ""
         self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._placed)
         self.placed = 0
+        self.full = False
 
     def get_available_providers(self) -> list[str]:
         return self.providers
 
     def _placed(self, array: np.ndarray, device: str, index: int) -> Any:
         assert (device, index) == ("cuda", 0)
+        if self.full:
+            raise RuntimeError(CUDA_FAILURE)
         self.placed += array.nbytes
         return onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array))
 
-    def InferenceSession(self, path: str, options: Any, providers: list[Any]) -> _Session:  # noqa: N802
+    def InferenceSession(  # noqa: N802
+        self, path: str, options: Any, providers: list[Any], enable_fallback: int
+    ) -> _Session:
+        assert not enable_fallback, "ONNX Runtime would print, and go on with the CPU"
         ((provider, settings),) = providers
         assert provider == "CUDAExecutionProvider"
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")  # it computes on the CPU

@@ -18,6 +18,7 @@ from sovits_runtime.gpu import cuda
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.cuda_errors import CudaError
 from sovits_runtime.gpu.device import DeviceArray
+from sovits_runtime.trt_api import driver_problem
 
 NAMES = {
     2: b"cudaErrorMemoryAllocation",
@@ -62,7 +63,7 @@ class Cudart:
 
     def __getattr__(self, name):
         def function(*arguments):
-            self.calls.append((name, *arguments))
+            self.note(name, arguments)
             code = self.fail.get(name, 0)
             value = self.values.get(name)
             values = value if isinstance(value, tuple) else () if value is None else (value,)
@@ -70,13 +71,50 @@ class Cudart:
 
         return function
 
+    def note(self, name, arguments):
+        self.calls.append((name, *arguments))
+
     def made(self, name):
         return [call[1:] for call in self.calls if call[0] == name]
 
 
-@pytest.fixture
-def cudart():
-    return Cudart()
+class CheckedCudart(Cudart):
+    """The same, but the real bindings see every call first: they convert its arguments, then find no driver."""
+
+    handles: ClassVar = {
+        "cudaStreamCreateWithFlags": "cudaStream_t",
+        "cudaEventCreateWithFlags": "cudaEvent_t",
+        "cudaStreamEndCapture": "cudaGraph_t",
+        "cudaGraphInstantiate": "cudaGraphExec_t",
+    }
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.real = pytest.importorskip("cuda.bindings.runtime")
+        self.values = dict(self.values)
+        for name, kind in self.handles.items():
+            self.values[name] = getattr(self.real, kind)(self.values[name])
+        for name in (
+            "cudaHostAllocPortable", "cudaStreamNonBlocking", "cudaEventDefault", "cudaEventDisableTiming",
+            "cudaMemcpyKind", "cudaStreamCaptureMode", "cudaError_t",
+        ):  # fmt: skip
+            setattr(self, name, getattr(self.real, name))
+
+    def cudaHostAlloc(self, size, flags):  # noqa: N802
+        self.note("cudaHostAlloc", (size, flags))
+        return super().cudaHostAlloc(size, flags)
+
+    def note(self, name, arguments):
+        status, *_ = getattr(self.real, name)(*arguments)
+        assert name == "cudaGetLastError" or int(status) != 0, "a driver where there is none"
+        super().note(name, tuple(a if isinstance(a, bytes) else int(a) for a in arguments))
+
+
+@pytest.fixture(params=[Cudart, CheckedCudart], ids=["fake", "bindings"])
+def cudart(request):
+    if request.param is CheckedCudart and not driver_problem():
+        pytest.skip("there is a driver, which would be given addresses of nothing")
+    return request.param()
 
 
 @pytest.fixture

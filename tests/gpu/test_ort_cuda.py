@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
 
 import numpy as np
 import onnxruntime
 import pytest
 from emulated_kernel import Emulated
 from fake_device import FakeDevice
-from fake_ort import FakeOrt, use
+from fake_ort import CUDA_FAILURE, FakeOrt, use
 
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
+from sovits_runtime.backends import onnxruntime as backend
 from sovits_runtime.backends import onnxruntime_cuda
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
@@ -140,7 +143,7 @@ def test_steps_that_cannot_be_captured_are_enqueued_or_refused(reference, tiny, 
 
 def test_a_run_that_fails_fails_its_request_alone(graph_voice, reference, tiny, ort):
     with load_voice(tiny) as gpu:
-        ort.problem = "CUDA failure 2: out of memory\nand a stack"
+        ort.problem = CUDA_FAILURE
         with pytest.raises(
             BackendError, match=r"gpt_prefill: ONNX Runtime failed: CUDA failure 2: out of memory$"
         ):
@@ -149,6 +152,12 @@ def test_a_run_that_fails_fails_its_request_alone(graph_voice, reference, tiny, 
         ours = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
     theirs = graph_voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
     np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-5)
+
+
+def test_weights_that_do_not_fit_are_told(tiny, ort):
+    ort.full = True
+    with pytest.raises(BackendError, match=r"MiB of weights .* on the GPU: CUDA failure 2: out of memory$"):
+        load_voice(tiny)
 
 
 def test_no_cuda_in_onnxruntime_is_said_when_the_voice_is_loaded(tiny, ort):
@@ -160,6 +169,25 @@ def test_no_cuda_in_onnxruntime_is_said_when_the_voice_is_loaded(tiny, ort):
         BackendError, match=r"needs ONNX Runtime's CUDAExecutionProvider.*sovits-export\[cuda\]"
     ):
         load_voice(tiny)
+
+
+def test_cuda_is_looked_for_in_pips_packages_and_stdout_stays_clean(monkeypatch, capsys, caplog):
+    calls = []
+
+    def preload(directory):
+        calls.append(directory)
+        print("Failed to load libcublas.so.12")
+
+    fake = ModuleType("onnxruntime")
+    fake.preload_dlls = preload
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    with caplog.at_level(logging.INFO):
+        for _ in range(2):
+            assert backend.import_onnxruntime("cuda") is fake
+        assert backend.import_onnxruntime("cpu") is fake
+    assert calls == [""]  # once a process
+    assert "Failed to load libcublas.so.12" in caplog.text
+    assert capsys.readouterr().out == ""
 
 
 def test_no_driver_is_said_first(tiny):

@@ -28,6 +28,7 @@ from sovits_runtime.gpu.tokens import DeviceTextToSemantic
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.session import SessionOptions, open_session
 from sovits_runtime.t2s import seeded_noise
+from sovits_runtime.trt_api import driver_problem
 
 LENGTHS = (64, 96, 256)
 LONG = SamplingOptions(min_tokens=10_000)
@@ -415,6 +416,25 @@ def test_a_launch_gives_the_driver_all_addresses(monkeypatch):
     status = 720
     with pytest.raises(BackendError, match="could not launch the GPT's step: 720"):
         give(SimpleNamespace(handle=77), arrays, 512)
+
+
+def test_the_real_bindings_take_the_launch():
+    driver = pytest.importorskip("cuda.bindings.driver")
+    runtime = pytest.importorskip("cuda.bindings.runtime")
+    assert runtime.cudaDeviceProp().multiProcessorCount == 0
+    if not driver_problem():
+        pytest.skip("there is a driver, which would be given a kernel that is none")
+    parameters = (ctypes.c_void_p * 1)(0)
+    for function, arguments in (
+        (driver.cuModuleLoadData, (b"code",)),
+        (driver.cuModuleGetFunction, (driver.CUmodule(3), b"gpt_step")),
+        (
+            driver.cuLaunchCooperativeKernel,
+            (driver.CUfunction(5), 132, 1, 1, 512, 1, 1, 0, 7, ctypes.addressof(parameters)),
+        ),
+    ):
+        with pytest.raises(RuntimeError, match="driver"):  # not TypeError: the arguments were converted
+            function(*arguments)
 
 
 def test_without_nvrtc_it_is_said_how_to_get_it(monkeypatch):

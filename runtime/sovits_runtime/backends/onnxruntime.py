@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +15,8 @@ from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
 from sovits_runtime.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
+
+logger = logging.getLogger(__name__)
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": 'pip install "sovits-export[cuda]"'}
@@ -63,10 +70,11 @@ def open_raw(
         )
     given = (provider, dict(cuda)) if device == "cuda" else provider
     try:
-        session = ort.InferenceSession(str(path), settings, providers=[given])
+        # Its own fallback would print to stdout and go on with the CPU.
+        session = ort.InferenceSession(str(path), settings, providers=[given], enable_fallback=0)
     except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
         raise BackendError(
-            f"{path}: ONNX Runtime {ort.__version__} cannot open it: {first_line(error)}"
+            f"{path}: ONNX Runtime {ort.__version__} cannot open it: {reason_of(error)}"
         ) from error
     if provider not in session.get_providers():
         raise BackendError(
@@ -99,7 +107,7 @@ def write_optimized(path: Path, target: Path) -> None:
         ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
     except Exception as error:
         raise BackendError(
-            f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized: {first_line(error)}"
+            f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized: {reason_of(error)}"
         ) from error
 
 
@@ -113,7 +121,19 @@ def import_onnxruntime(device: str) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendError(f"onnxruntime is not installed; {INSTALL[device]}") from error
+    if device == "cuda":
+        _load_cuda(onnxruntime)
     return onnxruntime
+
+
+@functools.cache
+def _load_cuda(ort: Any) -> None:
+    """Loads CUDA's libraries from the packages that pip installs, where ONNX Runtime does not look by itself."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):  # it prints what it misses, where our callers may print JSON
+        ort.preload_dlls(directory="")
+    for line in said.getvalue().splitlines():
+        logger.info("ONNX Runtime: %s", line)
 
 
 def ort_options(ort: Any, options: SessionOptions) -> Any:
@@ -136,9 +156,11 @@ def ort_options(ort: Any, options: SessionOptions) -> Any:
     return result
 
 
-def first_line(error: Exception) -> str:
-    """What ONNX Runtime says, without its stack."""
-    return str(error).strip().splitlines()[0]
+def reason_of(error: Exception) -> str:
+    """What ONNX Runtime says in one line: what CUDA said where that is in it, else its first line."""
+    text = str(error).strip()
+    found = re.search(r"\w+ failure \d+: [^;\n]*[^;\s]", text)
+    return found.group() if found else text.partition("\n")[0]
 
 
 class OrtSession:
@@ -169,7 +191,7 @@ class OrtSession:
         try:
             outputs = self._session.run(list(self.spec.output_names), dict(feeds), self._run_options)
         except Exception as error:
-            raise BackendError(f"graph {self.spec.name}: ONNX Runtime failed: {first_line(error)}") from error
+            raise BackendError(f"graph {self.spec.name}: ONNX Runtime failed: {reason_of(error)}") from error
         return dict(zip(self.spec.output_names, outputs, strict=True))
 
     def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
@@ -221,4 +243,4 @@ class OrtBinding:
         try:
             self._session.run_with_iobinding(self._binding, self._run_options)
         except Exception as error:
-            raise BackendError(f"graph {self._name}: ONNX Runtime failed: {first_line(error)}") from error
+            raise BackendError(f"graph {self._name}: ONNX Runtime failed: {reason_of(error)}") from error

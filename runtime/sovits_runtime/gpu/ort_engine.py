@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sovits_runtime.backends.external_weights import map_external
+from sovits_runtime.backends.onnxruntime import reason_of
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray, Stream
 from sovits_runtime.graph import GraphSpec
@@ -41,9 +43,17 @@ class DeviceWeights:
         found = {}
         for name, (place, array) in map_external(path).items():
             if place not in self._places:
-                self._places[place] = self.ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+                self._places[place] = self._placed(array)
             found[name] = self._places[place]
         return found
+
+    def _placed(self, array: NDArray[Any]) -> Any:
+        try:
+            return self.ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+        except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
+            raise BackendError(
+                f"{array.nbytes / 2**20:.1f} MiB of weights could not be put on the GPU: {reason_of(error)}"
+            ) from error
 
     @property
     def nbytes(self) -> int:
@@ -125,7 +135,7 @@ class OrtContext:
             self._session.run_with_iobinding(self._binding, self._engine.run_options)
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise BackendError(
-                f"graph {self._engine.spec.name}: ONNX Runtime failed: {str(error).strip().splitlines()[0]}"
+                f"graph {self._engine.spec.name}: ONNX Runtime failed: {reason_of(error)}"
             ) from error
 
     def _bound(self) -> Any:
