@@ -131,13 +131,17 @@ def _without_moves(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """Returns the nodes with heads cut out of a row by a split, and put together by a reshape; nothing is moved."""
     makers = {name: node for node in graph.node for name in node.output}
     numbers = {t.name: numpy_helper.to_array(t) for t in graph.initializer if not t.external_data}
-    merged = {node.input[0] for node in graph.node if node.op_type == "Reshape"}
+    users: dict[str, set[str]] = {}
+    for node in graph.node:
+        for name in node.input:
+            users.setdefault(name, set()).add(node.op_type)
     nodes: list[onnx.NodeProto] = []
     parts: dict[str, list[str]] = {}
     unmoved: dict[str, str] = {}
     for node in graph.node:
         order = helper.get_node_attr_value(node, "perm") if node.op_type == "Transpose" else None
-        if order == _CUT and (packed := makers[node.input[0]]).op_type == "Reshape":
+        used = users.get(node.output[0], set())
+        if order == _CUT and used == {"Gather"} and (packed := makers[node.input[0]]).op_type == "Reshape":
             *_, count, heads, width = numbers[packed.input[1]].tolist()
             if _HEADS not in numbers:
                 numbers[_HEADS] = np.array([1, heads, 1, width], np.int64)
@@ -150,7 +154,7 @@ def _without_moves(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
         elif node.op_type == "Gather" and node.input[0] in parts:
             part = parts[node.input[0]][int(numbers[node.input[1]])]
             nodes.append(helper.make_node("Reshape", [part, _HEADS], list(node.output), node.name))
-        elif order == _MERGE and node.output[0] in merged:
+        elif order == _MERGE and used == {"Reshape"}:
             unmoved[node.output[0]] = node.input[0]
         else:
             node.input[:] = [unmoved.get(name, name) for name in node.input]

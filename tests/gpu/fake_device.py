@@ -29,7 +29,7 @@ class FakeMemory:
         self.content: np.ndarray | None = np.full(nbytes, RUBBISH, np.uint8)
         self.device = device
         self.address = FakeMemory._next
-        FakeMemory._next += nbytes + 0x1000
+        FakeMemory._next += -(-nbytes // 0x1000) * 0x1000 + 0x1000  # aligned as CUDA's, nothing close behind
 
     def free(self) -> None:
         assert self.content is not None, "freed twice"
