@@ -99,7 +99,11 @@ class Synthesizer:
             self.text_to_semantic, self.runs_on = self._gpu.text_to_semantic, self._gpu.runs_on
         else:
             self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._step())
-        self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
+        try:
+            self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
+        except BaseException:
+            self.close()
+            raise
         self._reference_encoder: ReferenceEncoder | None = None
         self._references: dict[str, Reference] = {}
 

@@ -135,6 +135,7 @@ def test_a_damaged_engine_is_told_and_replaced_or_refused(voice, reference, gpu_
             assert gpu.describe()["graphs"]["sovits_vocoder"] == "CPUExecutionProvider, for want of an engine"
         with pytest.raises(BackendError, match=r"sovits_vocoder-0.plan: damaged or changed since"):
             load_voice(gpu_bundle, strict=True)
+        assert world.device.used == 0  # a load that fails keeps nothing
     finally:
         plan.write_bytes(content)
     assert "sovits_vocoder-0.plan: damaged or changed since it was built" in caplog.text

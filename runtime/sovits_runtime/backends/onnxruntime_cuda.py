@@ -68,6 +68,7 @@ class OrtCudaVoice:
         self.text_to_semantic = DeviceTextToSemantic(
             device, engines, slots=options.requests, strict=options.strict
         )
+        self.text_to_semantic.warm()
         lengths = ", ".join(map(str, engines.lengths))
         self.runs_on = {
             PREFILL: engines.prefill.provider,

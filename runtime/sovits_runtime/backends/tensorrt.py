@@ -103,6 +103,7 @@ class TensorRtVoice:
             f"{engines.prefill.provider}, caches of {', '.join(map(str, engines.lengths))} rows"
         )
         self.text_to_semantic = DeviceTextToSemantic(gpu.device, engines, slots=requests, strict=strict)
+        self.text_to_semantic.warm()
         self._gpt_weights = sum(e.weight_bytes for e in (engines.prefill, *engines.steps))
 
     def graph(self, name: str) -> Session:

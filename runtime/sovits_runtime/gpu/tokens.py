@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,8 @@ POLL_STEPS = 8
 """Steps between two looks at the tokens."""
 AHEAD = 2
 """Batches in flight: while the host looks at one, the device works on the other."""
+WARM_STEPS = 3
+"""The first one sets up what an engine sets up, the second is captured, the third replayed."""
 
 
 class _Batch(NamedTuple):
@@ -78,6 +81,32 @@ class DeviceTextToSemantic:
     def fallback(self) -> str:
         """Why steps are enqueued instead of replayed; empty when they are replayed, or none ran yet."""
         return next((slot.fallback for slot in self._slots.all() if slot.fallback), "")
+
+    def warm(self) -> None:
+        """Makes all slots and runs a few steps on every cache length, so that no request pays for first times.
+
+        Memory is allocated, sessions and contexts are opened and steps are captured here. Nothing may be in flight.
+
+        Raises:
+            BackendError: There is not enough memory, an engine fails, or a step cannot be captured and must be.
+        """
+        ranges = self.prefill.spec.dim_ranges
+        phones, prompt = (np.zeros(ranges[name].min, np.int64) for name in ("phones", "prompt"))
+        bert, noise = (
+            np.zeros((len(phones), self.bert_width), np.float32),
+            np.ones((1, self.vocab), np.float32),
+        )
+        try:
+            with ExitStack() as stack:
+                for slot in [stack.enter_context(self._slots.slot()) for _ in range(self._slots.size)]:
+                    for index in range(len(self.lengths)):
+                        run = _Run(slot, self.lengths, lambda _: noise, 1 + WARM_STEPS)
+                        run.start(phones, bert, prompt, options=SamplingOptions(), index=index)
+                        run.launch(WARM_STEPS)
+                    slot.stream.synchronize()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Frees the slots."""
