@@ -159,6 +159,7 @@ class EagerRival:
     """
 
     name = "PyTorch eager"
+    tokens_at_once = 1
 
     def __init__(
         self,

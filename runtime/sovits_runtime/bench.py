@@ -199,6 +199,8 @@ def _time_tokens(party: Party, work: Workload) -> dict[str, list[float]]:
     marks = [time.perf_counter()]
     marks += [time.perf_counter() for _ in islice(party.generate(work), len(work.tokens))]
     steps = [later - sooner for sooner, later in pairwise(marks[1:])]
+    if party.tokens_at_once > 1 and steps:
+        steps = [sum(steps) / len(steps)]
     return {"gpt_prefill": [marks[1] - marks[0]], "gpt_step": steps, "gpt": [marks[-1] - marks[0]]}
 
 

@@ -15,6 +15,7 @@ from sovits_runtime.backends.native import NativeStep
 from sovits_runtime.bench_decoder import DECODER_STAGES, StageRuns, latent_channels
 from sovits_runtime.bench_workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.gpu.tokens import POLL_STEPS
 from sovits_runtime.reference import Reference
 from sovits_runtime.request import Phrase, SpeechOptions
 from sovits_runtime.sampling import SamplingOptions
@@ -24,16 +25,23 @@ ENDLESS = SamplingOptions(min_tokens=NEVER_ENDS)
 
 
 class Party(Protocol):
-    """Something that speaks and can be timed stage by stage, in this process."""
+    """Something that speaks and can be timed stage by stage, in this process.
+
+    Attributes:
+        name: For the report.
+        note: What runs it.
+        tokens_at_once: How many tokens come back together; each by itself can only be timed where that is 1.
+    """
 
     name: str
     note: str
+    tokens_at_once: int
 
     def stages(self, work: Workload) -> StageRuns:
         """Returns one call for each stage it has, by the names of `bench.STAGES`."""
 
     def generate(self, work: Workload) -> Iterator[int]:
-        """Yields tokens without end; the first after the prefill, the others one a step."""
+        """Yields the tokens of an endless sentence, the first after the prefill."""
 
     def probe_command(self) -> list[str]:
         """Returns a command that loads the party in a fresh process and prints `ProcessFacts` as JSON.
@@ -59,6 +67,7 @@ class Voice:
         self.bundle = bundle
         self.device = device
         self.threads = threads
+        self.tokens_at_once = POLL_STEPS if device == "cuda" else 1
         self._backend, self._native = backend, native
         self.voice = Synthesizer.load(bundle, device=device, backend=backend, threads=threads, native=native)
         self.note = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}[backend]
@@ -96,10 +105,11 @@ class Voice:
 
     def generate(self, work: Workload) -> Iterator[int]:
         """See `Party.generate`."""
-        steps = self.voice.text_to_semantic.steps(
-            work.all_phones, work.bert, work.prompt, options=ENDLESS, noise=work.token_noise()
+        return iter(
+            self.voice.text_to_semantic.tokens(
+                work.all_phones, work.bert, work.prompt, options=ENDLESS, noise=work.token_noise()
+            )
         )
-        return (step.token for step in steps)
 
     def probe_command(self) -> list[str]:
         """See `Party.probe_command`."""

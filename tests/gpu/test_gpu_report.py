@@ -99,6 +99,25 @@ def test_parts_without_a_gpu_fail_or_are_skipped_with_a_reason(report, tiny):
     assert "no NVIDIA driver" in run.parts["streams and events"]["reason"]
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "name",
+    [
+        "streams and events", "token scheduler, captured", "token scheduler, enqueued", "step kernels",
+        "verify on ONNX Runtime CUDA", "verify with step kernels",
+    ],
+)  # fmt: skip
+def test_parts_pass_on_a_gpu(report, tiny, name):
+    """With the tiny voice; the whole report is for figures."""
+    driver = probe_driver_apart()
+    if not driver.gpus:
+        pytest.skip("there is no GPU")
+    try:
+        report.PARTS[name](run_of(report, driver=driver, bundle=tiny))
+    except report.Skipped as reason:
+        pytest.skip(str(reason))
+
+
 def test_the_table_shows_figures_and_reasons(latency):
     names = ("tokens", "first_sentence", "utterance")
     found = latency.timings(dict.fromkeys(names, lambda: None), repeats=3, audio_s=6.0)

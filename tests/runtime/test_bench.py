@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import count, islice
+from itertools import count
+from types import SimpleNamespace, islice
 
 import numpy as np
 import pytest
@@ -32,6 +33,7 @@ class Rival:
 
     name = "Stub"
     note = "a stub"
+    tokens_at_once = 1
 
     def __init__(self, command: list[str] | None = None) -> None:
         self.asked: list[str] = []
@@ -54,6 +56,16 @@ class Rival:
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     monkeypatch.setattr(bench_module, "SETTLE_S", 0)
+
+
+def test_tokens_that_come_together_are_timed_together(monkeypatch):
+    """Four tokens at once after each wait: the time of one is the mean, not that of taking it from a list."""
+    times = iter([0.0, 1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0])
+    monkeypatch.setattr(bench_module.time, "perf_counter", lambda: next(times))
+    rival = Rival()
+    rival.tokens_at_once = 4
+    timed = bench_module._time_tokens(rival, SimpleNamespace(tokens=range(8)))
+    assert timed == {"gpt_prefill": [1.0], "gpt_step": [8 / 7], "gpt": [9.0]}
 
 
 @pytest.fixture(scope="module")
