@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from itertools import count
-from types import SimpleNamespace, islice
+from itertools import count, islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
