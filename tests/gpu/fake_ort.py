@@ -39,9 +39,12 @@ class FakeOrt:
         self.providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         self.falls_back = False
         self.problem = ""
-        self.OrtValue = SimpleNamespace(ortvalue_from_numpy=self._placed)
+        self.OrtValue = SimpleNamespace(
+            ortvalue_from_numpy=self._placed, from_dlpack=onnxruntime.OrtValue.from_dlpack
+        )
         self.placed = 0
         self.full = False
+        self.values: list[Any] = []
 
     def get_available_providers(self) -> list[str]:
         return self.providers
@@ -51,7 +54,11 @@ class FakeOrt:
         if self.full:
             raise RuntimeError(CUDA_FAILURE)
         self.placed += array.nbytes
-        return onnxruntime.OrtValue.ortvalue_from_numpy(np.array(array))
+        # As on a GPU, and unlike that of an array on the CPU, its memory is the value's own.
+        value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, "cpu", 0)
+        value.update_inplace(np.ascontiguousarray(array))
+        self.values.append(value)
+        return value
 
     def InferenceSession(  # noqa: N802
         self, path: str, options: Any, providers: list[Any], enable_fallback: int

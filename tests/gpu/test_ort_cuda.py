@@ -119,6 +119,25 @@ def test_own_kernels_run_the_steps(graph_voice, reference, tiny, ort, monkeypatc
     assert told["memory_bytes"]["gpt_weights"] > ort.placed
 
 
+def test_all_sessions_read_the_one_copy_of_the_weights(tiny, ort):
+    """Zeros in its place change what every open session says; the CPU's own copies of matrices stay."""
+    with load_voice(tiny) as gpu:
+        t2s = gpu.text_to_semantic
+        given = np.arange(9), np.zeros((9, t2s.bert_width), np.float32), np.arange(5)
+
+        def logits():
+            noise = seeded_noise(np.random.default_rng(5), t2s.vocab)
+            forced = np.arange(1, 70)  # into the second cache length
+            steps = t2s.steps(*given, options=SamplingOptions(), noise=noise, forced=forced)
+            return np.stack([step.logits for step in steps])
+
+        before = logits()
+        assert np.array_equal(logits(), before)
+        for value in ort.values:
+            value.update_inplace(np.zeros(value.shape(), value.numpy().dtype))
+        assert np.abs(logits() - before).max(axis=1).min() > 0.1
+
+
 def test_chunks_sound_while_tokens_are_made(graph_voice, reference, tiny, ort):
     chunks = ChunkOptions(first_tokens=6, lookahead_tokens=3, most_tokens=10)
     expected = list(graph_voice.stream(SENTENCES, reference, chunks=chunks, options=OPTIONS))

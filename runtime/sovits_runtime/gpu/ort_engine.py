@@ -48,8 +48,10 @@ class DeviceWeights:
         return found
 
     def _placed(self, array: NDArray[Any]) -> Any:
+        values = self.ort.OrtValue
         try:
-            return self.ort.OrtValue.ortvalue_from_numpy(array, "cuda", 0)
+            # A view: sessions share only what its owner is known to outlive.
+            return values.from_dlpack(values.ortvalue_from_numpy(array, "cuda", 0))
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             raise BackendError(
                 f"{array.nbytes / 2**20:.1f} MiB of weights could not be put on the GPU: {reason_of(error)}"
