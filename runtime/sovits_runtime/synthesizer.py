@@ -133,8 +133,8 @@ class Synthesizer:
                 None, on the CPU where `sovits-export-native` is installed and written for the processor and for the
                 bundle's precision, on a GPU not. `describe` says what runs.
             strict: Whether what cannot run as asked is an error: a graph without an engine, steps that cannot be
-                captured, a part of a graph that would run on the CPU. Otherwise it runs in another way, which is logged
-                and told by `describe`, except where ONNX Runtime moves parts of a graph to the CPU by itself.
+                captured, operators that would run on the CPU. Otherwise it runs in another way, which is logged; what
+                runs each graph is told by `describe`.
             shared: Folder of shared parts, when not beside the bundle.
             full_check: Compare the sha256 of every file first.
 

@@ -45,6 +45,7 @@ class FakeOrt:
         self.placed = 0
         self.full = False
         self.values: list[Any] = []
+        self.lacks: set[str] = set()
 
     def get_available_providers(self) -> list[str]:
         return self.providers
@@ -66,7 +67,7 @@ class FakeOrt:
         assert not enable_fallback, "ONNX Runtime would print, and go on with the CPU"
         ((provider, settings),) = providers
         assert provider == "CUDAExecutionProvider"
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "0")  # it computes on the CPU
+        assert options.get_session_config_entry("session.record_ep_graph_assignment_info") == "1"
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self.sessions.append(_Session(self, session, settings))
         return self.sessions[-1]
@@ -101,6 +102,16 @@ class _Session:
 
     def get_providers(self) -> list[str]:
         return self.ort.providers[self.ort.falls_back :]
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        """Everything on the GPU, but for sizes and for what it is told to lack."""
+        parts = []
+        for part in self.session.get_provider_graph_assignment_info():
+            (node,) = part.get_nodes()
+            on_cpu = node.op_type == "Shape" or node.op_type in self.ort.lacks
+            name = "CPUExecutionProvider" if on_cpu else "CUDAExecutionProvider"
+            parts.append(SimpleNamespace(ep_name=name, get_nodes=part.get_nodes))
+        return parts
 
     def io_binding(self) -> _Binding:
         return _Binding()

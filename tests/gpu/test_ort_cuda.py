@@ -207,6 +207,19 @@ def test_cuda_is_looked_for_in_pips_packages_and_stdout_stays_clean(monkeypatch,
     assert capsys.readouterr().out == ""
 
 
+def test_operators_without_a_kernel_are_told_or_refused(tiny, ort, caplog):
+    ort.lacks = {"Tanh", "ConvTranspose"}
+    with caplog.at_level(logging.WARNING), load_voice(tiny):
+        pass
+    (told,) = (r.message for r in caplog.records if "vocoder" in r.message)
+    assert "has no CUDA kernel for 5 ConvTranspose, 1 Tanh and runs it on the CPU" in told
+    with pytest.raises(BackendError, match=r"has no CUDA kernel for .*Tanh and runs it on the CPU; without"):
+        load_voice(tiny, strict=True)
+    ort.lacks = set()
+    with load_voice(tiny, strict=True):  # sizes are no reason to refuse
+        pass
+
+
 def test_no_driver_is_said_first(tiny):
     with pytest.raises(BackendError, match="device 'cuda' cannot be used: no NVIDIA driver is installed"):
         load_voice(tiny)

@@ -7,6 +7,7 @@ import functools
 import io
 import logging
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ not so long that they take the cores from the next graph, or from another sessio
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
 its slower, exact kernels there; it changes nothing elsewhere."""
+RECORD_PLACES = ("session.record_ep_graph_assignment_info", "1")
+SIZE_OPERATORS = {
+    "Shape", "Size", "Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Expand", "Cast", "Identity",
+    "Add", "Sub", "Mul", "Div", "Mod", "Min", "Max", "Clip", "Floor", "Ceil", "Range", "ConstantOfShape", "ReduceProd",
+    "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "And", "Or", "Not", "Where",
+}  # fmt: skip
+"""On a GPU, ONNX Runtime computes sizes of tensors on the host, where they are needed. These operators do that, and all
+of them have kernels for numbers on the GPU as well."""
 SHRINK = ("memory.enable_memory_arena_shrinkage", "cpu:0")
 SMALLEST_EXTERNAL = 1024
 """Bytes from which weights of an optimized graph lie in the file that is mapped into memory."""
@@ -81,7 +90,28 @@ def open_raw(
             f"{path}: asked for {provider}, ONNX Runtime fell back to {session.get_providers()}; check the CUDA and "
             "cuDNN installation with 'sovits-export doctor' or use device 'cpu'"
         )
+    moved = operators_on_cpu(session) if device != "cpu" else ""
+    if moved:
+        told = f"ONNX Runtime {ort.__version__} has no CUDA kernel for {moved} and runs it on the CPU"
+        if options.strict:
+            raise BackendError(f"{path}: {told}; without strict it may")
+        logger.warning("%s: %s", path, told)
     return session
+
+
+def operators_on_cpu(session: Any) -> str:
+    """Names the operators of a session on a GPU that ONNX Runtime put on the CPU, but for those that compute sizes.
+
+    Args:
+        session: A session of ONNX Runtime, opened with `RECORD_PLACES`.
+    """
+    found = Counter(
+        node.op_type
+        for part in session.get_provider_graph_assignment_info()
+        if part.ep_name == PROVIDERS["cpu"]
+        for node in part.get_nodes()
+    )
+    return ", ".join(f"{count} {op}" for op, count in sorted(found.items()) if op not in SIZE_OPERATORS)
 
 
 def write_optimized(path: Path, target: Path) -> None:
@@ -149,10 +179,8 @@ def ort_options(ort: Any, options: SessionOptions) -> Any:
         result.add_session_config_entry("session.disable_prepacking", "1")
     if options.optimized:
         result.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if (
-        options.strict and options.device != "cpu"
-    ):  # else what the device cannot do runs on the CPU in silence
-        result.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if options.device != "cpu":
+        result.add_session_config_entry(*RECORD_PLACES)
     return result
 
 
