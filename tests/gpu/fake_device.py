@@ -85,14 +85,18 @@ class FakeStream:
     device: FakeDevice
     handle: int
     queue: deque[Any] = field(default_factory=deque)
-    capturing: list[Any] | None = None
+    recorded: list[Any] | None = None
+
+    @property
+    def capturing(self) -> bool:
+        return self.recorded is not None
 
     def push(self, work: Any) -> None:
         with self.device.lock:
-            if self.capturing is not None:
+            if self.recorded is not None:
                 if isinstance(work, (_Record, _Wait)):
                     raise BackendError("cudaErrorStreamCaptureUnsupported: events are not captured here")
-                self.capturing.append(work)
+                self.recorded.append(work)
             else:
                 self.queue.append(work)
 
@@ -131,18 +135,18 @@ class FakeStream:
         self.push(_Wait(event, event.recorded))
 
     def synchronize(self) -> None:
-        if self.capturing is not None:
+        if self.capturing:
             raise BackendError("cudaErrorStreamCaptureUnsupported: a capturing stream was waited for")
         self.device.run_until(lambda: not self.queue)
 
     def capture(self, enqueue: Any) -> FakeGraph:
         if self.device.capture_problem:
             raise BackendError(self.device.capture_problem)
-        self.capturing = work = []
+        self.recorded = work = []
         try:
             enqueue()
         finally:
-            self.capturing = None
+            self.recorded = None
         self.device.captures += 1
         return FakeGraph(self, work)
 

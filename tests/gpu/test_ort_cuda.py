@@ -158,6 +158,23 @@ def test_steps_that_cannot_be_captured_are_enqueued_or_refused(reference, tiny, 
     assert device.used == 0
 
 
+def test_a_step_with_work_on_the_cpu_is_not_captured(graph_voice, reference, tiny, ort, device):
+    """A replayed graph would take what the CPU computed at capture for ever."""
+    ort.lacks = {"Mod"}  # the row of noise
+    with load_voice(tiny) as gpu:
+        ours = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
+        assert (
+            "runs 1 Mod on the CPU, which a CUDA graph would not run again" in gpu.describe()["token_steps"]
+        )
+    assert device.launches == 0
+    theirs = graph_voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
+    np.testing.assert_allclose(ours.samples, theirs.samples, atol=1e-5)
+    with pytest.raises(
+        BackendError, match="cannot be captured as a CUDA graph: graph gpt_step: ONNX Runtime runs"
+    ):
+        load_voice(tiny, strict=True)
+
+
 def test_a_run_that_fails_fails_its_request_alone(graph_voice, reference, tiny, ort):
     with load_voice(tiny) as gpu:
         ort.problem = CUDA_FAILURE
@@ -260,7 +277,9 @@ def test_the_real_onnxruntime_reads_and_writes_at_the_addresses_given(graph_voic
     opened = []
 
     def open_session(stream):
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         opened.append(stream)
         real = session.io_binding
 

@@ -99,11 +99,12 @@ def open_raw(
     return session
 
 
-def operators_on_cpu(session: Any) -> str:
-    """Names the operators of a session on a GPU that ONNX Runtime put on the CPU, but for those that compute sizes.
+def operators_on_cpu(session: Any, *, sizes: bool = False) -> str:
+    """Names the operators of a session on a GPU that ONNX Runtime put on the CPU.
 
     Args:
         session: A session of ONNX Runtime, opened with `RECORD_PLACES`.
+        sizes: Also those that may compute sizes.
     """
     found = Counter(
         node.op_type
@@ -111,7 +112,9 @@ def operators_on_cpu(session: Any) -> str:
         if part.ep_name == PROVIDERS["cpu"]
         for node in part.get_nodes()
     )
-    return ", ".join(f"{count} {op}" for op, count in sorted(found.items()) if op not in SIZE_OPERATORS)
+    return ", ".join(
+        f"{count} {op}" for op, count in sorted(found.items()) if sizes or op not in SIZE_OPERATORS
+    )
 
 
 def write_optimized(path: Path, target: Path) -> None:

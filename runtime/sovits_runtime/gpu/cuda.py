@@ -167,6 +167,7 @@ class CudaStream:
         self._kinds = device.cudart.cudaMemcpyKind
         self.raw = raw
         self.handle = int(raw)
+        self.capturing = False
         weakref.finalize(self, device.cudart.cudaStreamDestroy, raw)
 
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:
@@ -216,6 +217,7 @@ class CudaStream:
         """Records work without running it; see `Stream.capture`."""
         mode = self._rt.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._device.call("begin a capture", self._rt.cudaStreamBeginCapture, self.raw, mode)
+        self.capturing = True
         try:
             enqueue()
         except BaseException:
@@ -224,6 +226,8 @@ class CudaStream:
             )  # back to normal; what it says is the error already raised
             self._rt.cudaGetLastError()
             raise
+        finally:
+            self.capturing = False
         graph = self._device.call("capture the work", self._rt.cudaStreamEndCapture, self.raw)
         try:
             raw = self._device.call("instantiate a graph", self._rt.cudaGraphInstantiate, graph, 0)

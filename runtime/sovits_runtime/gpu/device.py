@@ -104,9 +104,15 @@ class Graph(Protocol):
 
 
 class Stream(Protocol):
-    """An ordered queue of work. Used by one thread at a time."""
+    """An ordered queue of work. Used by one thread at a time.
+
+    Attributes:
+        handle: CUDA's.
+        capturing: Whether what it is given is recorded instead of run.
+    """
 
     handle: int
+    capturing: bool
 
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:
         """Copies device memory; both have the same number of bytes."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.backends.external_weights import map_external
-from sovits_runtime.backends.onnxruntime import reason_of
+from sovits_runtime.backends.onnxruntime import operators_on_cpu, reason_of
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray, Stream
 from sovits_runtime.graph import GraphSpec
@@ -92,6 +92,7 @@ class OrtContext:
     def __init__(self, engine: OrtEngine) -> None:
         self._engine = engine
         self._stream = 0
+        self._on_cpu = ""
         self._session: Any = None
         self._binding: Any = None
         self._arrays: dict[str, DeviceArray] = {}
@@ -110,26 +111,18 @@ class OrtContext:
         self._binding = None
 
     def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Returns the outputs' shapes, where the spec tells them; see `Context.output_shapes`."""
-        spec = self._engine.spec
-        spec.check(
-            {name: np.broadcast_to(np.zeros((), spec.tensor(name).dtype), s) for name, s in inputs.items()}
-        )
-        sizes = {
-            d: n
-            for t in spec.inputs
-            for d, n in zip(t.shape, inputs[t.name], strict=True)
-            if isinstance(d, str)
-        }
-        return {t.name: t.resolve(sizes) for t in spec.outputs}
+        """See `Context.output_shapes`; ONNX Runtime does not tell, and the scheduler of tokens does not ask."""
+        raise NotImplementedError
 
     def enqueue(self, stream: Stream) -> None:
         """Gives one run to the stream; see `Context.enqueue`."""
         if self._session is None or stream.handle != self._stream:
-            self._session, self._stream, self._binding = (
-                self._engine.open_session(stream.handle),
-                stream.handle,
-                None,
+            self._session, self._binding = self._engine.open_session(stream.handle), None
+            self._stream, self._on_cpu = stream.handle, operators_on_cpu(self._session, sizes=True)
+        if stream.capturing and self._on_cpu:  # what they compute now would be taken for every replay
+            raise BackendError(
+                f"graph {self._engine.spec.name}: ONNX Runtime runs {self._on_cpu} on the CPU, which a CUDA graph "
+                "would not run again"
             )
         try:
             if self._binding is None:
