@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gpu_convolutions import FRAMES, VOCODER, time_vocoder
 from gpu_latency import TOKENS, latency_of_bundle, latency_of_eager, table
 from gpu_steps import prove_steps
 from toy_gpt import BERT_WIDTH, VOCAB, expected_tokens, toy_engines
@@ -256,6 +257,17 @@ def latency_kernels(run: Run) -> dict[str, Any]:
     return latency_of_bundle(run.need_bundle(), "onnxruntime", repeats=run.repeats, native=True)
 
 
+def vocoder_ways(run: Run) -> dict[str, Any]:
+    """ONNX Runtime's ways to convolve, to see which should be the default."""
+    bundle = run.need_bundle()
+    _need_ort_cuda()
+    if VOCODER not in bundle.graph_names:
+        raise Skipped(f"the bundle has no {VOCODER}")
+    found = time_vocoder(bundle, repeats=run.repeats)
+    fastest = min(found, key=lambda way: found[way][str(FRAMES[-1])])
+    return {"summary": f"fastest: {fastest}, {found[fastest]} ms", "ways": found}
+
+
 def latency_eager_fp32(run: Run) -> dict[str, Any]:
     """Latency of eager PyTorch in FP32."""
     return _eager(run, half=False)
@@ -284,6 +296,7 @@ PARTS: dict[str, Part] = {
     "latency, TensorRT": latency_tensorrt,
     "latency, ONNX Runtime CUDA": latency_onnxruntime,
     "latency, step kernels": latency_kernels,
+    "vocoder, by convolution": vocoder_ways,
     "latency, eager FP32": latency_eager_fp32,
     "latency, eager FP16": latency_eager_fp16,
     "latency, compiled FP16": latency_compiled_fp16,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_device import FakeDevice
+from fake_ort import FakeOrt, use
 
 from sovits_engines.device import Driver, probe_driver_apart
 from sovits_runtime.bench_voice import Voice, first_tokens
@@ -151,6 +152,21 @@ def test_steps_are_proved_against_the_cpu(modules, tiny, gpt_engines):
     assert found["logits"] < 1e-5
     assert found["equal_tokens"] == 100
     assert min(found["tokens_per_s_captured"], found["tokens_per_s_enqueued"]) > 0
+
+
+def test_ways_to_convolve_are_timed(report, tiny, monkeypatch):
+    """Each with its own options, on ONNX Runtime's CPU in place of CUDA."""
+    use(fake := FakeOrt(FakeDevice()), monkeypatch)
+    convolutions = importlib.import_module("gpu_convolutions")
+    monkeypatch.setattr(convolutions, "import_onnxruntime", lambda _: fake)
+    monkeypatch.setattr(report, "_need_ort_cuda", lambda: None)
+    part = report.PARTS["vocoder, by convolution"](run_of(report, bundle=tiny))
+    assert part["ways"].keys() == convolutions.WAYS.keys()
+    assert all(times.keys() == {"36", "300"} and min(times.values()) > 0 for times in part["ways"].values())
+    assert part["summary"].startswith("fastest: ")
+    settings = [session.settings for session in fake.sessions]
+    assert [s.get("prefer_nhwc", "0") for s in settings] == ["0", "0", "1", "0", "0"]
+    assert [s["cudnn_conv_algo_search"] for s in settings].count("EXHAUSTIVE") == 1
 
 
 def test_wrong_steps_are_found(modules, tiny, gpt_engines, monkeypatch):
