@@ -8,9 +8,11 @@ import onnx
 import onnxruntime
 import pytest
 
+from sovits_engines.step_graph import device_step
+from sovits_exporter import device_graphs
 from sovits_exporter.device_graphs import write_device_graph
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
-from sovits_runtime.errors import BundleError
+from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.gpu.step_spec import device_step_spec, rows_spec, step_sizes
 
 ON_THE_HOST = {"Shape", "Size", "Range", "NonZero", "ConstantOfShape", "If", "Loop"}
@@ -54,6 +56,31 @@ def test_a_step_of_fixed_sizes_needs_no_host(bundle, tmp_path):
     operators = {node.op_type for node in model.graph.node}
     assert "Attention" in operators
     assert not operators & (ON_THE_HOST | {"Transpose"})
+
+
+def swapped(model, spec):
+    """Keys and values of the first layer in each other's place."""
+    made = device_step(model, spec)
+    split = next(node for node in made.graph.node if node.op_type == "Split")
+    split.output[1], split.output[2] = split.output[2], split.output[1]
+    return made
+
+
+def quieter(model, spec):
+    """Noise of another step."""
+    made = device_step(model, spec)
+    next(node for node in made.graph.node if node.name == "device_row").input[0] = "text_len"
+    return made
+
+
+@pytest.mark.parametrize(
+    ("wrong", "name"), [(swapped, "k_cache_0_out|logits"), (quieter, "next_token|next_")]
+)
+def test_a_form_that_computes_something_else_is_refused(bundle, tmp_path, monkeypatch, wrong, name):
+    shutil.copytree(bundle.path / "graphs", tmp_path / "graphs")
+    monkeypatch.setattr(device_graphs, "device_step", wrong)
+    with pytest.raises(VerificationError, match=rf"its form for a GPU differs in ({name})"):
+        write_device_graph(tmp_path / "graphs" / "gpt_step.onnx", bundle.graph_spec("gpt_step"))
 
 
 def test_another_graph_is_refused(bundle, tmp_path):
