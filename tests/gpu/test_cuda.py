@@ -30,7 +30,7 @@ NAMES = {
 class Cudart:
     """Every function returns success and `values`, unless it is to `fail`; calls are noted."""
 
-    cudaHostAllocPortable, cudaStreamNonBlocking, cudaEventDefault, cudaEventDisableTiming = 1, 1, 0, 2
+    cudaHostAllocPortable, cudaStreamNonBlocking, cudaEventDisableTiming = 1, 1, 2
     cudaMemcpyKind = SimpleNamespace(
         cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2, cudaMemcpyDeviceToDevice=3
     )
@@ -95,7 +95,7 @@ class CheckedCudart(Cudart):
         for name, kind in self.handles.items():
             self.values[name] = getattr(self.real, kind)(self.values[name])
         for name in (
-            "cudaHostAllocPortable", "cudaStreamNonBlocking", "cudaEventDefault", "cudaEventDisableTiming",
+            "cudaHostAllocPortable", "cudaStreamNonBlocking", "cudaEventDisableTiming",
             "cudaMemcpyKind", "cudaStreamCaptureMode", "cudaError_t",
         ):  # fmt: skip
             setattr(self, name, getattr(self.real, name))

@@ -103,13 +103,9 @@ class CudaDevice:
         flags = self.cudart.cudaStreamNonBlocking
         return CudaStream(self, self.call("make a stream", self.cudart.cudaStreamCreateWithFlags, flags))
 
-    def event(self, *, timed: bool = False) -> CudaEvent:
-        """Makes an event; see `Device.event`.
-
-        Args:
-            timed: Whether it takes the time, for `elapsed_ms`.
-        """
-        flags = self.cudart.cudaEventDefault if timed else self.cudart.cudaEventDisableTiming
+    def event(self) -> CudaEvent:
+        """Makes an event, without a clock, which would cost time; see `Device.event`."""
+        flags = self.cudart.cudaEventDisableTiming
         return CudaEvent(self, self.call("make an event", self.cudart.cudaEventCreateWithFlags, flags))
 
 
@@ -139,11 +135,6 @@ class CudaEvent:
     def synchronize(self) -> None:
         """Waits on the host; see `Event.synchronize`."""
         self._device.call("finish its work", self._device.cudart.cudaEventSynchronize, self.raw)
-
-    def elapsed_ms(self, later: CudaEvent) -> float:
-        """Milliseconds from this event to a later one; both timed and reached."""
-        cudart = self._device.cudart
-        return float(self._device.call("read the time", cudart.cudaEventElapsedTime, self.raw, later.raw))
 
 
 class CudaGraph:
