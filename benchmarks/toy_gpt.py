@@ -190,10 +190,6 @@ class ToyContext:
         """See `Context.bind`."""
         self._arrays |= arrays
 
-    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """See `Context.output_shapes`; the scheduler of tokens does not ask."""
-        raise NotImplementedError
-
     def enqueue(self, stream: Stream) -> None:
         """See `Context.enqueue`."""
         from cuda.bindings import driver

@@ -38,6 +38,7 @@ from sovits_exporter.modeling.t2s import T2SConfig, Text2Semantic
 from sovits_exporter.modeling.vits import Sovits, SynthesizerTrn
 from sovits_exporter.modeling.vits_v3 import SynthesizerTrnV3
 from sovits_exporter.pretrained import Pretrained
+from sovits_exporter.relative_error import relative_error
 from sovits_exporter.staging import check_output, publish, staging
 from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
 from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, SCHEMA, Bundle, manifest_digest
@@ -297,19 +298,6 @@ def run_in_place(
     outputs = {**fresh, **updated}
     session.bind({**feeds, **{given: updated[written] for given, written in spec.aliases}, **outputs}).run()
     return outputs
-
-
-def relative_error(expected: np.ndarray[Any, Any], got: np.ndarray[Any, Any]) -> float:
-    """Largest difference over the largest magnitude for floats; share of differing entries otherwise; inf for NaN."""
-    if expected.shape != got.shape:
-        return float("inf")
-    if expected.size == 0:
-        return 0.0
-    if expected.dtype.kind != "f":
-        return float(np.mean(expected != got))
-    scale = max(float(np.abs(expected).max()), 1e-9)
-    error = float(np.abs(expected.astype(np.float64) - got).max()) / scale
-    return error if np.isfinite(error) else float("inf")
 
 
 def _write_golden(folder: Path, golden: GoldenRequest) -> None:

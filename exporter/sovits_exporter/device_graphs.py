@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from sovits_engines.step_graph import device_prefill, device_step
+from sovits_exporter.relative_error import relative_error
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.gpu.step_spec import (
     HISTORY,
@@ -65,13 +66,12 @@ def _compare(path: Path, target: Path, spec: GraphSpec) -> None:
     )
     limit = LIMITS[spec.tensor(spec.aliases[0][0]).dtype]
     for name, value in wanted.items():
-        other = got[name].astype(np.float64)
-        error = float(np.abs(other - value).max()) / max(float(np.abs(value.astype(np.float64)).max()), 1e-9)
-        exact = value.dtype.kind != "f"
-        if other.shape != value.shape or not error <= (0 if exact else limit):
+        error = relative_error(value, got[name])
+        allowed = limit if value.dtype.kind == "f" else 0.0
+        if error > allowed:
             raise VerificationError(
                 f"graph {spec.name}: its form for a GPU differs in {name} by {error:.1e} of the largest number, limit "
-                f"{0 if exact else limit:.0e}; please report it with the versions that 'sovits-export doctor' prints"
+                f"{allowed:.0e}; please report it with the versions that 'sovits-export doctor' prints"
             )
 
 

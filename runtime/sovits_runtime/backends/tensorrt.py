@@ -10,7 +10,7 @@ from typing import Any
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import EngineRecord, EngineTarget, engine_records, find_engine, read_record
 from sovits_runtime.errors import BackendError
-from sovits_runtime.gpu.device import Device, Engine
+from sovits_runtime.gpu.device import Device, ShapedEngine
 from sovits_runtime.gpu.graphs import DeviceGraph, Lane
 from sovits_runtime.gpu.pool import SlotPool
 from sovits_runtime.gpu.step_spec import PREFILL, STEP
@@ -88,7 +88,7 @@ class TensorRtVoice:
         self._requests = requests
         self._strict = strict
         self._fallback = fallback
-        self._engines: dict[str, Engine] = {}
+        self._engines: dict[str, ShapedEngine] = {}
         self._lanes: dict[str, SlotPool[Lane]] = {}
         self.target, api = choose_flavour(bundle, gpu, load)
         folder = bundle.path / "engines" / self.target.folder
@@ -161,7 +161,7 @@ class TensorRtVoice:
             self._lanes[key] = SlotPool(lambda: Lane(self.gpu.device, self._members(key)), size)
         return self._lanes[key]
 
-    def _members(self, key: str) -> Mapping[str, Engine]:
+    def _members(self, key: str) -> Mapping[str, ShapedEngine]:
         if key in REFERENCE_GRAPHS:
             return {key: self._engines[key]}
         return {name: e for name, e in self._engines.items() if name not in REFERENCE_GRAPHS}

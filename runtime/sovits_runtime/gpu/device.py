@@ -182,13 +182,6 @@ class Context(Protocol):
             ShapeError: The engine does not take such a shape.
         """
 
-    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Returns the outputs' shapes for the shapes of all inputs.
-
-        Raises:
-            ShapeError: The engine does not take such shapes.
-        """
-
     def enqueue(self, stream: Stream) -> None:
         """Gives one run to the stream. Every input and output is bound.
 
@@ -217,6 +210,24 @@ class Engine(Protocol):
 
         Contexts that never overlap, such as those of one stream, may share it.
         """
+
+
+class ShapedContext(Context, Protocol):
+    """One that knows the sizes of its outputs before it runs."""
+
+    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """Returns the outputs' shapes for the shapes of all inputs.
+
+        Raises:
+            ShapeError: The engine does not take such shapes.
+        """
+
+
+class ShapedEngine(Engine, Protocol):
+    """An engine for any graph; the scheduler of tokens, which knows all sizes itself, takes others too."""
+
+    def context(self, scratch: DeviceArray) -> ShapedContext:
+        """Makes a context; see `Engine.context`."""
 
 
 class Layout:

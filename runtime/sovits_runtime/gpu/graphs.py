@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.gpu.device import ALIGNMENT, Context, Device, DeviceArray, Engine, Layout, Memory
+from sovits_runtime.gpu.device import (
+    ALIGNMENT,
+    Device,
+    DeviceArray,
+    Layout,
+    Memory,
+    ShapedContext,
+    ShapedEngine,
+)
 from sovits_runtime.gpu.pool import SlotPool
 from sovits_runtime.graph import Array, GraphSpec
 
@@ -23,7 +31,7 @@ class _Place:
     """One engine's place in a lane: buffers for its largest sizes."""
 
     spec: GraphSpec
-    context: Context
+    context: ShapedContext
     memory: Memory
     arrays: dict[str, DeviceArray]
     host: dict[str, NDArray[Any]]
@@ -35,7 +43,7 @@ class Lane:
     Contexts of a lane never overlap, so they share the scratch memory.
     """
 
-    def __init__(self, device: Device, engines: Mapping[str, Engine]) -> None:
+    def __init__(self, device: Device, engines: Mapping[str, ShapedEngine]) -> None:
         self.stream = device.stream()
         scratch = max((e.scratch_bytes for e in engines.values()), default=0)
         self._scratch = device.memory(-(-max(scratch, 1) // ALIGNMENT) * ALIGNMENT)
@@ -78,7 +86,7 @@ class Lane:
 class DeviceGraph:
     """One graph of the lanes, as the runtime calls graphs; see `sovits_runtime.session.Session`."""
 
-    def __init__(self, engine: Engine, lanes: SlotPool[Lane], name: str) -> None:
+    def __init__(self, engine: ShapedEngine, lanes: SlotPool[Lane], name: str) -> None:
         self.spec = engine.spec
         self.provider = engine.provider
         self._lanes = lanes
@@ -97,7 +105,7 @@ class DeviceGraph:
             return lane.run(self._name, feeds)
 
 
-def _place(device: Device, engine: Engine, scratch: DeviceArray) -> _Place:
+def _place(device: Device, engine: ShapedEngine, scratch: DeviceArray) -> _Place:
     spec, context = engine.spec, engine.context(scratch)
     largest = {name: r.max for name, r in spec.dim_ranges.items()}
     shapes = {t.name: t.resolve(largest) for t in spec.inputs}

@@ -110,10 +110,6 @@ class OrtContext:
         self._arrays.update(arrays)
         self._binding = None
 
-    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """See `Context.output_shapes`; ONNX Runtime does not tell, and the scheduler of tokens does not ask."""
-        raise NotImplementedError
-
     def enqueue(self, stream: Stream) -> None:
         """Gives one run to the stream; see `Context.enqueue`."""
         if self._session is None or stream.handle != self._stream:

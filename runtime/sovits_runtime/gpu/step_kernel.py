@@ -19,7 +19,7 @@ from sovits_runtime.backends.native_weights import EMBEDDING, EPSILON, POSITION_
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import ALIGNMENT, Device, DeviceArray, Memory, Stream
-from sovits_runtime.gpu.step_spec import HISTORY, NOISE_ROWS, STOPPED, device_step_spec
+from sovits_runtime.gpu.step_spec import HISTORY, NOISE_ROWS, STEP, STOPPED, device_step_spec
 from sovits_runtime.graph import GraphSpec
 
 THREADS = 512
@@ -108,19 +108,19 @@ def open_kernel_steps(
         BackendError: The bundle is quantized, or of sizes that the kernel does not take; or the device fails.
         BundleError: The weights are damaged or not those of a GPT.
     """
-    precision = bundle.manifest["graphs"]["gpt_step"]["precision"]
+    precision = bundle.manifest["graphs"][STEP]["precision"]
     if precision not in PRECISIONS:
         raise BackendError(
             f"{bundle.path}: its GPT is {precision}, CUDA kernels take {' and '.join(PRECISIONS)}; use the FP32 "
             "bundle it was made of"
         )
-    spec = bundle.graph_spec("gpt_step")
+    spec = bundle.graph_spec(STEP)
     caches = sorted({spec.tensor(name).dtype for name, _ in spec.aliases})
     if caches not in (["float16"], ["float32"]):
         raise BackendError(
             f"{bundle.path}: its caches are {' and '.join(caches)}, CUDA kernels take one type; use the FP32 bundle"
         )
-    weights = StepWeights(bundle.graph_path("gpt_step"), spec)
+    weights = StepWeights(bundle.graph_path(STEP), spec)
     matrices = [weights.array(name, n, k) for name, n, k in weights.matrices()]
     half_layers, half_head = all(map(_is_half, matrices[:-1])), _is_half(matrices[-1])
     kernel = StepKernel(
@@ -223,6 +223,7 @@ class KernelContext:
         self._arrivals = _upload(engine.shared.device, [np.zeros(ALIGNMENT, np.uint8)])
         _freed_with(self, self._arrivals.memory)
         self._arrays: dict[str, DeviceArray] = {}
+        self._places: list[DeviceArray] = []
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
         """Sets places; see `Context.bind`."""
@@ -235,9 +236,10 @@ class KernelContext:
                     f"{array.dtype}{list(array.shape)}"
                 )
         self._arrays |= arrays
+        self._places = []
 
     def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Returns the outputs' shapes; see `Context.output_shapes`."""
+        """Returns the outputs' shapes; see `ShapedContext.output_shapes`."""
         spec = self._engine.spec
         for t in spec.inputs:
             if inputs[t.name] != t.resolve({}):
@@ -248,12 +250,17 @@ class KernelContext:
 
     def enqueue(self, stream: Stream) -> None:
         """Gives one step to the stream; see `Context.enqueue`."""
+        spec, shared = self._engine.spec, self._engine.shared
+        self._places = self._places or self._bound()
+        shared.launch(stream, self._places, self._arrays[spec.aliases[0][0]].shape[2])
+
+    def _bound(self) -> list[DeviceArray]:
+        """What the kernel takes, in its order."""
         engine, arrays = self._engine, self._arrays
         engine.spec.check_bound(arrays)
         for name, out in engine.spec.aliases:
             if arrays[name].address != arrays[out].address:
                 raise BackendError(f"{engine.provider}: {name} and {out} must be the same array")
-        caches = [arrays[name] for name, _ in engine.spec.aliases]
-        places = [*(arrays[name] for name in ARGUMENTS), *caches]
-        places += [engine.shared.weights, self._scratch, self._arrivals]
-        engine.shared.launch(stream, places, caches[0].shape[2])
+        caches = (arrays[name] for name, _ in engine.spec.aliases)
+        own = engine.shared.weights, self._scratch, self._arrivals
+        return [*(arrays[name] for name in ARGUMENTS), *caches, *own]

@@ -133,7 +133,7 @@ class TrtContext:
                 )
 
     def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Returns the outputs' shapes; see `Context.output_shapes`."""
+        """Returns the outputs' shapes; see `ShapedContext.output_shapes`."""
         for name, shape in inputs.items():
             self._shape(name, shape)
         found = {n: tuple(self._raw.get_tensor_shape(n)) for n in self._engine.spec.output_names}
