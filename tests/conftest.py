@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,14 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path_factory.mktemp("caches")))
         yield
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest):
+    """What a module's tests share on disk; removed after them: those of all modules fill 8 GB."""
+    path = tmp_path_factory.mktemp(request.path.stem)
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture(scope="session")

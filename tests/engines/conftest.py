@@ -43,6 +43,6 @@ def engine_bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def runnable_bundle(tiny_bundle: Path, tmp_path_factory) -> Bundle:
+def runnable_bundle(tiny_bundle: Path, folder: Path) -> Bundle:
     """The tiny voice, copied once a module, so that changed graphs can be put beside its weights and run."""
-    return _copied(tiny_bundle, tmp_path_factory.mktemp("runnable"), shutil.copy)
+    return _copied(tiny_bundle, folder, shutil.copy)

@@ -37,7 +37,9 @@ def test_speech_is_cut_off_and_its_state_freed(cancel, voice, reference, monkeyp
     async def interrupt():
         assistant = cancel.Assistant(start, ear)
         await assistant.say("long")
+        speaking = asyncio.create_task(assistant.finish())
         while not ear.heard:
+            assert not speaking.done(), await speaking
             await asyncio.sleep(0.01)
         await assistant.hush()
         made = len(steps)

@@ -29,9 +29,9 @@ class Converted:
 
 
 @pytest.fixture(scope="module")
-def converted(without_torch, tiny_bundle, tmp_path_factory):
+def converted(without_torch, tiny_bundle, folder):
     """The command on the tiny voice, where torch cannot be imported."""
-    path = tmp_path_factory.mktemp("fp16") / "voice"
+    path = folder / "fp16"
     return Converted(path, without_torch("convert", "--fp16", "--json", tiny_bundle, "-o", path))
 
 

@@ -63,8 +63,8 @@ def test_unit_values_have_unit_variance():
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    return write_demo_checkpoint(tmp_path_factory.mktemp("demo"), tiny=True, bert=True)
+def demo(folder):
+    return write_demo_checkpoint(folder / "demo", tiny=True, bert=True)
 
 
 def test_checkpoints_hold_the_rule(demo):

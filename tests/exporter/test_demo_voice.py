@@ -37,8 +37,8 @@ class Spoken:
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory) -> DemoFiles:
-    return write_demo_voice(tmp_path_factory.mktemp("voice") / "files")
+def files(folder) -> DemoFiles:
+    return write_demo_voice(folder / "files")
 
 
 @pytest.fixture(scope="module")

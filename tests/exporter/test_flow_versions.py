@@ -34,11 +34,6 @@ class Voice:
     reference: Reference
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("flow")
-
-
 @pytest.fixture(scope="module", params=["v3", "v4"])
 def made(folder: Path, request):
     version = request.param

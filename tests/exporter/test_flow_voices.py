@@ -32,11 +32,6 @@ class Voice:
     spoken: int
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("flow")
-
-
 @pytest.fixture(scope="module", params=["v3", "v4"])
 def made(request, folder: Path):
     """A voice, built and verified; that of v4 is a LoRA fine-tune."""

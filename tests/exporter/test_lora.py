@@ -23,9 +23,8 @@ WRAPPED = "cfm.base_model.model.estimator.transformer_blocks.1.attn"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(folder):
     """A LoRA voice of v3 and of v4 with base and vocoder."""
-    folder = tmp_path_factory.mktemp("lora")
     return {
         version: write_demo_checkpoint(folder / version, version=version, tiny=True, lora=True, hubert=False)
         for version in ("v3", "v4")

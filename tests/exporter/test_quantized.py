@@ -29,9 +29,9 @@ class Quantized(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def int8(without_torch, tiny_bundle, tmp_path_factory):
+def int8(without_torch, tiny_bundle, folder):
     """The command on the tiny voice, where torch cannot be imported."""
-    path = tmp_path_factory.mktemp("int8") / "voice"
+    path = folder / "int8"
     options = ("--precision", "gpt=int8", "--json", tiny_bundle, "-o", path)
     return Quantized(path, without_torch("convert", *options))
 

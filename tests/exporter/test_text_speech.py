@@ -46,9 +46,8 @@ def run(*args):
 
 
 @pytest.fixture(scope="module")
-def spoken(tiny_bundle, demo_files, tmp_path_factory):
+def spoken(tiny_bundle, demo_files, folder):
     """Every installed language spoken twice in one process without torch: through Python and the command line."""
-    folder = tmp_path_factory.mktemp("speech")
     texts = {language: TEXTS[language][0] for language in INSTALLED}
     code = (
         BLOCKED

@@ -34,11 +34,6 @@ class Voice:
     synthesizer: Synthesizer
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("versions")
-
-
 @pytest.fixture(scope="module", params=["v1", "v2Pro", "v2ProPlus"])
 def version(request):
     return request.param

@@ -19,11 +19,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
+def bundle(folder):
     from sovits_exporter.build import BuildRequest, build
     from sovits_exporter.demo import write_demo_checkpoint
 
-    folder = tmp_path_factory.mktemp("full")
     files = write_demo_checkpoint(folder / "files", version="v2")
     built = build(BuildRequest(files.gpt, files.sovits, folder / "voice", hubert=files.hubert, verify=False))
     return Bundle.open(built.path)

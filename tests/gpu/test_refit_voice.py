@@ -26,9 +26,8 @@ SHARED = ("hubert", "bert")
 
 
 @pytest.fixture(scope="module")
-def voices(tiny, tmp_path_factory) -> tuple[Bundle, Bundle]:
+def voices(tiny, folder) -> tuple[Bundle, Bundle]:
     """The tiny voice, and one with the same graphs and other weights that has refittable engines."""
-    folder = tmp_path_factory.mktemp("refit")
     (folder / "shared").symlink_to(tiny.shared)
     voice, other = (_copy(tiny, folder / name) for name in ("voice", "other"))
     for engine in trt_graphs(other, cache_sizes=CACHE_SIZES):

@@ -38,16 +38,17 @@ FP32_LIMIT, FP16_LIMIT = 1e-4, 2e-2  # of the largest logit
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(folder):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    return tmp_path_factory.mktemp("kernel")
+    return folder
 
 
 @pytest.fixture(scope="module")
-def half(tiny, tmp_path_factory):
+def half(tiny, folder):
     """What the kernel reads of a bundle in FP16."""
-    path = tmp_path_factory.mktemp("half")
+    path = folder / "half"
+    path.mkdir()
     graph = FullGraph(tiny.graph_path("gpt_step"), tiny.graph_spec("gpt_step"), ())
     (halved,) = halve([graph], path, "gpt")
     return SimpleNamespace(

@@ -25,9 +25,8 @@ OPTIONS = SpeechOptions(max_tokens=40, seed=3)
 
 
 @pytest.fixture(scope="module")
-def gpu_bundle(tiny_bundle, gpt_models, tmp_path_factory) -> Bundle:
+def gpu_bundle(tiny_bundle, gpt_models, folder) -> Bundle:
     """The tiny voice with engines of the GPT and of what makes sound."""
-    folder = tmp_path_factory.mktemp("gpu")
     shutil.copytree(tiny_bundle.parent / "shared", folder / "shared", copy_function=os.symlink)
     shutil.copytree(tiny_bundle, folder / "voice", copy_function=os.symlink)
     bundle = Bundle.open(folder / "voice")

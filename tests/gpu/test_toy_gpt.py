@@ -29,10 +29,9 @@ def toy():
 
 
 @pytest.fixture(scope="module")
-def library(toy, tmp_path_factory):
+def library(toy, folder):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    folder = tmp_path_factory.mktemp("toy")
     (folder / "toy.cpp").write_text(toy.KERNELS)
     defines = ["-D__global__=", "-D__device__="]
     subprocess.run(

@@ -13,11 +13,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory):
-    return tmp_path_factory.mktemp("every")
-
-
-@pytest.fixture(scope="module")
 def chain(request: pytest.FixtureRequest, folder):
     from every_version import make_chain
 
