@@ -347,11 +347,7 @@ def test_history_says_stopped_from_the_end_on(tiny, folder):
 
 def test_a_context_takes_what_its_spec_says(tiny, folder):
     step = OneStep(tiny, Emulated(folder))
-    spec, arrays = step.engine.spec, step.arrays
-    shapes = {t.name: t.resolve({}) for t in spec.inputs}
-    assert step.context.output_shapes(shapes)["logits"] == (1, 1025)
-    with pytest.raises(ShapeError, match=r"gpt_step, seen: expected \[1, 1025\], got \[1, 3\]"):
-        step.context.output_shapes({**shapes, "seen": (1, 3)})
+    arrays = step.arrays
     with pytest.raises(ShapeError, match=r"token: expected int64\[1\], got bool\[1\]"):
         step.context.bind({"token": arrays["stopped"]})
     step.context.bind({"k_cache_0_out": arrays["v_cache_0"]})

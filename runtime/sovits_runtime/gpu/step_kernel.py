@@ -238,16 +238,6 @@ class KernelContext:
         self._arrays |= arrays
         self._places = []
 
-    def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-        """Returns the outputs' shapes; see `ShapedContext.output_shapes`."""
-        spec = self._engine.spec
-        for t in spec.inputs:
-            if inputs[t.name] != t.resolve({}):
-                raise ShapeError(
-                    f"graph {spec.name}, {t.name}: expected {list(t.shape)}, got {list(inputs[t.name])}"
-                )
-        return {t.name: t.resolve({}) for t in spec.outputs}
-
     def enqueue(self, stream: Stream) -> None:
         """Gives one step to the stream; see `Context.enqueue`."""
         spec, shared = self._engine.spec, self._engine.shared
