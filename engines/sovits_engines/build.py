@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -18,10 +18,10 @@ from sovits_engines.profile import profile_ranges
 from sovits_engines.refit import require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
-from sovits_engines.trt_graph import FORM, TrtGraph, trt_graphs
+from sovits_engines.trt_graph import TrtGraph, trt_graphs
 from sovits_engines.turing import NO_FP32_PRODUCTS
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import EngineRecord, engine_folder, engine_records, read_record
+from sovits_runtime.engine_store import FORM, EngineRecord, engine_folder, engine_records, read_record
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, STEP
 from sovits_runtime.trt_api import RTX
@@ -137,7 +137,8 @@ def prune_engines(bundle: Bundle, *, every: bool = False) -> list[Path]:
 
 
 def _prune(bundle: Bundle, folder: Path, every: bool) -> list[Path]:
-    keep = set() if every else {p for path in folder.glob("*.json") for p in _good(bundle, path)}
+    listed = [] if every else [_look(bundle, path) for path in folder.glob("*.json")]
+    keep = {p for path, record, problem in listed if record and not problem for p in (path, record.plan)}
     kinds = (".json", ".plan", *((TIMINGS,) if every else ()))
     useless = [p for p in sorted(folder.glob("*")) if p.suffix in kinds and p not in keep]
     for path in useless:
@@ -145,17 +146,28 @@ def _prune(bundle: Bundle, folder: Path, every: bool) -> list[Path]:
     return useless
 
 
-def _good(bundle: Bundle, path: Path) -> Iterable[Path]:
+Listed = tuple[Path, EngineRecord | None, str]
+
+
+def list_engines(bundle: Bundle) -> list[Listed]:
+    """Lists a bundle's engines: record file, record if it can be read, and what is wrong ("" when nothing is).
+
+    Reads every plan whole. That an engine is for another GPU or another TensorRT than this machine's is not wrong.
+    """
+    return [_look(bundle, path) for path in engine_records(bundle)]
+
+
+def _look(bundle: Bundle, path: Path) -> Listed:
     try:
         record = read_record(path)
-    except BackendError:
-        return ()
-    current = record.graph in bundle.graph_names and (
-        record.ingredients.get("graph") == bundle.graph_digest(record.graph)
-        and record.ingredients.get("form") == FORM
-        and record.ingredients.get("sovits-export") == metadata.version("sovits-export")
-    )
-    return (path, record.plan) if current and not record.problem() else ()
+    except BackendError as error:
+        return path, None, str(error)
+    built, own = record.ingredients, metadata.version("sovits-export")
+    if record.graph not in bundle.graph_names or built.get("graph") != bundle.graph_digest(record.graph):
+        return path, record, "the graph has changed since"
+    if (built.get("form"), built.get("sovits-export")) != (FORM, own):
+        return path, record, f"another sovits-export than this one ({own}) built it"
+    return path, record, record.problem(whole=True)
 
 
 @dataclass(frozen=True)
@@ -228,18 +240,3 @@ class _Job:
             progress=self.show,
         )
         return made, facts
-
-
-def list_engines(bundle: Bundle) -> list[tuple[Path, EngineRecord | None, str]]:
-    """Lists a bundle's engines: record file, record if it can be read, and what is wrong ("" when nothing is)."""
-    found: list[tuple[Path, EngineRecord | None, str]] = []
-    for path in engine_records(bundle):
-        try:
-            record = read_record(path)
-        except BackendError as error:
-            found.append((path, None, str(error)))
-            continue
-        found.append(
-            (path, record, record.problem() or ("" if _good(bundle, path) else "the graph has changed since"))
-        )
-    return found

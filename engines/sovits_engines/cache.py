@@ -64,14 +64,18 @@ class Slot:
         return (None, problem) if problem else (record, "")
 
     def _nearest(self) -> str:
-        """How the engine that this one replaces differs: for the same GPU and system, perhaps of another version."""
+        """How the engine that this one replaces differs: for the same GPU and system, perhaps of another version.
+
+        Plain and refittable engines stand side by side.
+        """
         wanted = self.ingredients
         folders = f"{wanted['capability']}-{wanted['flavour']}*"
         for path in sorted(self.folder.parent.glob(f"{folders}/{self.engine.name}-*.json")):
             with contextlib.suppress(BackendError):
                 built = read_record(path).ingredients
                 different = [n for n in sorted({*built, *wanted}) if built.get(n) != wanted.get(n)]
-                if not {"device", "platform"} & set(different):
+                both = different == ["flags"] and {*built["flags"]} ^ {*wanted["flags"]} == {"REFIT"}
+                if not both and not {"device", "platform"} & set(different):
                     return describe_difference(built, wanted, different)
         return ""
 
@@ -127,6 +131,9 @@ def _written(path: Path) -> Iterator[Path]:
     try:
         yield unfinished
         unfinished.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which file it had no room for
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

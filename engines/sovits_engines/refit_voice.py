@@ -21,14 +21,7 @@ from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import BuildOptions
 from sovits_engines.trt_graph import TrtGraph, trt_graphs
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import (
-    ENGINES,
-    PORTABILITY,
-    EngineRecord,
-    engine_folder,
-    engine_records,
-    read_record,
-)
+from sovits_runtime.engine_store import ENGINES, EngineRecord, engine_folder, engine_names, fitting_engines
 from sovits_runtime.errors import BackendError, VerificationError
 from sovits_runtime.gpu.step_spec import STEP
 from sovits_runtime.verify import VerifyReport, verify_bundle
@@ -127,12 +120,9 @@ def _pairs(bundle: Bundle, source: Bundle, target: BuildTarget) -> list[tuple[En
 
 
 def _refittable(source: Bundle, name: str, target: BuildTarget) -> Iterator[EngineRecord]:
-    wanted = {**target.target.ingredients(), "graph": source.graph_digest(name)}
-    for path in engine_records(source, name):
-        record = read_record(path)
-        fits = all(record.ingredients.get(k) == wanted[k] for k in (*PORTABILITY, "graph"))
-        if record.graph == name and fits and "REFIT" in record.ingredients["flags"]:
-            yield record
+    for engine in engine_names(source, name):
+        found, _ = fitting_engines(source, engine, target.target)
+        yield from (record for record in found if "REFIT" in record.ingredients["flags"])
 
 
 def _slot(bundle: Bundle, target: BuildTarget, engine: TrtGraph, folder: Path) -> Slot:

@@ -2,6 +2,8 @@
 
 TensorRT wants the length of a cache that it updates in place to be fixed, so there is one decode step a length. The
 weights of a step are most of its engine, so the prefill, which runs once a sentence, is not made once a length.
+
+Whoever changes a copy counts up `sovits_runtime.engine_store.FORM`.
 """
 
 from __future__ import annotations
@@ -18,9 +20,6 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError
 from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, PREFILL, STEP, device_step_spec, rows_spec, step_sizes
 from sovits_runtime.graph import GraphSpec
-
-FORM = 5
-"""Of the copies. Part of every engine's key: count it up when a copy changes."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.bundle import Bundle, content_digest, sampled_digest
+from sovits_runtime.bundle import Bundle, content_digest, sampled_digest, sha256_file
 from sovits_runtime.errors import BackendError
 from sovits_runtime.graph import GraphSpec
 
@@ -22,6 +22,8 @@ ENGINES = "engines"
 KEY_CHARACTERS = 12
 PORTABILITY = ("flavour", "version", "cuda", "platform", "capability", "device")
 """Ingredients of a key without which a plan does not run."""
+FORM = 5
+"""Of the copies of graphs that engines are made of. Part of every engine's key: count it up when a copy changes."""
 
 
 @dataclass(frozen=True)
@@ -100,14 +102,15 @@ class EngineRecord:
         spec, ingredients = self.spec.to_json(), dict(self.ingredients)
         return {**plain, "ingredients": ingredients, "spec": spec, "built": dict(self.built)}
 
-    def problem(self) -> str:
-        """Says whether the plan is missing or visibly damaged; empty when it looks whole. Reads samples only."""
+    def problem(self, *, whole: bool = False) -> str:
+        """Says whether the plan is missing or damaged; empty when it is not. Reads samples, or all of it."""
         if not self.plan.is_file():
             return "its plan is missing"
         size = self.plan.stat().st_size
         if size != self.bytes:
             return f"its plan has {size} bytes, expected {self.bytes}"
-        return "" if sampled_digest(self.plan) == self.sampled else "its plan was changed since it was built"
+        same = sha256_file(self.plan) == self.sha256 if whole else sampled_digest(self.plan) == self.sampled
+        return "" if same else "its plan was changed since it was built"
 
 
 def engine_key(ingredients: Mapping[str, Any]) -> str:
@@ -132,9 +135,15 @@ def read_record(path: Path) -> EngineRecord:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         spec = GraphSpec.from_json(value.pop("spec"))
-        return EngineRecord(**value, spec=spec, plan=path.with_suffix(".plan"))
-    except (ValueError, KeyError, TypeError) as error:
+        record = EngineRecord(**value, spec=spec, plan=path.with_suffix(".plan"))
+        name = f"{record.name}-{engine_key(record.ingredients)}"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(f"{path}: a damaged engine record ({error}); build the engine again") from error
+    if path.stem != name:
+        raise BackendError(
+            f"{path}: an engine record changed by hand, it is that of {name}; build the engine again"
+        )
+    return record
 
 
 def engine_records(bundle: Bundle, graph: str | None = None) -> Iterator[Path]:
@@ -144,6 +153,42 @@ def engine_records(bundle: Bundle, graph: str | None = None) -> Iterator[Path]:
     for folder in dict.fromkeys(engine_folder(bundle, name) for name in names):
         seen.update(folder.glob("*/*.json"))
     yield from sorted(seen)
+
+
+def engine_names(bundle: Bundle, graph: str) -> list[str]:
+    """Lists the engines of a graph that were ever built, for whatever target."""
+    names = {path.stem.rpartition("-")[0] for path in engine_records(bundle, graph)}
+    return sorted(name for name in names if _graph_name(name) == graph)
+
+
+def fitting_engines(bundle: Bundle, name: str, target: EngineTarget) -> tuple[list[EngineRecord], str]:
+    """Lists the engines of one name for a bundle's graph as it is now.
+
+    Args:
+        bundle: The bundle.
+        name: The engine's name, `gpt_step-512` or a graph's name.
+        target: What they shall run on.
+
+    Returns:
+        The engines, and how another one differs.
+    """
+    graph = graph_of(bundle, name)
+    wanted = {**target.ingredients(), "graph": bundle.graph_digest(graph), "form": FORM}
+    found, reason = [], "it was never built"
+    for path in engine_records(bundle, graph):
+        if path.stem.rpartition("-")[0] != name:
+            continue
+        try:
+            record = read_record(path)
+        except BackendError as error:
+            reason = str(error)
+            continue
+        different = [k for k in (*PORTABILITY, "graph", "form") if record.ingredients.get(k) != wanted[k]]
+        if different:
+            reason = describe_difference(record.ingredients, wanted, different)
+        else:
+            found.append(record)
+    return found, reason
 
 
 def find_engine(bundle: Bundle, name: str, target: EngineTarget) -> EngineRecord:
@@ -157,25 +202,12 @@ def find_engine(bundle: Bundle, name: str, target: EngineTarget) -> EngineRecord
     Raises:
         BackendError: None fits; says how the nearest differs.
     """
-    graph = graph_of(bundle, name)
-    wanted = {**target.ingredients(), "graph": bundle.graph_digest(graph)}
-    reason, found = "it was never built", []
-    for path in engine_records(bundle, graph):
-        record = read_record(path)
-        if record.name != name:
-            continue
-        different = [k for k in (*PORTABILITY, "graph") if record.ingredients.get(k) != wanted[k]]
-        if not different:
-            found.append(record)
-            continue
-        reason = describe_difference(record.ingredients, wanted, different)
-    if found:
-        return min(
-            found, key=lambda r: len(r.ingredients.get("flags", ()))
-        )  # one for refitting only if there is no other
-    raise BackendError(
-        f"{bundle.path}: no engine {name} for {target.folder} ({reason}); sovits-export engine build {bundle.path}"
-    )
+    found, reason = fitting_engines(bundle, name, target)
+    if not found:
+        build = f"sovits-export engine build {bundle.path}"
+        raise BackendError(f"{bundle.path}: no engine {name} for {target.folder} ({reason}); {build}")
+    # One for refitting only if there is no other; of several, the newest.
+    return max(found, key=lambda r: (-len(r.ingredients.get("flags", ())), r.built.get("at", "")))
 
 
 def graph_of(bundle: Bundle, name: str) -> str:
@@ -184,12 +216,17 @@ def graph_of(bundle: Bundle, name: str) -> str:
     Raises:
         BackendError: There is none.
     """
-    stem = name.rpartition("-")[0] if name.rpartition("-")[2].isdigit() else name
-    if stem not in bundle.graph_names:
+    graph = _graph_name(name)
+    if graph not in bundle.graph_names:
         raise BackendError(
             f"{bundle.path}: no graph for an engine {name!r}; it has {', '.join(bundle.graph_names)}"
         )
-    return stem
+    return graph
+
+
+def _graph_name(engine: str) -> str:
+    stem, _, size = engine.rpartition("-")
+    return stem if size.isdigit() else engine
 
 
 def describe_difference(built: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:
@@ -217,5 +254,8 @@ def read_plan(record: EngineRecord) -> bytes:
             f"{record.plan}: cannot be read ({error.strerror}); build the engine again"
         ) from error
     if hashlib.sha256(plan).hexdigest() != record.sha256:
-        raise BackendError(f"{record.plan}: damaged or changed since it was built; build the engine again")
+        raise BackendError(
+            f"{record.plan}: damaged or changed since it was built; sovits-export engine prune removes it, "
+            "engine build then builds it again"
+        )
     return plan

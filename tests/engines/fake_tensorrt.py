@@ -25,6 +25,7 @@ class ComputeCapability(enum.Enum):
 class BuilderFlag(enum.Enum):
     TF32 = 0
     REQUIRE_USER_ALLOCATION = 1
+    REFIT = 2
 
 
 class NetworkDefinitionCreationFlag(enum.IntEnum):

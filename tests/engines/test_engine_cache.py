@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from sovits_engines.build import build_engines, engine_ingredients, list_engines
 from sovits_engines.targets import BuildTarget
 from sovits_engines.trt_builder import BuildOptions
 from sovits_engines.trt_graph import trt_graphs
-from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import engine_key, find_engine, read_plan
+from sovits_runtime.bundle import Bundle, file_record
+from sovits_runtime.engine_store import engine_key, engine_names, find_engine, read_plan
 from sovits_runtime.errors import BackendError
 
 FAKE = Path(__file__).with_name("fake_tensorrt.py")
@@ -185,16 +186,104 @@ def test_finding_an_engine_says_how_the_nearest_differs(engine_bundle, fake_targ
         find_engine(engine_bundle, "gpt_leap-512", target)
 
 
-@pytest.mark.parametrize("first", [True, False])
-def test_an_engine_that_cannot_be_refitted_is_preferred(engine_bundle, fake_target, first):
+def put(record, ingredients, **built):
+    """A record beside another, as a build with these ingredients leaves it."""
+    plan = record.plan.with_name(f"{record.name}-{engine_key(ingredients)}.plan")
+    shutil.copy(record.plan, plan)
+    made = dataclasses.replace(record, plan=plan, ingredients=ingredients, built={**record.built, **built})
+    plan.with_suffix(".json").write_text(json.dumps(made.to_json()))
+    return made
+
+
+def test_an_engine_that_cannot_be_refitted_is_preferred(engine_bundle, fake_target):
     plain = build(engine_bundle, fake_target).record
     flags = [*plain.ingredients["flags"], "REFIT"]
-    other = plain.plan.with_name(f"gpt_step-512-{'0' if first else 'f'}00000000000.plan")
-    record = dataclasses.replace(plain, plan=other, ingredients={**plain.ingredients, "flags": flags})
-    other.with_suffix(".json").write_text(json.dumps(record.to_json()))
+    record = put(plain, {**plain.ingredients, "flags": flags})
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == plain
     plain.plan.with_suffix(".json").unlink()
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
+
+
+@pytest.mark.parametrize("content", ["{", "5", "null", '{"ingredients": 5}'])
+def test_a_damaged_record_hides_no_other_engine(engine_bundle, fake_target, content):
+    record = build(engine_bundle, fake_target).record
+    folder = record.plan.parents[1] / "sm75-rtx1.7-cu12"
+    folder.mkdir()
+    (folder / "gpt_step-512-000000000000.json").write_text(content)
+    (folder / "notes.json").write_text(content)
+    assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
+    assert engine_names(engine_bundle, "gpt_step") == ["gpt_step-512"]
+    problems = sorted(problem for _, _, problem in list_engines(engine_bundle))
+    assert problems[0] == ""
+    assert all("a damaged engine record" in problem for problem in problems[1:])
+    record.plan.with_suffix(".json").unlink()
+    with pytest.raises(BackendError, match="a damaged engine record"):
+        find_engine(engine_bundle, "gpt_step-512", fake_target.target)
+
+
+def test_a_record_changed_by_hand_is_found_out(engine_bundle, fake_target):
+    record = build(engine_bundle, fake_target).record
+    path = record.plan.with_suffix(".json")
+    path.write_text(path.read_text().replace(record.ingredients["version"], "1.7.0.99"))
+    with pytest.raises(BackendError, match=f"{path.name}: an engine record changed by hand"):
+        find_engine(engine_bundle, "gpt_step-512", fake_target.target)
+    assert "changed by hand" in build(engine_bundle, fake_target).reason
+
+
+def test_an_engine_of_an_older_form_is_not_taken(engine_bundle, fake_target):
+    record = build(engine_bundle, fake_target).record
+    old = put(record, {**record.ingredients, "form": 1})
+    assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
+    record.plan.with_suffix(".json").unlink()
+    with pytest.raises(BackendError, match=r"form is \d+, it was built for 1"):
+        find_engine(engine_bundle, "gpt_step-512", fake_target.target)
+    assert "another sovits-export than this one" in list_engines(engine_bundle)[0][2]
+    assert {p.name for p in prune_engines(engine_bundle)} >= {old.plan.name}
+
+
+@pytest.mark.parametrize("version", ["0.0.9", "99"])
+def test_of_several_the_newest_is_taken(engine_bundle, fake_target, version):
+    record = build(engine_bundle, fake_target).record
+    newest = put(record, {**record.ingredients, "sovits-export": version}, at="9999-01-01T00:00:00+00:00")
+    assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == newest
+
+
+def test_a_bit_that_samples_miss_is_found_and_mended(engine_bundle, fake_target):
+    record = build(engine_bundle, fake_target).record
+    record.plan.write_bytes(bytes(5 << 20))
+    record = dataclasses.replace(record, **file_record(record.plan))
+    record.plan.with_suffix(".json").write_text(json.dumps(record.to_json()))
+    assert read_plan(record)
+    _flip_unseen(record)
+    assert record.problem() == ""
+    assert not build(engine_bundle, fake_target, strict=True).built
+    with pytest.raises(BackendError, match="sovits-export engine prune removes it, engine build"):
+        read_plan(record)
+    assert list_engines(engine_bundle)[0][2] == DAMAGE["changed"][1]
+    assert len(prune_engines(engine_bundle)) == 2
+    assert build(engine_bundle, fake_target).built
+
+
+def _flip_unseen(record):
+    for at in range(0, record.bytes, 4099):
+        with record.plan.open("r+b") as f:
+            f.seek(at)
+            f.write(b"\1")
+            f.flush()
+            if record.problem() == "":
+                return
+            f.seek(at)
+            f.write(b"\0")
+    raise AssertionError("samples see all of the plan")
+
+
+def test_plain_and_refittable_engines_stand_side_by_side(engine_bundle, fake_target):
+    target = enterprise(fake_target)
+    plain = build(engine_bundle, target)
+    assert build(engine_bundle, target, strict=True, refittable=True).built
+    plain.record.plan.with_suffix(".json").unlink()
+    again = build(engine_bundle, target, strict=True)
+    assert (again.built, again.reason) == (True, "")
 
 
 def test_prune_removes_what_cannot_be_used(engine_bundle, fake_target):
@@ -216,8 +305,9 @@ def test_disk_full_leaves_nothing(engine_bundle, fake_target, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         build(engine_bundle, fake_target)
+    assert "gpt_step-512" in caught.value.filename
     assert list_engines(engine_bundle) == []
     assert leftovers(engine_bundle) == []
     assert not list(engine_bundle.path.glob("engines/*/*.plan"))

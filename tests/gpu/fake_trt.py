@@ -13,7 +13,7 @@ from fake_device import FakeDevice, view
 from fake_engine import OrtEngine
 
 from sovits_runtime.bundle import Bundle, file_record
-from sovits_runtime.engine_store import EngineRecord, EngineTarget
+from sovits_runtime.engine_store import FORM, EngineRecord, EngineTarget, engine_key
 from sovits_runtime.graph import GraphSpec
 from sovits_runtime.trt_api import TrtApi
 
@@ -172,7 +172,14 @@ def write_engine(
     """Puts an engine into the bundle, as `engine build` does; with facts `built`, as a refittable one."""
     folder = bundle.path / "engines" / target.folder
     folder.mkdir(parents=True, exist_ok=True)
-    plan = folder / f"{name}-0.plan"
+    graph = "gpt_step" if name.startswith("gpt_step") else name
+    ingredients = {
+        **target.ingredients(),
+        "graph": bundle.graph_digest(graph),
+        "form": FORM,
+        "flags": ["REFIT"] if "built" in facts else [],
+    }
+    plan = folder / f"{name}-{engine_key(ingredients)}.plan"
     plan.write_text(
         json.dumps(
             {
@@ -183,17 +190,12 @@ def write_engine(
             }
         )
     )
-    graph = "gpt_step" if name.startswith("gpt_step") else name
     record = EngineRecord(
         name=name,
         graph=graph,
         cache_size=int(name.rpartition("-")[2]) if graph == "gpt_step" else 0,
         plan=plan,
-        ingredients={
-            **target.ingredients(),
-            "graph": bundle.graph_digest(graph),
-            "flags": ["REFIT"] if "built" in facts else [],
-        },
+        ingredients=ingredients,
         spec=spec,
         built=facts.get("built", {}),
         **file_record(plan),

@@ -15,6 +15,7 @@ from fake_trt import TARGET, write_engine
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import tensorrt
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.engine_store import find_engine
 from sovits_runtime.errors import BackendError
 from sovits_runtime.graph import DimRange
 
@@ -114,7 +115,7 @@ def test_damaged_and_refused_plans(gpu_bundle, world, monkeypatch):
     monkeypatch.setattr(world, "generation", 2)
     with pytest.raises(BackendError, match="cannot load it here: Error Code 6: version tag does not match"):
         load_voice(gpu_bundle)
-    plan = gpu_bundle.path / "engines" / TARGET.folder / "gpt_prefill-0.plan"
+    plan = find_engine(gpu_bundle, "gpt_prefill", TARGET).plan
     content = plan.read_bytes()
     plan.write_bytes(content + b" ")
     try:
@@ -125,19 +126,19 @@ def test_damaged_and_refused_plans(gpu_bundle, world, monkeypatch):
 
 
 def test_a_damaged_engine_is_told_and_replaced_or_refused(voice, reference, gpu_bundle, world, caplog):
-    plan = gpu_bundle.path / "engines" / TARGET.folder / "sovits_vocoder-0.plan"
+    plan = find_engine(gpu_bundle, "sovits_vocoder", TARGET).plan
     content = plan.read_bytes()
     plan.write_bytes(content + b" ")
     try:
         with load_voice(gpu_bundle) as gpu, caplog.at_level(logging.WARNING):
             spoken = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
             assert gpu.describe()["graphs"]["sovits_vocoder"] == "CPUExecutionProvider, for want of an engine"
-        with pytest.raises(BackendError, match=r"sovits_vocoder-0.plan: damaged or changed since"):
+        with pytest.raises(BackendError, match=f"{plan.name}: damaged or changed since"):
             load_voice(gpu_bundle, strict=True)
         assert world.device.used == 0  # a load that fails keeps nothing
     finally:
         plan.write_bytes(content)
-    assert "sovits_vocoder-0.plan: damaged or changed since it was built" in caplog.text
+    assert f"{plan.name}: damaged or changed since it was built" in caplog.text
     expected = voice.synthesize(SENTENCES[0], reference, options=OPTIONS)
     assert np.array_equal(spoken.samples, expected.samples)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import EngineRecord, EngineTarget, engine_records, find_engine, read_record
+from sovits_runtime.engine_store import EngineRecord, EngineTarget, engine_names, find_engine
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.device import Device, ShapedEngine
 from sovits_runtime.gpu.graphs import DeviceGraph, Lane
@@ -92,7 +92,7 @@ class TensorRtVoice:
         self._lanes: dict[str, SlotPool[Lane]] = {}
         self.target, api = choose_flavour(bundle, gpu, load)
         folder = bundle.path / "engines" / self.target.folder
-        self._runtime = TrtRuntime(api, folder / "kernels.cache")
+        self._runtime = TrtRuntime(api, folder / f"kernels-{api.version}.cache")
         steps = sorted(_steps(bundle, self.target), key=lambda r: r.cache_size)
         engines = GptEngines(
             self._runtime.load(find_engine(bundle, PREFILL, self.target)),
@@ -191,9 +191,8 @@ def choose_flavour(
 
 
 def _steps(bundle: Bundle, target: EngineTarget) -> list[EngineRecord]:
-    names = {record.name for record in map(read_record, engine_records(bundle, STEP)) if record.graph == STEP}
     found, problem = [], None
-    for name in sorted(names):
+    for name in engine_names(bundle, STEP):
         try:
             found.append(find_engine(bundle, name, target))
         except BackendError as error:

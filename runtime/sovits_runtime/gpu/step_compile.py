@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import hashlib
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,8 @@ from typing import Any
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.cuda import CudaDevice
 from sovits_runtime.gpu.device import DeviceArray, Stream
+from sovits_runtime.gpu.kept import keep_code, read_code
 from sovits_runtime.gpu.step_kernel import Launch, StepKernel
-
-logger = logging.getLogger(__name__)
 
 SOURCE = Path(__file__).with_name("step_kernel.cu")
 INSTALL = 'pip install "nvidia-cuda-nvrtc-cu12>=12.8"'
@@ -67,18 +64,10 @@ def kept_cubin(kernel: StepKernel, capability: tuple[int, int], folder: Path | N
         return compile_step(kernel, capability)[0]
     key = hashlib.sha256(SOURCE.read_bytes() + repr(_options(kernel, capability)).encode())
     path = folder / f"gpt_step-{key.hexdigest()[:32]}.cubin"
-    with contextlib.suppress(OSError):
-        content = path.read_bytes()
-        if hashlib.sha256(content[32:]).digest() == content[:32]:
-            return content[32:]
-    cubin, _ = compile_step(kernel, capability)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".unfinished")
-        unfinished.write_bytes(hashlib.sha256(cubin).digest() + cubin)
-        unfinished.replace(path)
-    except OSError as error:
-        logger.warning("%s: the compiled kernel is not kept: %s", path, error)
+    cubin = read_code(path)
+    if cubin is None:
+        cubin, _ = compile_step(kernel, capability)
+        keep_code(path, cubin)
     return cubin
 
 

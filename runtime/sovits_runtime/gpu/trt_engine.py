@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,9 @@ from typing import Any
 from sovits_runtime.engine_store import EngineRecord, read_plan
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray, Stream
+from sovits_runtime.gpu.kept import keep_code, read_code
 from sovits_runtime.graph import GraphSpec
 from sovits_runtime.trt_api import RTX, TrtApi
-
-logger = logging.getLogger(__name__)
 
 
 class TrtRuntime:
@@ -71,24 +68,14 @@ class TrtRuntime:
         assert self._kernels is not None
         if self._kernel_cache is None:
             self._kernel_cache = config.create_runtime_cache()
-            if self._kernels.is_file():
-                self._kernel_cache.deserialize(
-                    self._kernels.read_bytes()
-                )  # False: made elsewhere; compiled anew
+            if kept := read_code(self._kernels):
+                self._kernel_cache.deserialize(kept)  # False: made elsewhere; compiled anew
         config.set_runtime_cache(self._kernel_cache)
 
     def save_kernels(self) -> None:
         """Writes the kernels that RTX compiled; a place that cannot be written costs the next start its time."""
-        if self._kernels is None or self._kernel_cache is None:
-            return
-        unfinished = self._kernels.with_suffix(".unfinished")
-        try:
-            unfinished.write_bytes(memoryview(self._kernel_cache.serialize()))
-            unfinished.replace(self._kernels)
-        except OSError as error:
-            logger.warning("%s: compiled kernels are not kept: %s", self._kernels, error)
-            with contextlib.suppress(OSError):
-                unfinished.unlink()
+        if self._kernels is not None and self._kernel_cache is not None:
+            keep_code(self._kernels, memoryview(self._kernel_cache.serialize()))
 
 
 class TrtEngine:
