@@ -15,13 +15,14 @@ from click.testing import CliRunner
 from sovits_engines.device import (
     Driver,
     Gpu,
-    cuda_major_of_ort,
+    device_files,
     find_cuda_libraries,
-    gpu_summary,
     probe_driver,
     probe_driver_apart,
 )
+from sovits_engines.gpu_summary import gpu_summary
 from sovits_exporter.cli_doctor import doctor
+from sovits_runtime.cuda_packages import cuda_major_of_ort
 from sovits_runtime.doctor import Surroundings, diagnose, parse_requirements
 from sovits_runtime.machine import Machine, cpu_quota, features_of, memory_limit, read_machine
 
@@ -46,6 +47,9 @@ REQUIREMENTS = {
 }
 VERSIONS = {"numpy": "2.0", "soundfile": "0.13", "soxr": "1.0", "onnxruntime": "1.31.1"}
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
+EXTRA = 'pip install "sovits-export[cuda]"'
+ANEW = f"pip uninstall -y onnxruntime onnxruntime-gpu, then {EXTRA}"
+UPDATE = "update the NVIDIA driver to 525 (Windows 528) or later"
 
 
 def load(broken: str = "", version: str = "1.31.1", providers: tuple[str, ...] = ("CPUExecutionProvider",)):
@@ -89,6 +93,13 @@ def test_missing_parts_come_with_their_pip_line():
     assert (extra.level, extra.remedy) == ("info", 'pip install "sovits-export[xx]"')
 
 
+@pytest.mark.parametrize("extra", ["cuda", "tensorrt", "rtx"])
+def test_extras_of_gpus_are_offered_by_what_knows_the_gpu_alone(extra):
+    requirements = {**REQUIREMENTS, extra: {"no-such-distribution": "1"}}
+    diagnosis = diagnose(surroundings=around(requirements=requirements))
+    assert f"[{extra}]" not in " ".join(f.remedy for f in diagnosis.findings)
+
+
 @pytest.mark.parametrize("name", ["numpy", "soundfile", "soxr", "onnxruntime"])
 def test_library_that_does_not_load_stops_speech(name):
     diagnosis = diagnose(surroundings=around(load=load(broken=name)))
@@ -113,8 +124,22 @@ def test_two_onnxruntimes_are_warned_of_and_never_called_ready():
     diagnosis = diagnose(surroundings=around(versions=versions), gpu=gpu)
     warning = next(f for f in diagnosis.findings if f.topic == "onnxruntime" and f.level == "warning")
     assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1 are both installed" in warning.text
-    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in warning.remedy
+    assert "The extras [cpu] and [export] bring the one for the CPU" in warning.text
+    assert warning.remedy == f'{ANEW} (for the CPU alone: pip install "onnxruntime>=1.26")'
     assert diagnosis.device == "cpu"
+
+
+@pytest.mark.parametrize(
+    "load_",
+    [load(broken="onnxruntime"), load(version="1.9.0"), lambda name: SimpleNamespace(__version__="1")],
+)
+def test_broken_onnxruntime_for_gpus_is_installed_anew_and_never_replaced_by_the_one_for_cpus(load_):
+    """Of two, one uninstalled takes the other's files along: the module is there, and empty."""
+    versions = {name: v for name, v in VERSIONS.items() if name != "onnxruntime"}
+    broken = around(versions={**versions, "onnxruntime-gpu": "1.26.0"}, load=load_)
+    finding = found(diagnose(surroundings=broken), "onnxruntime")
+    assert finding.level == "error"
+    assert finding.remedy.startswith(ANEW)
 
 
 def test_old_python_and_old_processor():
@@ -294,13 +319,60 @@ def test_driver_without_management_library():
 
 @pytest.mark.parametrize(
     ("code", "text"),
-    [(100, "no CUDA device (100)"), (803, "restart after the update (803)"), (12345, "(12345)")],
+    [
+        (100, "no CUDA device (100)"),
+        (803, "restart after the update (803)"),
+        (34, "a stub"),
+        (12345, "(12345)"),
+    ],
 )
 def test_driver_that_does_not_start(code, text):
     driver = driver_with(FakeCuda(init=code))
     assert driver.gpus == ()
+    assert driver.code == code
     assert text in driver.problem
     assert not gpu_summary(driver, {}, VERSIONS).cuda_ready
+
+
+@pytest.mark.parametrize(
+    ("cuda", "remedy"),
+    [
+        (FakeCuda(init=100), "--gpus all (NVIDIA Container Toolkit)"),
+        (FakeCuda(count=0), "--gpus all (NVIDIA Container Toolkit)"),
+        (FakeCuda(init=34), "the folder 'stubs'"),
+        (FakeCuda(init=802), "nvidia-fabricmanager"),
+        (FakeCuda(init=803), "restart the machine, and containers"),
+        (FakeCuda(init=999), "restart the machine"),
+        (SimpleNamespace(), "restart the machine"),
+    ],
+)
+def test_driver_that_is_there_and_does_not_work_is_a_warning(cuda, remedy):
+    finding = gpu_summary(driver_with(cuda), {}, VERSIONS).findings[0]
+    assert (finding.level, finding.topic) == ("warning", "GPU")
+    assert remedy in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("versions", "files", "sign"),
+    [
+        ({"onnxruntime-gpu": "1.26.0"}, (), "onnxruntime-gpu 1.26.0"),
+        ({"tensorrt-cu12": "11.4.0.106"}, (), "tensorrt-cu12 11.4.0.106"),
+        ({}, ("/dev/nvidia0", "/dev/nvidiactl"), "/dev/nvidia0"),
+        ({"tensorrt-rtx-cu12-libs": "1.7.1.116"}, (), ""),  # builds engines for other machines
+        ({}, (), ""),
+    ],
+)
+def test_container_without_its_driver_is_told_from_a_machine_without_gpu(versions, files, sign):
+    finding = gpu_summary(probe_driver(no_library), {}, versions, files=files).findings[0]
+    assert finding.level == ("warning" if sign else "info")
+    assert not sign or f"no NVIDIA driver is installed, but here is {sign}; everything" in finding.text
+    assert ("start it with --gpus all (NVIDIA Container Toolkit)" in finding.remedy) == bool(sign)
+
+
+def test_files_of_the_kernel_module_are_found(tmp_path):
+    for name in ("nvidiactl", "nvidia0", "null"):
+        (tmp_path / name).touch()
+    assert device_files(tmp_path) == (str(tmp_path / "nvidia0"), str(tmp_path / "nvidiactl"))
 
 
 def test_library_that_is_no_driver():
@@ -325,7 +397,7 @@ def test_crash_of_the_asking_process_is_survived():
 
 
 def complete_libraries(major: int) -> dict[str, dict[int, Path]]:
-    own = {"cudnn": 9, "cufft": 11, "curand": 10}
+    own = {"cudnn": 9, "cufft": 11 if major == 12 else 12, "curand": 10}
     names = ("cudart", "cublas", "cublasLt", "cudnn", "cufft", "curand")
     return {name: {own.get(name, major): Path(f"/lib/{name}")} for name in names}
 
@@ -373,43 +445,143 @@ def test_everything_fits():
 
 
 def test_streams_want_cuda_bindings():
-    without = summary(onnxruntime_gpu="1.31.1")
+    without = summary(onnxruntime_gpu="1.26.0", libraries=complete_libraries(12))
     assert not without.cuda_ready
     assert "cuda-bindings, with which its streams are made, is not installed" in cuda_finding(without).text
-    assert cuda_finding(without).remedy == 'pip install "cuda-bindings==13.*"'
+    assert cuda_finding(without).remedy == EXTRA
 
 
-def test_driver_too_old_for_the_wheel():
-    finding = cuda_finding(summary(cuda=(12, 8), onnxruntime_gpu="1.31.1"))
-    assert finding.text == "onnxruntime-gpu 1.31.1 is built for CUDA 13, the driver runs CUDA up to 12.8"
-    assert 'pip install "onnxruntime-gpu==1.26.0[cuda,cudnn]"' not in finding.remedy  # pip wants extras first
-    assert finding.remedy.endswith('pip install "onnxruntime-gpu[cuda,cudnn]==1.26.0"')
+@pytest.mark.parametrize(
+    ("cuda", "ort", "remedy"),
+    [
+        (
+            (12, 8),
+            "1.31.1",
+            f"{EXTRA}, which is for CUDA 12; or update the NVIDIA driver to 580 or later",
+        ),
+        ((12, 0), "1.31.1", f"{EXTRA}, which is for CUDA 12"),
+        ((11, 8), "1.31.1", f"{UPDATE}, then {EXTRA}"),
+        ((11, 4), "1.26.0", UPDATE),
+        ((0, 0), "1.26.0", UPDATE),
+    ],
+)
+def test_driver_too_old_for_the_wheel(cuda, ort, remedy):
+    """The extra's wheel is offered to drivers of CUDA 12 alone."""
+    finding = cuda_finding(summary(cuda=cuda, onnxruntime_gpu=ort))
+    need = cuda_major_of_ort(ort)
+    runs = f"{cuda[0]}.{cuda[1]}"
+    assert finding.level == "warning"
+    assert (
+        finding.text == f"onnxruntime-gpu {ort} is built for CUDA {need}, the driver runs CUDA up to {runs}"
+    )
+    assert finding.remedy.startswith(remedy)
+    assert (EXTRA in finding.remedy) == (EXTRA in remedy)
 
 
 def test_libraries_of_another_cuda_are_not_enough():
-    mixed = summary(libraries=complete_libraries(12), onnxruntime_gpu="1.31.1")
+    mixed = summary(libraries=complete_libraries(13), onnxruntime_gpu="1.26.0")
     assert not mixed.cuda_ready
     finding = cuda_finding(mixed)
-    assert "not found: cudart 13, cublas 13, cublasLt 13" in finding.text
-    assert finding.remedy == 'pip install "onnxruntime-gpu[cuda,cudnn]==1.31.1"'
-    mix = next(f for f in mixed.findings if f.topic == "CUDA versions")
-    assert "CUDA 12 in /lib" in mix.text.replace("\\", "/")
+    assert "not found: cudart 12, cublas 12, cublasLt 12, cufft 11" in finding.text
+    assert finding.remedy == EXTRA
 
 
-def test_gpu_without_its_onnxruntime():
-    without = summary()
+@pytest.mark.parametrize(("ort", "right", "wrong"), [("1.26.0", 11, 12), ("1.31.1", 12, 11)])
+def test_cufft_of_the_other_cuda_does_not_count(ort, right, wrong):
+    """PyTorch for CUDA 13 brings libcufft.so.12, ONNX Runtime for CUDA 12 opens libcufft.so.11."""
+    libraries = complete_libraries(cuda_major_of_ort(ort))
+    assert summary(libraries=libraries, onnxruntime_gpu=ort, cuda_bindings="12.9.1").cuda_ready
+    without = {**libraries, "cufft": {wrong: Path("/lib/cufft")}}
+    finding = cuda_finding(summary(libraries=without, onnxruntime_gpu=ort, cuda_bindings="12.9.1"))
+    assert finding.level == "warning"
+    assert f"not found: cufft {right}" in finding.text
+
+
+@pytest.mark.parametrize("cuda", [(12, 4), (13, 0)])
+def test_gpu_without_its_onnxruntime_gets_that_of_the_projects_cuda(cuda):
+    without = summary(cuda=cuda)
     assert not without.cuda_ready
-    assert 'pip install "onnxruntime-gpu[cuda,cudnn]"' in cuda_finding(without).remedy
+    assert cuda_finding(without).remedy == ANEW
+    assert cuda_finding(summary(cuda=(11, 4))).remedy == f"{UPDATE}, then {ANEW}"
+
+
+def test_onnxruntime_for_cuda_11_is_not_ready():
+    finding = cuda_finding(summary(libraries=complete_libraries(12), onnxruntime_gpu="1.18.1"))
+    assert (finding.level, finding.remedy) == ("warning", EXTRA)
+    assert finding.text == "onnxruntime-gpu 1.18.1 is built for CUDA 11"
+
+
+@pytest.mark.parametrize(
+    ("capability", "cudnn", "level", "words"),
+    [
+        ((7, 5), "9.28.0.42", "ok", ""),
+        ((6, 1), "9.10.2.21", "ok", ""),
+        ((6, 1), "9.28.0.42", "warning", "cuDNN 9.28.0.42 holds no kernels for old (6.1); 9.10 is the last"),
+        ((7, 0), "9.11.0.98", "warning", "cuDNN 9.11.0.98 holds no kernels for old (7.0); 9.10 is the last"),
+        ((5, 2), "9.10.2.21", "warning", "Maxwell is too old for TensorRT and for onnxruntime-gpu"),
+        ((3, 5), "9.10.2.21", "warning", "Kepler is too old for CUDA 12 and everything built for it"),
+    ],
+)
+def test_old_gpus_are_ready_only_where_the_libraries_hold_kernels_for_them(capability, cudnn, level, words):
+    gpu = Gpu("old", capability, 8 << 30)
+    versions = {"onnxruntime_gpu": "1.26.0", "cuda_bindings": "12.9.1", "nvidia_cudnn_cu12": cudnn}
+    told = summary(gpu=gpu, libraries=complete_libraries(12), **versions)
+    assert told.cuda_ready == (level == "ok")
+    assert cuda_finding(told).level == level
+    assert words in cuda_finding(told).text
+    if "holds no kernels" in words:
+        assert cuda_finding(told).remedy == 'pip install "nvidia-cudnn-cu12<9.11"'
+
+
+def test_the_gpu_that_is_used_counts_not_the_largest():
+    gpus = (Gpu("RTX 3050", (8, 6), 8 << 30), H100)
+    told = gpu_summary(Driver("libcuda.so.1", "", (12, 8), "570.1", gpus), {}, {})
+    assert told.memory_bytes == 8 << 30
+
+
+def test_one_line_compares_cuda_of_everything():
+    versions = {
+        "onnxruntime_gpu": "1.26.0",
+        "cuda_bindings": "12.9.1",
+        "torch": "2.9.0+cu128",
+        "nvidia_cudnn_cu12": "9.10.2",
+    }
+    healthy = summary(libraries=complete_libraries(12), **versions)
+    finding = next(f for f in healthy.findings if f.topic == "CUDA versions")
+    assert healthy.cuda_ready
+    assert finding.level == "ok"
+    assert finding.text.replace("\\", "/") == (
+        "driver up to 13.0; PyTorch 2.9.0+cu128 with CUDA 12.8; onnxruntime-gpu 1.26.0 for CUDA 12; "
+        "libraries of CUDA 12 in /lib; cuDNN 9.10.2"
+    )
+    two = {**complete_libraries(12), "cudart": {12: Path("/a/cudart"), 13: Path("/b/cudart")}}
+    finding = next(f for f in summary(libraries=two).findings if f.topic == "CUDA versions")
+    assert finding.level == "info"
+    assert "no PyTorch; no onnxruntime-gpu; libraries of CUDA 12 in /a, CUDA 13 in /b; cuDNN 9;" in (
+        finding.text.replace("\\", "/")
+    )
 
 
 def test_old_gpu_is_warned_of():
     finding = next(f for f in summary(gpu=Gpu("GTX 1080", (6, 1), 8 << 30)).findings if f.topic == "GPU 0")
     assert finding.level == "warning"
     assert "Pascal is too old for TensorRT 10 and 11, which start at Turing (7.5)" in finding.text
+    assert "ONNX Runtime for CUDA 12 may still run on it" in finding.text
+    kepler = next(f for f in summary(gpu=Gpu("Tesla K80", (3, 7), 8 << 30)).findings if f.topic == "GPU 0")
+    assert "may still run" not in kepler.text
 
 
 @pytest.mark.parametrize(
-    ("version", "major"), [("1.26.0", 12), ("1.22.1", 12), ("1.27.0", 13), ("1.31.1", 13)]
+    ("version", "major"),
+    [
+        ("1.18.1", 11),
+        ("1.9", 11),
+        ("1.19.0", 12),
+        ("1.26.0", 12),
+        ("1.26.1", 12),
+        ("1.27.0", 13),
+        ("1.31.1", 13),
+    ],
 )
 def test_cuda_of_the_wheels(version, major):
     assert cuda_major_of_ort(version) == major

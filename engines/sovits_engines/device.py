@@ -1,4 +1,4 @@
-"""NVIDIA GPUs as the driver tells of them, the CUDA libraries on disk, and whether the two fit.
+"""NVIDIA GPUs as the driver tells of them, and the CUDA libraries on disk.
 
 The driver is asked through ctypes, in a process of its own, before anything of CUDA or TensorRT is imported:
 TensorRT crashes the process that creates its runtime without a usable driver.
@@ -17,31 +17,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_engines.compatibility import (
-    LAST_ORT_FOR_CUDA_12,
-    LEAST_CAPABILITY,
-    architecture,
-    cuda_major_of_ort,
-    cuda_users,
-    driver_findings,
-    gpu_age,
-    kernel_findings,
-    mix_findings,
-    tensorrt_findings,
-)
-from sovits_runtime.doctor import Finding, GpuSummary
-
 Loader = Callable[[str], Any]
 
 PROBE_TIMEOUT_S = 60
-CUDNN = 9
 
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 _ERRORS = {
     1: "invalid value",
     3: "not initialised",
-    35: "the driver is older than CUDA needs",
-    36: "the driver is a stub",
+    34: "the library is a stub, not a driver",
+    46: "the device is taken by another process",
     100: "no CUDA device",
     101: "invalid device",
     802: "the system is not ready (fabric manager?)",
@@ -80,6 +65,7 @@ class Driver:
         cuda: Newest CUDA version that the driver runs, major and minor; (0, 0) when not known.
         version: The driver's own version; empty when not known.
         gpus: The devices.
+        code: Error of the driver; 0 when there is none.
     """
 
     library: str = ""
@@ -87,12 +73,15 @@ class Driver:
     cuda: tuple[int, int] = (0, 0)
     version: str = ""
     gpus: tuple[Gpu, ...] = ()
+    code: int = 0
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Driver:
         """Reads what `asdict` gives."""
         gpus = tuple(Gpu(g["name"], tuple(g["capability"]), g["memory_bytes"]) for g in value["gpus"])
-        return cls(value["library"], value["problem"], tuple(value["cuda"]), value["version"], gpus)
+        return cls(
+            value["library"], value["problem"], tuple(value["cuda"]), value["version"], gpus, value["code"]
+        )
 
 
 def probe_driver(load: Loader | None = None) -> Driver:
@@ -174,109 +163,21 @@ def library_folders() -> list[Path]:
     return [*pip, *named, *system]
 
 
-def gpu_summary(
-    driver: Driver, libraries: Mapping[str, Mapping[int, Path]], versions: Mapping[str, str]
-) -> GpuSummary:
-    """Judges whether speech can run on CUDA here.
-
-    Args:
-        driver: Of `probe_driver_apart`.
-        libraries: Of `find_cuda_libraries`.
-        versions: Installed distributions by name.
-    """
-    users = cuda_users(versions)
-    tensorrt = (*mix_findings(users), *tensorrt_findings([gpu.capability for gpu in driver.gpus], versions))
-    if not driver.gpus:
-        problem = driver.problem or "the driver sees no GPU"
-        finding = Finding("info", "GPU", f"{problem}; everything runs on the CPU")
-        return GpuSummary(False, problem, (finding, *tensorrt))
-    devices = tuple(_gpu_finding(i, gpu) for i, gpu in enumerate(driver.gpus))
-    told = Finding(
-        "ok", "GPU driver", f"{driver.version or 'version not told'}, runs CUDA up to {_dots(driver.cuda)}"
-    )
-    fits = driver_findings(driver.version, users)
-    kernels = tuple(
-        f for c in dict.fromkeys(g.capability for g in driver.gpus) for f in kernel_findings(c, users)
-    )
-    ready, cuda = _cuda_findings(driver, libraries, versions)
-    reason = f"{driver.gpus[0].name} with onnxruntime-gpu" if ready else "CUDA is not ready for ONNX Runtime"
-    memory = max(gpu.memory_bytes for gpu in driver.gpus)
-    return GpuSummary(ready, reason, (told, *fits, *devices, *kernels, *cuda, *tensorrt), memory)
-
-
-def _cuda_findings(
-    driver: Driver, libraries: Mapping[str, Mapping[int, Path]], versions: Mapping[str, str]
-) -> tuple[bool, tuple[Finding, ...]]:
-    topic = "speak on CUDA"
-    ort = versions.get("onnxruntime-gpu")
-    pin = "" if driver.cuda[0] >= 13 else f"=={LAST_ORT_FOR_CUDA_12}"
-    install = f'pip install "onnxruntime-gpu[cuda,cudnn]{pin}"'
-    if ort is None:
-        text = "onnxruntime-gpu is not installed; the CPU does the work"
-        return False, (Finding("info", topic, text, f"pip uninstall -y onnxruntime, then {install}"),)
-    need = cuda_major_of_ort(ort)
-    if driver.cuda[0] < need:
-        text = (
-            f"onnxruntime-gpu {ort} is built for CUDA {need}, the driver runs CUDA up to {_dots(driver.cuda)}"
-        )
-        remedy = f"update the NVIDIA driver, or {install}"
-        return False, (Finding("warning", topic, text, remedy),)
-    missing = _missing(libraries, need)
-    mix = _mix(libraries, need)
-    if missing:
-        text = (
-            f"onnxruntime-gpu {ort} needs libraries of CUDA {need} that were not found: {', '.join(missing)}"
-        )
-        remedy = f'pip install "onnxruntime-gpu[cuda,cudnn]=={ort}"'
-        return False, (*mix, Finding("warning", topic, text, remedy))
-    if "onnxruntime" in versions:
-        return False, (
-            *mix,
-            Finding("warning", topic, "onnxruntime and onnxruntime-gpu are both installed; see above"),
-        )
-    if "cuda-bindings" not in versions:
-        text = f"onnxruntime-gpu {ort} fits, but cuda-bindings, with which its streams are made, is not installed"
-        return False, (*mix, Finding("warning", topic, text, f'pip install "cuda-bindings=={need}.*"'))
-    text = (
-        f"onnxruntime-gpu {ort} for CUDA {need}, driver and libraries fit; prove it with verify --device cuda"
-    )
-    return True, (*mix, Finding("ok", topic, text))
-
-
-def _missing(libraries: Mapping[str, Mapping[int, Path]], need: int) -> list[str]:
-    """Libraries of a CUDA major version that are not there; those with numbers of their own count in any version."""
-    wanted = {"cudart": need, "cublas": need, "cublasLt": need, "cudnn": CUDNN}
-    missing = [f"{name} {major}" for name, major in wanted.items() if major not in libraries.get(name, {})]
-    return missing + [name for name in ("cufft", "curand") if name not in libraries]
-
-
-def _mix(libraries: Mapping[str, Mapping[int, Path]], need: int) -> tuple[Finding, ...]:
-    others = sorted(major for major in libraries.get("cudart", {}) if major != need)
-    if not others:
-        return ()
-    places = ", ".join(f"CUDA {major} in {libraries['cudart'][major].parent}" for major in others)
-    text = f"ONNX Runtime uses CUDA {need}; also found: {places}. Each program picks its own, so this is no fault"
-    return (Finding("info", "CUDA versions", text),)
-
-
-def _gpu_finding(index: int, gpu: Gpu) -> Finding:
-    name = f"{architecture(gpu.capability)}, " if architecture(gpu.capability) else ""
-    text = f"{gpu.name}, {name}compute capability {_dots(gpu.capability)}, {gpu.memory_bytes / 2**30:.1f} GiB"
-    if gpu.capability < LEAST_CAPABILITY:
-        return Finding("warning", f"GPU {index}", f"{text}; {gpu_age(gpu.capability)}")
-    return Finding("ok", f"GPU {index}", text)
+def device_files(folder: Path = Path("/dev")) -> tuple[str, ...]:
+    """Lists what the kernel module of the NVIDIA driver puts into /dev, in containers too that lack the libraries."""
+    return tuple(sorted(str(path) for path in folder.glob("nvidia*")))
 
 
 def _ask(name: str, cuda: Any, load: Loader) -> Driver:
     version, count = ctypes.c_int(0), ctypes.c_int(0)
     cuda.cuDriverGetVersion(ctypes.byref(version))
     runs = (version.value // 1000, version.value % 1000 // 10)
-    code = int(cuda.cuInit(0))
+    code, doing = int(cuda.cuInit(0)), "start"
+    if not code:
+        code, doing = int(cuda.cuDeviceGetCount(ctypes.byref(count))), "list devices"
     if code:
-        return Driver(name, f"the driver cannot start: {_ERRORS.get(code, 'error')} ({code})", runs)
-    code = int(cuda.cuDeviceGetCount(ctypes.byref(count)))
-    if code:
-        return Driver(name, f"the driver cannot list devices: {_ERRORS.get(code, 'error')} ({code})", runs)
+        problem = f"the driver cannot {doing}: {_ERRORS.get(code, 'error')} ({code})"
+        return Driver(name, problem, runs, code=code)
     gpus = tuple(_ask_device(cuda, i) for i in range(count.value))
     return Driver(name, "", runs, _driver_version(load), gpus)
 
@@ -302,10 +203,6 @@ def _driver_version(load: Loader) -> str:
         return text.value.decode(errors="replace")
     except (OSError, AttributeError):
         return ""
-
-
-def _dots(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"
 
 
 def main() -> None:

@@ -98,14 +98,12 @@ class _Chooser:
             names = ", ".join(name.lower() for name in sorted(rtx_capabilities(rtx).values()))
             raise BackendError(f"{rtx.title} does not build for {sm}; it builds for {names}")
         if capability not in self._here:
-            why = (
-                f"{rtx.title} does not build for it, and {TITLES[ENTERPRISE]}"
-                if isinstance(rtx, TrtApi)
-                else f"{TITLES[ENTERPRISE]}"
-            )
+            why, install = "", f", or {REMEDIES[RTX]} for the cards of its list"
+            if isinstance(rtx, TrtApi):
+                why, install = f"{rtx.title} does not build for it, and ", ""
             raise BackendError(
-                f"no engines for {sm} can be built here: {why} builds only for a GPU that is present; build on "
-                f"a machine that has one, or {REMEDIES[RTX]} for the cards of its list"
+                f"no engines for {sm} can be built here: {why}{TITLES[ENTERPRISE]} builds only for a GPU that is "
+                f"present; build on a machine that has one{install}"
             )
         enterprise = self._api(ENTERPRISE)
         if not isinstance(enterprise, TrtApi):

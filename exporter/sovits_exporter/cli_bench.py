@@ -25,7 +25,7 @@ from sovits_runtime.bench_voice import Party
     "--against-eager",
     "place",
     metavar="FOLDER|GPT,SOVITS",
-    help="Also time eager PyTorch on these checkpoints, in turn with the bundle.",
+    help="Also time eager PyTorch on these checkpoints, in turn with the bundle; on the CPU only.",
 )
 @click.option("--hubert", type=PATH, help="chinese-hubert-base, for --against-eager [a folder beside them].")
 @click.option("--base", type=PATH, help="For --against-eager: the SoVITS file that a LoRA was trained on.")
@@ -56,6 +56,11 @@ def bench(
     from sovits_runtime.machine import read_machine
     from sovits_runtime.page import json_text
 
+    if place is not None and device != "cpu":
+        raise click.UsageError(
+            f"--against-eager runs PyTorch on the CPU, which says nothing beside --device {device}; 'python "
+            "benchmarks/gpu_report.py BUNDLE --checkpoints FOLDER' compares both on the GPU"
+        )
     opened = Bundle.open(bundle, shared=shared)
     threads = threads or read_machine().usable_cores
     rival: Party | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from sovits_exporter.cli_output import print_json, progress_line, show_check
 if TYPE_CHECKING:
     from sovits_engines.build import EngineResult
     from sovits_runtime.bundle import Bundle
+
+logger = logging.getLogger(__name__)
 
 _PATH = click.Path(path_type=Path)
 _BUNDLE = click.argument("bundle", type=_PATH)
@@ -116,8 +119,11 @@ def run_build(
     """Builds with a progress line."""
     from sovits_engines.build import build_engines
     from sovits_engines.targets import build_targets
+    from sovits_runtime.cuda_packages import installed_mix
     from sovits_runtime.gpu.step_spec import CACHE_LENGTHS
 
+    if mix := installed_mix():
+        logger.warning("%s", mix)
     wanted = build_targets(targets, flavour=flavour)
     with progress_line() as progress:
         return build_engines(

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from sovits_runtime.cuda_packages import CUDA_ANEW, CUDA_PACKAGES, installed_packages
 from sovits_runtime.machine import Machine, installed_versions, read_machine
 
 if TYPE_CHECKING:
@@ -22,16 +23,11 @@ Level = Literal["ok", "info", "warning", "error"]
 MIN_PYTHON = (3, 10)
 LITTLE_MEMORY = 3 << 30
 LIBRARIES = (
-    "sovits-export", "numpy", "click", "soundfile", "soxr", "onnxruntime", "onnxruntime-gpu", "torch", "onnx",
-    "onnxscript", "safetensors", "polygraphy", "cuda-bindings", "cuda-python",
-    "nvidia-cuda-runtime", "nvidia-cublas",
-    *(f"tensorrt{flavour}-cu{major}{part}" for flavour in ("", "-rtx") for major in (12, 13)
-      for part in ("", "-libs", "-bindings")),
-    *(f"nvidia-{library}-cu{major}" for library in ("cuda-runtime", "cublas", "cudnn", "cufft", "curand", "cuda-nvrtc")
-      for major in (11, 12, 13)),
+    "sovits-export", "numpy", "click", "soundfile", "soxr", "onnxruntime", "onnx", "onnxscript", "safetensors",
+    "polygraphy", *CUDA_PACKAGES,
 )  # fmt: skip
 _DISTRIBUTION = "sovits-export"
-_BACKEND_EXTRAS = {"cpu", "cuda", "tensorrt", "export", "dev"}
+_BACKEND_EXTRAS = {"cpu", "cuda", "tensorrt", "rtx", "export", "dev"}
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class GpuSummary:
         cuda_ready: Whether driver, CUDA libraries and ONNX Runtime fit together.
         reason: Why, or why not.
         findings: Driver, devices, libraries.
-        memory_bytes: Of the largest device; 0 when there is none.
+        memory_bytes: Of the first device, which is the one that is used; 0 when there is none.
     """
 
     cuda_ready: bool = False
@@ -74,13 +70,13 @@ class Surroundings:
 
     Attributes:
         machine: This machine.
-        versions: Installed distributions of `LIBRARIES`.
+        versions: Installed distributions of `LIBRARIES`, of `installed_packages`.
         requirements: Lowest versions by extra ("" is the base install) and distribution.
         load: Imports a module.
     """
 
     machine: Machine = field(default_factory=read_machine)
-    versions: Mapping[str, str] = field(default_factory=lambda: installed_versions(LIBRARIES))
+    versions: Mapping[str, str] = field(default_factory=lambda: installed_packages(LIBRARIES))
     requirements: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: read_requirements())
     load: Callable[[str], Any] = import_module
 
@@ -200,28 +196,27 @@ def backend_findings(around: Surroundings) -> tuple[Finding, ...]:
     """Examines ONNX Runtime: which packages, whether it imports, and what it runs on."""
     packages = {n: around.versions[n] for n in ("onnxruntime", "onnxruntime-gpu") if n in around.versions}
     named = " and ".join(f"{name} {version}" for name, version in packages.items())
+    cpu = _pip(around, "cpu", "onnxruntime")
+    mend = f"{CUDA_ANEW} (for the CPU alone: {cpu})" if "onnxruntime-gpu" in packages else cpu
     try:
         ort = around.load("onnxruntime")
-        providers = list(ort.get_available_providers())
+        providers, version = list(ort.get_available_providers()), str(ort.__version__)
     except Exception as error:  # as above
         text = f"cannot be imported ({_line(error)}), so no bundle can speak"
-        return (Finding("error", "onnxruntime", text, _pip(around, "cpu", "onnxruntime")),)
+        return (Finding("error", "onnxruntime", text, mend),)
     found = []
     if len(packages) > 1:
-        remedy = (
-            'pip uninstall -y onnxruntime onnxruntime-gpu, then pip install "onnxruntime-gpu" for CUDA, or '
-            + (_pip(around, "cpu", "onnxruntime") + " for the CPU alone")
+        text = (
+            f"{named} are both installed; they overwrite each other's files, so which one runs is chance. "
+            "The extras [cpu] and [export] bring the one for the CPU"
         )
-        text = f"{named} are both installed; they overwrite each other's files, so which one runs is chance"
-        found.append(Finding("warning", "onnxruntime", text, remedy))
+        found.append(Finding("warning", "onnxruntime", text, mend))
     least = around.requirements.get("cpu", {}).get("onnxruntime", "0")
-    if _version(ort.__version__) < _version(least):
-        text = f"{ort.__version__} is too old: the decode graph needs at least {least}"
-        found.append(Finding("error", "onnxruntime", text, _pip(around, "cpu", "onnxruntime")))
+    if _version(version) < _version(least):
+        text = f"{version} is too old: the decode graph needs at least {least}"
+        found.append(Finding("error", "onnxruntime", text, mend))
     else:
-        found.append(
-            Finding("ok", "onnxruntime", f"{named or ort.__version__}, runs on: {', '.join(providers)}")
-        )
+        found.append(Finding("ok", "onnxruntime", f"{named or version}, runs on: {', '.join(providers)}"))
     found.append(Finding("ok", "speak on CPU", "works, provided the bundle opens"))
     return tuple(found if found[-2].level != "error" else found[:-1])
 

@@ -27,7 +27,7 @@ REMEDIES = {
 }
 _MODULES = {RTX: ("tensorrt_rtx", "tensorrt_rtx_bindings"), ENTERPRISE: ("tensorrt", "tensorrt_bindings")}
 _DISTRIBUTIONS = {RTX: "tensorrt-rtx-cu{}-bindings", ENTERPRISE: "tensorrt-cu{}-bindings"}
-_OLDEST = {RTX: (1, 7), ENTERPRISE: (10, 15)}
+OLDEST = {RTX: (1, 7), ENTERPRISE: (10, 15)}
 _CUDA_MAJORS = (12, 13)
 
 
@@ -114,8 +114,8 @@ def load_api(flavour: str, *, load: Callable[[str], Any] | None = None) -> TrtAp
 def _api(flavour: str, module: Any) -> TrtApi:
     version = str(module.__version__)
     parts = tuple(int(p) for p in re.findall(r"\d+", version)[:2])
-    if parts < _OLDEST[flavour]:
-        oldest = ".".join(map(str, _OLDEST[flavour]))
+    if parts < OLDEST[flavour]:
+        oldest = ".".join(map(str, OLDEST[flavour]))
         raise BackendError(
             f"{TITLES[flavour]} {version} is too old, {oldest} or later is needed; {REMEDIES[flavour]}"
         )

@@ -78,6 +78,11 @@ def test_what_cannot_be_built_is_said(load, driver, wanted, flavour, installed, 
         build_targets(wanted, flavour=flavour, driver=driver, load=load(*installed))
 
 
+def test_what_is_installed_is_not_offered(load):
+    with pytest.raises(BackendError, match=r"a machine that has one$"):
+        build_targets(["sm90"], driver=NO_GPU, load=load(RTX))
+
+
 def test_names_are_read():
     assert parse_target("sm120") == (12, 0)
     assert parse_target("SM_75") == (7, 5)
