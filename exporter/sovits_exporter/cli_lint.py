@@ -43,6 +43,8 @@ def lint(path: Path, shared: Path | None, as_json: bool) -> None:
             click.echo(
                 f"{click.style(f.level, fg=_COLOURS[f.level])} {f.graph}: {f.where} [{f.rule}] {f.message}"
             )
+        if parser and any(f.rule == "weights-missing" for f in findings):
+            parser, without = None, "weights are missing"
         asked = f"{parser.title}'s parser was asked" if parser else f"rules only: {without}"
         click.echo(f"{errors} errors, {len(findings) - errors} warnings ({asked})")
     if errors:

@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
-from sovits_engines.lint import attention, operators, shapes, types
+from sovits_engines.lint import attention, files, halves, operators, shapes, types
 from sovits_engines.lint.graph import Level, LintGraph, Rule
 from sovits_engines.trt_builder import parser_complaints
 from sovits_engines.trt_graph import trt_graphs
@@ -21,7 +21,14 @@ from sovits_runtime.errors import BundleError
 from sovits_runtime.graph import GraphSpec
 from sovits_runtime.trt_api import TrtApi
 
-RULES: tuple[Rule, ...] = (*operators.RULES, *attention.RULES, *types.RULES, *shapes.RULES)
+RULES: tuple[Rule, ...] = (
+    *files.RULES,
+    *operators.RULES,
+    *attention.RULES,
+    *types.RULES,
+    *halves.RULES,
+    *shapes.RULES,
+)
 PARSER = "trt-parser"
 
 
@@ -63,7 +70,10 @@ def lint_model(
         folder: Where these files are.
         name: What to call it.
         spec: What it takes and gives; without one, ranges and pairs are not checked.
-        parser: A TensorRT whose parser is asked too.
+        parser: A TensorRT whose parser is asked too, where all weights are there; else it sees only that.
+
+    Raises:
+        BundleError: Its functions call each other in a circle.
     """
     graph = LintGraph(model, folder, spec)
     found = [
@@ -71,7 +81,7 @@ def lint_model(
         for rule in RULES
         for where, message in rule.check(graph)
     ]
-    if parser is not None:
+    if parser is not None and not graph.unreadable:
         found += [
             Finding(name, PARSER, "error", where, f"{parser.title} refuses it: {message}")
             for where, message in parser_complaints(parser, model, folder / f"{name}.onnx")
@@ -83,7 +93,7 @@ def lint_file(path: Path, *, parser: TrtApi | None = None) -> list[Finding]:
     """Checks a `.onnx` file.
 
     Raises:
-        BundleError: It is no ONNX file.
+        BundleError: It is no ONNX file, or its functions call each other in a circle.
     """
     try:
         model = onnx.load(path, load_external_data=False)

@@ -8,16 +8,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import onnx
-from onnx import helper
+import onnx.inliner
+from onnx import helper, numpy_helper
 
-from sovits_engines.weights import read_weight
+from sovits_engines.lint.flow import constant_names, inner_graphs, is_official, steps, value_sources
+from sovits_engines.weights import map_weight, weight_file
+from sovits_runtime.errors import BundleError
 from sovits_runtime.graph import Array, GraphSpec
 
 Level = Literal["error", "warning"]
 Complaint = tuple[str, str]
 """Name of the node (or tensor), and what is wrong and what to do."""
 Size = int | str | None
+_NUMBERS = {
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
 
 
 @dataclass(frozen=True)
@@ -39,29 +49,61 @@ class LintGraph:
     """One graph.
 
     Attributes:
-        model: The model; weights may lie in files.
+        model: The model, with its functions written out; weights may lie in files.
         folder: Where those files are.
         spec: What the graph takes and gives, where that is known.
+        steps: What runs, in the order of the file.
         nodes: All nodes, those of inner graphs included.
     """
 
     def __init__(self, model: onnx.ModelProto, folder: Path, spec: GraphSpec | None = None) -> None:
-        self.model = model
+        self.model = _without_functions(model)
         self.folder = folder
         self.spec = spec
-        self.graphs = list(_graphs(model.graph))
-        self.nodes = [node for graph in self.graphs for node in graph.node]
+        self.graphs = list(_graphs(self.model.graph))
+        self.steps = list(steps(self.model.graph))
+        self.nodes = [step.node for step in self.steps if not step.feeds]
         self.producers = {name: node for node in self.nodes for name in node.output if name}
+
+    @cached_property
+    def readers(self) -> dict[str, list[onnx.NodeProto]]:
+        """Nodes that read a tensor."""
+        found: dict[str, list[onnx.NodeProto]] = {}
+        for node in self.nodes:
+            for name in node.input:
+                found.setdefault(name, []).append(node)
+        return found
 
     @cached_property
     def constants(self) -> dict[str, onnx.TensorProto]:
         """Initializers and outputs of Constant nodes."""
         found = {tensor.name: tensor for graph in self.graphs for tensor in graph.initializer}
         for node in self.of("Constant"):
-            tensor = attribute(node, "value")
+            tensor = _constant(node)
             if tensor is not None:
                 found[node.output[0]] = tensor
         return found
+
+    @cached_property
+    def unreadable(self) -> dict[str, str]:
+        """Files of weights that cannot be read, and why; the weight's name where it lies in the graph."""
+        found: dict[str, str] = {}
+        for name, tensor in self.constants.items():
+            try:
+                map_weight(tensor, self.folder)
+            except BundleError as error:
+                found.setdefault(weight_file(tensor) or name, str(error.__cause__))
+        return found
+
+    @cached_property
+    def constant_names(self) -> set[str]:
+        """Tensors that are the same in every run, whatever the inputs and their sizes."""
+        return constant_names(self.steps, self.constants)
+
+    @cached_property
+    def sources(self) -> dict[str, frozenset[str]]:
+        """Inputs of the graph on whose values a tensor depends; tensors without any are left out."""
+        return value_sources(self.steps, self.inputs)
 
     @cached_property
     def types(self) -> dict[str, onnx.TypeProto.Tensor]:
@@ -92,7 +134,7 @@ class LintGraph:
 
     def of(self, *operators: str) -> Iterator[onnx.NodeProto]:
         """Nodes of the official domain with one of these operators."""
-        return (n for n in self.nodes if n.op_type in operators and n.domain in ("", "ai.onnx"))
+        return (n for n in self.nodes if n.op_type in operators and is_official(n))
 
     def kind(self, name: str) -> int:
         """Element type of a tensor; 0 when not known."""
@@ -111,16 +153,15 @@ class LintGraph:
         return None if shape is None else len(shape)
 
     def value(self, name: str) -> Array | None:
-        """The value of a constant; None for anything else."""
-        tensor = self.constants.get(name)
-        return None if tensor is None else read_weight(tensor, self.folder)
+        """The value of a constant; None for anything else, and where it cannot be read."""
+        return self.read(self.constants[name]) if name in self.constants else None
 
-    def is_constant(self, name: str) -> bool:
-        """Whether a tensor is the same in every run, whatever the inputs and their sizes."""
-        if name in self.constants:
-            return True
-        node = self.producers.get(name)
-        return node is not None and bool(node.input) and all(self.is_constant(i) for i in node.input if i)
+    def read(self, tensor: onnx.TensorProto) -> Array | None:
+        """The value of a constant; None where it cannot be read."""
+        try:
+            return map_weight(tensor, self.folder)
+        except BundleError:
+            return None
 
 
 def attribute(node: onnx.NodeProto, name: str, default: Any = None) -> Any:
@@ -146,6 +187,25 @@ def type_name(kind: int) -> str:
 def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
     yield graph
     for node in graph.node:
-        for a in node.attribute:
-            if a.type == onnx.AttributeProto.GRAPH:
-                yield from _graphs(a.g)
+        for inner in inner_graphs(node):
+            yield from _graphs(inner)
+
+
+def _constant(node: onnx.NodeProto) -> onnx.TensorProto | None:
+    for name, dtype in _NUMBERS.items():
+        number = attribute(node, name)
+        if number is not None:
+            return numpy_helper.from_array(np.asarray(number, dtype))
+    value: onnx.TensorProto | None = attribute(node, "value")
+    return value
+
+
+def _without_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model, convert_version=True)
+    except (onnx.checker.ValidationError, RuntimeError) as error:
+        raise BundleError(
+            f"the graph's functions cannot be written out ({error}); export without them"
+        ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import onnx
+
 from sovits_engines.lint.graph import Complaint, LintGraph, Rule, attribute, operand, title
 from sovits_engines.lint.operator_names import DATA_DEPENDENT, RANDOM, SUPPORTED
 
@@ -69,7 +71,7 @@ def sorted_best(g: LintGraph) -> Iterator[Complaint]:
     """TopK with a small constant K, sorted."""
     for node in g.of("TopK"):
         k = g.value(operand(node, 1)) if operand(node, 1) else None
-        if operand(node, 1) and not g.is_constant(operand(node, 1)):
+        if operand(node, 1) and operand(node, 1) not in g.constant_names:
             yield (
                 title(node),
                 "TensorRT wants a constant K for a result of fixed size; take the largest and mask",
@@ -83,14 +85,14 @@ def sorted_best(g: LintGraph) -> Iterator[Complaint]:
 def running_sums(g: LintGraph) -> Iterator[Complaint]:
     """The axis of CumSum is constant."""
     for node in g.of("CumSum"):
-        if not g.is_constant(operand(node, 1)):
+        if operand(node, 1) not in g.constant_names:
             yield title(node), "TensorRT wants a constant axis"
 
 
 def axes(g: LintGraph) -> Iterator[Complaint]:
     """Axes given as a tensor are constant."""
     for node in g.of(*_REDUCE, "Squeeze", "Unsqueeze"):
-        if operand(node, 1) and not g.is_constant(operand(node, 1)):
+        if operand(node, 1) and operand(node, 1) not in g.constant_names:
             yield title(node), "TensorRT wants constant axes"
 
 
@@ -120,11 +122,36 @@ def norm_outputs(g: LintGraph) -> Iterator[Complaint]:
             yield title(node), "TensorRT gives the first output only; compute mean and deviation apart"
 
 
+def pool_indices(g: LintGraph) -> Iterator[Complaint]:
+    """Nor are the places where a MaxPool found its values."""
+    for node in g.of("MaxPool"):
+        if any(list(node.output)[1:]):
+            yield title(node), "TensorRT gives the first output only; find the places with ArgMax"
+
+
 def scatter_reductions(g: LintGraph) -> Iterator[Complaint]:
-    """ScatterND replaces."""
-    for node in g.of("ScatterND"):
+    """What is scattered replaces."""
+    for node in g.of("ScatterND", "ScatterElements"):
         if attribute(node, "reduction", b"none") != b"none":
             yield title(node), "TensorRT supports reduction none only; add with Where or a one-hot product"
+
+
+def boolean_reductions(g: LintGraph) -> Iterator[Complaint]:
+    """Booleans are not reduced."""
+    for node in g.of(*_REDUCE):
+        if g.kind(operand(node, 0)) == onnx.TensorProto.BOOL:
+            yield title(node), "TensorRT does not reduce BOOL; cast it to INT32 first"
+
+
+def training(g: LintGraph) -> Iterator[Complaint]:
+    """Graphs are for inference."""
+    for node in g.of("Dropout"):
+        mode = g.value(operand(node, 2))
+        if operand(node, 2) and (mode is None or mode.any()):
+            yield title(node), "TensorRT wants training_mode to be the constant false; export for inference"
+    for node in g.of("BatchNormalization"):
+        if attribute(node, "training_mode", 0):
+            yield title(node), "TensorRT refuses training_mode; export for inference"
 
 
 def transforms(g: LintGraph) -> Iterator[Complaint]:
@@ -132,7 +159,7 @@ def transforms(g: LintGraph) -> Iterator[Complaint]:
     for node in g.of("STFT"):
         if g.kind(operand(node, 0)) not in (0, 1):
             yield title(node), "TensorRT has STFT in FP32 only; put a Cast before it"
-        if any(operand(node, i) and not g.is_constant(operand(node, i)) for i in (1, 2)):
+        if any(operand(node, i) and operand(node, i) not in g.constant_names for i in (1, 2)):
             yield title(node), "TensorRT wants constant frame_step and window"
 
 
@@ -173,7 +200,10 @@ RULES = (
     Rule("resize", "error", resizing),
     Rule("conv-transpose-pads", "error", negative_pads),
     Rule("norm-outputs", "error", norm_outputs),
+    Rule("max-pool-indices", "error", pool_indices),
     Rule("scatter-reduction", "error", scatter_reductions),
+    Rule("reduce-bool", "error", boolean_reductions),
+    Rule("training-mode", "error", training),
     Rule("stft", "error", transforms),
     Rule("loop", "error", loops),
     Rule("if-ranks", "error", branches),

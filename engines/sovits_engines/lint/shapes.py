@@ -18,8 +18,10 @@ _SHAPE_OPERANDS = {
     "Pad": (1,),
     "Resize": (2, 3),
     "TopK": (1,),
+    "Split": (1,),
+    "OneHot": (1,),
+    **dict.fromkeys(("BlackmanWindow", "HammingWindow", "HannWindow"), (0,)),
 }
-_SHAPE_ONLY = ("Shape", "Size")
 _MADE_UP = re.compile(r"(val|onnx::\w+|_v|\d+|node|tmp|const|Constant)[_\d]*")
 _WEIGHT_SIZE = 1024
 
@@ -42,25 +44,12 @@ def shape_inputs(g: LintGraph) -> Iterator[Complaint]:
     """Inputs whose values become sizes must be on the host, which breaks a captured graph."""
     for node in g.of(*_SHAPE_OPERANDS):
         for i in _SHAPE_OPERANDS[node.op_type]:
-            for name in sorted(_sources(g, operand(node, i), set())):
+            for name in sorted(g.sources.get(operand(node, i), ())):
                 yield (
                     name,
                     f"its value becomes a size in {title(node)}: TensorRT wants it on the host, and a run cannot be "
                     "captured; use sizes of inputs, or a mask",
                 )
-
-
-def _sources(g: LintGraph, name: str, seen: set[str]) -> set[str]:
-    """Inputs of the graph on whose values a tensor depends."""
-    if not name or name in seen or name in g.constants:
-        return set()
-    seen.add(name)
-    if name in g.inputs:
-        return {name}
-    node = g.producers.get(name)
-    if node is None or node.op_type in _SHAPE_ONLY:
-        return set()
-    return {source for i in node.input for source in _sources(g, i, seen)}
 
 
 def weight_names(g: LintGraph) -> Iterator[Complaint]:

@@ -1,23 +1,23 @@
-"""Rules on element types, and on constants that FP16 cannot hold."""
+"""Rules on element types."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
 import onnx
 
+from sovits_engines.lint.flow import moved
 from sovits_engines.lint.graph import Complaint, LintGraph, Rule, operand, title, type_name
 
-_HALF = onnx.TensorProto.FLOAT16
-_FP16_MAX = 65504
-_SUM_SAFE = _FP16_MAX / 2
-_FLOATS = (onnx.TensorProto.FLOAT, _HALF, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
-_ALIKE: dict[str, range] = {
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Pow", "MatMul", "Equal", "Less", "LessOrEqual"), range(2)),
+_SMALLER = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
+_CASTS = ("Cast", "CastLike")
+_READ_BYTES = (*_CASTS, "Identity", "Shape", "Size")
+_ALIKE: dict[str, Sequence[int]] = {
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "MatMul", "Equal", "Less", "LessOrEqual"), range(2)),
     **dict.fromkeys(("Greater", "GreaterOrEqual", "Mod", "PRelu", "TensorScatter"), range(2)),
     **dict.fromkeys(("Gemm", "Conv", "ConvTranspose", "Attention"), range(3)),
     **dict.fromkeys(("Concat", "Max", "Min", "Sum", "Mean", "Einsum"), range(1 << 16)),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), (0, 1, 2, 3, 5, 6)),
     "Where": range(1, 3),
     "Clip": range(3),
 }
@@ -53,60 +53,44 @@ def norm_types(g: LintGraph) -> Iterator[Complaint]:
 
 
 def doubles(g: LintGraph) -> Iterator[Complaint]:
-    """DOUBLE is cut to FP32."""
+    """DOUBLE is cut to FP32; that is no loss where a constant is cast to a smaller type anyway."""
     for name, found in g.types.items():
-        if found.elem_type == onnx.TensorProto.DOUBLE:
+        if found.elem_type == onnx.TensorProto.DOUBLE and not (name in g.constants and _only_cast(g, name)):
             yield name, "is DOUBLE, which TensorRT computes in FP32, clamped; export it in FP32"
 
 
+def _only_cast(g: LintGraph, name: str) -> bool:
+    return name not in g.outputs and all(
+        node.op_type in _CASTS and operand(node, 0) == name and g.kind(node.output[0]) in _SMALLER
+        for node in g.readers.get(name, ())
+    )
+
+
 def bytes_inside(g: LintGraph) -> Iterator[Complaint]:
-    """UINT8 exists at the ends of a graph only."""
-    ends = {*g.inputs, *g.outputs}
-    for name, found in g.types.items():
-        producer = g.producers.get(name)
-        cast = producer is not None and producer.op_type == "Cast"
-        if found.elem_type == onnx.TensorProto.UINT8 and name not in ends and not cast:
+    """UINT8 exists at the ends of a graph only, and inputs of it can only be cast; constants are read as INT32."""
+    wide, inputs, outputs = _bytes(g, g.constants), set(g.inputs), set(g.outputs)
+    for node in (n for n in g.nodes if n.op_type != "Constant"):
+        read, made = _bytes(g, node.input), _bytes(g, node.output)
+        if read and read <= wide.intersection(moved(node)):
+            wide |= made
+            wrong = made & outputs
+        else:
+            wrong = made - outputs
+        if node.op_type not in _READ_BYTES:
+            wrong |= read & inputs
+        for name in sorted(wrong):
             yield name, "is UINT8 inside the graph, TensorRT has it at inputs and outputs only; cast it first"
 
 
-def half_constants(g: LintGraph) -> Iterator[Complaint]:
-    """Constants that FP16 turned into infinity, or that are none."""
-    for name, tensor in g.constants.items():
-        if tensor.data_type == _HALF:
-            value = g.value(name)
-            if value is not None and not np.isfinite(value).all():
-                yield (
-                    name,
-                    f"an FP16 constant that is not finite; {_FP16_MAX} is the largest, keep this part in FP32",
-                )
+def _bytes(g: LintGraph, names: Iterable[str]) -> set[str]:
+    return {name for name in names if g.kind(name) == onnx.TensorProto.UINT8}
 
 
-def half_casts(g: LintGraph) -> Iterator[Complaint]:
-    """FP32 constants beyond FP16 that a Cast turns into infinity."""
-    for node in g.of("Cast"):
-        value = g.value(operand(node, 0))
-        if value is not None and g.kind(node.output[0]) == _HALF and value.dtype.kind == "f" and value.size:
-            largest = float(np.abs(value).max())
-            if not largest <= _FP16_MAX:
-                yield (
-                    title(node),
-                    f"casts a constant of {largest:g} to FP16, which holds {_FP16_MAX}; choose a smaller one",
-                )
-
-
-def half_masks(g: LintGraph) -> Iterator[Complaint]:
-    """Masks that are added in FP16 and leave no room for what they are added to."""
-    for node in g.of("Add", "Sub"):
-        for name in node.input:
-            value = g.value(name)
-            if value is not None and value.dtype == np.float16 and value.size:
-                largest = float(np.abs(value).max())
-                if _SUM_SAFE < largest <= _FP16_MAX:
-                    yield (
-                        title(node),
-                        f"adds a constant of {largest:g} in FP16, where sums beyond {_FP16_MAX} overflow; take -3e4, "
-                        "or a boolean mask with Where",
-                    )
+def strings(g: LintGraph) -> Iterator[Complaint]:
+    """There are no strings."""
+    for name, found in g.types.items():
+        if found.elem_type == onnx.TensorProto.STRING:
+            yield name, "is STRING, which TensorRT does not have; turn text into numbers outside"
 
 
 RULES = (
@@ -114,7 +98,5 @@ RULES = (
     Rule("norm-types", "error", norm_types),
     Rule("double", "error", doubles),
     Rule("uint8-inside", "error", bytes_inside),
-    Rule("fp16-constant", "error", half_constants),
-    Rule("fp16-cast", "error", half_casts),
-    Rule("fp16-mask", "warning", half_masks),
+    Rule("string", "error", strings),
 )
