@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from sovits_engines.step_graph import device_prefill, device_step
+from sovits_exporter.cuda_form import for_cuda
 from sovits_exporter.relative_error import relative_error
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.gpu.step_spec import (
@@ -47,7 +48,9 @@ def write_device_graph(path: Path, spec: GraphSpec) -> Path:
     """
     make = {PREFILL: device_prefill, STEP: device_step}[spec.name]
     target = path.with_name(f"{path.stem}{SUFFIX}.onnx")
-    onnx.save(make(onnx.load(path, load_external_data=False), spec), target)
+    model = make(onnx.load(path, load_external_data=False), spec)
+    for_cuda(model, spec)
+    onnx.save(model, target)
     _compare(path, target, spec)
     return target
 

@@ -35,7 +35,7 @@ def name_after_weights(model: ir.Model) -> bool:
 
 
 def fold(model: ir.Model) -> bool:
-    """Folds constants, inlines functions, removes what nothing reads, and fuses what opset 24 has one operator for."""
+    """Folds constants, inlines functions, removes what nothing reads, and fuses what its opset has one operator for."""
     optimizer.optimize_ir(model)
     onnx_fusions.fuse(model)
     return True

@@ -24,7 +24,11 @@ from sovits_exporter.modeling.kv_cache import translation_table
 if TYPE_CHECKING:
     from sovits_exporter.export import GraphDef
 
-OPSET = 24
+CACHE_OPSET = 24
+"""Of graphs with caches: TensorScatter, which updates them in place, and Attention, which TensorRT fuses."""
+OPSET = 20
+"""Of all others. ONNX Runtime's CUDA provider has kernels for operators as they were in opset 20. Some that are newer
+it runs on the CPU, and copies their numbers there and back."""
 
 _traced: dict[str, ir.Model] = {}
 
@@ -77,7 +81,7 @@ def _export(graph: GraphDef) -> ir.Model:
             graph.sample(),
             dynamo=True,
             optimize=False,
-            opset_version=OPSET,
+            opset_version=CACHE_OPSET if graph.spec.aliases else OPSET,
             input_names=list(graph.spec.input_names),
             output_names=list(graph.spec.output_names),
             dynamic_shapes=_dynamic_shapes(graph),

@@ -30,6 +30,7 @@ class SessionOptions:
         requests: On a GPU, requests in flight.
         native: Whether the GPT's step runs on the native kernels; see `Synthesizer.load`.
         strict: Whether whatever cannot run as asked is an error.
+        tf32: On a GPU, whether products may be rounded as tensor cores do it; for graphs in FP16.
     """
 
     device: str = "cpu"
@@ -41,6 +42,7 @@ class SessionOptions:
     requests: int = 1
     native: bool | None = None
     strict: bool = False
+    tf32: bool = False
 
 
 class Binding(Protocol):

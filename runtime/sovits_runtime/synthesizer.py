@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -20,6 +21,7 @@ from sovits_runtime.audio import Audio
 from sovits_runtime.audio_file import AudioSource, read_content
 from sovits_runtime.backends.native import library_for, open_step
 from sovits_runtime.bundle import CPU_FILE, Bundle
+from sovits_runtime.cuda_packages import installed_mix
 from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
 from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
 from sovits_runtime.feature_cache import reference_cache
@@ -192,6 +194,7 @@ class Synthesizer:
             keep_buffers=name in EVERY_TOKEN,
             optimized=prepacked is not None,
             strict=self.options.strict,
+            tf32=self.bundle.manifest["graphs"][name]["precision"] == "fp16",
         )
         form = CPU_FILE if device == "cpu" else "file"
         path = prepacked or self.bundle.graph_path(name, form=form)
@@ -215,6 +218,8 @@ class Synthesizer:
                     "backend 'onnxruntime'"
                 )
             return None
+        if mix := installed_mix(torch="torch" in sys.modules):
+            logger.warning("%s", mix)
         if not tensorrt:
             from sovits_runtime.backends.onnxruntime_cuda import OrtCudaVoice
 

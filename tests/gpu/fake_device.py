@@ -18,7 +18,7 @@ import numpy as np
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.device import DeviceArray
 
-RUBBISH = 0xA5
+RUBBISH = 0xFF  # not a number, as float16 and as float32
 
 
 class FakeMemory:
@@ -114,6 +114,9 @@ class FakeStream:
 
         self.push(work)
 
+    def clear(self, target: DeviceArray) -> None:
+        self.push(lambda: view(target).reshape(-1).view(np.uint8).fill(0))
+
     def upload(self, target: DeviceArray, source: np.ndarray) -> None:
         self._pinned(source)
         assert target.shape == source.shape or target.nbytes == source.nbytes
@@ -142,6 +145,9 @@ class FakeStream:
     def capture(self, enqueue: Any) -> FakeGraph:
         if self.device.capture_problem:
             raise BackendError(self.device.capture_problem)
+        if self.device.spoilt_captures:
+            self.device.spoilt_captures -= 1
+            raise BackendError("cudaErrorStreamCaptureInvalidated")
         self.recorded = work = []
         try:
             enqueue()
@@ -177,6 +183,7 @@ class FakeDevice:
         self.limit = limit
         self.used = self.peak = 0
         self.captures = self.launches = 0
+        self.spoilt_captures = 0  # by calls of others
         self.streams: list[FakeStream] = []
         self.memories: list[FakeMemory] = []
         self.lock = threading.RLock()
@@ -206,7 +213,7 @@ class FakeDevice:
         self.pinned_ids[id(array)] = array
         return array
 
-    def stream(self) -> FakeStream:
+    def stream(self, *, urgent: bool = False) -> FakeStream:
         self.streams.append(FakeStream(self, len(self.streams) + 1))
         return self.streams[-1]
 

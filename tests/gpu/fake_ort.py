@@ -6,6 +6,7 @@ own, and so is the CPU session that computes.
 
 from __future__ import annotations
 
+import ctypes
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from fake_device import FakeDevice, view
 
 from sovits_runtime.backends import onnxruntime as backend
 from sovits_runtime.backends import onnxruntime_cuda
+from sovits_runtime.gpu.dlpack import ManagedTensor
 
 CUDA_FAILURE = (
     "/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:122 onnxruntime::CudaCall(ERRTYPE, const char*) "
@@ -23,6 +25,10 @@ CUDA_FAILURE = (
     "file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_allocator.cc ; line=66 ; expr=cudaMalloc(&p, size); "
 )
 """As ONNX Runtime 1.26 words it."""
+
+
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.restype, _pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
 
 
 class FakeOrt:
@@ -39,27 +45,22 @@ class FakeOrt:
         self.providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
         self.falls_back = False
         self.problem = ""
-        self.OrtValue = SimpleNamespace(
-            ortvalue_from_numpy=self._placed, from_dlpack=onnxruntime.OrtValue.from_dlpack
-        )
-        self.placed = 0
-        self.full = False
-        self.values: list[Any] = []
+        self.OrtValue = SimpleNamespace(from_dlpack=self._view)
         self.lacks: set[str] = set()
 
     def get_available_providers(self) -> list[str]:
         return self.providers
 
-    def _placed(self, array: np.ndarray, device: str, index: int) -> Any:
-        assert (device, index) == ("cuda", 0)
-        if self.full:
-            raise RuntimeError(CUDA_FAILURE)
-        self.placed += array.nbytes
-        # As on a GPU, and unlike that of an array on the CPU, its memory is the value's own.
-        value = onnxruntime.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, "cpu", 0)
-        value.update_inplace(np.ascontiguousarray(array))
-        self.values.append(value)
-        return value
+    def _view(self, data: Any) -> Any:
+        """A value of the real ONNX Runtime at the address told, which is that of the fake device."""
+        assert data.__dlpack_device__() == (2, 0)
+        told = ManagedTensor.from_address(_pointer(data.__dlpack__(), b"dltensor"))
+        assert (told.device_type, told.device_id, told.lanes, told.strides) == (2, 0, 1, None)
+        sizes = (ctypes.c_int64 * told.ndim).from_address(told.shape)
+        dtype = np.dtype(f"{'iuf'[told.code]}{told.bits // 8}")
+        content = view(self.device.at(told.data, tuple(sizes), dtype))
+        shown = SimpleNamespace(dtype=data.dtype, __dlpack__=content.__dlpack__)
+        return onnxruntime.OrtValue.from_dlpack(shown)
 
     def InferenceSession(  # noqa: N802
         self, path: str, options: Any, providers: list[Any], enable_fallback: int

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -38,7 +40,8 @@ class Cudart:
     cudaError_t = int
     values: ClassVar = {
         "cudaMalloc": 0x7000,
-        "cudaStreamCreateWithFlags": 11,
+        "cudaDeviceGetStreamPriorityRange": (0, -5),
+        "cudaStreamCreateWithPriority": 11,
         "cudaEventCreateWithFlags": 22,
         "cudaStreamEndCapture": 33,
         "cudaGraphInstantiate": 44,
@@ -82,7 +85,7 @@ class CheckedCudart(Cudart):
     """The same, but the real bindings see every call first: they convert its arguments, then find no driver."""
 
     handles: ClassVar = {
-        "cudaStreamCreateWithFlags": "cudaStream_t",
+        "cudaStreamCreateWithPriority": "cudaStream_t",
         "cudaEventCreateWithFlags": "cudaEvent_t",
         "cudaStreamEndCapture": "cudaGraph_t",
         "cudaGraphInstantiate": "cudaGraphExec_t",
@@ -169,6 +172,33 @@ def test_copies(cudart, device):
         (host.ctypes.data, 0x7000, 48, 2, 11),
         (0x7000, 0x7000 + 12, 12, 3, 11),
     ]
+
+
+def test_streams_of_tokens_go_first(cudart, device):
+    device.stream()
+    device.stream(urgent=True)
+    assert cudart.made("cudaStreamCreateWithPriority") == [(1, 0), (1, -5)]
+
+
+def test_memory_is_cleared_in_order(cudart, device):
+    device.stream().clear(array(device, (4, 3), np.float32, offset=256))
+    assert cudart.made("cudaMemsetAsync") == [(0x7100, 0, 48, 11)]
+
+
+@pytest.mark.parametrize("ends_well", [True, False])
+def test_no_garbage_is_collected_within_a_capture(device, ends_well):
+    """It could free device memory, which no stream that captures allows."""
+    seen = []
+
+    def enqueue():
+        seen.append(gc.isenabled())
+        if not ends_well:
+            raise BackendError("refused")
+
+    with contextlib.nullcontext() if ends_well else pytest.raises(BackendError, match="refused"):
+        device.stream().capture(enqueue)
+    assert seen == [False]
+    assert gc.isenabled()
 
 
 def test_capture_and_replay(cudart, device):

@@ -109,6 +109,25 @@ def test_without_capture_steps_are_enqueued_and_it_is_said(voice, gpt_engines, r
         strict.generate(*request_, options=LONG, noise=noise(voice), max_tokens=9)
 
 
+def test_a_capture_that_another_thread_spoilt_is_tried_again(voice, gpt_engines, request_, expected):
+    device = FakeDevice()
+    device.spoilt_captures = 1
+    t2s = DeviceTextToSemantic(device, gpt_engines)
+    got = t2s.generate(*request_, options=LONG, noise=noise(voice), max_tokens=150)
+    assert got.tokens.tolist() == expected[:150].tolist()
+    assert (t2s.fallback, device.captures) == ("", 3)
+
+
+def test_what_a_request_leaves_in_the_caches_harms_no_other(voice, gpt_engines, request_, expected):
+    """Rows past the last one are masked, but zero times what is not a number is not a number."""
+    device = FakeDevice()
+    t2s = DeviceTextToSemantic(device, gpt_engines)
+    broken = (request_[0], np.full_like(request_[1], np.nan), request_[2])
+    t2s.generate(*broken, options=LONG, noise=noise(voice), max_tokens=150)
+    got = t2s.generate(*request_, options=LONG, noise=noise(voice), max_tokens=150)
+    assert got.tokens.tolist() == expected[:150].tolist()
+
+
 def test_requests_share_engines_and_no_buffers(voice, gpt_engines, request_):
     """Four requests at once on two slots, with different noise and lengths."""
     device = FakeDevice(7)

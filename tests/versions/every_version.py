@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 import soundfile
 from click.testing import CliRunner
+from cuda_operators import without_kernel
 
 from sovits_calibration.corpus import corpus
 from sovits_exporter.cli import main
+from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.spec import MODEL_SPECS, ModelSpec
 
 WITH_SPEAKER_AND_V1 = ("v1", "v2Pro", "v2ProPlus")
@@ -100,6 +102,13 @@ def test_inspect_doctor_and_bench(chain: Chain):
     result = json.loads(run("bench", chain.bundle, "--repeats", 1, "--tokens", 12, "--threads", 1, "--json"))
     stages = {stage["name"] for stage in result["stages"]}
     assert {"gpt_step", "cfm_step" if chain.spec.flow else "sovits_vocoder", "utterance"} <= stages
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_every_graph_runs_on_cuda(chain: Chain, precision: str):
+    bundle = Bundle.open(chain.bundle if precision == "fp32" else chain.fp16)
+    for name in bundle.graph_names:
+        assert without_kernel(bundle.graph_path(name, form=DEVICE_FILE)) == set(), name
 
 
 @NEEDS_RTX

@@ -128,7 +128,8 @@ class StyleAttention(nn.Module):
             w(x).view(x.shape[0], -1, self.heads, x.shape[2] // self.heads).transpose(1, 2)
             for w in (self.w_qs, self.w_ks, self.w_vs)
         )
-        out = F.scaled_dot_product_attention(q, k, v, scale=x.shape[2] ** -0.5)
+        p = torch.softmax(torch.matmul(q * x.shape[2] ** -0.5, k.transpose(2, 3)), dim=-1)
+        out = torch.matmul(p, v)
         return self.fc(out.transpose(1, 2).reshape(x.shape)) + x
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.cuda_packages import CUDA_ANEW, CUDA_EXTRA
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
@@ -20,19 +21,23 @@ from sovits_runtime.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_
 logger = logging.getLogger(__name__)
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": 'pip install "sovits-export[cuda]"'}
+INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": CUDA_EXTRA}
 QUIET = 3  # errors only
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm anew for every length of sentence
-    "arena_extend_strategy": "kSameAsRequested",  # memory grows by what is needed, not by powers of two
     "use_tf32": "0",  # a graph in FP32 is run in FP32
 }
+TF32 = {"use_tf32": "1"}
+"""For graphs in FP16: without it, ONNX Runtime keeps every convolution from tensor cores, whatever its type. What
+stayed in FP32 did so for its range, which TF32 has; its digits are those of FP16."""
 SPINNING = {"session.intra_op.spin_duration_us": "200", "session.force_spinning_stop": "1"}
 """Every graph has threads of its own. They wait for work in a loop, long enough for the next operator of the graph, but
 not so long that they take the cores from the next graph, or from another session or program."""
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
 its slower, exact kernels there; it changes nothing elsewhere."""
+EXACT_WEIGHTS = ("session.use_device_allocator_for_initializers", "1")
+"""Weights on a GPU take what they are, outside the arena, which grows by powers of two."""
 RECORD_PLACES = ("session.record_ep_graph_assignment_info", "1")
 SIZE_OPERATORS = {
     "Shape", "Size", "Gather", "Slice", "Concat", "Unsqueeze", "Squeeze", "Reshape", "Expand", "Cast", "Identity",
@@ -53,7 +58,8 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
             f"device {options.device!r} is unknown; ONNX Runtime runs on: {', '.join(PROVIDERS)}"
         )
     ort = import_onnxruntime(options.device)
-    return OrtSession(ort, open_raw(ort, path, options, ort_options(ort, options)), spec, options)
+    cuda = CUDA_OPTIONS | (TF32 if options.tf32 else {})
+    return OrtSession(ort, open_raw(ort, path, options, ort_options(ort, options), cuda), spec, options)
 
 
 def open_raw(
@@ -154,6 +160,11 @@ def import_onnxruntime(device: str) -> Any:
         import onnxruntime
     except ImportError as error:
         raise BackendError(f"onnxruntime is not installed; {INSTALL[device]}") from error
+    if not hasattr(onnxruntime, "InferenceSession"):
+        raise BackendError(
+            "onnxruntime is installed without its files, as when one of its two packages was uninstalled; "
+            f"{CUDA_ANEW}, or {INSTALL['cpu']}"
+        )
     if device == "cuda":
         _load_cuda(onnxruntime)
     return onnxruntime
@@ -174,7 +185,8 @@ def ort_options(ort: Any, options: SessionOptions) -> Any:
     result = ort.SessionOptions()
     result.log_severity_level = QUIET
     # Left alone, ONNX Runtime pins a thread to every core that it sees, whatever affinity and containers allow.
-    result.intra_op_num_threads = options.threads or usable_cores()
+    # On a GPU, only sizes are computed on the host.
+    result.intra_op_num_threads = options.threads or usable_cores() if options.device == "cpu" else 1
     for name, value in SPINNING.items():
         result.add_session_config_entry(name, value)
     result.add_session_config_entry(*EXACT_INT8)
@@ -184,6 +196,7 @@ def ort_options(ort: Any, options: SessionOptions) -> Any:
         result.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     if options.device != "cpu":
         result.add_session_config_entry(*RECORD_PLACES)
+        result.add_session_config_entry(*EXACT_WEIGHTS)
     return result
 
 

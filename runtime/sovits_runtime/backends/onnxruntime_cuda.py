@@ -9,7 +9,7 @@ from sovits_runtime.backends.onnxruntime import CUDA_OPTIONS, import_onnxruntime
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.errors import BundleError
 from sovits_runtime.feature_cache import user_cache_folder
-from sovits_runtime.gpu.cuda import open_cuda
+from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.device import Engine
 from sovits_runtime.gpu.ort_engine import NO_WAIT, DeviceWeights, OrtEngine
 from sovits_runtime.gpu.step_compile import cuda_kernels
@@ -56,7 +56,16 @@ class OrtCudaVoice:
         device = open_cuda()
         self.gpu = device.name
         self.graph = session
-        self._weights = DeviceWeights(import_onnxruntime("cuda"))
+        self._weights = DeviceWeights(import_onnxruntime("cuda"), device)
+        try:
+            self._load(device, bundle, options, cache_lengths)
+        except BaseException:
+            self._weights.free()
+            raise
+
+    def _load(
+        self, device: CudaDevice, bundle: Bundle, options: SessionOptions, cache_lengths: Sequence[int]
+    ) -> None:
         steps: tuple[Engine, ...]
         if options.native:
             kernels = cuda_kernels(device, user_cache_folder() / "kernels")
@@ -91,6 +100,7 @@ class OrtCudaVoice:
     def close(self) -> None:
         """Frees what the voice holds on the GPU; nothing may be in flight."""
         self.text_to_semantic.close()
+        self._weights.free()
 
 
 def _prefill(bundle: Bundle, options: SessionOptions, weights: DeviceWeights) -> OrtEngine:
@@ -124,17 +134,20 @@ def _engine(
             f"{bundle.path}: holds no {name} for a GPU, it was built by an older version; build it again"
         )
     ort, path = weights.ort, bundle.graph_path(name, form=DEVICE_FILE)
-    shared = weights.of(path)
     no_wait = ort.RunOptions()
     no_wait.add_run_config_entry(*NO_WAIT)
+
+    # Where sizes vary, each that is larger than all before would leave the memory of the one before unused.
+    exact = {} if spec.dims else {"arena_extend_strategy": "kSameAsRequested"}
 
     def open_on(stream: int) -> Any:
         settings = ort_options(ort, options)
         settings.enable_mem_pattern = False  # else the second run, which is captured, allocates anew
         for dim, size in sizes.items():
             settings.add_free_dimension_override_by_name(dim, size)
-        for weight, value in shared.items():
+        for weight, value in weights.of(path).items():
             settings.add_initializer(weight, value)
-        return open_raw(ort, path, options, settings, {**CUDA_OPTIONS, "user_compute_stream": str(stream)})
+        cuda = {**CUDA_OPTIONS, **exact, "user_compute_stream": str(stream)}
+        return open_raw(ort, path, options, settings, cuda)
 
     return OrtEngine(spec, open_on, no_wait)

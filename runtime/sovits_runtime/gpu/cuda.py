@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
 import weakref
 from collections.abc import Callable
@@ -98,10 +99,11 @@ class CudaDevice:
         raw: NDArray[np.uint8] = np.ctypeslib.as_array(buffer)
         return raw.view(dtype).reshape(shape)
 
-    def stream(self) -> CudaStream:
-        """Makes a stream that does not wait for the default stream."""
-        flags = self.cudart.cudaStreamNonBlocking
-        return CudaStream(self, self.call("make a stream", self.cudart.cudaStreamCreateWithFlags, flags))
+    def stream(self, *, urgent: bool = False) -> CudaStream:
+        """Makes a stream that does not wait for the default stream; see `Device.stream`."""
+        least, most = self.call("ask for priorities", self.cudart.cudaDeviceGetStreamPriorityRange)
+        how = self.cudart.cudaStreamNonBlocking, int(most if urgent else least)
+        return CudaStream(self, self.call("make a stream", self.cudart.cudaStreamCreateWithPriority, *how))
 
     def event(self) -> CudaEvent:
         """Makes an event, without a clock, which would cost time; see `Device.event`."""
@@ -182,6 +184,11 @@ class CudaStream:
             self.raw,
         )
 
+    def clear(self, target: DeviceArray) -> None:
+        """Sets every byte to zero; see `Stream.clear`."""
+        place = target.address, 0, target.nbytes
+        self._device.call("clear memory", self._rt.cudaMemsetAsync, *place, self.raw)
+
     def upload(self, target: DeviceArray, source: NDArray[Any]) -> None:
         """Copies a pinned array to the device; see `Stream.upload`."""
         self._copy(target.address, source.ctypes.data, source.nbytes, self._kinds.cudaMemcpyHostToDevice)
@@ -209,16 +216,19 @@ class CudaStream:
         mode = self._rt.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._device.call("begin a capture", self._rt.cudaStreamBeginCapture, self.raw, mode)
         self.capturing = True
+        collecting = gc.isenabled()
+        gc.disable()  # what it frees could be device memory, which spoils a capture
         try:
             enqueue()
         except BaseException:
-            self._rt.cudaStreamEndCapture(
-                self.raw
-            )  # back to normal; what it says is the error already raised
+            # Back to normal; what this says is the error already raised.
+            self._rt.cudaStreamEndCapture(self.raw)
             self._rt.cudaGetLastError()
             raise
         finally:
             self.capturing = False
+            if collecting:
+                gc.enable()
         graph = self._device.call("capture the work", self._rt.cudaStreamEndCapture, self.raw)
         try:
             raw = self._device.call("instantiate a graph", self._rt.cudaGraphInstantiate, graph, 0)

@@ -6,8 +6,11 @@ from sovits_runtime.errors import BackendError
 
 _LOST = {
     214: "the GPU's memory has an uncorrectable error",
+    220: "the link between GPUs failed",
+    226: "the GPU's memory had an error, which was contained in this process",
     700: "a kernel reached memory that is not its own",
     702: "a kernel ran longer than the system allows for a GPU with a display",
+    709: "its context was destroyed",
     710: "an assertion in a kernel failed",
     714: "a kernel's call stack overflowed or broke",
     715: "a kernel holds an instruction that this GPU does not know",
@@ -15,6 +18,8 @@ _LOST = {
     717: "a kernel used an address of the wrong kind",
     718: "a kernel jumped to an invalid address",
     719: "a kernel failed",
+    721: "a kernel ended without giving tensor memory back",
+    999: "the driver does not say why",
 }
 """Errors after which every call in this process fails as well."""
 
@@ -28,6 +33,8 @@ _REMEDIES = {
     209: "the code holds no kernel for this GPU's compute capability: its libraries are older than the GPU, or the "
     "engine was built for another one; see 'sovits-export doctor'",
     222: "the driver cannot compile this code for the GPU; update the NVIDIA driver",
+    720: "the kernel needs a place on every multiprocessor at once, which this GPU or its sharing (MPS) does not give; "
+    "load without native=True",
     802: "the system is not ready yet (fabric manager of NVSwitch machines?)",
     803: "driver and its kernel module differ in version; restart after the update",
     804: "forward compatibility (the cuda-compat package) is not for this GPU; remove it or update the driver",

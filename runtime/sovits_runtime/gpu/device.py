@@ -120,6 +120,9 @@ class Stream(Protocol):
     def copy_rows(self, target: DeviceArray, source: DeviceArray, rows: int) -> None:
         """Copies the first `rows` of the third axis between two caches [1, H, S, D] that differ in S alone."""
 
+    def clear(self, target: DeviceArray) -> None:
+        """Sets every byte to zero."""
+
     def upload(self, target: DeviceArray, source: NDArray[Any]) -> None:
         """Copies a pinned array to the device."""
 
@@ -165,8 +168,8 @@ class Device(Protocol):
     def pinned(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Allocates host memory that the device can reach while the host goes on; freed with the array."""
 
-    def stream(self) -> Stream:
-        """Makes a stream."""
+    def stream(self, *, urgent: bool = False) -> Stream:
+        """Makes a stream; what is given to an urgent one starts before what waits on others."""
 
     def event(self) -> Event:
         """Makes an event; waiting for one that was never recorded does not wait."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from sovits_runtime.backends.external_weights import map_external
 from sovits_runtime.backends.onnxruntime import operators_on_cpu, reason_of
 from sovits_runtime.errors import BackendError, ShapeError
-from sovits_runtime.gpu.device import DeviceArray, Stream
+from sovits_runtime.gpu.device import Device, DeviceArray, Layout, Memory, Stream
+from sovits_runtime.gpu.dlpack import Exported
 from sovits_runtime.graph import GraphSpec
 
 PROVIDER = "CUDAExecutionProvider"
@@ -26,41 +27,61 @@ NO_WAIT = ("disable_synchronize_execution_providers", "1")
 class DeviceWeights:
     """Weights of graphs that read one file, each on the device once.
 
+    They lie in memory of ours, and sessions get views: ONNX Runtime's own arena would take up to twice as much, and
+    keep it until the process ends.
+
     Args:
         ort: The module `onnxruntime`.
+        device: Where they lie.
+
+    Attributes:
+        nbytes: Device memory that they take.
     """
 
-    def __init__(self, ort: Any) -> None:
+    def __init__(self, ort: Any, device: Device) -> None:
         self.ort = ort
-        self._places: dict[tuple[str, int], Any] = {}
+        self.nbytes = 0
+        self._device = device
+        self._memories: list[Memory] = []
+        self._values: dict[tuple[str, int], Any] = {}
 
     def of(self, path: Path) -> dict[str, Any]:
-        """Returns the weights of a graph by name, as values on the device.
+        """Returns the weights of a graph by name, as values on the device; they must not outlive this object's `free`.
 
         Args:
             path: The `.onnx` file, in the same folder as the others.
+
+        Raises:
+            BackendError: There is not enough memory.
         """
-        found = {}
-        for name, (place, array) in map_external(path).items():
-            if place not in self._places:
-                self._places[place] = self._placed(array)
-            found[name] = self._places[place]
-        return found
+        found = map_external(path)
+        missing = {place: array for place, array in found.values() if place not in self._values}
+        if missing:
+            self._upload(missing)
+        return {name: self._values[place] for name, (place, _) in found.items()}
 
-    def _placed(self, array: NDArray[Any]) -> Any:
-        values = self.ort.OrtValue
-        try:
-            # A view: sessions share only what its owner is known to outlive.
-            return values.from_dlpack(values.ortvalue_from_numpy(array, "cuda", 0))
-        except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
-            raise BackendError(
-                f"{array.nbytes / 2**20:.1f} MiB of weights could not be put on the GPU: {reason_of(error)}"
-            ) from error
+    def free(self) -> None:
+        """Gives the memory back; no session that reads it may run any more."""
+        self._values.clear()
+        while self._memories:
+            self._memories.pop().free()
+        self.nbytes = 0
 
-    @property
-    def nbytes(self) -> int:
-        """Device memory that they take."""
-        return sum(value.tensor_size_in_bytes() for value in self._places.values())
+    def _upload(self, arrays: Mapping[tuple[str, int], NDArray[Any]]) -> None:
+        layout = Layout()
+        for (file, offset), array in arrays.items():
+            layout.add(f"{file} {offset}", array.shape, array.dtype)
+        self._memories.append(self._device.memory(layout.nbytes))
+        self.nbytes += layout.nbytes
+        staged = self._device.pinned((max(a.nbytes for a in arrays.values()),), np.uint8)
+        stream = self._device.stream()
+        places = layout.place(self._memories[-1])
+        for (place, array), target in zip(arrays.items(), places.values(), strict=True):
+            part = staged[: array.nbytes].view(array.dtype).reshape(array.shape)
+            part[...] = array
+            stream.upload(target, part)
+            stream.synchronize()
+            self._values[place] = self.ort.OrtValue.from_dlpack(Exported(target))
 
 
 class OrtEngine:

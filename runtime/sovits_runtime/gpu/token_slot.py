@@ -89,7 +89,7 @@ class TokenSlot:
         following = state.place(self._memory, successor)
         self.arrays |= {f"next_{name}": array for name, array in following.items()}
         offset = successor + state.nbytes
-        self.stream = device.stream()
+        self.stream = device.stream(urgent=True)
         self.lengths: list[_Length] = []
         scratch_array = DeviceArray(
             self._memory, self.nbytes - scratch, (max(scratch, 0),), np.dtype(np.uint8)
@@ -160,6 +160,7 @@ class TokenSlot:
         first = {**staged, **rows, "noise": arrays["noise_block"].row(0), "stop": arrays["next_stopped"]}
         self._prefill.bind(self._named(spec, {}, **first))
         self._prefill.enqueue(self.stream)
+        self._clear(index)
         for name, out in self._engines.steps[index].spec.aliases:
             self.stream.copy_rows(self.lengths[index].caches[name], rows[out], sizes["rows"])
         self.stream.copy(arrays["next_history"].span(0, 1), arrays["next_token"])
@@ -185,6 +186,7 @@ class TokenSlot:
     def grow(self, index: int, rows: int) -> None:
         """Copies the first `rows` rows of the caches of length `index` into those of the next length."""
         old, new = self.lengths[index], self.lengths[index + 1]
+        self._clear(index + 1)
         for name, cache in old.caches.items():
             self.stream.copy_rows(new.caches[name], cache, rows)
 
@@ -208,23 +210,31 @@ class TokenSlot:
                 length.graph.free()
         self._memory.free()
 
+    def _clear(self, index: int) -> None:
+        """Rows past the last one are masked, but a share of zero of what is not a number is not a number."""
+        for cache in self.lengths[index].caches.values():
+            self.stream.clear(cache)
+
     def _step(self, length: _Length) -> None:
         length.step.enqueue(self.stream)
         self.stream.copy(self._state, self._next_state)
 
     def _captured(self, length: _Length) -> Graph | None:
-        self.stream.synchronize()
-        try:
-            return self.stream.capture(lambda: self._step(length))
-        except BackendError as error:
-            if self._strict:
-                raise BackendError(
-                    f"the token step cannot be captured as a CUDA graph: {error}; without strict, steps are "
-                    "enqueued one by one"
-                ) from error
-            self.fallback = str(error)
-            logger.warning("token steps are enqueued one by one, not replayed as a CUDA graph: %s", error)
-            return None
+        problem = None
+        for _ in range(2):  # a call of another thread may spoil one
+            self.stream.synchronize()
+            try:
+                return self.stream.capture(lambda: self._step(length))
+            except BackendError as error:
+                problem = error
+        if self._strict:
+            raise BackendError(
+                f"the token step cannot be captured as a CUDA graph: {problem}; without strict, steps are "
+                "enqueued one by one"
+            ) from problem
+        self.fallback = str(problem)
+        logger.warning("token steps are enqueued one by one, not replayed as a CUDA graph: %s", problem)
+        return None
 
     def _named(
         self, spec: GraphSpec, caches: Mapping[str, DeviceArray], **extra: DeviceArray
