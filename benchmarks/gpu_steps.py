@@ -5,26 +5,21 @@ The prefill runs on the CPU here, so neither TensorRT nor ONNX Runtime with CUDA
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from gpu_latency import TOKENS, summary, token_figures, tokens_of, used_bytes
 from numpy.typing import NDArray
 
-from sovits_runtime import Synthesizer
+from sovits_runtime.bench_voice import ENDLESS, Voice
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.gpu.device import Device, DeviceArray, Engine, Stream
 from sovits_runtime.gpu.step_spec import PREFILL, rows_spec
 from sovits_runtime.gpu.token_slot import GptEngines
 from sovits_runtime.gpu.tokens import DeviceTextToSemantic
-from sovits_runtime.sampling import SamplingOptions
+from sovits_runtime.machine import usable_cores
 from sovits_runtime.session import SessionOptions, open_session
-from sovits_runtime.t2s import seeded_noise
-
-ENDLESS = SamplingOptions(min_tokens=10_000)
-PHONES, PROMPT = 40, 60
 
 
 class HostPrefill:
@@ -77,10 +72,10 @@ def prove_steps(
     steps: tuple[Engine, ...],
     *,
     tokens: int = 100,
-    count: int = 400,
+    count: int = TOKENS,
     repeats: int = 5,
 ) -> dict[str, Any]:
-    """Compares steps with the CPU's, then times them.
+    """Compares steps with the CPU's on the workload of the latency parts, then times them.
 
     Args:
         bundle: The bundle they were made of.
@@ -92,39 +87,32 @@ def prove_steps(
 
     Returns:
         Largest difference of the logits over teacher-forced steps, as a share of the largest, and fewest equal tokens
-        of a free run, of captured and enqueued steps; tokens per second of each.
+        of a free run, of captured and enqueued steps; tokens per second of each, without the prefill.
 
     Raises:
         AssertionError: Too large a difference.
     """
-    rng = np.random.default_rng(0)
-    with Synthesizer.load(bundle, native=False) as voice:
+    party = Voice(bundle, device="cpu", threads=usable_cores(), native=False)
+    with party.voice as voice:
+        work = party.workload(max(tokens, count))
+        given = (work.all_phones, work.bert, work.prompt)
         t2s = voice.text_to_semantic
-        given = (
-            rng.integers(0, voice.spec.n_symbols, PHONES),
-            rng.standard_normal((PHONES, t2s.bert_width), np.float32),
-            rng.integers(0, t2s.vocab - 1, PROMPT),
-        )
-
-        def noise() -> Callable[[int], Any]:
-            return seeded_noise(np.random.default_rng(1), t2s.vocab)
-
-        free = t2s.generate(*given, options=ENDLESS, noise=noise(), max_tokens=tokens).tokens
+        free = tokens_of(t2s, work, tokens).finish().tokens
         forced = {"options": ENDLESS, "forced": free}
-        expected = [s.logits.copy() for s in t2s.steps(*given, noise=noise(), **forced)]
+        expected = [s.logits.copy() for s in t2s.steps(*given, noise=work.token_noise(), **forced)]
     engines = GptEngines(HostPrefill(bundle, device), steps)
     scale = max(float(np.abs(e).max()) for e in expected)
     result: dict[str, Any] = {"logits": 0.0, "equal_tokens": tokens}
     for name, capture in (("captured", True), ("enqueued", False)):
         ours = DeviceTextToSemantic(device, engines, strict=capture, capture=capture)
-        got = [s.logits.copy() for s in ours.steps(*given, noise=noise(), **forced)]
+        got = [s.logits.copy() for s in ours.steps(*given, noise=work.token_noise(), **forced)]
         error = max(float(np.abs(a - b).max()) for a, b in zip(got, expected, strict=True))
         result["logits"] = max(result["logits"], error / scale)
-        made = ours.generate(*given, options=ENDLESS, noise=noise(), max_tokens=tokens).tokens
+        made = tokens_of(ours, work, tokens).finish().tokens
         result["equal_tokens"] = min(result["equal_tokens"], int((made == free).sum()))
-        rates = [_rate(ours, given, noise(), count) for _ in range(repeats)]
-        if rates:
-            result[f"tokens_per_s_{name}"] = round(statistics.median(rates))
+        if repeats:
+            found = token_figures(lambda ours=ours: tokens_of(ours, work, count), repeats=repeats)
+            result[f"tokens_per_s_{name}"] = round(found["decode_tokens_per_s"])
         ours.close()
     limit = 1e-4 if bundle.precision == "fp32" else 2e-2
     if not result["logits"] <= limit:
@@ -132,12 +120,32 @@ def prove_steps(
     return result
 
 
-def _rate(t2s: DeviceTextToSemantic, given: Any, noise: Callable[[int], Any], count: int) -> float:
-    """Steps per second behind the first batch, so that the prefill on the CPU does not count."""
-    stream = t2s.tokens(*given, options=ENDLESS, noise=noise, max_tokens=count)
-    tokens = iter(stream)
-    for _ in range(20):
-        next(tokens)
-    start = time.perf_counter()
-    rest = sum(1 for _ in tokens)
-    return rest / (time.perf_counter() - start)
+def latency_of_steps(
+    bundle: Bundle, device: Device, make: Callable[[], tuple[Engine, ...]], *, repeats: int
+) -> dict[str, Any]:
+    """Times the workload's tokens with the prefill on the CPU: what there is of ours where only NVRTC is installed.
+
+    Args:
+        bundle: The bundle.
+        device: A GPU.
+        make: Opens the steps, one a cache length.
+        repeats: Runs that count.
+    """
+    party = Voice(bundle, device="cpu", threads=usable_cores(), native=False)
+    with party.voice:
+        work = party.workload(TOKENS)
+    before = used_bytes()
+    ours = DeviceTextToSemantic(device, GptEngines(HostPrefill(bundle, device), make()))
+    ours.warm()
+    found = token_figures(lambda: tokens_of(ours, work, TOKENS), repeats=repeats)
+    facts = {
+        "gpu_bytes": used_bytes() - before,
+        "repeats": repeats,
+        "runs": {
+            "gpt_prefill": f"{ours.prefill.provider}, on the CPU: its time is not one of a GPU",
+            "gpt_step": ours.step.provider,
+            "token_steps": ours.fallback or "captured",
+        },
+    }
+    ours.close()
+    return {"summary": f"{summary(found)} on the CPU", **found, **facts}

@@ -156,7 +156,7 @@ def toy_engines(device: CudaDevice, lengths: tuple[int, ...]) -> GptEngines:
         BackendError: A CUDA call failed.
         RuntimeError: The kernels cannot be compiled: no NVRTC, or it refuses them.
     """
-    functions = _compile(device.capability)
+    functions = _load(device)
     prefill = ToyEngine(prefill_spec(), functions["prefill"], PREFILL_ARGUMENTS)
     steps = tuple(ToyEngine(step_spec(n), functions["step"], STEP_ARGUMENTS) for n in lengths)
     return GptEngines(prefill, steps)
@@ -206,26 +206,42 @@ class ToyContext:
             raise RuntimeError(f"cuLaunchKernel gives {status!r}")
 
 
-def _compile(capability: tuple[int, int]) -> dict[str, Any]:
-    from cuda.bindings import driver, nvrtc
+def compile_kernels(capability: tuple[int, int]) -> bytes:
+    """Compiles the kernels to machine code, which no driver is too old to read; needs no GPU.
 
-    def check(result: tuple[Any, ...], what: str) -> Any:
-        status, *values = result
-        if int(status):
-            raise RuntimeError(f"{what}: {status!r}")
-        return values[0] if values else None
+    Raises:
+        RuntimeError: There is no NVRTC, or it refuses.
+    """
+    from cuda.bindings import nvrtc
 
-    program = check(nvrtc.nvrtcCreateProgram(KERNELS.encode(), b"toy.cu", 0, [], []), "create a program")
-    option = f"--gpu-architecture=compute_{capability[0]}{capability[1]}".encode()
+    program = _checked(nvrtc.nvrtcCreateProgram(KERNELS.encode(), b"toy.cu", 0, [], []), "create a program")
+    option = f"--gpu-architecture=sm_{capability[0]}{capability[1]}".encode()
     result = nvrtc.nvrtcCompileProgram(program, 1, [option])
     if int(result[0]):
-        log = b" " * check(nvrtc.nvrtcGetProgramLogSize(program), "read the log's size")
+        log = bytes(
+            _checked(nvrtc.nvrtcGetProgramLogSize(program), "read the log's size")
+        )  # NVRTC writes to it
         nvrtc.nvrtcGetProgramLog(program, log)
         raise RuntimeError(f"NVRTC refuses the kernels: {log.decode(errors='replace').strip()[:500]}")
-    ptx = b" " * check(nvrtc.nvrtcGetPTXSize(program), "read the size of the code")
-    check(nvrtc.nvrtcGetPTX(program, ptx), "read the code")
-    module = check(driver.cuModuleLoadData(ptx), "load the code")
+    code = bytes(_checked(nvrtc.nvrtcGetCUBINSize(program), "read the size of the code"))
+    _checked(nvrtc.nvrtcGetCUBIN(program, code), "read the code")
+    return code
+
+
+def _load(device: CudaDevice) -> dict[str, Any]:
+    from cuda.bindings import driver
+
+    code = compile_kernels(device.capability)
+    device.call("open the GPU", device.cudart.cudaFree, 0)  # the driver wants the runtime's context
+    module = _checked(driver.cuModuleLoadData(code), "load the code")
     return {
-        name: check(driver.cuModuleGetFunction(module, name.encode()), f"find the kernel {name}")
+        name: _checked(driver.cuModuleGetFunction(module, name.encode()), f"find the kernel {name}")
         for name in ("prefill", "step")
     }
+
+
+def _checked(result: tuple[Any, ...], doing: str) -> Any:
+    status, *values = result
+    if int(status):
+        raise RuntimeError(f"{doing}: {status!r}")
+    return values[0] if values else None

@@ -95,3 +95,13 @@ def test_the_scheduler_says_what_the_toy_says(toy, library, seed):
         assert got.tokens.tolist() == want
         ends.add(got.stop_reason)
     assert "eos" in ends
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (9, 0), (12, 0)])
+def test_the_kernels_compile_to_machine_code(toy, capability):
+    """Not to PTX, which a driver that is older than NVRTC refuses."""
+    pytest.importorskip("cuda.bindings.nvrtc")
+    code = toy.compile_kernels(capability)
+    assert code.startswith(b"\x7fELF")
+    assert b".text.step\0" in code
+    assert b".text.prefill\0" in code
