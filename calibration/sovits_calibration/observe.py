@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,8 @@ from sovits_runtime.session import BindableSession, Binding, SessionOptions
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.text.bert_tokens import BertTokenizer, char_features
 
+logger = logging.getLogger(__name__)
+
 Feeds = Mapping[str, Array]
 Progress = Callable[[str, int, int], None]
 
@@ -27,27 +30,37 @@ MAX_TOKENS = 40
 FLOW_STEPS = 2
 WAVE_RATE = 32000
 LOUDNESS = (1.0, 0.05, 0.99)  # of the built-in recording, by peak; the first leaves it as it is
-FIRST_CALLS = 16
-MAX_BYTES = 512 << 20
+KEPT_CALLS = (1, 2, 16)
+MAX_BYTES = 1 << 30
 
 
 @dataclass
 class CallLog:
-    """Inputs of some calls of one graph: the first 16, then every call whose number is a power of two."""
+    """Inputs of some calls of one graph: the first, second and 16th of each sentence and recording.
+
+    Attributes:
+        calls: Calls since the sentence began.
+        kept: Their inputs.
+        bytes: Memory that those take.
+        dropped: Calls that were not kept for want of memory.
+    """
 
     calls: int = 0
     kept: list[Feeds] = field(default_factory=list)
     bytes: int = 0
+    dropped: int = 0
 
     def note(self, feeds: Feeds) -> None:
         """Keeps a copy of the feeds where this call is one to keep and memory allows."""
         self.calls += 1
-        size = sum(a.nbytes for a in feeds.values())
-        if self.calls > FIRST_CALLS and self.calls & (self.calls - 1):
+        if self.calls not in KEPT_CALLS:
             return
-        if self.bytes + size <= MAX_BYTES:
-            self.bytes += size
-            self.kept.append({name: a.copy() for name, a in feeds.items()})
+        size = sum(a.nbytes for a in feeds.values())
+        if self.bytes + size > MAX_BYTES:
+            self.dropped += 1
+            return
+        self.bytes += size
+        self.kept.append({name: a.copy() for name, a in feeds.items()})
 
 
 def observe(
@@ -70,7 +83,12 @@ def observe(
         references = voice.references(waves, sentences[0])
         for i, sentence in enumerate(sentences):
             progress(f"speak {sentence.language}", i, len(sentences))
+            voice.begin()
             voice.say(sentence, references[i % len(references)], seed=i)
+    for name, log in voice.logs.items():
+        if log.dropped:
+            told = "%s: %d of %d calls are not measured, their inputs would take more than %d MiB"
+            logger.warning(told, name, log.dropped, log.dropped + len(log.kept), MAX_BYTES >> 20)
     return {name: log.kept for name, log in voice.logs.items()}
 
 
@@ -83,6 +101,11 @@ class _ObservedVoice(Synthesizer):
 
     def _session(self, name: str, device: str | None = None) -> BindableSession:
         return _Recorder(super()._session(name, device), self.logs[name])
+
+    def begin(self) -> None:
+        """Tells the logs that a sentence or a recording begins."""
+        for log in self.logs.values():
+            log.calls = 0
 
     def references(self, waves: Sequence[Recording], sentence: CorpusSentence) -> list[Reference]:
         """Prepared voices: of the recordings where the bundle can read some, of recorded values elsewhere."""
@@ -101,7 +124,11 @@ class _ObservedVoice(Synthesizer):
         phones = self.phone_ids(sentence.phones)
         bert = self._bert(phones, self._features(sentence))
         built_in = [_recording(g["wave"], peak) for peak in LOUDNESS]
-        return [encoder.encode([r], phones, bert, key="") for r in (*built_in, *waves)]
+        encoded = []
+        for recording in (*built_in, *waves):
+            self.begin()
+            encoded.append(encoder.encode([recording], phones, bert, key=""))
+        return encoded
 
     def say(self, sentence: CorpusSentence, reference: Reference, *, seed: int) -> None:
         """Speaks one sentence."""

@@ -21,10 +21,10 @@ from sovits_exporter.base_weights import share_weights
 from sovits_exporter.bundle_files import file_records, is_complete, keep_verification, write_json
 from sovits_exporter.device_graphs import DEVICE_GRAPHS, write_device_graph
 from sovits_exporter.golden_steps import record_steps
-from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve
+from sovits_exporter.half_graphs import FullGraph, HalfGraph, halve, wanted_islands
 from sovits_exporter.model_files import BASE_SUFFIX, write_models
 from sovits_exporter.staging import check_output, publish, staging
-from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, Bundle, manifest_digest
+from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, Bundle, content_digest, manifest_digest
 from sovits_runtime.errors import BundleError
 from sovits_runtime.reference import Recording
 from sovits_runtime.verify import VerifyReport, verify_bundle
@@ -98,12 +98,13 @@ def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> Co
     runs = observe(source, recordings, progress=progress)
     with staging(request.output) as folder:
         shared = request.shared or request.output.parent / "shared"
-        converter = _Converter(source, folder, shared, runs, progress, like)
+        names = [p.name for p in request.recordings]
+        converter = _Converter(source, folder, shared, runs, progress, like, names)
         converter.own_graphs()
         converter.shared_parts()
         shutil.copytree(source.path / "golden", folder / "golden")
         np.savez(folder / "golden" / "steps.npz", allow_pickle=False, **record_steps(source))
-        converter.write_manifest([p.name for p in request.recordings])
+        converter.write_manifest()
         verification = _verify(request, folder, shared) if request.verify else None
         publish(folder, request.output)
     islands = {name: tuple(Island(**i) for i in found) for name, found in converter.islands.items()}
@@ -165,6 +166,7 @@ class _Converter:
         runs: Mapping[str, Sequence[Feeds]],
         progress: Progress,
         like: Mapping[str, Sequence[Island]] | None,
+        recordings: Sequence[str],
     ) -> None:
         self.source = source
         self.folder = folder
@@ -172,6 +174,7 @@ class _Converter:
         self.runs = runs
         self.progress = progress
         self.like = like
+        self.recordings = recordings
         self.graphs: dict[str, Any] = json.loads(json.dumps(source.manifest["graphs"]))
         self.shared: dict[str, Any] = {}
         self.islands: dict[str, list[dict[str, str]]] = {}
@@ -197,11 +200,21 @@ class _Converter:
                     self.graphs[name]["base_weights"] = f"graphs/{common.name}"
 
     def shared_parts(self) -> None:
-        """Converts the parts that voices share into the shared folder, or finds them there."""
+        """Converts the parts that voices share into the shared folder, or finds them there.
+
+        What is found was decided by another voice's runs. Where those of given recordings want more of it in FP32, this
+        voice gets a part of its own, which later voices find that want the same.
+        """
         for kind, part in self.source.manifest["shared"].items():
-            name = part["folder"] + FOLDER_SUFFIX
-            target = self.shared_folder / name
             (graph,) = (g for g, record in self.graphs.items() if record["shared"] == kind)
+            name = part["folder"] + FOLDER_SUFFIX
+            if (
+                self.recordings
+                and self.like is None
+                and is_complete(self.shared_folder / name, fields=HALF_FIELDS)
+            ):
+                name += self._variant(graph, self.shared_folder / name)
+            target = self.shared_folder / name
             if not is_complete(target, fields=HALF_FIELDS):
                 assert self.source.shared is not None
                 with staging(target) as folder:
@@ -214,24 +227,31 @@ class _Converter:
             self.shared[kind] = {**part, "folder": name, "files": record["files"]}
             self._note(graph, record)
 
+    def _variant(self, graph: str, found: Path) -> str:
+        """Suffix for a part that keeps more in FP32 than the one that was found; empty where that one keeps it all."""
+        own = wanted_islands(self._full(graph)).keys()
+        kept = {i["node"] for i in json.loads((found / MANIFEST).read_text(encoding="utf-8"))["islands"]}
+        return f"-{content_digest({'islands': sorted(own)})[:8]}" if own - kept else ""
+
+    def _full(self, name: str) -> FullGraph:
+        return FullGraph(self.source.graph_path(name), self.source.graph_spec(name), self.runs[name])
+
     def _halve(self, names: Sequence[str], folder: Path, weights: str) -> list[HalfGraph]:
         self.progress(f"convert {', '.join(names)}", self.done, self.total)
         self.done += len(names)
-        source = self.source
-        graphs = [FullGraph(source.graph_path(n), source.graph_spec(n), self.runs[n]) for n in names]
-        return halve(graphs, folder, weights, like=self.like)
+        return halve([self._full(n) for n in names], folder, weights, like=self.like)
 
     def _note(self, name: str, record: Mapping[str, Any]) -> None:
         self.graphs[name].pop(CPU_FILE, None)
         self.graphs[name] |= {"precision": "fp16", "spec": record["spec"], "check": record["check"]}
         self.islands[name] = record["islands"]
 
-    def write_manifest(self, recordings: Sequence[str]) -> None:
+    def write_manifest(self) -> None:
         manifest = {
             **self.source.manifest,
             "graphs": self.graphs,
             "shared": self.shared,
-            "precision": {"from": self.source.digest, "recordings": recordings, "islands": self.islands},
+            "precision": {"from": self.source.digest, "recordings": self.recordings, "islands": self.islands},
             "tolerances": FP16_TOLERANCES,
             "files": file_records(self.folder),
         }

@@ -105,6 +105,13 @@ def halve(
     )
 
 
+def wanted_islands(graph: FullGraph) -> dict[str, Island]:
+    """What calibration would keep in FP32 of a graph that has its weight file to itself, by node name."""
+    measured = measure(graph.path, graph.runs) if graph.runs else None
+    (chosen,) = choose([load_model(graph.path)], [measured], Margins())
+    return chosen
+
+
 def _kept_as(own: Mapping[str, Island], like: Sequence[Island], graph: FullGraph) -> dict[str, Island]:
     """What another voice keeps in FP32, which must be all that this one needs."""
     kept = {island.node: island for island in like}

@@ -137,6 +137,35 @@ def test_build_fp16_converts_its_build_and_finds_the_shared_parts(
     assert not [p for p in output.parent.iterdir() if p.name.startswith(".") or p.name.endswith("-fp32")]
 
 
+def test_recordings_that_want_more_in_fp32_get_a_part_of_their_own(
+    converted, tiny_bundle, demo_files, folder
+):
+    """What a voice without recordings left for all is used as far as it serves, and never changed."""
+    shared, made = converted.path.parent / "shared", {}
+    name = Bundle.open(converted.path).manifest["shared"]["hubert"]["folder"]
+    manifest = shared / name / "manifest.json"
+    before = manifest.read_text()
+    record = json.loads(before)
+    needed = next(i for i in record["islands"] if i["reason"] != "between")
+    record["islands"].remove(needed)  # as if it had been heard that FP16 does
+    try:
+        manifest.write_text(json.dumps(record))
+        for turn in ("first", "second"):
+            request = ConvertRequest(
+                Bundle.open(tiny_bundle), folder / turn, shared, (demo_files.reference_wav,), verify=False
+            )
+            convert(request)
+            bundle = Bundle.open(folder / turn, full=True)
+            made[turn] = bundle.manifest["shared"]["hubert"]["folder"]
+            assert needed["node"] in {i["node"] for i in bundle.manifest["precision"]["islands"]["hubert"]}
+        assert json.loads(manifest.read_text()) == record
+    finally:
+        manifest.write_text(before)
+    assert made["first"] == made["second"]
+    assert made["first"].startswith(f"{name}-")
+    assert Bundle.open(converted.path).manifest["shared"]["hubert"]["folder"] == name
+
+
 def test_recordings_without_a_conversion_are_a_mistake(demo_files, tmp_path):
     command = [
         "build",
