@@ -109,6 +109,11 @@ class GraphSpec:
             f"graph {self.name} has no tensor {name!r}; it has {[*self.input_names, *self.output_names]}"
         )
 
+    def zeros(self) -> dict[str, Array]:
+        """Returns inputs of the usual sizes that hold nothing but zeros."""
+        sizes = {d.name: d.opt for d in self.dims}
+        return {t.name: np.zeros(t.resolve(sizes), t.dtype) for t in self.inputs}
+
     def check(self, feeds: Mapping[str, Array]) -> dict[str, int]:
         """Checks names, dtypes, ranks and sizes of `feeds` and returns the sizes of the named dimensions.
 

@@ -103,6 +103,8 @@ class Synthesizer:
             self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._step())
         try:
             self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
+            if self._gpu:
+                self._gpu.warm()
         except BaseException:
             self.close()
             raise

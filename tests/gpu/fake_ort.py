@@ -100,6 +100,7 @@ class _Session:
         self.ort = ort
         self.session = session
         self.settings = settings
+        self.runs = 0
 
     def get_providers(self) -> list[str]:
         return self.ort.providers[self.ort.falls_back :]
@@ -118,6 +119,7 @@ class _Session:
         return _Binding()
 
     def run(self, names, feeds, run_options) -> list[np.ndarray]:
+        self.runs += 1
         return self.session.run(names, feeds)
 
     def run_with_iobinding(self, binding: _Binding, run_options: Any) -> None:

@@ -256,6 +256,11 @@ def test_sessions_on_a_gpu_are_opened_as_their_precision_and_sizes_want(tiny, or
         ort.sessions.clear()
 
 
+def test_loading_runs_every_graph_that_speech_needs(tiny, ort):
+    with load_voice(tiny):
+        assert [s.runs for s in ort.sessions if "user_compute_stream" not in s.settings] == [1, 1, 1]
+
+
 def test_operators_without_a_kernel_are_told_or_refused(tiny, ort, caplog):
     ort.lacks = {"Tanh", "ConvTranspose"}
     with caplog.at_level(logging.WARNING), load_voice(tiny):

@@ -76,9 +76,11 @@ def test_chunks_sound_while_tokens_are_made(voice, reference, gpu_bundle, world)
 
 def test_requests_in_flight_share_weights_and_nothing_else(voice, reference, gpu_bundle, world):
     with load_voice(gpu_bundle, requests=2) as gpu, ThreadPoolExecutor(3) as pool:
+        loaded = world.device.used
         options = [dataclasses.replace(OPTIONS, seed=seed) for seed in range(4)]
         spoken = list(pool.map(lambda o: gpu.synthesize(SENTENCES[0], reference, options=o), options))
         memory = gpu.describe()["memory_bytes"]
+        assert world.device.peak == loaded  # everything was made and run once when it was loaded
     assert memory["tokens_all"] == 2 * memory["tokens_each"]
     assert world.device.peak <= memory["tokens_all"] + memory["graphs_now"]
     for sentence, option in zip(spoken, options, strict=True):

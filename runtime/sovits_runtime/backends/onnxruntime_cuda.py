@@ -55,7 +55,8 @@ class OrtCudaVoice:
     ) -> None:
         device = open_cuda()
         self.gpu = device.name
-        self.graph = session
+        self._open = session
+        self._opened: list[Session] = []
         self._weights = DeviceWeights(import_onnxruntime("cuda"), device)
         try:
             self._load(device, bundle, options, cache_lengths)
@@ -83,6 +84,20 @@ class OrtCudaVoice:
             PREFILL: engines.prefill.provider,
             STEP: f"{steps[0].provider}, caches of {lengths} rows",
         }
+
+    def graph(self, name: str) -> Session:
+        """Opens a graph other than the GPT's."""
+        self._opened.append(self._open(name))
+        return self._opened[-1]
+
+    def warm(self) -> None:
+        """Runs the graphs opened so far once, so that no request pays for what the first run of each sets up.
+
+        Raises:
+            BackendError: One of them fails.
+        """
+        for session in self._opened:
+            session.run(session.spec.zeros())
 
     def describe(self) -> dict[str, Any]:
         """What runs, for reports; memory in bytes, without that of the graphs beside the GPT."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,6 +125,18 @@ class TensorRtVoice:
         self._engines[name] = engine
         self.runs_on[name] = engine.provider
         return DeviceGraph(engine, self._lanes_of(name), name)
+
+    def warm(self) -> None:
+        """Makes all lanes for speech and runs their engines once; keeps what RTX compiled for that.
+
+        Raises:
+            BackendError: There is not enough memory, or an engine fails.
+        """
+        pool = self._lanes.get("speech")
+        with ExitStack() as stack:
+            for lane in [stack.enter_context(pool.slot()) for _ in range(pool.size)] if pool else ():
+                lane.warm()
+        self._runtime.save_kernels()
 
     def memory(self) -> dict[str, int]:
         """Device memory in bytes: weights, what a request in flight takes, and the sum for all requests at once."""
