@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.engine_store import FORM, EngineRecord, engine_folder, engine_records, read_record
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, STEP
+from sovits_runtime.machine import own_version
 from sovits_runtime.trt_api import RTX
 
 LOG = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def engine_ingredients(
         "profile": {k: [list(s) for s in v] for k, v in profile_ranges(engine.spec).items()},
         "flags": options.ingredients(target.api),
         "form": FORM,
-        "sovits-export": metadata.version("sovits-export"),
+        "sovits-export": own_version(),
     }
 
 
@@ -162,7 +162,7 @@ def _look(bundle: Bundle, path: Path) -> Listed:
         record = read_record(path)
     except BackendError as error:
         return path, None, str(error)
-    built, own = record.ingredients, metadata.version("sovits-export")
+    built, own = record.ingredients, own_version()
     if record.graph not in bundle.graph_names or built.get("graph") != bundle.graph_digest(record.graph):
         return path, record, "the graph has changed since"
     if (built.get("form"), built.get("sovits-export")) != (FORM, own):

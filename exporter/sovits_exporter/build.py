@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import platform
 import time
@@ -44,6 +43,7 @@ from sovits_exporter.tokenizer_files import copy_tokenizer, lacks_tokenizer
 from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, SCHEMA, Bundle, manifest_digest
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.graph import Array
+from sovits_runtime.machine import own_version
 from sovits_runtime.session import BindableSession, SessionOptions, open_session
 from sovits_runtime.spec import model_spec
 from sovits_runtime.verify import TOLERANCES, VerifyReport, verify_bundle
@@ -316,7 +316,7 @@ def _write_manifest(
     manifest: dict[str, Any] = {
         "schema": SCHEMA,
         "made_by": {
-            "sovits-export": importlib.metadata.version("sovits-export"),
+            "sovits-export": own_version(),
             "torch": torch.__version__,
             "onnx": onnx.__version__,
             "python": platform.python_version(),

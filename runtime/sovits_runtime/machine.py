@@ -97,6 +97,11 @@ def read_machine(root: Path = Path("/")) -> Machine:
     )
 
 
+def own_version() -> str:
+    """Version of this project; "source" where its files run without having been installed."""
+    return installed_versions(("sovits-export",)).get("sovits-export", "source")
+
+
 def installed_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Returns the versions of those distributions that are installed, by name; nothing is imported."""
     found: dict[str, str] = {}

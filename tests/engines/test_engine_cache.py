@@ -121,7 +121,7 @@ def test_changed_program_changes_the_key(engine_bundle, fake_target, monkeypatch
     if name == "FORM":
         monkeypatch.setattr(build_module, "FORM", -1)
     else:
-        monkeypatch.setattr(build_module.metadata, "version", lambda _: "99")
+        monkeypatch.setattr(build_module, "own_version", lambda: "99")
     assert engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN)) != before
 
 
