@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import sys
 from functools import partial
@@ -47,6 +48,7 @@ from sovits_exporter.cli_text import (
 )
 from sovits_runtime.errors import SovitsError
 
+FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
 
 
@@ -62,9 +64,10 @@ class _Group(click.Group):
             click.secho(f"error: {error}", fg="red", err=True)
             ctx.exit(error.exit_code)
         except OSError as error:
-            if ctx.params.get("verbose") or error.filename is None:
+            if ctx.params.get("verbose") or (error.filename is None and error.errno not in FULL):
                 raise
-            line = f"{error.filename}: {error.strerror}; check the path, its rights and the free space"
+            place = f"{error.filename}: " if error.filename else ""  # a write does not say to what
+            line = f"{place}{error.strerror}; check the path, its rights and the free space"
             click.secho(f"error: {line}", fg="red", err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:

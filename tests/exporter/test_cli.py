@@ -1,6 +1,8 @@
 """The commands as a user types them: what they print and how they exit."""
 
+import errno
 import json
+import os
 
 import pytest
 import soundfile
@@ -143,3 +145,18 @@ def test_a_place_that_cannot_be_written_is_named(tiny_bundle, demo_files, tmp_pa
     assert result.exit_code == 1
     assert str(out.parent) in result.output
     assert "check the path" in result.output
+
+
+@pytest.mark.parametrize(("name", "line"), [("ENOSPC", "No space left"), ("EFBIG", "too large")])
+def test_a_full_disk_is_one_line(monkeypatch, name, line):
+    """A write that fails does not say which file it was."""
+
+    def full(path, **_):
+        raise OSError(getattr(errno, name), os.strerror(getattr(errno, name)))
+
+    monkeypatch.setattr("sovits_runtime.bundle.Bundle.open", full)
+    result = run("inspect", "voice")
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert line in result.stderr
+    assert "the free space" in result.stderr
