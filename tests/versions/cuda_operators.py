@@ -1,6 +1,6 @@
 """Which operators ONNX Runtime 1.26 gives to its CUDA provider, by the version of the standard that defines them.
 
-Seen, not read: the package for GPUs opened every graph of this project and told where it put each node, on a machine
+Seen, not read: the package for GPUs opened graphs of every version and told where it put each node, on a machine
 whose CUDA libraries were replaced by ones that do nothing. Newer definitions of Reshape, Cast, Equal, Sin, Cos,
 Softplus, ConvTranspose and InstanceNormalization went to the CPU, those of other operators were not tried.
 """
