@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sovits_runtime.backends.onnxruntime import CUDA_OPTIONS, import_onnxruntime, open_raw, ort_options
+from sovits_runtime.backends.onnxruntime import cuda_options, import_onnxruntime, open_raw, ort_options
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.session import SessionOptions
 
@@ -32,11 +32,16 @@ def time_vocoder(bundle: Bundle, *, repeats: int) -> dict[str, dict[str, float]]
         repeats: Runs that count, after two that do not.
     """
     ort, spec = import_onnxruntime("cuda"), bundle.graph_spec(VOCODER)
-    options, rng = SessionOptions("cuda"), np.random.default_rng(0)
+    half = bundle.manifest["graphs"][VOCODER]["precision"] == "fp16"
+    options, rng = SessionOptions("cuda", tf32=half), np.random.default_rng(0)
     found: dict[str, dict[str, float]] = {}
     for way, changed in WAYS.items():
         session: Any = open_raw(
-            ort, bundle.graph_path(VOCODER), options, ort_options(ort, options), {**CUDA_OPTIONS, **changed}
+            ort,
+            bundle.graph_path(VOCODER),
+            options,
+            ort_options(ort, options),
+            {**cuda_options(options), **changed},
         )
         found[way] = {}
         for frames in FRAMES:

@@ -13,15 +13,7 @@ from sovits_runtime.graph import Array
 
 
 def read_weight(tensor: onnx.TensorProto, folder: Path) -> Array:
-    """Reads a constant of a graph.
-
-    Args:
-        tensor: The constant, or where it lies.
-        folder: The graph's folder.
-
-    Raises:
-        BundleError: Its file is missing, cut, or not in the folder.
-    """
+    """Reads a constant of a graph into memory; see `map_weight`."""
     return np.array(map_weight(tensor, folder))
 
 

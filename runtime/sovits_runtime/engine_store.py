@@ -157,7 +157,7 @@ def engine_records(bundle: Bundle, graph: str | None = None) -> Iterator[Path]:
 
 def engine_names(bundle: Bundle, graph: str) -> list[str]:
     """Lists the engines of a graph that were ever built, for whatever target."""
-    names = {path.stem.rpartition("-")[0] for path in engine_records(bundle, graph)}
+    names = {_engine_name(path) for path in engine_records(bundle, graph)}
     return sorted(name for name in names if _graph_name(name) == graph)
 
 
@@ -176,7 +176,7 @@ def fitting_engines(bundle: Bundle, name: str, target: EngineTarget) -> tuple[li
     wanted = {**target.ingredients(), "graph": bundle.graph_digest(graph), "form": FORM}
     found, reason = [], "it was never built"
     for path in engine_records(bundle, graph):
-        if path.stem.rpartition("-")[0] != name:
+        if _engine_name(path) != name:
             continue
         try:
             record = read_record(path)
@@ -222,6 +222,10 @@ def graph_of(bundle: Bundle, name: str) -> str:
             f"{bundle.path}: no graph for an engine {name!r}; it has {', '.join(bundle.graph_names)}"
         )
     return graph
+
+
+def _engine_name(record: Path) -> str:
+    return record.stem.rpartition("-")[0]
 
 
 def _graph_name(engine: str) -> str:

@@ -58,13 +58,11 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
             f"device {options.device!r} is unknown; ONNX Runtime runs on: {', '.join(PROVIDERS)}"
         )
     ort = import_onnxruntime(options.device)
-    cuda = CUDA_OPTIONS | (TF32 if options.tf32 else {})
-    return OrtSession(ort, open_raw(ort, path, options, ort_options(ort, options), cuda), spec, options)
+    settings = ort_options(ort, options)
+    return OrtSession(ort, open_raw(ort, path, options, settings, cuda_options(options)), spec, options)
 
 
-def open_raw(
-    ort: Any, path: Path, options: SessionOptions, settings: Any, cuda: Mapping[str, str] = CUDA_OPTIONS
-) -> Any:
+def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda: Mapping[str, str]) -> Any:
     """Opens a graph as a session of ONNX Runtime's own, on the provider asked for and no other.
 
     Args:
@@ -198,6 +196,11 @@ def ort_options(ort: Any, options: SessionOptions) -> Any:
         result.add_session_config_entry(*RECORD_PLACES)
         result.add_session_config_entry(*EXACT_WEIGHTS)
     return result
+
+
+def cuda_options(options: SessionOptions) -> dict[str, str]:
+    """Options of the CUDA provider for ours."""
+    return CUDA_OPTIONS | (TF32 if options.tf32 else {})
 
 
 def reason_of(error: Exception) -> str:
