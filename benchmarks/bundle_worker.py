@@ -15,7 +15,6 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
-import onnxruntime  # noqa: E402
 from worker import Run, serve  # noqa: E402
 
 from sovits_runtime import ChunkOptions, SpeechOptions  # noqa: E402
@@ -24,9 +23,11 @@ from sovits_runtime.bench_voice import ENDLESS, Voice, reference_of  # noqa: E40
 from sovits_runtime.bench_workload import Workload  # noqa: E402
 from sovits_runtime.bundle import Bundle  # noqa: E402
 from sovits_runtime.chunked import hifigan_chunks  # noqa: E402
+from sovits_runtime.onnx_runtime import load_onnxruntime  # noqa: E402
 from sovits_runtime.reference import Recording  # noqa: E402
 from sovits_runtime.request import Phrase, Utterance  # noqa: E402
 
+ORT = load_onnxruntime()
 PHONES_PER_S = 10
 TOKENS_PER_S = 25
 SAMPLE_S = 0.01  # of the memory, once its peak is asked for
@@ -182,7 +183,7 @@ def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, A
     facts = {
         "import_s": start - STARTED,
         "load_s": loaded - start,
-        "versions": {"onnxruntime": onnxruntime.__version__},
+        "versions": {"onnxruntime": ORT.__version__},
     }
     return {name: getattr(runs, name) for name in names}, facts
 

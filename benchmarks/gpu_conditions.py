@@ -10,6 +10,7 @@ from typing import Any
 
 from sovits_runtime.doctor import LIBRARIES
 from sovits_runtime.machine import installed_versions
+from sovits_runtime.onnx_runtime import load_onnxruntime
 from sovits_runtime.trt_api import ENTERPRISE, RTX, load_api
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +80,7 @@ def _torch() -> dict[str, Any]:
 
 
 def _onnxruntime() -> dict[str, Any]:
-    ort = importlib.import_module("onnxruntime")
+    ort = load_onnxruntime()
     return {"version": ort.__version__, "providers": ort.get_available_providers()}
 
 

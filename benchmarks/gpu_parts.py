@@ -27,6 +27,7 @@ from sovits_runtime.gpu.step_compile import cuda_kernels
 from sovits_runtime.gpu.step_kernel import PRECISIONS, open_kernel_steps
 from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, STEP
 from sovits_runtime.gpu.tokens import DeviceTextToSemantic
+from sovits_runtime.onnx_runtime import load_onnxruntime
 from sovits_runtime.sampling import SamplingOptions
 from sovits_runtime.t2s import seeded_noise
 from sovits_runtime.verify import verify_bundle
@@ -308,8 +309,7 @@ def _kernels(run: Run) -> tuple[Bundle, CudaDevice, Callable[[], tuple[Engine, .
     precision = bundle.manifest["graphs"][STEP]["precision"]
     if precision not in PRECISIONS:
         raise Skipped(f"the bundle's GPT is {precision}, the own kernels take {' and '.join(PRECISIONS)}")
-    import onnxruntime  # noqa: F401 - its CPU is compared with, and does the prefill
-
+    _need_onnxruntime()  # its CPU is compared with, and does the prefill
     device = _open_cuda()
     _need_nvrtc()
     return bundle, device, lambda: open_kernel_steps(device, bundle, CACHE_LENGTHS, cuda_kernels(device))
@@ -333,9 +333,15 @@ def _need_nvrtc() -> None:
         raise Skipped(f"NVRTC is not installed: {str(error).partition(chr(10))[0]}") from error
 
 
-def _need_ort_cuda() -> None:
-    import onnxruntime
+def _need_onnxruntime() -> Any:
+    try:
+        return load_onnxruntime()
+    except BackendError as error:
+        raise Skipped(str(error)) from error
 
+
+def _need_ort_cuda() -> None:
+    onnxruntime = _need_onnxruntime()
     _need_cuda_bindings()
 
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():

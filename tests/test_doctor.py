@@ -25,6 +25,7 @@ from sovits_exporter.cli_doctor import doctor
 from sovits_runtime.cuda_packages import cuda_major_of_ort
 from sovits_runtime.doctor import Surroundings, diagnose, parse_requirements
 from sovits_runtime.machine import Machine, cpu_quota, features_of, memory_limit, read_machine
+from sovits_runtime.onnx_runtime import LEAST_ONNXRUNTIME, PACKAGES
 
 MACHINE = Machine(
     system="Debian GNU/Linux 12 (Linux 6.1), x86_64",
@@ -41,14 +42,14 @@ MACHINE = Machine(
 )
 REQUIREMENTS = {
     "": {"numpy": "1.26"},
-    "cpu": {"onnxruntime": "1.26"},
+    "cpu": {"onnxruntime": LEAST_ONNXRUNTIME},
     "export": {"torch": "2.9", "onnx": "1.20"},
     "xx": {"no-such-distribution": "1"},
 }
 VERSIONS = {"numpy": "2.0", "soundfile": "0.13", "soxr": "1.0", "onnxruntime": "1.31.1"}
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
 EXTRA = 'pip install "sovits-export[cuda]"'
-ANEW = f"pip uninstall -y onnxruntime onnxruntime-gpu, then {EXTRA}"
+CPU = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
 UPDATE = "update the NVIDIA driver to 525 (Windows 528) or later"
 
 
@@ -114,19 +115,64 @@ def test_library_that_does_not_load_stops_speech(name):
 def test_old_onnxruntime_stops_speech():
     diagnosis = diagnose(surroundings=around(load=load(version="1.9.0")))
     assert not diagnosis.can_speak
-    assert found(diagnosis, "onnxruntime").text == "1.9.0 is too old: the decode graph needs at least 1.26"
+    finding = found(diagnosis, "onnxruntime")
+    assert (
+        finding.text == f"onnxruntime 1.9.0 is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
+    )
+    assert finding.remedy == CPU
     assert "speak on CPU" not in {f.topic for f in diagnosis.findings}
 
 
-def test_two_onnxruntimes_are_warned_of_and_never_called_ready():
-    versions = {**VERSIONS, "onnxruntime-gpu": "1.31.1"}
+@pytest.mark.parametrize("other", ["onnxruntime", "onnxruntime-directml", "ort-nightly"])
+def test_two_onnxruntimes_are_warned_of_and_never_called_ready(other):
+    versions = {**VERSIONS, other: "1.31.1", "onnxruntime-gpu": "1.31.1"}
     gpu = gpu_summary(Driver("libcuda.so.1", "", (13, 0), "580.1", (H100,)), complete_libraries(13), versions)
     diagnosis = diagnose(surroundings=around(versions=versions), gpu=gpu)
     warning = next(f for f in diagnosis.findings if f.topic == "onnxruntime" and f.level == "warning")
-    assert "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1 are both installed" in warning.text
+    three = "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1"
+    three += "" if other == "onnxruntime" else f" and {other} 1.31.1"
+    assert f"{three} are installed together" in warning.text
     assert "The extras [cpu] and [export] bring the one for the CPU" in warning.text
-    assert warning.remedy == f'{ANEW} (for the CPU alone: pip install "onnxruntime>=1.26")'
+    names = " ".join(name for name in PACKAGES if name in versions)
+    assert warning.remedy == f"pip uninstall -y {names}, then {EXTRA} (for the CPU alone: {CPU})"
+    told = next(f for f in gpu.findings if f.topic == "speak on CUDA")
+    assert other in told.text
+    assert told.remedy == f"pip uninstall -y {names}, then {EXTRA}"
     assert diagnosis.device == "cpu"
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGES if name != "onnxruntime"])
+def test_any_two_that_hold_onnxruntime_are_a_conflict(name):
+    diagnosis = diagnose(surroundings=around(versions={**VERSIONS, name: "1.30.0"}))
+    warning = next(f for f in diagnosis.findings if f.topic == "onnxruntime" and f.level == "warning")
+    assert f"onnxruntime 1.31.1 and {name} 1.30.0 are installed together" in warning.text
+    assert warning.remedy.startswith(f"pip uninstall -y onnxruntime {name}, then pip install ")
+
+
+@pytest.mark.parametrize(
+    ("name", "version"), [("onnxruntime-directml", "1.24.4"), ("onnxruntime-openvino", "1.24.1")]
+)
+def test_another_onnxruntime_alone_is_named_with_its_version(name, version):
+    versions = {n: v for n, v in VERSIONS.items() if n != "onnxruntime"} | {name: version}
+    diagnosis = diagnose(surroundings=around(versions=versions, load=load(version=version)))
+    finding = found(diagnosis, "onnxruntime")
+    assert finding.text == f"{name} {version} is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
+    assert finding.remedy == f"pip uninstall -y {name}, then {CPU}"
+    new = around(versions={**versions, name: "1.27.0"}, load=load(version="1.27.0"))
+    assert found(diagnose(surroundings=new), "onnxruntime").text.startswith(f"{name} 1.27.0, runs on: ")
+
+
+def test_telemetry_is_said_to_be_off_and_how_it_comes_on(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+    finding = found(diagnose(surroundings=around()), "telemetry")
+    assert (finding.level, finding.remedy) == ("ok", "")
+    assert "off: ONNX Runtime (ORT_DISABLE_TELEMETRY=0 turns it on)" in finding.text
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
+    finding = found(diagnose(surroundings=around()), "telemetry")
+    assert finding.level == "info"
+    assert finding.text == "on for ONNX Runtime, as you asked; off for all others"
 
 
 @pytest.mark.parametrize(
@@ -139,11 +185,11 @@ def test_broken_onnxruntime_for_gpus_is_installed_anew_and_never_replaced_by_the
     broken = around(versions={**versions, "onnxruntime-gpu": "1.26.0"}, load=load_)
     finding = found(diagnose(surroundings=broken), "onnxruntime")
     assert finding.level == "error"
-    assert finding.remedy.startswith(ANEW)
+    assert finding.remedy.startswith(f"pip uninstall -y onnxruntime-gpu, then {EXTRA}")
 
 
 def test_old_python_and_old_processor():
-    machine = dataclasses.replace(MACHINE, python="3.9.1 (CPython)", features=("AVX",))
+    machine = dataclasses.replace(MACHINE, python="3.10.14 (CPython)", features=("AVX",))
     diagnosis = diagnose(surroundings=around(machine=machine))
     assert found(diagnosis, "Python").level == "error"
     assert not diagnosis.can_speak
@@ -501,8 +547,10 @@ def test_cufft_of_the_other_cuda_does_not_count(ort, right, wrong):
 def test_gpu_without_its_onnxruntime_gets_that_of_the_projects_cuda(cuda):
     without = summary(cuda=cuda)
     assert not without.cuda_ready
-    assert cuda_finding(without).remedy == ANEW
-    assert cuda_finding(summary(cuda=(11, 4))).remedy == f"{UPDATE}, then {ANEW}"
+    assert cuda_finding(without).remedy == EXTRA
+    assert cuda_finding(summary(cuda=(11, 4))).remedy == f"{UPDATE}, then {EXTRA}"
+    beside = summary(cuda=cuda, onnxruntime="1.31.1")
+    assert cuda_finding(beside).remedy == f"pip uninstall -y onnxruntime, then {EXTRA}"
 
 
 def test_onnxruntime_for_cuda_11_is_not_ready():

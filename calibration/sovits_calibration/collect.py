@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
 from sovits_calibration.observe import Feeds
 from sovits_calibration.semantics import LINEAR, is_float
 from sovits_runtime.errors import BackendError
+from sovits_runtime.onnx_runtime import load_onnxruntime
 
 _FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 _MEASURED_ALONE = frozenset({"Cast", "TensorScatter"})
@@ -50,7 +51,7 @@ def measure(path: Path, runs: Sequence[Feeds]) -> Measurements:
     model = ir.load(path)
     probes = _Instrument(model.graph).add()
     # Every value is looked at, so little can be fused, and trying takes as long as running the graph.
-    session = open_in_memory(model, path.parent, level=ort.GraphOptimizationLevel.ORT_ENABLE_BASIC)
+    session = open_in_memory(model, path.parent, fuse=False)
     found: dict[str, float] = dict.fromkeys(probes, 0.0)
     for feeds in runs:
         for name, number in zip(probes, session.run(probes, dict(feeds)), strict=True):
@@ -62,19 +63,22 @@ def measure(path: Path, runs: Sequence[Feeds]) -> Measurements:
     return Measurements(**kinds)
 
 
-def open_in_memory(
-    model: ir.Model,
-    base: Path,
-    *,
-    level: ort.GraphOptimizationLevel = ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
-) -> ort.InferenceSession:
-    """Opens a changed model whose weights still lie in `base`; operators run as early as they can, freeing memory."""
+def open_in_memory(model: ir.Model, base: Path, *, fuse: bool = True) -> Any:
+    """Opens a changed model whose weights still lie in `base`; operators run as early as they can, freeing memory.
+
+    Args:
+        model: The model.
+        base: Folder of its weights.
+        fuse: Whether ONNX Runtime looks for operators to put together.
+    """
+    ort = load_onnxruntime()
+    levels = ort.GraphOptimizationLevel
     for value in model.graph.initializers.values():
         if isinstance(value.const_value, ir.ExternalTensor):
             value.const_value = _relative(value.const_value)
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.graph_optimization_level = level
+    options.graph_optimization_level = levels.ORT_ENABLE_ALL if fuse else levels.ORT_ENABLE_BASIC
     options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(base))
     options.add_session_config_entry("session.disable_prepacking", "1")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +214,7 @@ class _Job:
     def _build(self, timings: bytes) -> tuple[BuiltEngine, Mapping[str, Any]]:
         """Builds as copied; where a fused attention turns out to be missing, once more with attention written out."""
         facts = {
-            "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "fused_attention_refused": False,
         }
         try:

@@ -19,8 +19,9 @@ from sovits_engines.compatibility import (
     update_driver,
 )
 from sovits_engines.device import Driver, Gpu
-from sovits_runtime.cuda_packages import CUDA_ANEW, CUDA_EXTRA, cuda_major_of_ort, cuda_users, two_parts
+from sovits_runtime.cuda_packages import CUDA_EXTRA, cuda_major_of_ort, cuda_users, two_parts
 from sovits_runtime.doctor import Finding, GpuSummary, Level
+from sovits_runtime.onnx_runtime import GPU_PACKAGE, PACKAGES, install_anew
 
 Libraries = Mapping[str, Mapping[int, Path]]
 
@@ -119,14 +120,15 @@ def _versions_finding(driver: Driver, libraries: Libraries, versions: Mapping[st
 
 def _cuda_finding(driver: Driver, libraries: Libraries, versions: Mapping[str, str]) -> Finding:
     """Whether ONNX Runtime can run on the first GPU; level "ok" only then."""
-    gpu, ort = driver.gpus[0], versions.get("onnxruntime-gpu")
+    gpu, ort = driver.gpus[0], versions.get(GPU_PACKAGE)
+    anew = install_anew(versions, CUDA_EXTRA)
     need = cuda_major_of_ort(ort) if ort else LINE
     name = f"onnxruntime-gpu {ort}"
     if gpu.capability < LEAST_ORT_CAPABILITY:
         return _told("warning" if ort else "info", f"{gpu.name} cannot: {gpu_age(gpu.capability)}")
     if ort is None:
         first = "" if driver.cuda >= (LINE, 0) else f"{update_driver(LINE)}, then "
-        return _told("info", "onnxruntime-gpu is not installed; the CPU does the work", first + CUDA_ANEW)
+        return _told("info", "onnxruntime-gpu is not installed; the CPU does the work", first + anew)
     if driver.cuda[0] < need:
         text = f"{name} is built for CUDA {need}, the driver runs CUDA up to {_dots(driver.cuda)}"
         return _told("warning", text, _driver_remedy(driver, need))
@@ -140,8 +142,10 @@ def _cuda_finding(driver: Driver, libraries: Libraries, versions: Mapping[str, s
     if cudnn and gpu.capability < LEAST_CAPABILITY and two_parts(cudnn) > LAST_CUDNN_BEFORE_TURING:
         text = f"cuDNN {cudnn} holds no kernels for {gpu.name} ({_dots(gpu.capability)}); 9.10 is the last that does"
         return _told("warning", text, f'pip install "nvidia-cudnn-cu{need}<9.11"')
-    if "onnxruntime" in versions:
-        return _told("warning", "onnxruntime and onnxruntime-gpu are both installed; see above", CUDA_ANEW)
+    others = [name for name in PACKAGES if name in versions and name != GPU_PACKAGE]
+    if others:
+        text = f"{' and '.join((*others, GPU_PACKAGE))} are installed together; see above"
+        return _told("warning", text, anew)
     if "cuda-bindings" not in versions:
         text = f"{name} fits, but cuda-bindings, with which its streams are made, is not installed"
         return _told("warning", text, CUDA_EXTRA)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sovits_engines.build import EngineResult, copy_for, engine_ingredients
@@ -138,7 +138,7 @@ def _refit(source: EngineRecord, slot: Slot, target: BuildTarget) -> EngineResul
     seconds = time.perf_counter() - start
     facts = {
         **source.built,
-        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "refitted_from": source.sha256,
     }

@@ -38,10 +38,9 @@ def examine(bundle: Path | None = None, shared: Path | None = None) -> Diagnosis
     """Examines machine, libraries, GPU and, where one is given, a bundle."""
     from sovits_engines.device import device_files, find_cuda_libraries, probe_driver_apart
     from sovits_engines.gpu_summary import gpu_summary
-    from sovits_runtime.cuda_packages import installed_packages
-    from sovits_runtime.doctor import LIBRARIES, diagnose
+    from sovits_runtime.doctor import diagnose, library_versions
 
-    versions = installed_packages(LIBRARIES)
+    versions = library_versions()
     gpu = gpu_summary(probe_driver_apart(), find_cuda_libraries(), versions, files=device_files())
     return diagnose(gpu=gpu, bundle=bundle, shared=shared)
 

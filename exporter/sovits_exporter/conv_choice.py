@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
 from sovits_calibration.conv_ranges import ConvStatistics, conv_statistics
 from sovits_calibration.model_file import load_model
@@ -19,6 +18,7 @@ from sovits_calibration.observe import Feeds
 from sovits_exporter.quantize_conv import quantizable_convs, quantize_convs
 from sovits_runtime.errors import BackendError, VerificationError
 from sovits_runtime.graph import Array
+from sovits_runtime.onnx_runtime import load_onnxruntime
 from sovits_runtime.spectrogram import log_mel_distance_db, snr_db
 
 Progress = Callable[[str, int, int], None]
@@ -175,7 +175,7 @@ class _Trial:
         self.tests = [(feeds, exact.run(None, dict(feeds))[0][0]) for feeds in runs[1::2]]
         self.errors: dict[frozenset[str], ConvError] = {}
 
-    def session(self, layers: Collection[str]) -> ort.InferenceSession:
+    def session(self, layers: Collection[str]) -> Any:
         model = load_model(self.path)
         quantize_convs(model, layers, self.statistics.ranges)
         return _open(model, self.threads)
@@ -232,7 +232,8 @@ class _Trial:
         return _fastest([self.session(()), self.session(layers)], longest)
 
 
-def _open(model: ir.Model, threads: int) -> ort.InferenceSession:
+def _open(model: ir.Model, threads: int) -> Any:
+    ort = load_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = threads
@@ -274,7 +275,7 @@ def _copy(value: ir.Value) -> ir.Value:
     return copy
 
 
-def _fastest(sessions: Sequence[ort.InferenceSession], feeds: Feeds) -> tuple[float, float]:
+def _fastest(sessions: Sequence[Any], feeds: Feeds) -> tuple[float, float]:
     """The shortest time of each of two sessions, in turn."""
     best = [float("inf")] * len(sessions)
     for _ in range(REPEATS):

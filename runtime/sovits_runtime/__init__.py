@@ -7,6 +7,7 @@ with Synthesizer.load("my-voice") as voice:
     voice.synthesize(["HH", "AY1"], reference).save("hi.wav")
 """
 
+from sovits_runtime import no_telemetry
 from sovits_runtime.audio import Audio
 from sovits_runtime.reference import Reference
 from sovits_runtime.request import Chunk, ChunkOptions, Phrase, Sentence, SpeechOptions, Utterance
@@ -27,3 +28,5 @@ __all__ = [
     "Synthesizer",
     "Utterance",
 ]
+
+no_telemetry.turn_off()

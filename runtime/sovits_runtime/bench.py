@@ -22,6 +22,7 @@ from sovits_runtime.bench_workload import TOKENS, Workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.machine import installed_versions, read_machine
+from sovits_runtime.onnx_runtime import PACKAGES
 
 __all__ = ["STAGES", "BenchResult", "Party", "bench"]
 
@@ -51,8 +52,7 @@ VERSIONS = (
     "sovits-export",
     "sovits-export-native",
     "numpy",
-    "onnxruntime",
-    "onnxruntime-gpu",
+    *PACKAGES,
     "torch",
     "transformers",
 )

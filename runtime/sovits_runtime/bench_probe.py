@@ -49,9 +49,10 @@ def main(arguments: Sequence[str]) -> None:
     Args:
         arguments: Folder, device, backend, threads, a key of `NATIVE`, shared folder (or nothing), time of the start.
     """
-    import onnxruntime  # noqa: F401
-
     from sovits_runtime.bench_voice import Voice, reference_of, speak
+    from sovits_runtime.onnx_runtime import load_onnxruntime
+
+    load_onnxruntime()
 
     path, device, backend, threads, native, shared, started = arguments
 

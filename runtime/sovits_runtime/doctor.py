@@ -13,21 +13,33 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sovits_runtime.cuda_packages import CUDA_ANEW, CUDA_PACKAGES, installed_packages
+from sovits_runtime.cuda_packages import CUDA_EXTRA, CUDA_PACKAGES, installed_packages
 from sovits_runtime.machine import Machine, installed_versions, read_machine
+from sovits_runtime.no_telemetry import SWITCHES, turned_on
+from sovits_runtime.onnx_runtime import (
+    GPU_PACKAGE,
+    LEAST_ONNXRUNTIME,
+    PACKAGES,
+    import_quietly,
+    install_anew,
+    installed_onnxruntimes,
+    is_old,
+    too_old,
+    upgrade,
+)
 
 if TYPE_CHECKING:
     from sovits_runtime.bundle import Bundle
 
 Level = Literal["ok", "info", "warning", "error"]
-MIN_PYTHON = (3, 10)
+MIN_PYTHON = (3, 11)
 LITTLE_MEMORY = 3 << 30
 LIBRARIES = (
     "sovits-export", "numpy", "click", "soundfile", "soxr", "onnxruntime", "onnx", "onnxscript", "safetensors",
     "polygraphy", *CUDA_PACKAGES,
 )  # fmt: skip
 _DISTRIBUTION = "sovits-export"
-_BACKEND_EXTRAS = {"cpu", "cuda", "tensorrt", "rtx", "export", "dev"}
+_BACKEND_EXTRAS = {"cpu", "cuda", "tensorrt", "rtx", "rtx-build", "export", "dev"}
 
 
 @dataclass(frozen=True)
@@ -70,15 +82,15 @@ class Surroundings:
 
     Attributes:
         machine: This machine.
-        versions: Installed distributions of `LIBRARIES`, of `installed_packages`.
+        versions: Installed distributions, of `library_versions`.
         requirements: Lowest versions by extra ("" is the base install) and distribution.
         load: Imports a module.
     """
 
     machine: Machine = field(default_factory=read_machine)
-    versions: Mapping[str, str] = field(default_factory=lambda: installed_packages(LIBRARIES))
+    versions: Mapping[str, str] = field(default_factory=lambda: library_versions())
     requirements: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: read_requirements())
-    load: Callable[[str], Any] = import_module
+    load: Callable[[str], Any] = lambda name: _load(name)
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,8 @@ def diagnose(
         else ()
     )
     text = (*language_findings(around), *text_data_findings())
-    findings = (*machine, *base, *backend, native_finding(), *gpu.findings, *export, *text, *opened)
+    quiet = telemetry_finding()
+    findings = (*machine, *base, *backend, quiet, native_finding(), *gpu.findings, *export, *text, *opened)
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
     threads = around.machine.usable_cores
     return Diagnosis(
@@ -194,10 +207,9 @@ def library_findings(around: Surroundings) -> tuple[Finding, ...]:
 
 def backend_findings(around: Surroundings) -> tuple[Finding, ...]:
     """Examines ONNX Runtime: which packages, whether it imports, and what it runs on."""
-    packages = {n: around.versions[n] for n in ("onnxruntime", "onnxruntime-gpu") if n in around.versions}
+    packages = {n: around.versions[n] for n in PACKAGES if n in around.versions}
     named = " and ".join(f"{name} {version}" for name, version in packages.items())
-    cpu = _pip(around, "cpu", "onnxruntime")
-    mend = f"{CUDA_ANEW} (for the CPU alone: {cpu})" if "onnxruntime-gpu" in packages else cpu
+    mend = _onnxruntime_remedy(packages)
     try:
         ort = around.load("onnxruntime")
         providers, version = list(ort.get_available_providers()), str(ort.__version__)
@@ -207,18 +219,24 @@ def backend_findings(around: Surroundings) -> tuple[Finding, ...]:
     found = []
     if len(packages) > 1:
         text = (
-            f"{named} are both installed; they overwrite each other's files, so which one runs is chance. "
+            f"{named} are installed together; they overwrite each other's files, so which one runs is chance. "
             "The extras [cpu] and [export] bring the one for the CPU"
         )
         found.append(Finding("warning", "onnxruntime", text, mend))
-    least = around.requirements.get("cpu", {}).get("onnxruntime", "0")
-    if _version(version) < _version(least):
-        text = f"{version} is too old: the decode graph needs at least {least}"
-        found.append(Finding("error", "onnxruntime", text, mend))
+    if is_old(version):
+        found.append(Finding("error", "onnxruntime", too_old(version, packages), mend))
     else:
         found.append(Finding("ok", "onnxruntime", f"{named or version}, runs on: {', '.join(providers)}"))
     found.append(Finding("ok", "speak on CPU", "works, provided the bundle opens"))
     return tuple(found if found[-2].level != "error" else found[:-1])
+
+
+def telemetry_finding() -> Finding:
+    """Says which libraries could report home, and that they do not."""
+    on = [switch.library for switch in turned_on()]
+    if on:
+        return Finding("info", "telemetry", f"on for {' and '.join(on)}, as you asked; off for all others")
+    return Finding("ok", "telemetry", f"off: {', '.join(f'{s.library} ({s.how})' for s in SWITCHES)}")
 
 
 def export_findings(around: Surroundings) -> tuple[Finding, ...]:
@@ -248,13 +266,15 @@ def export_findings(around: Surroundings) -> tuple[Finding, ...]:
 
 def language_findings(around: Surroundings) -> tuple[Finding, ...]:
     """Lists the extras beside backends (languages, ...) with what they lack."""
+    from sovits_runtime.text.extras import install_line
+
     found = []
     for extra, wanted in around.requirements.items():
         if not extra or extra in _BACKEND_EXTRAS or not wanted:
             continue
         missing = [n for n in wanted if not installed_versions((n,))]
         text = f"missing: {', '.join(missing)}" if missing else "installed"
-        remedy = f'pip install "{_DISTRIBUTION}[{extra}]"' if missing else ""
+        remedy = install_line(extra) if missing else ""
         found.append(Finding("info" if missing else "ok", f"extra {extra}", text, remedy))
     return tuple(found)
 
@@ -313,6 +333,12 @@ def memory_finding(bundle: Bundle, precision: str, gpu_bytes: int) -> Finding:
     return Finding("info", topic, text)
 
 
+def library_versions() -> dict[str, str]:
+    """Returns the versions of what is installed of `LIBRARIES` and of the packages that hold ONNX Runtime."""
+    others = tuple(name for name in LIBRARIES if name not in PACKAGES)
+    return {**installed_packages(others), **installed_onnxruntimes()}
+
+
 def read_requirements() -> dict[str, dict[str, str]]:
     """Reads this project's own requirements: lowest versions by extra and distribution."""
     try:
@@ -323,9 +349,11 @@ def read_requirements() -> dict[str, dict[str, str]]:
 
 
 def parse_requirements(lines: list[str]) -> dict[str, dict[str, str]]:
-    """Parses lines such as `torch>=2.9; extra == "export"`."""
+    """Parses lines such as `torch>=2.9; extra == "export"`; those for other Pythons are left out."""
+    from sovits_runtime.text.extras import is_for_python
+
     found: dict[str, dict[str, str]] = {}
-    for line in lines:
+    for line in filter(is_for_python, lines):
         name = re.match(r"[A-Za-z0-9._-]+", line)
         least = re.search(r">=\s*([0-9][0-9.]*)", line.partition(";")[0])
         extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
@@ -347,6 +375,17 @@ def _cores_finding(m: Machine) -> Finding:
     text += f" ({', '.join(limits)})" if limits else ""
     text += f"; a voice takes {m.usable_cores} threads unless told otherwise (--threads)"
     return Finding("ok", "cores", text)
+
+
+def _load(name: str) -> Any:
+    return import_quietly() if name == "onnxruntime" else import_module(name)
+
+
+def _onnxruntime_remedy(packages: Mapping[str, str]) -> str:
+    cpu = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
+    if GPU_PACKAGE in packages:
+        return f"{install_anew(packages, CUDA_EXTRA)} (for the CPU alone: {cpu})"
+    return upgrade(packages) if len(packages) < 2 else install_anew(packages, cpu)
 
 
 def _threads_reason(m: Machine) -> str:

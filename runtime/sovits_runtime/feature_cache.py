@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -21,6 +22,8 @@ FOLDER_VARIABLE = "SOVITS_EXPORT_CACHE"
 KEY_LENGTH = 32
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 """What NumPy raises for a file that is not what it should be."""
+CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+"""A user without a home, or whose home is read-only: nothing that they could mend in the middle of speech."""
 REFERENCE_BYTES = 256 << 20  # some hundred references
 TEXT_BYTES = 64 << 20  # some hundred sentences of Chinese
 
@@ -60,14 +63,14 @@ class FeatureCache:
                     _mark_used(folder / name)
                     return result
             except (BundleError, *DAMAGED) as error:
-                logger.warning("%s: cannot be used and is made again (%s)", folder / name, error)
+                logger.log(_level(error), "%s: cannot be used and is made again (%s)", folder / name, error)
         result = make()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             save(result, self.folder / name)
             self._prune()
         except OSError as error:
-            logger.warning("cannot keep what was computed in %s: %s", self.folder, error)
+            logger.log(_level(error), "cannot keep what was computed in %s: %s", self.folder, error)
         return result
 
     def _prune(self) -> None:
@@ -84,6 +87,12 @@ class FeatureCache:
                 return
             path.unlink(missing_ok=True)
             excess -= stat.st_size
+
+
+def _level(error: Exception) -> int:
+    """How loudly a cache that fails is told: a closed folder is a matter for `-v`, unless the user named it."""
+    closed = isinstance(error, OSError) and error.errno in CLOSED
+    return logging.INFO if closed and not os.environ.get(FOLDER_VARIABLE) else logging.WARNING
 
 
 def _mark_used(path: Path) -> None:

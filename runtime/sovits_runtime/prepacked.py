@@ -26,7 +26,7 @@ from typing import Any
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_weights import save_packed
 from sovits_runtime.bundle import CPU_FILE, Bundle, content_digest, sampled_digest
-from sovits_runtime.errors import BackendError, BundleError
+from sovits_runtime.errors import BundleError
 from sovits_runtime.page import json_text
 
 logger = logging.getLogger(__name__)
@@ -251,15 +251,12 @@ def _ingredients(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _here() -> Mapping[str, Any]:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendError('onnxruntime is not installed; pip install "sovits-export[cpu]"') from error
     from sovits_runtime.machine import read_machine
+    from sovits_runtime.onnx_runtime import load_onnxruntime
 
     machine = read_machine()
     return {
-        "onnxruntime": onnxruntime.__version__,
+        "onnxruntime": load_onnxruntime().__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": machine.cpu,
         "features": list(machine.features),

@@ -13,11 +13,12 @@ import numpy as np
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.machine import installed_versions, read_machine
+from sovits_runtime.onnx_runtime import PACKAGES
 from sovits_runtime.page import facts, json_text, machine_facts, page, table, versions_line, write_files
 from sovits_runtime.picture import spectrogram_svg
 from sovits_runtime.verify import Check, VerifyReport
 
-VERSIONS = ("sovits-export", "numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt")
+VERSIONS = ("sovits-export", "numpy", *PACKAGES, "tensorrt")
 
 DESCRIPTIONS = {
     "hubert": "Reference recording to HuBERT features",

@@ -71,6 +71,19 @@ def test_a_place_that_cannot_be_written_is_a_warning(tmp_path, caplog):
     assert "cannot keep" in caplog.text
 
 
+@pytest.mark.parametrize("named", [False, True])
+def test_a_home_that_cannot_be_written_is_told_quietly_unless_the_place_was_named(named, monkeypatch, caplog):
+    monkeypatch.delenv("SOVITS_EXPORT_CACHE", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", "/dev/null")  # not even root can write there
+    if named:
+        monkeypatch.setenv("SOVITS_EXPORT_CACHE", "/dev/null/cache")
+    with caplog.at_level("INFO"):
+        assert fetched(FeatureCache(user_cache_folder(), 1 << 20), KEYS[0]) == (1, 1)
+    levels = [record.levelname for record in caplog.records if "cannot keep" in record.message]
+    assert levels == ["WARNING" if named else "INFO"]
+
+
 def test_the_place_follows_variable_and_platform(monkeypatch, tmp_path):
     monkeypatch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path / "given"))
     assert user_cache_folder() == tmp_path / "given"

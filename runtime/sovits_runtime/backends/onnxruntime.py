@@ -12,16 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.cuda_packages import CUDA_ANEW, CUDA_EXTRA
+from sovits_runtime.cuda_packages import CUDA_EXTRA
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
+from sovits_runtime.onnx_runtime import CPU_EXTRA, install_anew, installed_onnxruntimes, load_onnxruntime
 from sovits_runtime.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
 
 logger = logging.getLogger(__name__)
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-INSTALL = {"cpu": 'pip install "sovits-export[cpu]"', "cuda": CUDA_EXTRA}
+INSTALL = {"cpu": CPU_EXTRA, "cuda": CUDA_EXTRA}
 QUIET = 3  # errors only
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm anew for every length of sentence
@@ -79,7 +80,8 @@ def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda:
     if provider not in ort.get_available_providers():
         raise BackendError(
             f"device {device!r} needs ONNX Runtime's {provider}, but the installed onnxruntime "
-            f"{ort.__version__} offers {ort.get_available_providers()}; {INSTALL[device]} or use device 'cpu'"
+            f"{ort.__version__} offers {ort.get_available_providers()}; "
+            f"{install_anew(installed_onnxruntimes(), INSTALL[device])}, or use device 'cpu'"
         )
     given = (provider, dict(cuda)) if device == "cuda" else provider
     try:
@@ -149,23 +151,11 @@ def write_optimized(path: Path, target: Path) -> None:
 
 
 def import_onnxruntime(device: str) -> Any:
-    """Imports ONNX Runtime.
-
-    Raises:
-        BackendError: It is not installed; says what to install for the device.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendError(f"onnxruntime is not installed; {INSTALL[device]}") from error
-    if not hasattr(onnxruntime, "InferenceSession"):
-        raise BackendError(
-            "onnxruntime is installed without its files, as when one of its two packages was uninstalled; "
-            f"{CUDA_ANEW}, or {INSTALL['cpu']}"
-        )
+    """Gets ONNX Runtime, with the libraries of the device; see `sovits_runtime.onnx_runtime.load_onnxruntime`."""
+    ort = load_onnxruntime(INSTALL[device])
     if device == "cuda":
-        _load_cuda(onnxruntime)
-    return onnxruntime
+        _load_cuda(ort)
+    return ort
 
 
 @functools.cache

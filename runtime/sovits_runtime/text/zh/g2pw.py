@@ -16,8 +16,9 @@ from typing import Any, Final
 import numpy as np
 
 from sovits_runtime.errors import BackendError, BundleError, TextError
+from sovits_runtime.onnx_runtime import load_onnxruntime
 from sovits_runtime.text.bert_tokens import BertTokenizer
-from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.extras import import_extra, install_line
 from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
 from sovits_runtime.text.zh.package_data import simplified_characters
 
@@ -27,7 +28,7 @@ FOLDER_VARIABLE: Final = "SOVITS_G2PW_DIR"
 BERT_VARIABLE: Final = "SOVITS_BERT_DIR"
 NO_OPENCC_NOTE: Final = (
     "zh: OpenCC is not installed, so G2PW, which reads traditional characters, was given them one by one from a "
-    'table; pip install "sovits-export[g2pw]"'
+    f"table; {install_line('g2pw')}"
 )
 # Characters that the original leaves to pypinyin although the model knows them.
 _LEFT_OUT: Final = frozenset("一不和咋嗲剖差攢倒難奔勁拗肖瘙誒泊听噢")
@@ -167,10 +168,7 @@ def _find_tokenizer(folder: Path, given: str | Path | None) -> BertTokenizer:
 
 
 def _open(model: Path) -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise BackendError(f'G2PW needs onnxruntime ({error}): pip install "sovits-export[cpu]"') from error
+    onnxruntime = load_onnxruntime()
     try:
         session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime raises its own kinds
