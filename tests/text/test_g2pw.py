@@ -10,7 +10,7 @@ from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
 
 pytest.importorskip("pypinyin")
 pytest.importorskip("jieba")
-pytest.importorskip("misaki")
+pytest.importorskip("kokorog2p")
 pytest.importorskip("tokenizers")
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"我们重中行银走人的要长,.很"]

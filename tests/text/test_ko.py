@@ -4,17 +4,22 @@ import json
 import random
 import subprocess
 import sys
+from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("jamo")
-pytest.importorskip("mecab")
+pytest.importorskip("g2pk2")
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text import ko, phonemize
-from sovits_runtime.text.ko import rules
+from sovits_runtime.text import extras, ko, phonemize
+from sovits_runtime.text.ko import rules, tagger
 from sovits_runtime.text.ko.corrections import CORRECTIONS
+
+if tagger.find_tagger() is None:
+    pytest.skip('needs pip install "sovits-export[ko]"', allow_module_level=True)
 
 SAMPLES = Path(__file__).parents[1] / "data" / "text" / "ko.jsonl"
 ROWS = [json.loads(line) for line in SAMPLES.read_text("utf-8").splitlines()]
@@ -54,6 +59,28 @@ def test_without_the_tagger_a_note_says_so(monkeypatch):
     phones = phonemize("국물", "ko")
     assert phones.notes == (ko.NO_TAGGER_NOTE,)
     assert "".join(phones.symbols) == "ㄱㅜㅇㅁㅜㄹ."
+
+
+TAGGERS = {"mecab": tagger.python_mecab_ko, "mecab_ko": tagger.MecabKo}
+
+
+@pytest.mark.parametrize("package", TAGGERS)
+def test_either_package_tags_alike(package):
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    tags = TAGGERS[package](tagger.find_dictionary()).pos
+    assert tags("국물을 먹는다. 먹을 것이 3개") == [
+        ("국물", "NNG"), ("을", "JKO"), ("먹", "VV"), ("는다", "EF"), (".", "SF"),
+        ("먹", "VV"), ("을", "ETM"), ("것", "NNB"), ("이", "JKS"), ("3", "SN"), ("개", "NNBC"),
+    ]  # fmt: skip
+    assert tags("") == tags("  ") == []
+    lines = [f"{row['text']} {tags(row['text'])}" for row in ROWS]
+    assert sha256("\n".join(lines).encode()).hexdigest()[:16] == "70e6a5d75b302259"
+
+
+def test_a_tagger_is_needed_and_its_dictionary(monkeypatch):
+    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    assert tagger.find_tagger() is None
 
 
 def test_g2pk2_itself_and_nltk_are_never_imported():

@@ -14,7 +14,7 @@ from sovits_runtime.text.yue import CORRECTIONS
 
 DATA = Path(__file__).parents[1] / "data" / "text"
 pytestmark = pytest.mark.skipif(
-    find_spec("ToJyutping") is None or find_spec("misaki") is None,
+    find_spec("ToJyutping") is None or find_spec("zh_normalization") is None,
     reason='needs pip install "sovits-export[yue]"',
 )
 

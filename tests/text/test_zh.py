@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text import Phones, phonemize
+from sovits_runtime.text import Phones, extras, phonemize
 from sovits_runtime.text.correction import Correction
 from sovits_runtime.text.symbols import SymbolVersion
 from sovits_runtime.text.zh import package_data
@@ -18,7 +20,7 @@ from sovits_runtime.text.zh.numbers import dictate_endless, read_cardinal, read_
 
 DATA = Path(__file__).parents[1] / "data" / "text"
 needs_extra = pytest.mark.skipif(
-    any(not _found for _found in (package_data.find_spec(name) for name in ("pypinyin", "jieba", "misaki"))),
+    not all(map(find_spec, ("pypinyin", "jieba", "zh_normalization", "kokorog2p"))),
     reason='needs pip install "sovits-export[zh]"',
 )
 
@@ -130,9 +132,33 @@ def test_long_text_and_long_digits_do_not_break() -> None:
 
 
 def test_missing_package_is_named_with_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package_data, "find_spec", lambda _: None)
-    with pytest.raises(TextError, match=r'pip install "sovits-export\[zh\]"'):
-        package_data.package_folder("jieba")
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    package_data.neutral_words.cache_clear()
+    with pytest.raises(TextError, match=r"'kokorog2p'.*pip install \"sovits-export\[zh\]\""):
+        package_data.neutral_words()
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    ("read", "count", "digest"),
+    [
+        (package_data.neutral_words, 420, "59e014c48897dcd6"),
+        (package_data.stressed_words, 40, "a62f1913c683ce80"),
+        (package_data.erhua_words, 8, "dddda10e812da747"),
+        (package_data.plain_er_words, 44, "e127c0cb41781781"),
+        (lambda: package_data.measure_word_pattern().split("|"), 222, "88bcb5260caf0c6c"),
+        (
+            lambda: (f"{old} {new}" for old, new in package_data.simplified_characters().items()),
+            10703,
+            "2c6efc8fc79f4b15",
+        ),
+    ],
+    ids=["neutral", "stressed", "erhua", "plain er", "measure words", "simplified characters"],
+)
+def test_lists_are_those_the_figures_were_made_with(read: Any, count: int, digest: str) -> None:
+    words = sorted(read())
+    assert len(words) == count
+    assert sha256(" ".join(words).encode()).hexdigest()[:16] == digest
 
 
 @needs_extra

@@ -1,11 +1,61 @@
-"""Optional packages: imported when a language is first used, named with the pip line when missing."""
+"""Optional packages: imported, or read as data, when a language is first used; named with the pip line when missing."""
 
 from __future__ import annotations
 
+import re
+import sys
+import warnings
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 from sovits_runtime.errors import TextError
+
+NEWEST_PYTHON: Final = (3, 14)
+_COMPILER: Final = (
+    "pyopenjtalk is compiled, which takes a C++ compiler; Debian, Ubuntu: apt install g++ make python3-dev"
+)
+_ALSO_NEEDED: Final = {"ja": _COMPILER, "text": _COMPILER}
+
+
+def install_line(extra: str, python: tuple[int, int] = sys.version_info[:2]) -> str:
+    """The pip line for an extra, with what pip does not bring and, where packages may lack, which Python has them.
+
+    Args:
+        extra: Name of the extra, for example `"zh"`.
+        python: Version of the Python that it would be installed into.
+    """
+    remarks = [_ALSO_NEEDED[extra]] if extra in _ALSO_NEEDED else []
+    if python > NEWEST_PYTHON:
+        newest, this = (".".join(map(str, version)) for version in (NEWEST_PYTHON, python))
+        remarks.append(f"tried with Python 3.11 to {newest}; if a package lacks for {this}, use one of those")
+    line = f'pip install "sovits-export[{extra}]"'
+    return f"{line} ({'; '.join(remarks)})" if remarks else line
+
+
+def is_for_python(requirement: str, python: tuple[int, int] = sys.version_info[:2]) -> bool:
+    """Whether a requirement is one for this Python, as a marker such as `python_version < '3.13'` tells.
+
+    Args:
+        requirement: A line of a distribution's requirements.
+        python: Version of Python.
+    """
+    limit = re.search(r"python_version\s*(<|>=)\s*['\"](\d+)\.(\d+)['\"]", requirement)
+    return limit is None or (python < (int(limit[2]), int(limit[3]))) == (limit[1] == "<")
+
+
+def missing_package(package: str, extra: str) -> TextError:
+    """The error for a package that is not installed.
+
+    Args:
+        package: Its name.
+        extra: The extra that brings it.
+    """
+    return TextError(
+        f"this text needs the Python package {package!r}, which is not installed: {install_line(extra)}"
+    )
 
 
 def import_extra(module: str, extra: str) -> ModuleType:
@@ -19,9 +69,50 @@ def import_extra(module: str, extra: str) -> ModuleType:
         TextError: The package is not installed.
     """
     try:
-        return import_module(module)
+        if module in sys.modules:
+            return import_module(module)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of old packages, at their first compilation
+            return import_module(module)
     except ModuleNotFoundError as error:
-        raise TextError(
-            f"this text needs the Python package {error.name!r}, which is not installed: "
-            f'pip install "sovits-export[{extra}]"'
-        ) from error
+        raise missing_package(error.name or module, extra) from error
+
+
+def package_folders(package: str) -> tuple[Path, ...]:
+    """Folders of an installed package, which is not imported; none where it is not installed."""
+    spec = find_spec(package)
+    return tuple(Path(folder) for folder in (spec.submodule_search_locations or ())) if spec else ()
+
+
+def find_package_file(package: str, *parts: str) -> Path | None:
+    """A data file of an installed package, or None.
+
+    Args:
+        package: Import name; the package is not imported.
+        *parts: Path inside the package.
+    """
+    paths = (folder.joinpath(*parts) for folder in package_folders(package))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def package_file(package: str, *parts: str, extra: str) -> Path:
+    """A data file of an installed package.
+
+    Args:
+        package: Import name; the package is not imported.
+        *parts: Path inside the package.
+        extra: The extra that brings the package.
+
+    Raises:
+        TextError: The package is not installed, or holds no such file.
+    """
+    path = find_package_file(package, *parts)
+    if path is not None:
+        return path
+    folders = package_folders(package)
+    if not folders:
+        raise missing_package(package, extra)
+    raise TextError(
+        f"{folders[0].joinpath(*parts)} is missing: the installed {package!r} is broken or of another release; "
+        f"pip install --force-reinstall with the release that sovits-export[{extra}] asks for"
+    )

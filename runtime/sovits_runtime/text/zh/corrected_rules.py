@@ -185,6 +185,6 @@ def read_numbers(text: str) -> str:
     """Write out every number of one clause.
 
     Raises:
-        TextError: misaki is not installed.
+        TextError: zh-normalization is not installed.
     """
     return apply_rules(text, _rules())

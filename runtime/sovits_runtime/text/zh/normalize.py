@@ -40,7 +40,7 @@ def normalize_text(text: str, read_numbers: Callable[[str], str]) -> str:
         read_numbers: Writes out the numbers of one clause.
 
     Raises:
-        TextError: misaki is not installed.
+        TextError: zh-normalization is not installed.
     """
     return "".join(_normalize_clause(clause, read_numbers) for clause in clauses(text))
 

@@ -112,7 +112,7 @@ def read_numbers(text: str) -> str:
     """Write out every number of one clause.
 
     Raises:
-        TextError: misaki is not installed.
+        TextError: zh-normalization is not installed.
     """
     text = apply_rules(text, _BEFORE_UNITS)
     for unit, spoken in UNITS.items():

@@ -1,6 +1,7 @@
 """Word lists and tables read from installed packages, without running the packages' code.
 
-- misaki (Apache-2.0) carries PaddleSpeech's tone sandhi, erhua, measure word and character lists as Python literals.
+- kokorog2p (Apache-2.0) carries PaddleSpeech's tone sandhi and erhua lists as Python literals.
+- zh-normalization (Apache-2.0) carries PaddleSpeech's measure word and character lists in the same way.
 - jieba (MIT) carries the word dictionary and the hidden Markov model tables.
 """
 
@@ -9,36 +10,22 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from functools import lru_cache
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib.util import module_from_spec, spec_from_file_location
 from types import MappingProxyType
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.text.extras import package_file
 
 # PaddleSpeech's list changed after the front end that trained the weights was taken from it.
 _ALSO_NEUTRAL: Final = frozenset({"老太", "不在", "情形", "打点", "老头", "学生"})
 _NOT_NEUTRAL: Final = frozenset({"戏弄", "将军", "别人"})
 _MORE_MEASURE_WORDS: Final = "处台架枚趟幅平方堵间床株批项例列篇栋注亩"
+_MORE_UNITS: Final = "公[里引丈尺寸分釐]"
 
 
-def package_folder(package: str) -> Path:
-    """Folder of an installed package, which is not imported.
-
-    Raises:
-        TextError: The package is not installed.
-    """
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise TextError(
-            f"Chinese text needs the Python package {package!r}, which is not installed: "
-            'pip install "sovits-export[zh]"'
-        )
-    return Path(spec.origin).parent
-
-
-def _literal(file: str, name: str) -> Any:
-    path = package_folder("misaki") / file
+def _literal(package: str, file: str, name: str) -> Any:
+    path = package_file(package, *file.split("/"), extra="zh")
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Assign):
             continue
@@ -47,56 +34,56 @@ def _literal(file: str, name: str) -> Any:
         if found == name:
             return ast.literal_eval(node.value)
     raise TextError(
-        f"{path} holds no list {name!r}: install the misaki release that sovits-export[zh] asks for"
+        f"{path} holds no list {name!r}: install the release of {package} that sovits-export[zh] asks for"
     )
 
 
 @lru_cache(maxsize=1)
 def neutral_words() -> frozenset[str]:
     """Words whose last syllable is unstressed."""
-    words = frozenset(_literal("tone_sandhi.py", "must_neural_tone_words"))
+    words = frozenset(_literal("kokorog2p", "zh/tone_sandhi.py", "must_neural_tone_words"))
     return (words | _ALSO_NEUTRAL) - _NOT_NEUTRAL
 
 
 @lru_cache(maxsize=1)
 def stressed_words() -> frozenset[str]:
     """Words that look as if their last syllable were unstressed, but keep its tone."""
-    return frozenset(_literal("tone_sandhi.py", "must_not_neural_tone_words"))
+    return frozenset(_literal("kokorog2p", "zh/tone_sandhi.py", "must_not_neural_tone_words"))
 
 
 @lru_cache(maxsize=1)
 def erhua_words() -> frozenset[str]:
     """Words whose 儿 always joins the syllable before it."""
-    return frozenset(_literal("zh_frontend.py", "must_erhua"))
+    return frozenset(_literal("kokorog2p", "zh/frontend.py", "must_erhua"))
 
 
 @lru_cache(maxsize=1)
 def plain_er_words() -> frozenset[str]:
     """Words whose 儿 stays a syllable of its own."""
-    return frozenset(_literal("zh_frontend.py", "not_erhua"))
+    return frozenset(_literal("kokorog2p", "zh/frontend.py", "not_erhua"))
 
 
 @lru_cache(maxsize=1)
 def measure_word_pattern() -> str:
     """Regular expression, one capturing group, of the words that count things."""
-    listed = _literal("zh_normalization/num.py", "COM_QUANTIFIERS")
-    return f"([{_MORE_MEASURE_WORDS}]|{listed.replace('(', '(?:')})"
+    listed = _literal("zh_normalization", "num.py", "COM_QUANTIFIERS")
+    return f"([{_MORE_MEASURE_WORDS}]|{listed.replace('(', '(?:')}|{_MORE_UNITS})"
 
 
 @lru_cache(maxsize=1)
 def simplified_characters() -> Mapping[int, str]:
     """Traditional character (code point) -> simplified one, for `str.translate`."""
-    file = "zh_normalization/char_convert.py"
-    traditional, simplified = _literal(file, "traditional_characters"), _literal(file, "simplified_charcters")
+    names = ("traditional_characters", "simplified_charcters")
+    traditional, simplified = (_literal("zh_normalization", "char_convert.py", name) for name in names)
     return MappingProxyType({ord(old): new for old, new in zip(traditional, simplified, strict=True)})
 
 
 def jieba_table(file: str) -> Any:
     """Model table `P` of one of jieba's data modules, such as `"posseg/prob_emit.py"`."""
-    path = package_folder("jieba") / file
+    path = package_file("jieba", *file.split("/"), extra="zh")
     spec = spec_from_file_location(f"_jieba_table_{path.stem}", path)
-    if spec is None or spec.loader is None or not path.exists():
-        raise TextError(f"{path} is missing: reinstall jieba 0.42.1")
+    if spec is None or spec.loader is None:
+        raise TextError(f"{path} cannot be loaded: reinstall jieba 0.42.1")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.P

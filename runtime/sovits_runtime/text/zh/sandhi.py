@@ -26,7 +26,7 @@ def change_tones(word: Word, finals: Sequence[str]) -> list[str]:
         finals: Its dictionary finals with tone digits, one a character; a mark stands for itself.
 
     Raises:
-        TextError: misaki or jieba is not installed.
+        TextError: kokorog2p or jieba is not installed.
     """
     changed = list(finals)
     _change_bu(word.text, changed)

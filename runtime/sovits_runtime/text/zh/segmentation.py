@@ -14,8 +14,8 @@ from functools import lru_cache
 from math import log
 from typing import Final, NamedTuple
 
+from sovits_runtime.text.extras import package_file
 from sovits_runtime.text.zh.markov import plain_words, tagged_words
-from sovits_runtime.text.zh.package_data import package_folder
 
 _HAN_OR_STOP: Final = re.compile(r"([\u4e00-\u9fd5a-zA-Z0-9+#&._%]+)")
 _HAN: Final = re.compile(r"([\u4e00-\u9fd5]+)")
@@ -52,7 +52,7 @@ def load_dictionary() -> Dictionary:
     Raises:
         TextError: jieba is not installed.
     """
-    columns = (package_folder("jieba") / "dict.txt").read_text(encoding="utf-8").split()
+    columns = package_file("jieba", "dict.txt", extra="zh").read_text(encoding="utf-8").split()
     words = columns[0::3]
     counts = dict(zip(words, map(int, columns[1::3]), strict=True))
     tags = dict(zip(words, columns[2::3], strict=True))
