@@ -4,20 +4,20 @@ VENV ?= .venv
 OUT ?= demo-out
 ENGINES ?=
 THREADS ?= 2
-# Where pip finds PyTorch, when not on PyPI: make demo TORCH_INDEX=https://download.pytorch.org/whl/cpu
+# Where pip finds PyTorch; where nothing is said, tools/environment.py chooses: make demo TORCH_INDEX=https://download.pytorch.org/whl/cu128
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
 NATIVE := native/pyproject.toml native/setup.py $(wildcard native/c/* native/src/*/*.py)
 CLI := $(BIN)/sovits-export
-PIP := $(BIN)/python -m pip install --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -c constraints.txt
+ENVIRONMENT := $(PYTHON) tools/environment.py --venv $(VENV) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 # A small trained voice, to hear and to verify, and a full-size one with made-up weights, whose speed is that of a trained one.
 VOICE_FILES := $(OUT)/voice-files
 VOICE := $(OUT)/voice
 FULL_FILES := $(OUT)/full-files
 FULL := $(OUT)/full
 
-.PHONY: demo test test-all engines lint bench clean
+.PHONY: demo test test-all engines resolution lint bench clean
 
 demo: $(VENV)/export.done
 	@echo "==> 1/7 a trained demo voice in official format"
@@ -54,6 +54,10 @@ engines: $(VENV)/test.done
 	    --hubert $(FULL_FILES)/chinese-hubert-base -o $(FULL)-fp16
 	$(BIN)/python benchmarks/engine_build.py $(FULL)-fp16 -o $(OUT)/engines.json $(ENGINES)
 
+# What pip would install on every Python that is supported, from PyPI alone.
+resolution: $(VENV)/test.done
+	$(BIN)/python tools/resolution.py
+
 test-all: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not gpu"
 
@@ -68,17 +72,12 @@ bench: $(VENV)/export.done
 clean:
 	rm -rf $(OUT) test-results
 
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/export.done: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
-	@echo "==> installing the runtime and the exporter into $(VENV)"
-	$(PIP) -e ".[cpu,export]"
-	@if command -v $(or $(CC),cc) >/dev/null; then $(PIP) ./native; \
-	    else echo "==> no C compiler: without the native kernels the GPT takes about twice as long"; fi
+$(VENV)/export.done: pyproject.toml constraints.txt tools/environment.py $(NATIVE)
+	@echo "==> installing the runtime and the exporter"
+	@$(ENVIRONMENT) demo
 	@touch $@
 
-$(VENV)/test.done: pyproject.toml constraints.txt $(NATIVE) | $(VENV)/bin/python
-	@echo "==> installing everything the tests need into $(VENV)"
-	$(PIP) -e ".[cpu,export,rtx,text,dev]" ./native
+$(VENV)/test.done: pyproject.toml constraints.txt tools/environment.py $(NATIVE)
+	@echo "==> installing everything the tests need"
+	@$(ENVIRONMENT) tests
 	@touch $@ $(VENV)/export.done

@@ -32,11 +32,6 @@ from sovits_runtime import Chunk, ChunkStream, Reference, SpeechOptions, Synthes
 from sovits_runtime.aio import stream_async
 from sovits_runtime.errors import ShapeError, SovitsError, TextError
 
-if sys.version_info >= (3, 11):
-    from asyncio import timeout  # not `wait_for`, which before 3.12 can swallow a cancellation
-else:
-    from async_timeout import timeout  # comes with aiohttp
-
 logger = logging.getLogger(__name__)
 
 LONGEST_TEXT = 2000
@@ -115,9 +110,9 @@ class Line:
             raise BusyError(f"{self._waiting} requests are waiting already; try again later")
         self._waiting += 1
         try:
-            async with timeout(self._patience_s):
+            async with asyncio.timeout(self._patience_s):
                 await self._turns.acquire()
-        except asyncio.TimeoutError:
+        except TimeoutError:
             raise BusyError(f"no turn within {self._patience_s:g} s; try again later") from None
         finally:
             self._waiting -= 1
@@ -184,7 +179,7 @@ class Service:
 
     async def send(self, write: Callable[[bytes], Awaitable[None]], chunk: Chunk) -> None:
         """Sends sound; waits for a slow reader, within reason."""
-        async with timeout(self.patience_s):
+        async with asyncio.timeout(self.patience_s):
             await write(chunk.to_pcm16().astype("<i2").tobytes())
 
     async def speak(self, request: web.Request) -> web.StreamResponse:
@@ -202,7 +197,7 @@ class Service:
                 await self.send(response.write, first)
                 async for chunk in chunks:
                     await self.send(response.write, chunk)
-            except (SovitsError, asyncio.TimeoutError) as error:
+            except (SovitsError, TimeoutError) as error:
                 logger.warning("answer cut off: %s", error or "the client takes no sound")
                 assert request.transport is not None
                 request.transport.abort()  # a proper end would make half an answer look whole
@@ -235,7 +230,7 @@ class Service:
             await socket.send_json({"done": True})
         except (*ANSWERED, json.JSONDecodeError) as error:
             await socket.send_json({"error": str(error)})
-        except asyncio.TimeoutError:
+        except TimeoutError:
             logger.warning("socket closed: the client takes no sound")
             await socket.close()
 
