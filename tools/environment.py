@@ -84,11 +84,13 @@ class Environment:
             SetupError: Python's venv or ensurepip is missing, or PyPI cannot be reached.
         """
         if not self.python.exists():
+            was_there = self.folder.exists()
             made = subprocess.run(
                 [sys.executable, "-m", "venv", str(self.folder)], capture_output=True, text=True
             )
             if made.returncode:
-                shutil.rmtree(self.folder, ignore_errors=True)
+                if not was_there:  # half a one would pass for whole next time
+                    shutil.rmtree(self.folder, ignore_errors=True)
                 said = (made.stdout + made.stderr).strip().splitlines()
                 raise SetupError(
                     f"no virtual environment could be made ({said[-1] if said else 'no reason given'}); "
@@ -249,7 +251,7 @@ def set_up(name: str, folder: Path, asked: str) -> None:
         raise SetupError(
             f"this is Python {version}, {least} or newer is needed: make ... PYTHON=python{least}"
         )
-    env = Environment(folder)
+    env = Environment(folder.absolute())
     say(f"virtual environment {folder}, Python {'.'.join(map(str, sys.version_info[:3]))}")
     env.create()
     torch, source = choose_torch(env, asked)
@@ -283,6 +285,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SetupError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     return 0
 
 
