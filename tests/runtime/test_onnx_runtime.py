@@ -101,6 +101,8 @@ def test_plug_ins_under_an_old_name_are_not_counted(tmp_path, monkeypatch):
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         (folder / "RECORD").write_text(f"{file}/__init__.py,,\n")
+        (tmp_path / file).mkdir()
+        (tmp_path / file / "__init__.py").touch()  # what is missing is not listed since Python 3.12
         assert PathDistribution(folder).version == version
     monkeypatch.syspath_prepend(tmp_path)
     found = installed_onnxruntimes()
