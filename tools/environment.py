@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CONSTRAINTS = ROOT / "constraints.txt"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 LEAST_PYTHON = (3, 11)
-LEAST_PIP = "25.1"
-"""The first that Debian 13 brings; Debian 12's knows neither lazy wheels nor metadata apart from them."""
+LEAST_PIP = "25.3"
+"""Earlier ones fetch whole wheels to make a plan: 25.1, which Debian 13 has, and 23.0 of Debian 12."""
 DEMO = ("cpu", "export")
 TESTS = ("cpu", "export", "rtx", "text", "dev")
 TESTS_CUDA_13 = tuple("rtx-build" if extra == "rtx" else extra for extra in TESTS)
