@@ -209,7 +209,8 @@ def ask(pip: Pip, pythons: Sequence[str], jobs: int) -> dict[tuple[str, str], Ma
             for (case, python), answer in zip(
                 asked, pool.map(lambda one: pip.plan(*one), asked), strict=True
             ):
-                answers[case.row, python] = answer
+                # A refusal stays one when it is asked again; a network that was away for a moment does not.
+                answers[case.row, python] = pip.plan(case, python) if isinstance(answer, str) else answer
                 print(".", end="", flush=True)
 
     # The running Python first: what PyPI has as source only is read there. Then its CPU build is known as well.
