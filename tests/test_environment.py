@@ -128,3 +128,8 @@ def test_a_python_without_venv_names_the_package(tmp_path):
     assert done.returncode == 1
     assert "apt install python3-venv" in done.stderr
     assert not folder.exists()
+
+
+def test_the_least_python_is_that_of_the_project():
+    text = (environment.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'requires-python = ">={".".join(map(str, environment.LEAST_PYTHON))}"' in text

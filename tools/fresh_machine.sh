@@ -48,6 +48,10 @@ mkdir -p "$base"
 failed=0
 for suite; do
     root=$base/$suite
+    if [ -e "$root" ] && [ ! -e "$root/etc/debian_version" ]; then
+        echo "error: $root is there and is no Debian root; name another folder" >&2
+        exit 2
+    fi
     rm -rf "$root"
     debootstrap --variant=minbase "$suite" "$root" >"$base/$suite-debootstrap.txt" 2>&1
     cp /etc/resolv.conf "$root/etc/resolv.conf"

@@ -30,6 +30,7 @@ from typing import Any
 
 from environment import CONSTRAINTS, DEMO, LAZY, ROOT, TESTS, TESTS_CUDA_13
 
+RUNNING = ".".join(map(str, sys.version_info[:2]))
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 KEPT_VARIABLES = frozenset({"PIP_CERT", "PIP_PROXY", "PIP_DEFAULT_TIMEOUT", "PIP_CACHE_DIR"})
 """Of the variables that pip reads: ways to the network, none of which adds a package."""
@@ -147,9 +148,6 @@ class Pip:
             )
         report: Mapping[str, Any] = json.loads(done.stdout)
         return report
-
-
-RUNNING = ".".join(map(str, sys.version_info[:2]))
 
 
 def write_stand_in(folder: Path, name: str, version: str, requires: Iterable[str]) -> None:

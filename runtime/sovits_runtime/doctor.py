@@ -13,15 +13,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sovits_runtime.cuda_packages import CUDA_EXTRA, CUDA_PACKAGES, installed_packages
-from sovits_runtime.machine import Machine, installed_versions, read_machine
+from sovits_runtime.cuda_packages import CUDA_PACKAGES, installed_packages
+from sovits_runtime.machine import Machine, installed_versions, read_machine, version_numbers
 from sovits_runtime.no_telemetry import SWITCHES, turned_on
 from sovits_runtime.onnx_runtime import (
     GPU_PACKAGE,
-    LEAST_ONNXRUNTIME,
+    NEW_ENOUGH,
     PACKAGES,
     import_quietly,
-    install_anew,
     installed_onnxruntimes,
     is_old,
     too_old,
@@ -246,7 +245,7 @@ def export_findings(around: Surroundings) -> tuple[Finding, ...]:
     old = [
         f"{n} {around.versions[n]} (at least {least})"
         for n, least in wanted.items()
-        if n in around.versions and _version(around.versions[n]) < _version(least)
+        if n in around.versions and version_numbers(around.versions[n]) < version_numbers(least)
     ]
     if not missing and not old:
         have = ", ".join(f"{n} {around.versions[n]}" for n in wanted if n in around.versions)
@@ -363,7 +362,7 @@ def parse_requirements(lines: list[str]) -> dict[str, dict[str, str]]:
 
 
 def _python_finding(m: Machine) -> Finding:
-    old = _version(m.python) < MIN_PYTHON
+    old = version_numbers(m.python) < MIN_PYTHON
     remedy = f"install Python {'.'.join(map(str, MIN_PYTHON))} or newer" if old else ""
     return Finding("error" if old else "ok", "Python", m.python, remedy)
 
@@ -382,10 +381,8 @@ def _load(name: str) -> Any:
 
 
 def _onnxruntime_remedy(packages: Mapping[str, str]) -> str:
-    cpu = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
-    if GPU_PACKAGE in packages:
-        return f"{install_anew(packages, CUDA_EXTRA)} (for the CPU alone: {cpu})"
-    return upgrade(packages) if len(packages) < 2 else install_anew(packages, cpu)
+    line = upgrade(packages)
+    return f"{line} (for the CPU alone: {NEW_ENOUGH})" if GPU_PACKAGE in packages else line
 
 
 def _threads_reason(m: Machine) -> str:
@@ -399,11 +396,6 @@ def _pip(around: Surroundings, extra: str, *names: str) -> str:
     least = around.requirements.get(extra, {})
     wanted = " ".join(f'"{n}>={least[n]}"' if least.get(n, "0") != "0" else f'"{n}"' for n in names)
     return f"pip install {wanted}"
-
-
-def _version(text: str) -> tuple[int, ...]:
-    found = re.match(r"\d+(?:\.\d+)*", text)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 def _line(error: BaseException) -> str:

@@ -102,6 +102,12 @@ def own_version() -> str:
     return installed_versions(("sovits-export",)).get("sovits-export", "source")
 
 
+def version_numbers(text: str) -> tuple[int, ...]:
+    """The numbers that a version begins with, to compare; empty where it begins with none."""
+    found = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()
+
+
 def installed_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Returns the versions of those distributions that are installed, by name; nothing is imported."""
     found: dict[str, str] = {}

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import re
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -14,12 +13,13 @@ from typing import Any
 from sovits_runtime import no_telemetry
 from sovits_runtime.cuda_packages import CUDA_EXTRA
 from sovits_runtime.errors import BackendError
-from sovits_runtime.machine import installed_versions
+from sovits_runtime.machine import installed_versions, version_numbers
 
 LEAST_ONNXRUNTIME = "1.25"
 """The first with a kernel for TensorScatter, with which our graphs write their caches. It is what pyproject.toml asks
 for; 1.24.4 knows the operator and has no kernel, 1.23.2 does not know the graphs' opset."""
 CPU_EXTRA = 'pip install "sovits-export[cpu]"'
+NEW_ENOUGH = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
 GPU_PACKAGE = "onnxruntime-gpu"
 PACKAGES = (
     "onnxruntime", GPU_PACKAGE,
@@ -59,8 +59,7 @@ def load_onnxruntime(install: str = CPU_EXTRA) -> Any:
 
 
 def import_quietly() -> Any:
-    """Imports ONNX Runtime with its telemetry off, whatever its version."""
-    no_telemetry.turn_off()
+    """Imports ONNX Runtime, whatever its version; importing this package has turned its telemetry off."""
     ort = import_module("onnxruntime")
     no_telemetry.hush_onnxruntime(ort)
     return ort
@@ -76,8 +75,8 @@ def refuse_old(ort: Any) -> None:
 
 def is_old(version: str) -> bool:
     """Whether a version is below the least; one that cannot be read is not."""
-    found = _numbers(version)
-    return bool(found) and found < _numbers(LEAST_ONNXRUNTIME)
+    found = version_numbers(version)
+    return bool(found) and found < version_numbers(LEAST_ONNXRUNTIME)
 
 
 def too_old(version: str, installed: Mapping[str, str]) -> str:
@@ -88,10 +87,9 @@ def too_old(version: str, installed: Mapping[str, str]) -> str:
 
 def upgrade(installed: Mapping[str, str]) -> str:
     """The pip line that brings a version new enough, whichever packages are there."""
-    cpu = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
     if set(installed) <= {"onnxruntime"}:
-        return cpu
-    return install_anew(installed, CUDA_EXTRA if GPU_PACKAGE in installed else cpu)
+        return NEW_ENOUGH
+    return install_anew(installed, CUDA_EXTRA if GPU_PACKAGE in installed else NEW_ENOUGH)
 
 
 def install_anew(installed: Mapping[str, str], install: str) -> str:
@@ -124,8 +122,3 @@ def _what_failed(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
         return "onnxruntime is not installed"
     return f"onnxruntime cannot be imported ({str(error).partition(chr(10))[0]})"
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d+(?:\.\d+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()
