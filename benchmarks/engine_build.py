@@ -20,9 +20,9 @@ from typing import Any
 from sovits_engines.build import EngineResult, build_engines, prune_engines
 from sovits_engines.targets import BuildTarget, build_targets
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.gpu.step_spec import STEP
+from sovits_runtime.drawing.page import json_text
 from sovits_runtime.machine import installed_versions, peak_memory_bytes, read_machine
-from sovits_runtime.page import json_text
+from sovits_runtime.t2s.device_step import STEP
 
 LIBRARIES = ("sovits-export", "tensorrt-rtx-cu12-libs", "tensorrt-cu12", "onnx", "numpy")
 

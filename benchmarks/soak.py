@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from sovits_runtime import ChunkOptions, SamplingOptions, SpeechOptions, Synthesizer
-from sovits_runtime.bench_voice import Voice, reference_of
-from sovits_runtime.bench_workload import NEVER_ENDS, Workload
+from sovits_runtime.bench.runner import Voice, reference_of
+from sovits_runtime.bench.workload import NEVER_ENDS, Workload
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.drawing.page import json_text
 from sovits_runtime.machine import installed_versions, peak_memory_bytes, read_machine, resident_bytes
-from sovits_runtime.page import json_text
 
 WORKERS = 2
 SAMPLES_PER_TOKEN = 1280

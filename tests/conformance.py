@@ -4,7 +4,7 @@
 
 DIR holds files named `KIND_VERSION_SIZE_SEED.npz`: `golden` of every stage, `lora` of fine-tunes, `e2e` of whole
 requests (see `conformance_e2e`). Each names its configs, dims and seed in `meta`; weights come from the deterministic
-rule of `sovits_exporter.demo_weights`, are written as official checkpoint files, read back, and built into a bundle.
+rule of `sovits_exporter.demo.weights`, are written as official checkpoint files, read back, and built into a bundle.
 For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded, or if
 there is a file of another kind.
 """
@@ -40,17 +40,19 @@ from conformance_speaker import (
 from numpy.typing import NDArray
 from torch import nn
 
-from sovits_exporter.build import BuildRequest, build, build_models
-from sovits_exporter.checkpoint import load_gpt, load_sovits
-from sovits_exporter.demo_weights import fill
-from sovits_exporter.demo_writers import LORA_SEED, write_lora, write_vocoder
-from sovits_exporter.dims import DEMO_DIT, OFFICIAL_DIT
-from sovits_exporter.export import GraphDef, export_graph
-from sovits_exporter.golden import Models
-from sovits_exporter.graphs import sovits_graphs
-from sovits_exporter.graphs_cfm import vocoder_graph
-from sovits_exporter.layout import gpt_layout, sovits_layout
-from sovits_exporter.model_files import write_models
+from sovits_exporter.building.build import BuildRequest, build, build_models
+from sovits_exporter.building.golden import Models
+from sovits_exporter.checkpoint.config import DEMO_DIT, OFFICIAL_DIT
+from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
+from sovits_exporter.checkpoint.official import load_gpt, load_sovits
+from sovits_exporter.checkpoint.speaker import read_speaker
+from sovits_exporter.checkpoint.vocoder import read_vocoder
+from sovits_exporter.demo.weights import fill
+from sovits_exporter.demo.writers import LORA_SEED, write_lora, write_vocoder
+from sovits_exporter.graphs.cfm import vocoder_graph
+from sovits_exporter.graphs.export import GraphDef, export_graph
+from sovits_exporter.graphs.files import write_models
+from sovits_exporter.graphs.sovits import sovits_graphs
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
@@ -63,17 +65,15 @@ from sovits_exporter.modeling.vits import (
     SynthesizerTrn,
     Vocoder,
 )
-from sovits_exporter.speaker_file import read_speaker
-from sovits_exporter.vocoder_file import read_vocoder
+from sovits_runtime.audio.fbank import fbank
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.decoder import crossfade_state
-from sovits_runtime.fbank import fbank
-from sovits_runtime.flow_decoder import FlowMatchingDecoder
-from sovits_runtime.graph import Array, GraphSpec, TensorSpec
-from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.session import Session, SessionOptions, open_session
+from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
+from sovits_runtime.bundle.session import Session, SessionOptions, open_session
+from sovits_runtime.speech.decoder import crossfade_state
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.synthesizer import Synthesizer
-from sovits_runtime.t2s import TextToSemantic
+from sovits_runtime.t2s.host_loop import TextToSemantic
+from sovits_runtime.t2s.sampling import SamplingOptions
 
 LIMITS = {
     "tokens": 0.0,

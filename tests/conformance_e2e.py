@@ -18,16 +18,16 @@ import numpy as np
 from conformance_flow import golden_vocoder_config
 from numpy.typing import NDArray
 
-from sovits_exporter.build import BuildRequest, build
-from sovits_exporter.demo_weights import unit
-from sovits_exporter.demo_writers import write_gpt, write_sovits, write_speaker, write_vocoder
+from sovits_exporter.building.build import BuildRequest, build
+from sovits_exporter.demo.weights import unit
+from sovits_exporter.demo.writers import write_gpt, write_sovits, write_speaker, write_vocoder
 from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
-from sovits_runtime.fbank import fbank
-from sovits_runtime.flow_decoder import FlowMatchingDecoder
-from sovits_runtime.graph import Array
-from sovits_runtime.mel import reference_mel
-from sovits_runtime.request import NormalNoise
-from sovits_runtime.spec import model_spec
+from sovits_runtime.audio.fbank import fbank
+from sovits_runtime.audio.mel import reference_mel
+from sovits_runtime.bundle.graph_spec import Array
+from sovits_runtime.bundle.model_spec import model_spec
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
+from sovits_runtime.speech.types import NormalNoise
 
 CASES = ("parallel", "parallel_speed", "naive", "fragments")
 SAMPLES_LIMIT = 1e-4  # of full scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sovits_runtime.graph import Array
+from sovits_runtime.bundle.graph_spec import Array
 
 
 def absolute(got: Array, expected: Array) -> float:

@@ -10,13 +10,13 @@ import numpy as np
 from conformance_errors import absolute, differing, noise_share, relative
 from numpy.typing import NDArray
 
-from sovits_exporter.demo_models import vocoder_config
-from sovits_exporter.export import GraphDef
-from sovits_runtime.flow_decoder import FlowMatchingDecoder, FlowPrompt
-from sovits_runtime.graph import Array
-from sovits_runtime.mel import denormed, normed, reference_mel
-from sovits_runtime.reference import Reference
-from sovits_runtime.request import SpeechOptions, Utterance
+from sovits_exporter.demo.configs import vocoder_config
+from sovits_exporter.graphs.export import GraphDef
+from sovits_runtime.audio.mel import denormed, normed, reference_mel
+from sovits_runtime.bundle.graph_spec import Array
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder, FlowPrompt
+from sovits_runtime.speech.reference import Reference
+from sovits_runtime.speech.types import SpeechOptions, Utterance
 
 Floats = NDArray[np.float32]
 Golden = Mapping[str, Array]

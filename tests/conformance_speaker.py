@@ -11,16 +11,16 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from sovits_exporter.demo_weights import fill
-from sovits_exporter.export import export_graph
-from sovits_exporter.graphs import shared_graph
-from sovits_exporter.model_files import write_models
+from sovits_exporter.checkpoint.speaker import speaker_file_layout, speaker_layout
+from sovits_exporter.demo.weights import fill
+from sovits_exporter.graphs.export import export_graph
+from sovits_exporter.graphs.files import write_models
+from sovits_exporter.graphs.sovits import shared_graph
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.vits import SynthesizerTrn
-from sovits_exporter.speaker_file import speaker_file_layout, speaker_layout
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.graph import Array, GraphSpec, TensorSpec
-from sovits_runtime.session import Session, SessionOptions, open_session
+from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
+from sovits_runtime.bundle.session import Session, SessionOptions, open_session
 
 Golden = dict[str, Array]
 Floats = NDArray[np.float32]

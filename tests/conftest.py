@@ -49,7 +49,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 @pytest.fixture(scope="session")
 def without_torch():
     """Runs a command where torch cannot be imported, and returns the JSON that it prints."""
-    code = "import sys; sys.modules['torch'] = None; from sovits_exporter.cli import main; main(sys.argv[1:])"
+    code = "import sys; sys.modules['torch'] = None; from sovits_exporter.cli.main import main; main(sys.argv[1:])"
 
     def run(*arguments: object) -> Any:
         command = [sys.executable, "-c", code, *map(str, arguments)]
@@ -61,7 +61,7 @@ def without_torch():
 @pytest.fixture(scope="session")
 def demo_files(tmp_path_factory: pytest.TempPathFactory):
     """Tiny demo checkpoints of v2, with HuBERT and BERT folders."""
-    from sovits_exporter.demo import write_demo_checkpoint
+    from sovits_exporter.demo.demo import write_demo_checkpoint
 
     return write_demo_checkpoint(tmp_path_factory.mktemp("demo") / "v2", tiny=True, bert=True)
 
@@ -69,7 +69,7 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def built(demo_files, tmp_path_factory: pytest.TempPathFactory):
     """The build's report for the tiny voice, verification included."""
-    from sovits_exporter.build import BuildRequest, build
+    from sovits_exporter.building.build import BuildRequest, build
 
     folder = tmp_path_factory.mktemp("bundles")
     request = BuildRequest(

@@ -12,12 +12,12 @@ import soundfile
 
 from sovits_calibration.corpus import CorpusSentence, corpus
 from sovits_runtime.audio import hubert_wave
+from sovits_runtime.audio.mel import reference_mel
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.graph import Array
-from sovits_runtime.mel import reference_mel
-from sovits_runtime.reference import Recording, Reference
-from sovits_runtime.request import SpeechOptions
-from sovits_runtime.session import BindableSession, Binding, SessionOptions
+from sovits_runtime.bundle.graph_spec import Array
+from sovits_runtime.bundle.session import BindableSession, Binding, SessionOptions
+from sovits_runtime.speech.reference import Recording, Reference
+from sovits_runtime.speech.types import SpeechOptions
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.text.bert_tokens import BertTokenizer, char_features
 

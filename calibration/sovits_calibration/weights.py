@@ -9,9 +9,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from sovits_calibration.semantics import is_float
+from sovits_engines.passes.operator_rules import FP16_MAX, is_float
 
-FP16_MAX = 65504.0
 MAX_VANISHED = 0.01
 MAX_ROUNDING = 1e-3
 """Of a weight's numbers, the largest share that may become zero; and the largest change of the whole, as a fraction

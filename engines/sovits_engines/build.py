@@ -12,19 +12,19 @@ from typing import Any
 
 import onnx
 
+from sovits_engines.builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
 from sovits_engines.cache import TIMINGS, Slot, locked
+from sovits_engines.engine_graph import TrtGraph, trt_graphs
+from sovits_engines.passes.turing import NO_FP32_PRODUCTS
 from sovits_engines.profile import profile_ranges
 from sovits_engines.refit import require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
-from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
-from sovits_engines.trt_graph import TrtGraph, trt_graphs
-from sovits_engines.turing import NO_FP32_PRODUCTS
+from sovits_runtime.backends.trt_api import RTX
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import FORM, EngineRecord, engine_folder, engine_records, read_record
+from sovits_runtime.bundle.engine_store import FORM, EngineRecord, engine_folder, engine_records, read_record
 from sovits_runtime.errors import BackendError
-from sovits_runtime.gpu.step_spec import CACHE_LENGTHS, STEP
 from sovits_runtime.machine import own_version
-from sovits_runtime.trt_api import RTX
+from sovits_runtime.t2s.device_step import CACHE_LENGTHS, STEP
 
 LOG = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]

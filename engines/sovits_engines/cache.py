@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_engines.trt_graph import TrtGraph
+from sovits_engines.engine_graph import TrtGraph
 from sovits_runtime.bundle import file_record
-from sovits_runtime.engine_store import (
+from sovits_runtime.bundle.engine_store import (
     PORTABILITY,
     EngineRecord,
     describe_difference,

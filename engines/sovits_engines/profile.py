@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sovits_runtime.graph import GraphSpec
+from sovits_runtime.bundle.graph_spec import GraphSpec
 
 Sizes = tuple[int, ...]
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import onnx
 
 from sovits_engines.weights import read_weight
-from sovits_runtime import trt_api
-from sovits_runtime.engine_store import EngineRecord, read_plan
+from sovits_runtime.backends import trt_api
+from sovits_runtime.backends.trt_api import RTX, TrtApi
+from sovits_runtime.bundle.engine_store import EngineRecord, read_plan
 from sovits_runtime.errors import BackendError
-from sovits_runtime.trt_api import RTX, TrtApi
 
 BROKEN_VERSION = "11.3."
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)

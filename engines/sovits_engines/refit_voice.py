@@ -15,15 +15,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sovits_engines.build import EngineResult, copy_for, engine_ingredients
+from sovits_engines.builder import BuildOptions
 from sovits_engines.cache import Slot, locked
+from sovits_engines.engine_graph import TrtGraph, trt_graphs
 from sovits_engines.refit import refitted_plan, require_refit
 from sovits_engines.targets import BuildTarget
-from sovits_engines.trt_builder import BuildOptions
-from sovits_engines.trt_graph import TrtGraph, trt_graphs
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import ENGINES, EngineRecord, engine_folder, engine_names, fitting_engines
+from sovits_runtime.bundle.engine_store import (
+    ENGINES,
+    EngineRecord,
+    engine_folder,
+    engine_names,
+    fitting_engines,
+)
 from sovits_runtime.errors import BackendError, VerificationError
-from sovits_runtime.gpu.step_spec import STEP
+from sovits_runtime.t2s.device_step import STEP
 from sovits_runtime.verify import VerifyReport, verify_bundle
 
 Progress = Callable[[str, int, int], None]

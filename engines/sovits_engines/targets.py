@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sovits_engines.compatibility import LEAST_CAPABILITY
-from sovits_engines.device import Driver, probe_driver_apart
-from sovits_runtime.engine_store import EngineTarget
+from sovits_engines.cuda.compatibility import LEAST_CAPABILITY
+from sovits_engines.cuda.driver import Driver, probe_driver_apart
+from sovits_runtime.backends.trt_api import ENTERPRISE, REMEDIES, RTX, TITLES, TrtApi, load_api
+from sovits_runtime.bundle.engine_store import EngineTarget
 from sovits_runtime.errors import BackendError
-from sovits_runtime.trt_api import ENTERPRISE, REMEDIES, RTX, TITLES, TrtApi, load_api
 
 _NAME = re.compile(r"sm_?(\d{1,2})(\d)")
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.errors import BundleError
-from sovits_runtime.graph import Array
 
 
 def read_weight(tensor: onnx.TensorProto, folder: Path) -> Array:

@@ -7,13 +7,13 @@ with Synthesizer.load("my-voice") as voice:
     voice.synthesize(["HH", "AY1"], reference).save("hi.wav")
 """
 
-from sovits_runtime import no_telemetry
 from sovits_runtime.audio import Audio
-from sovits_runtime.reference import Reference
-from sovits_runtime.request import Chunk, ChunkOptions, Phrase, Sentence, SpeechOptions, Utterance
-from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.stream import ChunkStream
+from sovits_runtime.machine import no_telemetry
+from sovits_runtime.speech.chunk_stream import ChunkStream
+from sovits_runtime.speech.reference import Reference
+from sovits_runtime.speech.types import Chunk, ChunkOptions, Phrase, Sentence, SpeechOptions, Utterance
 from sovits_runtime.synthesizer import Synthesizer
+from sovits_runtime.t2s.sampling import SamplingOptions
 
 __all__ = [
     "Audio",

@@ -15,8 +15,8 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.request import Chunk
-from sovits_runtime.stream import ChunkStream
+from sovits_runtime.speech.chunk_stream import ChunkStream
+from sovits_runtime.speech.types import Chunk
 
 CHUNKS_AHEAD = 2
 

@@ -18,18 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio
-from sovits_runtime.audio_file import AudioSource, read_content
+from sovits_runtime.audio.files import AudioSource, read_content
 from sovits_runtime.backends.native import library_for, open_step
+from sovits_runtime.backends.prepacked import MEMORY_MAPPED, STEP, find_prepacked
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.cuda_packages import installed_mix
-from sovits_runtime.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
+from sovits_runtime.bundle.feature_cache import reference_cache
+from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.bundle.session import BACKENDS, BindableSession, Session, SessionOptions, open_session
 from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
-from sovits_runtime.feature_cache import reference_cache
-from sovits_runtime.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.machine import return_freed_memory
-from sovits_runtime.prepacked import MEMORY_MAPPED, STEP, find_prepacked
-from sovits_runtime.reference import Recording, Reference, ReferenceEncoder, reference_key
-from sovits_runtime.request import (
+from sovits_runtime.machine.cuda_packages import installed_mix
+from sovits_runtime.speech.chunk_stream import ChunkStream, sentence_chunks
+from sovits_runtime.speech.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
+from sovits_runtime.speech.reference import Recording, Reference, ReferenceEncoder, reference_key
+from sovits_runtime.speech.types import (
     Chunk,
     ChunkOptions,
     NormalNoise,
@@ -40,10 +43,7 @@ from sovits_runtime.request import (
     Utterance,
     seeded_normal,
 )
-from sovits_runtime.session import BACKENDS, BindableSession, Session, SessionOptions, open_session
-from sovits_runtime.spec import ModelSpec
-from sovits_runtime.stream import ChunkStream, sentence_chunks
-from sovits_runtime.t2s import (
+from sovits_runtime.t2s.host_loop import (
     MAX_NEW_TOKENS,
     SemanticGenerator,
     TextToSemantic,
@@ -55,7 +55,7 @@ from sovits_runtime.text.symbols import symbol_ids
 if TYPE_CHECKING:
     from sovits_runtime.backends.onnxruntime_cuda import OrtCudaVoice
     from sovits_runtime.backends.tensorrt import TensorRtVoice
-    from sovits_runtime.speech_text import TextSpeaker
+    from sovits_runtime.speech.text_reader import TextSpeaker
 
 logger = logging.getLogger(__name__)
 
@@ -583,7 +583,7 @@ class Synthesizer:
     @cached_property
     def text(self) -> TextSpeaker:
         """The text front end of this voice; opened when first needed."""
-        from sovits_runtime.speech_text import TextSpeaker
+        from sovits_runtime.speech.text_reader import TextSpeaker
 
         return TextSpeaker(self)
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sovits_engines.targets import BuildTarget
+from sovits_runtime.backends.trt_api import RTX, TrtApi
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import EngineTarget
-from sovits_runtime.trt_api import RTX, TrtApi
+from sovits_runtime.bundle.engine_store import EngineTarget
 
 FAKE = Path(__file__).with_name("fake_tensorrt.py")
 

@@ -8,9 +8,9 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from sovits_exporter.cli import main
+from sovits_exporter.cli.main import main
+from sovits_runtime.doctor.inspect_bundle import describe, describe_text
 from sovits_runtime.errors import BackendError
-from sovits_runtime.inspect import describe, describe_text
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ import pytest
 
 from sovits_engines import build as build_module
 from sovits_engines.build import build_engines, engine_ingredients, list_engines, prune_engines
+from sovits_engines.builder import BuildOptions
+from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.targets import BuildTarget
-from sovits_engines.trt_builder import BuildOptions
-from sovits_engines.trt_graph import trt_graphs
 from sovits_runtime.bundle import Bundle, file_record
-from sovits_runtime.engine_store import engine_key, engine_names, find_engine, read_plan
+from sovits_runtime.bundle.engine_store import engine_key, engine_names, find_engine, read_plan
 from sovits_runtime.errors import BackendError
 
 FAKE = Path(__file__).with_name("fake_tensorrt.py")
@@ -324,8 +324,8 @@ spec.loader.exec_module(fake)
 from sovits_engines.build import build_engines
 from sovits_engines.targets import BuildTarget
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import EngineTarget
-from sovits_runtime.trt_api import TrtApi
+from sovits_runtime.bundle.engine_store import EngineTarget
+from sovits_runtime.backends.trt_api import TrtApi
 target = BuildTarget(TrtApi("rtx", fake, fake.__version__, 12), EngineTarget("rtx", fake.__version__, 12, (8, 9)))
 bundle = Bundle.open({bundle!r})
 {prepare}

@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 from onnx import TensorProto, helper, numpy_helper
 
+from sovits_engines.builder import BuildOptions, EngineRefused, build_engine
 from sovits_engines.lint import PARSER, RULES, lint_bundle, lint_file, lint_model
-from sovits_engines.trt_builder import BuildOptions, EngineRefused, build_engine
-from sovits_exporter.cli import main
+from sovits_exporter.cli.main import main
+from sovits_runtime.backends.trt_api import RTX, TrtApi, load_api
+from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.errors import BackendError, BundleError
-from sovits_runtime.graph import DimRange, GraphSpec, TensorSpec
-from sovits_runtime.trt_api import RTX, TrtApi, load_api
 
 F32, F16, F64, I64, U8, BOOL, TEXT = (
     getattr(TensorProto, name) for name in ("FLOAT", "FLOAT16", "DOUBLE", "INT64", "UINT8", "BOOL", "STRING")
@@ -588,7 +588,7 @@ def test_command_without_tensorrt_says_that_only_rules_were_asked(tmp_path, monk
     def absent(flavour):
         raise BackendError("TensorRT for RTX is not installed")
 
-    monkeypatch.setattr("sovits_runtime.trt_api.load_api", absent)
+    monkeypatch.setattr("sovits_runtime.backends.trt_api.load_api", absent)
     onnx.save(CASES["operator"][1][0], tmp_path / "good.onnx")
     result = CliRunner().invoke(main, ["lint", str(tmp_path / "good.onnx")])
     assert result.stdout == "0 errors, 0 warnings (rules only: TensorRT for RTX is not installed)\n"

@@ -13,9 +13,9 @@ from onnx import TensorProto
 
 from sovits_engines.lint import PARSER, lint_file, lint_model
 from sovits_engines.weights import read_weight
-from sovits_exporter.cli import main
+from sovits_exporter.cli.main import main
+from sovits_runtime.backends.trt_api import RTX, load_api
 from sovits_runtime.errors import BackendError, BundleError
-from sovits_runtime.trt_api import RTX, load_api
 
 DEEP = 3000
 
@@ -173,7 +173,7 @@ def test_missing_and_cut_weights_are_named_and_the_rest_is_checked(far, monkeypa
     def absent(flavour):
         raise BackendError("TensorRT for RTX is not installed")
 
-    monkeypatch.setattr("sovits_runtime.trt_api.load_api", absent)
+    monkeypatch.setattr("sovits_runtime.backends.trt_api.load_api", absent)
     path = far("sub/gone.bin")
     for complaint in ("No such file", "greater than file size"):
         result = CliRunner().invoke(main, ["lint", str(path)])

@@ -12,13 +12,13 @@ import onnx
 import pytest
 
 from sovits_engines.build import build_engines
+from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.refit import refitted_plan, require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
-from sovits_engines.trt_graph import trt_graphs
-from sovits_runtime import trt_api
-from sovits_runtime.engine_store import EngineTarget
+from sovits_runtime.backends import trt_api
+from sovits_runtime.backends.trt_api import ENTERPRISE, TrtApi
+from sovits_runtime.bundle.engine_store import EngineTarget
 from sovits_runtime.errors import BackendError
-from sovits_runtime.trt_api import ENTERPRISE, TrtApi
 
 
 class Engine(SimpleNamespace):

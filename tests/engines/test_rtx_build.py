@@ -9,15 +9,15 @@ from onnx import TensorProto, helper
 
 pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT for RTX is not installed", exc_type=ImportError)
 
-from sovits_engines.attention import has_fused_kernel, tensor_types
 from sovits_engines.build import build_engines
-from sovits_engines.device import Driver
+from sovits_engines.builder import NO_FUSED_KERNEL, BuildOptions, EngineRefused, build_engine
+from sovits_engines.cuda.driver import Driver
+from sovits_engines.engine_graph import trt_graphs
+from sovits_engines.passes.attention import has_fused_kernel, tensor_types
 from sovits_engines.targets import build_targets
-from sovits_engines.trt_builder import NO_FUSED_KERNEL, BuildOptions, EngineRefused, build_engine
-from sovits_engines.trt_graph import trt_graphs
-from sovits_runtime.engine_store import read_plan
+from sovits_runtime.bundle.engine_store import read_plan
+from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BackendError
-from sovits_runtime.graph import GraphSpec
 
 FLOAT, FLOAT16 = TensorProto.FLOAT, TensorProto.FLOAT16
 

@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+ENGINES = ROOT / "engines" / "sovits_engines"
+RUNTIME = ROOT / "runtime" / "sovits_runtime"
 FILES = [
-    *sorted((ROOT / "engines" / "sovits_engines").glob("*.py")),
-    ROOT / "runtime" / "sovits_runtime" / "trt_api.py",
-    *sorted((ROOT / "runtime" / "sovits_runtime" / "gpu").glob("*.py")),
-    *sorted((ROOT / "runtime" / "sovits_runtime" / "backends").glob("tensorrt*.py")),
+    *sorted(ENGINES.glob("*.py")),
+    *(path for room in ("cuda", "passes") for path in sorted((ENGINES / room).glob("*.py"))),
+    *(path for room in ("gpu", "t2s") for path in sorted((RUNTIME / room).glob("*.py"))),
+    RUNTIME / "backends" / "tensorrt.py",
+    *sorted((RUNTIME / "backends").glob("trt_*.py")),
 ]
 API = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
 VARIABLES = {
@@ -127,7 +130,7 @@ def test_every_name_exists_in_all_versions(path):
 
 
 def test_the_adapter_is_among_the_files_checked():
-    assert {"trt_builder.py", "trt_api.py", "targets.py", "trt_engine.py"} <= {p.name for p in trt_files()}
+    assert {"builder.py", "trt_api.py", "targets.py", "trt_engine.py"} <= {p.name for p in trt_files()}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from sovits_runtime import Chunk, SpeechOptions
 from sovits_runtime.audio import read_audio
-from sovits_runtime.stream import ChunkStream
+from sovits_runtime.speech.chunk_stream import ChunkStream
 
 PHONES = "HH AH0 L OW1 ."
 OPTIONS = SpeechOptions(max_tokens=60)

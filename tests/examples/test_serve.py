@@ -12,7 +12,7 @@ import soundfile
 from aiohttp import web
 
 from sovits_runtime import Chunk, SpeechOptions
-from sovits_runtime.stream import ChunkStream
+from sovits_runtime.speech.chunk_stream import ChunkStream
 
 ASK = {"phones": "HH AH0 L OW1 ."}
 OPTIONS = SpeechOptions(max_tokens=60, pause_s=0)

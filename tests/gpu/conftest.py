@@ -24,7 +24,7 @@ def gpt_models(tiny, tmp_path_factory):
     """The copies of the GPT's graphs that TensorRT gets, by engine name: file beside the weights, and spec."""
     import onnx
 
-    from sovits_engines.trt_graph import trt_graphs
+    from sovits_engines.engine_graph import trt_graphs
 
     folder = tmp_path_factory.mktemp("gpt")
     shutil.copy(tiny.graph_path("gpt_step").with_name("gpt.weights"), folder)
@@ -40,7 +40,7 @@ def gpt_engines(gpt_models):
     """GPT engines with three short cache lengths, on ONNX Runtime's CPU provider."""
     from fake_engine import OrtEngine
 
-    from sovits_runtime.gpu.token_slot import GptEngines
+    from sovits_runtime.t2s.device_slot import GptEngines
 
     made = {name: OrtEngine(*model) for name, model in gpt_models.items()}
     prefill = made.pop("gpt_prefill")

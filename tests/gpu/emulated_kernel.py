@@ -9,7 +9,7 @@ from pathlib import Path
 from fake_device import view
 
 from sovits_runtime.errors import BackendError
-from sovits_runtime.gpu.step_compile import SOURCE
+from sovits_runtime.t2s.step_compile import SOURCE
 
 RUN = """
 #include "{emulator}"

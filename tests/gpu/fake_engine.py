@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from fake_device import FakeStream, view
 
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.session import SessionOptions, open_session
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.gpu.device import DeviceArray
-from sovits_runtime.graph import GraphSpec
-from sovits_runtime.session import SessionOptions, open_session
 
 
 class OrtEngine:

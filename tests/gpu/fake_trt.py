@@ -12,10 +12,10 @@ import onnx
 from fake_device import FakeDevice, view
 from fake_engine import OrtEngine
 
+from sovits_runtime.backends.trt_api import TrtApi
 from sovits_runtime.bundle import Bundle, file_record
-from sovits_runtime.engine_store import FORM, EngineRecord, EngineTarget, engine_key
-from sovits_runtime.graph import GraphSpec
-from sovits_runtime.trt_api import TrtApi
+from sovits_runtime.bundle.engine_store import FORM, EngineRecord, EngineTarget, engine_key
+from sovits_runtime.bundle.graph_spec import GraphSpec
 
 VERSION = "10.16.1.11"
 GPU = "Fake GPU"

@@ -15,12 +15,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from sovits_runtime.backends.trt_api import driver_problem
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu import cuda
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.cuda_errors import CudaError
 from sovits_runtime.gpu.device import DeviceArray
-from sovits_runtime.trt_api import driver_problem
 
 NAMES = {
     2: b"cudaErrorMemoryAllocation",

@@ -12,7 +12,7 @@ from fake_device import FakeDevice
 from fake_ort import FakeOrt, use
 
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.gpu.step_kernel import open_kernel_steps
+from sovits_runtime.t2s.step_kernel import open_kernel_steps
 from sovits_runtime.verify import verify_bundle
 
 pytestmark = pytest.mark.slow
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def bundle(folder):
-    from sovits_exporter.build import BuildRequest, build
-    from sovits_exporter.demo import write_demo_checkpoint
+    from sovits_exporter.building.build import BuildRequest, build
+    from sovits_exporter.demo.demo import write_demo_checkpoint
 
     files = write_demo_checkpoint(folder / "files", version="v2")
     built = build(BuildRequest(files.gpt, files.sovits, folder / "voice", hubert=files.hubert, verify=False))
@@ -41,8 +41,8 @@ def test_onnxruntime_on_cuda_passes_verification(bundle, monkeypatch):
 def test_the_emulated_kernel_gives_the_logits_of_the_graph(bundle, monkeypatch, tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
-    prove_steps = importlib.import_module("gpu_steps").prove_steps
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks" / "gpu"))
+    prove_steps = importlib.import_module("steps").prove_steps
     device = FakeDevice(1)
     steps = open_kernel_steps(device, bundle, (512,), Emulated(tmp_path, grid=20))
     found = prove_steps(bundle, device, steps, tokens=5, count=0, repeats=0)

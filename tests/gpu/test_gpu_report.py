@@ -19,15 +19,15 @@ from fake_device import FakeDevice
 from fake_ort import FakeOrt, use
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sovits_engines.device import Driver, probe_driver_apart
-from sovits_runtime.bench_voice import Voice, first_tokens
+from sovits_engines.cuda.driver import Driver, probe_driver_apart
+from sovits_runtime.bench.runner import Voice, first_tokens
 from sovits_runtime.bundle import Bundle
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "gpu"
 STRANGE_PARTS = """
 import ctypes, os, subprocess, sys, time
 from pathlib import Path
-from gpu_process import Skipped
+from process import Skipped
 
 def fine(run):
     return {"summary": "fine"}
@@ -39,7 +39,7 @@ def lacks(run):
     import no_such_module
 
 def is_broken(run):
-    import gpu_no_such_module
+    import sovits_no_such_module
 
 def skips(run):
     raise Skipped("no bundle was given")
@@ -59,16 +59,16 @@ def hangs(run):
     time.sleep(600)
 """
 FAKE_REPORT = """
-import gpu_report, strange_parts
-from sovits_engines.device import Driver, Gpu
+import report, strange_parts
+from sovits_engines.cuda.driver import Driver, Gpu
 
 if __name__ == "__main__":
-    gpu_report.probe_driver_apart = lambda: Driver("libcuda.so.1", "", (12, 9), "575.51", (Gpu("H200", (9, 0), 1),))
-    gpu_report.Run = lambda *_: "."
-    gpu_report.PARTS = {
-        "first": gpu_report.Part(strange_parts.fine, 30), "second": gpu_report.Part(strange_parts.hangs, 60)
+    report.probe_driver_apart = lambda: Driver("libcuda.so.1", "", (12, 9), "575.51", (Gpu("H200", (9, 0), 1),))
+    report.Run = lambda *_: "."
+    report.PARTS = {
+        "first": report.Part(strange_parts.fine, 30), "second": report.Part(strange_parts.hangs, 60)
     }
-    gpu_report.main()
+    report.main()
 """
 
 
@@ -77,7 +77,7 @@ def modules():
     names = ("report", "parts", "process", "latency", "steps", "eager", "table", "conditions")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        yield SimpleNamespace(**{name: importlib.import_module(f"gpu_{name}") for name in names})
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_machine_without_a_gpu_is_told_so(tmp_path):
     if probe_driver_apart().gpus:
         pytest.skip("there is a GPU")
     output = tmp_path / "gpu.json"
-    command = [sys.executable, str(BENCHMARKS / "gpu_report.py"), "-o", str(output)]
+    command = [sys.executable, str(BENCHMARKS / "report.py"), "-o", str(output)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 1
     assert "no NVIDIA GPU can be used here (" in done.stderr
@@ -130,7 +130,7 @@ def test_a_part_that_ends_badly_leaves_the_others(modules, strange, tmp_path):
     assert {name: (part["status"], part.get("reason", "")) for name, part in found.items()} == {
         "fails": ("failed", "ValueError: broken"),
         "lacks": ("skipped", "not installed: No module named 'no_such_module'"),
-        "is_broken": ("failed", "ModuleNotFoundError: No module named 'gpu_no_such_module'"),
+        "is_broken": ("failed", "ModuleNotFoundError: No module named 'sovits_no_such_module'"),
         "skips": ("skipped", "no bundle was given"),
         "is_no_json": ("failed", "TypeError: Object of type object is not JSON serializable"),
         "crashes": ("failed", "its process was ended by signal 11 (Segmentation fault)"),
@@ -255,7 +255,7 @@ def test_parts_pass_on_a_gpu(modules, tiny, name):
 
 def test_engines_that_are_built_hold_what_is_verified_and_timed(modules, tiny):
     """FP16 bundles are verified over 500 forced steps."""
-    from sovits_exporter.golden_steps import STEPS
+    from sovits_exporter.building.golden_steps import STEPS
 
     request = tiny.golden("request")
     rows = request["phones"].shape[-1] + request["prompt"].shape[-1] + STEPS
@@ -391,7 +391,7 @@ def test_steps_alone_are_timed_on_the_same_tokens(modules, tiny, gpt_engines, mo
 def test_ways_to_convolve_are_timed(modules, tiny, monkeypatch):
     """Each with its own options, on ONNX Runtime's CPU in place of CUDA."""
     use(fake := FakeOrt(FakeDevice()), monkeypatch)
-    convolutions = importlib.import_module("gpu_convolutions")
+    convolutions = importlib.import_module("convolutions")
     monkeypatch.setattr(convolutions, "import_onnxruntime", lambda _: fake)
     monkeypatch.setattr(modules.parts, "_need_ort_cuda", lambda: None)
     part = modules.parts.PARTS["vocoder, by convolution"].run(run_of(modules, bundle=tiny))

@@ -19,13 +19,13 @@ from fake_ort import CUDA_FAILURE, FakeOrt, use
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import onnxruntime as backend
 from sovits_runtime.backends import onnxruntime_cuda
+from sovits_runtime.backends.ort_engine import OrtEngine
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray
-from sovits_runtime.gpu.ort_engine import OrtEngine
-from sovits_runtime.gpu.step_spec import rows_spec
-from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.t2s import seeded_noise
+from sovits_runtime.t2s.device_step import rows_spec
+from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.sampling import SamplingOptions
 
 SENTENCES = (["HH", "AY1", "."], ["B", "AY1", "."], ["G", "UH1", "D", "."])
 OPTIONS = SpeechOptions(max_tokens=40, seed=3)

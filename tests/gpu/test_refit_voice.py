@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner
 from fake_trt import TARGET, fake_api, write_engine
 
+from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.refit import weights_signature
 from sovits_engines.refit_voice import refit_voice
 from sovits_engines.targets import BuildTarget
-from sovits_engines.trt_graph import trt_graphs
-from sovits_exporter.cli import main
+from sovits_exporter.cli.main import main
 from sovits_runtime.bundle import MANIFEST, Bundle, file_record, manifest_digest
-from sovits_runtime.engine_store import find_engine, read_plan
+from sovits_runtime.bundle.engine_store import find_engine, read_plan
 from sovits_runtime.errors import BackendError, VerificationError
 
 CACHE_SIZES = (96, 256)
@@ -138,7 +138,7 @@ def test_another_graph_is_refused(voice, voices, target, monkeypatch):
         model.graph.node[0].name += "x"
         return model
 
-    monkeypatch.setattr("sovits_engines.trt_graph.TrtGraph.model", changed)
+    monkeypatch.setattr("sovits_engines.engine_graph.TrtGraph.model", changed)
     with pytest.raises(
         BackendError, match=r"in more than its weights; convert the voice with --like, or build"
     ):

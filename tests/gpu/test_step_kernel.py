@@ -16,19 +16,19 @@ import pytest
 from emulated_kernel import Emulated
 from fake_device import FakeDevice, view
 
-from sovits_exporter.half_graphs import FullGraph, halve
+from sovits_exporter.precision.fp16_graphs import FullGraph, halve
+from sovits_runtime.backends.trt_api import driver_problem
+from sovits_runtime.bundle.session import SessionOptions, open_session
 from sovits_runtime.errors import BackendError, ShapeError
-from sovits_runtime.gpu import step_compile
 from sovits_runtime.gpu.device import DeviceArray, Layout
-from sovits_runtime.gpu.step_compile import SOURCE, compile_step, kept_cubin
-from sovits_runtime.gpu.step_kernel import StepKernel, open_kernel_steps
-from sovits_runtime.gpu.step_spec import HISTORY, STOPPED
-from sovits_runtime.gpu.token_slot import GptEngines
-from sovits_runtime.gpu.tokens import DeviceTextToSemantic
-from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.session import SessionOptions, open_session
-from sovits_runtime.t2s import seeded_noise
-from sovits_runtime.trt_api import driver_problem
+from sovits_runtime.t2s import step_compile
+from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
+from sovits_runtime.t2s.device_slot import GptEngines
+from sovits_runtime.t2s.device_step import HISTORY, STOPPED
+from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.sampling import SamplingOptions
+from sovits_runtime.t2s.step_compile import SOURCE, compile_step, kept_cubin
+from sovits_runtime.t2s.step_kernel import StepKernel, open_kernel_steps
 
 LENGTHS = (64, 96, 256)
 LONG = SamplingOptions(min_tokens=10_000)

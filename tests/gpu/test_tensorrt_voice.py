@@ -15,9 +15,9 @@ from fake_trt import TARGET, write_engine
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import tensorrt
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import find_engine
+from sovits_runtime.bundle.engine_store import find_engine
+from sovits_runtime.bundle.graph_spec import DimRange
 from sovits_runtime.errors import BackendError
-from sovits_runtime.graph import DimRange
 
 SMALL = {"tokens": 60, "state_frames": 120, "frames": 150, "phones": 60}
 SOUND = ("sovits_encoder", "sovits_flow", "sovits_vocoder")

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from fake_device import FakeDevice
 
-from sovits_runtime.gpu.token_slot import GptEngines
-from sovits_runtime.gpu.tokens import DeviceTextToSemantic
-from sovits_runtime.sampling import SamplingOptions
-from sovits_runtime.t2s import seeded_noise
+from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
+from sovits_runtime.t2s.device_slot import GptEngines
+from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.sampling import SamplingOptions
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,7 +24,7 @@ def toy():
     import importlib
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "benchmarks"))
+        patch.syspath_prepend(str(ROOT / "benchmarks" / "gpu"))
         yield importlib.import_module("toy_gpt")
 
 

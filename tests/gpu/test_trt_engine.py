@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from sovits_runtime.gpu.kept import keep_code, read_code
-from sovits_runtime.gpu.trt_engine import TrtRuntime
+from sovits_runtime.backends.trt_engine import TrtRuntime
+from sovits_runtime.gpu.kernel_cache import keep_code, read_code
 
 
 class KernelCache:

@@ -11,8 +11,8 @@ import pytest
 from sovits_runtime import ChunkOptions, SpeechOptions
 from sovits_runtime.aio import stream_async
 from sovits_runtime.errors import GenerationError, ShapeError
-from sovits_runtime.request import Chunk
-from sovits_runtime.stream import ChunkStream
+from sovits_runtime.speech.chunk_stream import ChunkStream
+from sovits_runtime.speech.types import Chunk
 
 PHONES = ["HH", "AH0", "L", "OW1", "."]
 OPTIONS = SpeechOptions(max_tokens=90, pause_s=0)

@@ -86,7 +86,7 @@ def test_several_recordings_average_their_styles(voice, reference, demo_files):
 
 
 def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, monkeypatch, caplog):
-    from sovits_runtime.t2s import Generation, TokenStream
+    from sovits_runtime.t2s.host_loop import Generation, TokenStream
 
     calls = []
 
@@ -102,7 +102,7 @@ def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, mon
 
 
 def test_a_runaway_is_retried_and_reported(voice, reference, monkeypatch):
-    from sovits_runtime.t2s import Generation, TokenStream
+    from sovits_runtime.t2s.host_loop import Generation, TokenStream
 
     results = iter([Generation(np.zeros(1500, np.int64), "max_tokens"), Generation(np.arange(12), "eos")])
     monkeypatch.setattr(TokenStream, "finish", lambda *a, **k: next(results))

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from cuda_operators import without_kernel
 
 from sovits_calibration.corpus import corpus
-from sovits_exporter.cli import main
+from sovits_exporter.cli.main import main
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
-from sovits_runtime.spec import MODEL_SPECS, ModelSpec
+from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 
 WITH_SPEAKER_AND_V1 = ("v1", "v2Pro", "v2ProPlus")
 WITH_FLOW_AND_V2 = ("v2", "v3", "v4")

@@ -12,14 +12,14 @@ from typing import Any
 import onnx
 from google.protobuf.message import DecodeError
 
+from sovits_engines.builder import parser_complaints
+from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.lint import attention, files, halves, operators, shapes, types
 from sovits_engines.lint.graph import Level, LintGraph, Rule
-from sovits_engines.trt_builder import parser_complaints
-from sovits_engines.trt_graph import trt_graphs
+from sovits_runtime.backends.trt_api import TrtApi
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BundleError
-from sovits_runtime.graph import GraphSpec
-from sovits_runtime.trt_api import TrtApi
 
 RULES: tuple[Rule, ...] = (
     *files.RULES,

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import onnx
 
-from sovits_engines.attention import has_fused_kernel
 from sovits_engines.lint.graph import Complaint, LintGraph, Rule, attribute, operand, title, type_name
+from sovits_engines.passes.attention import has_fused_kernel
 
 _PAST, _LENGTHS = (4, 5), 6
 

@@ -15,8 +15,8 @@ from onnx import helper, numpy_helper
 
 from sovits_engines.lint.flow import constant_names, inner_graphs, is_official, steps, value_sources
 from sovits_engines.weights import map_weight, weight_file
+from sovits_runtime.bundle.graph_spec import Array, GraphSpec
 from sovits_runtime.errors import BundleError
-from sovits_runtime.graph import Array, GraphSpec
 
 Level = Literal["error", "warning"]
 Complaint = tuple[str, str]

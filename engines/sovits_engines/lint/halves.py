@@ -9,7 +9,7 @@ import onnx
 
 from sovits_engines.lint.flow import is_official, moved
 from sovits_engines.lint.graph import Complaint, LintGraph, Rule, attribute, operand, title
-from sovits_runtime.graph import Array
+from sovits_runtime.bundle.graph_spec import Array
 
 _HALF = onnx.TensorProto.FLOAT16
 _FLOATS = (onnx.TensorProto.FLOAT, _HALF, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)

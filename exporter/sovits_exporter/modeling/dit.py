@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sovits_exporter.dims import HEAD_WIDTH, MEL_BANDS, DitDims
+from sovits_exporter.checkpoint.config import HEAD_WIDTH, MEL_BANDS, DitDims
 from sovits_exporter.modeling.convnext import TextEmbedding
 from sovits_exporter.modeling.hifigan import FlatConv
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sovits_exporter.dims import MEL_BANDS
+from sovits_exporter.checkpoint.config import MEL_BANDS
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.hifigan import Generator, HifiganConfig
 

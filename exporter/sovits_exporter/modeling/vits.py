@@ -16,7 +16,7 @@ from sovits_exporter.modeling.flow import Flow
 from sovits_exporter.modeling.hifigan import Generator, HifiganConfig
 from sovits_exporter.modeling.reference_encoder import LinearSpectrogram, ReferenceEncoder
 from sovits_exporter.modeling.text_encoder import TextEncoder
-from sovits_runtime.spec import ModelSpec
+from sovits_runtime.bundle.model_spec import ModelSpec
 
 SSL_WIDTH = 768
 TEXT_STYLE_WIDTH = 512

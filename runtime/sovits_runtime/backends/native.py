@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from sovits_runtime.backends.native_weights import (
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.gpt_weights import (
     EMBEDDING,
     EPSILON,
     FORMS,
@@ -27,11 +28,10 @@ from sovits_runtime.backends.native_weights import (
     load_packed,
     pack,
 )
-from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.graph_spec import Array, GraphSpec
+from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, caches_in_memory
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
-from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
-from sovits_runtime.session import CPU_CACHE_QUANTUM, caches_in_memory
 
 PACKAGE = "sovits-export-native"
 ABI = 1

@@ -12,12 +12,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.cuda_packages import CUDA_EXTRA
+from sovits_runtime.bundle.graph_spec import Array, GraphSpec
+from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
 from sovits_runtime.errors import BackendError, ShapeError
-from sovits_runtime.graph import Array, GraphSpec
 from sovits_runtime.machine import usable_cores
-from sovits_runtime.onnx_runtime import CPU_EXTRA, install_anew, installed_onnxruntimes, load_onnxruntime
-from sovits_runtime.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
+from sovits_runtime.machine.cuda_packages import CUDA_EXTRA
+from sovits_runtime.machine.onnx_runtime import (
+    CPU_EXTRA,
+    install_anew,
+    installed_onnxruntimes,
+    load_onnxruntime,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +58,7 @@ SMALLEST_EXTERNAL = 1024
 
 
 def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSession:
-    """Opens a graph on the one provider that `options.device` names; see `sovits_runtime.session.open_session`."""
+    """Opens a graph on the one provider that `options.device` names; see `bundle.session.open_session`."""
     if options.device not in PROVIDERS:
         raise BackendError(
             f"device {options.device!r} is unknown; ONNX Runtime runs on: {', '.join(PROVIDERS)}"
@@ -151,7 +156,7 @@ def write_optimized(path: Path, target: Path) -> None:
 
 
 def import_onnxruntime(device: str) -> Any:
-    """Gets ONNX Runtime, with the libraries of the device; see `sovits_runtime.onnx_runtime.load_onnxruntime`."""
+    """Gets ONNX Runtime, with the libraries of the device; see `machine.onnx_runtime.load_onnxruntime`."""
     ort = load_onnxruntime(INSTALL[device])
     if device == "cuda":
         _load_cuda(ort)

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sovits_runtime.backends.onnxruntime import CUDA_OPTIONS, import_onnxruntime, open_raw, ort_options
+from sovits_runtime.backends.ort_engine import NO_WAIT, DeviceWeights, OrtEngine
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
+from sovits_runtime.bundle.feature_cache import user_cache_folder
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.session import Session, SessionOptions
 from sovits_runtime.errors import BundleError
-from sovits_runtime.feature_cache import user_cache_folder
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.device import Engine
-from sovits_runtime.gpu.ort_engine import NO_WAIT, DeviceWeights, OrtEngine
-from sovits_runtime.gpu.step_compile import cuda_kernels
-from sovits_runtime.gpu.step_kernel import open_kernel_steps
-from sovits_runtime.gpu.step_spec import (
+from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
+from sovits_runtime.t2s.device_slot import GptEngines
+from sovits_runtime.t2s.device_step import (
     CACHE_LENGTHS,
     PREFILL,
     STEP,
@@ -22,10 +24,8 @@ from sovits_runtime.gpu.step_spec import (
     rows_spec,
     step_sizes,
 )
-from sovits_runtime.gpu.token_slot import GptEngines
-from sovits_runtime.gpu.tokens import DeviceTextToSemantic
-from sovits_runtime.graph import GraphSpec
-from sovits_runtime.session import Session, SessionOptions
+from sovits_runtime.t2s.step_compile import cuda_kernels
+from sovits_runtime.t2s.step_kernel import open_kernel_steps
 
 
 class OrtCudaVoice:

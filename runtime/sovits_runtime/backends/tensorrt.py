@@ -8,18 +8,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TrtApi, load_api
+from sovits_runtime.backends.trt_engine import TrtRuntime
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.engine_store import EngineRecord, EngineTarget, engine_names, find_engine
+from sovits_runtime.bundle.engine_store import EngineRecord, EngineTarget, engine_names, find_engine
+from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.device import Device, ShapedEngine
-from sovits_runtime.gpu.graphs import DeviceGraph, Lane
+from sovits_runtime.gpu.lanes import DeviceGraph, Lane
 from sovits_runtime.gpu.pool import SlotPool
-from sovits_runtime.gpu.step_spec import PREFILL, STEP
-from sovits_runtime.gpu.token_slot import GptEngines
-from sovits_runtime.gpu.tokens import DeviceTextToSemantic
-from sovits_runtime.gpu.trt_engine import TrtRuntime
-from sovits_runtime.session import Session
-from sovits_runtime.trt_api import ENTERPRISE, RTX, TrtApi, load_api
+from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
+from sovits_runtime.t2s.device_slot import GptEngines
+from sovits_runtime.t2s.device_step import PREFILL, STEP
 
 logger = logging.getLogger(__name__)
 

@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sovits_runtime.backends.trt_api import driver_problem
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.cuda_errors import CudaError
 from sovits_runtime.gpu.device import DeviceArray, Event, Graph
-from sovits_runtime.trt_api import driver_problem
 
 INSTALL = 'pip install "cuda-bindings>=12.6,<13"'
 

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.graph import GraphSpec
 
 ALIGNMENT = 256
 """Of every array in device memory, as TensorRT wants its tensors."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from sovits_runtime.errors import BackendError, BundleError, TextError
-from sovits_runtime.onnx_runtime import load_onnxruntime
+from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 from sovits_runtime.text.bert_tokens import BertTokenizer
 from sovits_runtime.text.extras import import_extra, install_line
 from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder

@@ -1,0 +1,126 @@
+"""Who takes part in `low_latency.py`: bundles and rivals, started with a given number of threads."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from contestant_process import Party
+
+from sovits_runtime.bundle import Bundle
+
+HERE = Path(__file__).parent
+ORIGINAL, GENIE, EAGER = "original", "Genie-TTS", "eager"
+
+
+class LineUp:
+    """Bundles and rivals.
+
+    Args:
+        options: The command line of `low_latency.py`.
+        folder: For logs, the workload and the rivals' own files.
+    """
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
+        self.folder = folder
+        self.bundles = _labelled([Bundle.open(path) for path in options.bundles])
+        self.without_native = {}
+        if options.compare_native:
+            self.without_native = {f"{name}, no native kernels": b for name, b in self.bundles.items()}
+            self.bundles |= self.without_native
+        self.pair = _pair(str(options.checkpoints)) if options.checkpoints else ()
+        self._versions: dict[str, Any] = {}
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what each bundle is."""
+        return {
+            name: {
+                "folder": b.path.name,
+                "digest": b.digest,
+                "model": dict(b.manifest["model"]),
+                "precision": {graph: known["precision"] for graph, known in b.manifest["graphs"].items()},
+            }
+            for name, b in self.bundles.items()
+        }
+
+    def rivals(self) -> dict[str, Any]:
+        """Returns what is known of the rivals that ran."""
+        return self._versions
+
+    def bundle(self, name: str, threads: int) -> Party:
+        """Starts one bundle."""
+        print(f"  starting {name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
+        command = [sys.executable, HERE / "bundle_worker.py", self.bundles[name].path.resolve()]
+        numbers = ["--threads", str(threads), "--tokens", str(self.options.tokens)]
+        kernels = ["--no-native"] if name in self.without_native else []
+        return Party(name, [*command, *numbers, *kernels], folder=self.folder)
+
+    @contextmanager
+    def started(self, threads: int, *, rivals: bool = False) -> Iterator[list[Party]]:
+        """Starts everybody, and ends them with the block."""
+        with ExitStack() as stack:
+            parties = []
+            for name in self.bundles:
+                parties.append(self.bundle(name, threads))
+                stack.callback(parties[-1].close)
+            if rivals:
+                workload = self.folder / "workload.npz"
+                parties[0].run("workload", path=str(workload))
+                for name, command in self._rival_commands(workload, threads):
+                    print(f"  starting {name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
+                    parties.append(Party(name, command, folder=self.folder))
+                    stack.callback(parties[-1].close)
+                    self._versions[name] = {**parties[-1].ready["versions"], **self._commit(name)}
+            yield parties
+
+    def _rival_commands(self, workload: Path, threads: int) -> Iterator[tuple[str, list[str | Path]]]:
+        o = self.options
+        if not self.pair:
+            return
+        common = ["--gpt", self.pair[0], "--sovits", self.pair[1], "--threads", str(threads)]
+        given = [*common, "--workload", workload]
+        if o.original:
+            worker = HERE / "original_worker.py"
+            yield ORIGINAL, [o.original_python, worker, "--original", o.original, *given]
+        if o.genie:
+            model = o.genie_model or self.folder / "genie-model"
+            worker = HERE / "genie_worker.py"
+            yield GENIE, [o.genie_python, worker, "--genie", o.genie, "--converted", model, *given]
+        if o.eager:
+            yield EAGER, [sys.executable, HERE / "eager_worker.py", *common, "--tokens", str(o.tokens)]
+
+    def _commit(self, name: str) -> dict[str, str]:
+        checkout = {ORIGINAL: self.options.original, GENIE: self.options.genie}.get(name)
+        if checkout is None:
+            return {}
+        command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return {"commit": done.stdout.strip() or "unknown"}
+
+
+def _pair(place: str) -> tuple[Path, ...]:
+    from sovits_exporter.eager.baseline import find_pair  # with PyTorch, which bundles alone need not
+
+    return tuple(path.resolve() for path in find_pair(place))
+
+
+def _labelled(bundles: list[Bundle]) -> dict[str, Bundle]:
+    labels = [_label(bundle) for bundle in bundles]
+    twice = {label for label, count in Counter(labels).items() if count > 1}
+    return {
+        f"{label} ({b.path.name})" if label in twice else label: b
+        for label, b in zip(labels, bundles, strict=True)
+    }
+
+
+def _label(bundle: Bundle) -> str:
+    graphs = bundle.manifest["graphs"]
+    gpt, vocoder = graphs["gpt_step"]["precision"], graphs["sovits_vocoder"]["precision"]
+    return f"ours {gpt}" if gpt == vocoder else f"ours {gpt}, vocoder {vocoder}"

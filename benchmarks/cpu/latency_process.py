@@ -1,0 +1,76 @@
+"""Scenarios `memory` and `soak`: what a process takes to load, and what many requests leave behind."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from contestants import HERE, LineUp
+from latency_table import MEMORY_FIELDS
+
+
+def memory(line_up: LineUp, options: argparse.Namespace) -> dict[str, Any]:
+    """Load time and memory of fresh processes, files in the page cache."""
+    threads = options.threads[-1]
+    return {
+        "threads": threads,
+        "parties": {name: _memory(line_up, name, options) for name in line_up.bundles},
+    }
+
+
+def _memory(line_up: LineUp, name: str, options: argparse.Namespace) -> dict[str, Any]:
+    threads = options.threads[-1]
+    starts = []
+    for _ in range(options.repeats):
+        with closing(line_up.bundle(name, threads)) as party:
+            starts.append(party.ready)
+    with closing(line_up.bundle(name, threads)) as first:
+        found = {"loaded": first.run("memory")}
+        first.run("read_reference")
+        found["reference_read"] = first.run("memory")
+        first.run("release")
+        found["released"] = first.run("memory", forget_peak=True)
+        for run in (("gpt", {"tokens": options.tokens}), ("sovits", {})):
+            first.run(run[0], **run[1])
+        found["spoken"] = first.run("memory")
+        with closing(line_up.bundle(name, threads)) as second:
+            second.run("gpt", tokens=options.tokens)
+            second.run("sovits")
+            found["second_process"] = second.run("memory")
+    load = [start["load_s"] for start in starts]
+    for what, numbers in found.items():
+        print(
+            f"    {what:<16} " + ", ".join(f"{k} {v / 1e6:.0f} MB" for k, v in bytes_of(numbers).items()),
+            flush=True,
+        )
+    return {
+        "load_s": median(load),
+        "import_s": median(start["import_s"] for start in starts),
+        "load_samples_s": load,
+        "memory_bytes": {what: bytes_of(numbers) for what, numbers in found.items()},
+    }
+
+
+def bytes_of(answer: dict[str, Any]) -> dict[str, int]:
+    """The memory in an answer."""
+    return {name: answer[name] for name in MEMORY_FIELDS}
+
+
+def soak(line_up: LineUp, options: argparse.Namespace) -> dict[str, Any]:
+    """Streamed requests, a third of them cancelled; see `soak.py`."""
+    if not options.soak:
+        raise SystemExit("no bundle for the soak; name one with --soak")
+    output = line_up.folder / "soak.json"
+    command = [sys.executable, str(HERE.parent / "soak.py"), str(options.soak), "--stream", "-o", str(output)]
+    subprocess.run([*command, "--requests", str(options.soak_requests)], check=False)
+    if not Path(output).is_file():
+        raise SystemExit("the soak failed; see its output above")
+    found: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+    kept = ("requests", "cancelled", "seconds", "growth_bytes", "bound_bytes", "threads_left", "passed")
+    return {name: found[name] for name in kept}

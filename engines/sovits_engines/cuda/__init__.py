@@ -1,0 +1,1 @@
+"""The CUDA driver, the GPUs it shows, and which libraries fit them."""

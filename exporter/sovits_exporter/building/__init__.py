@@ -1,0 +1,1 @@
+"""Checkpoints in, bundle out: request, models, graphs, golden values, manifest."""

@@ -1,0 +1,1 @@
+"""Official files read safely: tensors, configuration, version."""

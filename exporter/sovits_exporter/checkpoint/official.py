@@ -1,0 +1,294 @@
+"""Official GPT `.ckpt` and SoVITS `.pth` files, read safely and checked before anything is built of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from sovits_exporter.checkpoint.config import dit_dims
+from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
+from sovits_exporter.checkpoint.lora import is_lora, merge_lora, read_lora
+from sovits_exporter.checkpoint.tensors import check_tensors, fold_weight_norm, read_tensors
+from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
+from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
+from sovits_exporter.checkpoint.version import detect_version
+from sovits_runtime.bundle import sha256_file
+from sovits_runtime.bundle.model_spec import model_spec
+from sovits_runtime.errors import CheckpointError
+
+__all__ = [
+    "GptCheckpoint",
+    "SovitsCheckpoint",
+    "check_pair",
+    "check_tensors",
+    "fold_weight_norm",
+    "load_gpt",
+    "load_sovits",
+]
+
+T = TypeVar("T")
+
+_PREFIX = "model."
+_NAMES = {
+    "GPT": (_PREFIX,),
+    "SoVITS": ("enc_p.", "dec.", "flow.", "ref_enc.", "cfm.", "quantizer.", "bridge."),
+}
+_TRAINING_PARTS = ("enc_q.", "linear_mel.")
+_TRAINING_STATE = ("_codebook.inited", "_codebook.cluster_size", "_codebook.embed_avg")
+_MAX_CONFIG_VALUES, _MAX_CONFIG_DEPTH = 100_000, 16
+
+
+@dataclass(frozen=True)
+class GptCheckpoint:
+    """A text-to-semantic model.
+
+    Attributes:
+        path: Where it was read from.
+        sha256: Digest of that file.
+        config: The training config, plain dicts, lists and values.
+        tensors: float32, by their official names without `model.`.
+        info: What the trainer noted: epoch and step.
+    """
+
+    path: Path
+    sha256: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    info: str
+
+
+@dataclass(frozen=True)
+class SovitsCheckpoint:
+    """A tokens-to-waveform model.
+
+    Attributes:
+        path: Where it was read from.
+        sha256: Digest of that file.
+        version: The detected model version.
+        config: The training config, plain dicts, lists and values.
+        tensors: float32, by their official names, weight norm folded (`weight` for `weight_g` and `weight_v`)
+            and without what only training uses.
+        info: What the trainer noted: epoch and step.
+        lora_rank: Rank of a LoRA fine-tune, else None.
+        base: Of a LoRA fine-tune, the complete model that it was merged into; without its tensors.
+        base_digests: sha256 of the tensors of that base, by which a build knows what it need not store again.
+    """
+
+    path: Path
+    sha256: str
+    version: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    info: str
+    lora_rank: int | None = None
+    base: SovitsCheckpoint | None = None
+    base_digests: frozenset[str] = frozenset()
+
+
+def load_gpt(path: str | Path) -> GptCheckpoint:
+    """Reads a GPT checkpoint; nothing in it is run.
+
+    Raises:
+        CheckpointError: It is unsafe, damaged, no GPT checkpoint, or its config or tensors are wrong.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "GPT")
+        tensors = read_tensors(file, parts.weight, gpt_layout(parts.config))
+        tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
+        return GptCheckpoint(path, sha256_file(path), parts.config, tensors, parts.info)
+
+
+def load_sovits(
+    path: str | Path, *, version: str | None = None, base: str | Path | None = None
+) -> SovitsCheckpoint:
+    """Reads a SoVITS checkpoint; nothing in it is run.
+
+    Args:
+        path: The `.pth` file.
+        version: Model version, needed only where the file does not tell (v3 and v4 hold the same tensors).
+        base: The complete model that a LoRA fine-tune was trained on; it is merged into that.
+
+    Raises:
+        CheckpointError: It is unsafe, damaged, no SoVITS checkpoint, of a version that cannot be told or is
+            not `version`, or its config or tensors are not those of that version; or a LoRA fine-tune comes
+            without its base, or a complete model with one.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "SoVITS")
+        found = _version(file, parts, version)
+        if not is_lora(parts.weight):
+            if base is not None:
+                raise CheckpointError(f"is a complete {found} model, but a base was given; leave --base out")
+            tensors = _complete(file, parts, found)
+            return SovitsCheckpoint(path, sha256_file(path), found, parts.config, tensors, parts.info)
+        if base is None:
+            raise CheckpointError(
+                f"is a LoRA fine-tune of {found}, which needs the complete model it was trained on; "
+                f"give --base s2G{found}.pth"
+            )
+    complete = _load_base(Path(base), found)
+    with naming(path), open_torch_file(path) as file:
+        lora = read_lora(file, _used(parts.weight), complete.tensors, rank=parts.lora_rank)
+        tensors = merge_lora(complete.tensors, lora)
+        return SovitsCheckpoint(
+            path,
+            sha256_file(path),
+            found,
+            complete.config,
+            tensors,
+            parts.info,
+            lora.rank,
+            replace(complete, tensors={}),
+            frozenset(hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in complete.tensors.values()),
+        )
+
+
+def _load_base(path: Path, version: str) -> SovitsCheckpoint:
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "SoVITS")
+        if is_lora(parts.weight):
+            raise CheckpointError(
+                f"is itself a LoRA fine-tune, expected the complete {version} model; give --base s2G{version}.pth"
+            )
+        found = _version(file, parts, None, otherwise=version)
+        if found != version:
+            raise CheckpointError(
+                f"is a {found} model, expected the base of a {version} LoRA; give --base s2G{version}.pth"
+            )
+        tensors = _complete(file, parts, version)
+        return SovitsCheckpoint(path, sha256_file(path), version, parts.config, tensors, parts.info)
+
+
+def _version(file: TorchFile, parts: _Parts, asked: str | None, otherwise: str | None = None) -> str:
+    shapes = {name: ref.shape for name, ref in parts.weight.items()}
+    return detect_version(
+        file.header, shapes, parts.config, asked=asked, otherwise=otherwise, start_digest=file.start_digest
+    )
+
+
+def _complete(file: TorchFile, parts: _Parts, version: str) -> dict[str, Tensor]:
+    dit = (
+        dit_dims({name: ref.shape for name, ref in parts.weight.items()})
+        if model_spec(version).flow
+        else None
+    )
+    layout = sovits_layout(parts.config, version, dit)
+    return fold_weight_norm(read_tensors(file, _used(parts.weight), _used(layout)))
+
+
+def check_pair(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> None:
+    """Checks that both models were trained on the same symbol table.
+
+    Raises:
+        CheckpointError: The GPT has no embedding for some phones of the SoVITS model.
+    """
+    rows, symbols = gpt.config["model"]["phoneme_vocab_size"], model_spec(sovits.version).n_symbols
+    if rows < symbols:
+        raise CheckpointError(
+            f"{gpt.path}: knows {rows} phones, expected {symbols} as {sovits.path} ({sovits.version}) has; "
+            "take a GPT model of the same version"
+        )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    weight: dict[str, TensorRef]
+    config: dict[str, Any]
+    info: str
+    lora_rank: int | None
+
+
+def _parts(file: TorchFile, kind: str) -> _Parts:
+    content = file.content
+    if not isinstance(content, dict) or not {"weight", "config"} <= content.keys():
+        raise CheckpointError(_not_a_result(content, kind))
+    weight, config = content["weight"], _plain(content["config"])
+    if not isinstance(config, dict):
+        raise CheckpointError(
+            f"its config is a {type(config).__name__}, expected a mapping; take the original file"
+        )
+    if not isinstance(weight, dict) or not weight:
+        raise CheckpointError(
+            f"its weight is no mapping of tensors, expected a {kind} model's; take the original file"
+        )
+    for name, ref in weight.items():
+        if not isinstance(name, str) or not isinstance(ref, TensorRef):
+            raise CheckpointError(f"its weight {one_line(name)} is no tensor; take the original file")
+    _check_kind(weight, kind)
+    _check_size(weight.values())
+    rank = content.get("lora_rank")
+    return _Parts(weight, config, one_line(content.get("info", "")), rank if isinstance(rank, int) else None)
+
+
+def _used(by_name: Mapping[str, T]) -> dict[str, T]:
+    """Drops what only training uses."""
+    return {
+        name: value
+        for name, value in by_name.items()
+        if not name.startswith(_TRAINING_PARTS) and not name.endswith(_TRAINING_STATE)
+    }
+
+
+def _not_a_result(content: Any, kind: str) -> str:
+    keys = list(content) if isinstance(content, dict) else []
+    found = f"a dict with the keys {one_line(keys[:5])}" if keys else f"a {type(content).__name__}"
+    hint = "take the original file"
+    if {"optimizer", "optimizer_states", "state_dict"} & set(keys):
+        hint = f"this is a state to resume training from, its result lies in the {kind}_weights folder"
+    return f"holds {found}, expected a {kind} checkpoint: a dict with weight, config and info; {hint}"
+
+
+def _check_kind(weight: Mapping[str, TensorRef], kind: str) -> None:
+    for other, prefixes in _NAMES.items():
+        if any(name.startswith(prefixes) for name in weight):
+            if other != kind:
+                raise CheckpointError(
+                    f"is a {other} model, expected a {kind} model; are the two files swapped?"
+                )
+            return
+    raise CheckpointError(
+        f"holds tensors such as {one_line(next(iter(weight)))}, expected those of a {kind} model"
+    )
+
+
+def _check_size(refs: Iterable[TensorRef]) -> None:
+    """Refuses many tensors that show one stored block: they would fill the memory from a small file."""
+    refs = list(refs)
+    shown = sum(ref.numel for ref in refs)
+    stored = sum(storage.numel for storage in {ref.storage for ref in refs})
+    if shown > 2 * stored:
+        raise CheckpointError(
+            f"shows {stored} stored numbers as {shown}, expected each once; take the original file"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Returns the config as nested dicts, lists and values, within limits that no honest config reaches."""
+    left = [_MAX_CONFIG_VALUES]
+
+    def convert(value: Any, depth: int) -> Any:
+        left[0] -= 1
+        if depth > _MAX_CONFIG_DEPTH or left[0] < 0:
+            raise CheckpointError("its config is nested too deeply or too large, expected a training config")
+        if isinstance(value, dict):
+            return {str(convert(k, depth)): convert(v, depth + 1) for k, v in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [convert(v, depth + 1) for v in value]
+        if (
+            value is None
+            or isinstance(value, (str, float))
+            or (isinstance(value, int) and abs(value) < 1 << 63)
+        ):
+            return value
+        raise CheckpointError(
+            f"its config holds a {type(value).__name__} that is no plain value; take the original file"
+        )
+
+    return convert(value, 0)

@@ -1,0 +1,82 @@
+"""Reads the speaker network's file, `pretrained_eres2netv2w24s4ep4.ckpt`: a plain state dict, read inertly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sovits_exporter.checkpoint.layout import Layout
+from sovits_exporter.checkpoint.pretrained import Pretrained
+from sovits_exporter.checkpoint.tensors import read_tensors
+from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
+from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
+from sovits_exporter.modeling.eres2net import BANDS, EXPANSION, UNUSED, ERes2NetV2
+from sovits_runtime.bundle import sha256_file
+from sovits_runtime.errors import CheckpointError
+
+OFFICIAL = "pretrained_eres2netv2w24s4ep4.ckpt"
+LAYERS, HEAD_WIDTH = 4, 192
+_STEM = "conv1.weight"
+_CHANNELS, _MAX_BLOCKS = 64, 64  # the channels give the embedding the width that SoVITS takes
+
+
+def read_speaker(path: str | Path) -> Pretrained:
+    """Reads and checks the file; nothing in it is run.
+
+    Raises:
+        CheckpointError: It is missing, damaged, unsafe, not finite, or another network than ERes2NetV2 as GPT-SoVITS
+            uses it.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        refs = {name: ref for name, ref in _state(file).items() if not UNUSED.search(name)}
+        config = _sizes(refs)
+        tensors = read_tensors(file, refs, speaker_layout(config))
+        return Pretrained("speaker", path, config, tensors, sha256_file(path))
+
+
+def speaker_layout(config: Mapping[str, Any]) -> Layout:
+    """Returns the tensors that inference reads, by their official names."""
+    with torch.device("meta"):
+        module = ERes2NetV2(config["channels"], config["blocks"])
+    return {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+
+
+def speaker_file_layout(config: Mapping[str, Any]) -> Layout:
+    """Returns all tensors of the file, those of training and the 192-wide head included."""
+    layout: Layout = {}
+    for name, shape in speaker_layout(config).items():
+        layout[name] = shape
+        if name.endswith(".running_var"):
+            layout[name.replace("running_var", "num_batches_tracked")] = ()
+    pooled = 2 * 8 * config["channels"] * EXPANSION * BANDS // 8  # mean and deviation of every row
+    return layout | {"seg_1.weight": (HEAD_WIDTH, pooled), "seg_1.bias": (HEAD_WIDTH,)}
+
+
+def _state(file: TorchFile) -> dict[str, TensorRef]:
+    content = file.content
+    good = isinstance(content, dict) and all(
+        isinstance(name, str) and isinstance(ref, TensorRef) for name, ref in content.items()
+    )
+    if not good or _STEM not in content:
+        names = one_line(list(content)[:3]) if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"holds {names}, expected the state dict of ERes2NetV2; take {OFFICIAL}")
+    return dict(content)
+
+
+def _sizes(refs: Mapping[str, TensorRef]) -> dict[str, Any]:
+    channels = (*refs[_STEM].shape, 0)[0]
+    blocks = [len({name.split(".")[1] for name in refs if name.startswith(f"layer{i}.")}) for i in _layers()]
+    if channels != _CHANNELS or not all(0 < n <= _MAX_BLOCKS for n in blocks):
+        raise CheckpointError(
+            f"has {channels} channels and {blocks} blocks, expected those of ERes2NetV2 (64 and [3, 4, 6, 3]); "
+            f"take {OFFICIAL}"
+        )
+    return {"channels": channels, "blocks": blocks}
+
+
+def _layers() -> range:
+    return range(1, LAYERS + 1)

@@ -1,0 +1,92 @@
+"""Tells which model version a SoVITS file is: by its header, then its tensors, then its config.
+
+Source: GPT-SoVITS, process_ckpt.py, get_sovits_version_from_path_fast, for the header bytes. The file's size, which the
+original asks as well, misleads and is not used; of its digests only those of the v3 and v4 bases tell something new.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sovits_exporter.checkpoint.unpickle import one_line
+from sovits_runtime.bundle.model_spec import MODEL_SPECS, model_spec
+from sovits_runtime.errors import CheckpointError
+
+_PLAIN_HEADER = b"PK"
+_OPEN_HEADERS = (_PLAIN_HEADER, b"00", b"01")  # 00 and 01 are overruled by the tensors, as the original does
+HEADERS = {b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus"}
+LORA_HEADERS = {"v3": b"03", "v4": b"04"}
+BASES = {"43797be674a37c1c83ee81081941ed0f": "v3", "4f26b9476d0c5033e04162c486074374": "v4"}
+"""MD5 of the first 8192 bytes of s2Gv3.pth and s2Gv4.pth."""
+_PRO_BY_WIDTH = {row.decoder_width: (row.version,) for row in MODEL_SPECS.values() if row.speaker_network}
+
+
+def detect_version(
+    header: bytes,
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    *,
+    asked: str | None = None,
+    otherwise: str | None = None,
+    start_digest: str = "",
+) -> str:
+    """Returns the version of a SoVITS file.
+
+    Args:
+        header: Its first two bytes.
+        shapes: Shapes of its tensors by name.
+        config: Its training config; `model.version` decides only between versions that hold the same tensors.
+        asked: The version that the user says it is.
+        otherwise: What to take it for where nothing tells; by default that is an error.
+        start_digest: MD5 of its first 8192 bytes.
+
+    Raises:
+        CheckpointError: The signs contradict each other or `asked`, or leave it open and `asked` is None.
+    """
+    possible = _possible(shapes)
+    found = HEADERS.get(header) or BASES.get(start_digest)
+    if found is None and header not in _OPEN_HEADERS:
+        raise CheckpointError(
+            f"starts with the version {one_line(header.decode('latin-1'))}, expected one of "
+            f"{', '.join(h.decode() for h in HEADERS)} or PK; this release does not know it"
+        )
+    if found is not None and found not in possible:
+        raise CheckpointError(
+            f"its first bytes say {found}, its tensors say {' or '.join(possible)}; take the original file"
+        )
+    if asked is not None and (model_spec(asked).version not in possible or found not in (None, asked)):
+        raise CheckpointError(
+            f"is a {found or ' or '.join(possible)} model, but version {asked} was asked for; leave that out"
+        )
+    stated = found or asked or _from_config(possible, config)
+    if stated is None and otherwise in possible:
+        return otherwise
+    if stated is None:
+        raise CheckpointError(
+            f"could be {' or '.join(possible)} and does not say which; name it: "
+            f"{' or '.join(f'--version {v}' for v in possible)}"
+        )
+    return stated
+
+
+def _possible(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    if any(name.startswith("cfm.") for name in shapes):
+        return ("v3", "v4")
+    if any(name.startswith("sv_emb.") for name in shapes):
+        width = _rows(shapes, "dec.conv_pre.weight")
+        return _PRO_BY_WIDTH.get(width) or tuple(v for (v,) in _PRO_BY_WIDTH.values())
+    rows = _rows(shapes, "enc_p.text_embedding.weight")
+    return ("v1",) if rows == MODEL_SPECS["v1"].n_symbols else ("v2",)
+
+
+def _rows(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
+    return next(iter(shapes.get(name, ())), 0)
+
+
+def _from_config(possible: tuple[str, ...], config: Mapping[str, Any]) -> str | None:
+    if len(possible) == 1:
+        return possible[0]
+    model = config.get("model")
+    stated = model.get("version") if isinstance(model, Mapping) else None
+    return str(stated) if stated in possible else None

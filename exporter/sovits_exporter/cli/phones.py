@@ -1,0 +1,75 @@
+"""`sovits-export phones`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from sovits_exporter.cli.words import CUT_OPTION, OFFICIAL_OPTION
+from sovits_runtime.text.pipeline import TextFrontend, TextPiece
+from sovits_runtime.text.segment import MODES
+from sovits_runtime.text.symbols import SymbolVersion
+
+
+@click.command()
+@click.argument("text")
+@click.option("--lang", required=True, type=click.Choice(MODES), metavar="LANG", help=f"{', '.join(MODES)}.")
+@click.option(
+    "--symbols",
+    type=click.Choice(["v1", "v2"]),
+    default="v2",
+    show_default=True,
+    help="v1: of v1 models only.",
+)
+@CUT_OPTION
+@OFFICIAL_OPTION
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+def phones(text: str, lang: str, symbols: SymbolVersion, cut: str, official: bool, as_json: bool) -> None:
+    """Show what a text front end makes of TEXT: pieces, languages, phones, ids, and what was dropped."""
+    frontend = TextFrontend(symbols=symbols, official=official, method=cut)
+    pieces = frontend.pieces(text, lang)
+    if as_json:
+        click.echo(json.dumps([piece_json(piece) for piece in pieces], indent=1, ensure_ascii=False))
+        return
+    for number, piece in enumerate(pieces, start=1):
+        _print(number, piece)
+
+
+def piece_json(piece: TextPiece) -> dict[str, Any]:
+    """The machine-readable form of a piece."""
+    stretches = [
+        {
+            "language": part.language,
+            "norm_text": part.norm_text,
+            "phones": list(part.symbols),
+            "ids": part.ids.tolist(),
+            "word2ph": None if part.word2ph is None else list(part.word2ph),
+        }
+        for part in piece.phones
+    ]
+    return {
+        "text": piece.text,
+        "phones": list(piece.symbols),
+        "stretches": stretches,
+        "notes": list(piece.notes),
+    }
+
+
+def _print(number: int, piece: TextPiece) -> None:
+    click.echo(f"{number}  {piece.text}")
+    for part in piece.phones:
+        if not len(part):
+            continue
+        rows = {
+            "read as": part.norm_text,
+            "phones": " ".join(part.symbols),
+            "ids": " ".join(map(str, part.ids)),
+        }
+        if part.word2ph is not None:
+            rows["word2ph"] = " ".join(map(str, part.word2ph))
+        for index, (name, value) in enumerate(rows.items()):
+            click.echo(f"   {part.language if index == 0 else '':<4}{name:<8} {value}")
+    for note in piece.notes:
+        click.secho(f"   note: {note}", fg="yellow", err=True)

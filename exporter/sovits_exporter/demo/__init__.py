@@ -1,0 +1,1 @@
+"""Checkpoints in official format that are ours: a small trained voice, and made-up weights."""

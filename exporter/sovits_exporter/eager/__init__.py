@@ -1,0 +1,1 @@
+"""The original's way of running: eager PyTorch, timed as the baseline."""

@@ -1,0 +1,1 @@
+"""Which graphs a version needs, and how each is exported from its PyTorch module."""

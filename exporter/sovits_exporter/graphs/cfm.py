@@ -1,0 +1,125 @@
+"""The graphs of v3 and v4 after the encoder: features, condition, one step of the flow matching, vocoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sovits_exporter.checkpoint.config import MEL_BANDS
+from sovits_exporter.graphs.export import GraphDef, constant, integers
+from sovits_exporter.modeling.bigvgan import Bigvgan
+from sovits_exporter.modeling.convnext import MAX_FRAMES
+from sovits_exporter.modeling.hifigan import Generator
+from sovits_exporter.modeling.vits_v3 import CfmCondition, CfmFeatures, CfmStep, SynthesizerTrnV3
+from sovits_runtime.bundle.graph_spec import Dim, DimRange, GraphSpec, TensorSpec
+from sovits_runtime.bundle.model_spec import ModelSpec
+
+MAX_WINDOWS = 16
+MAX_STATE_FRAMES = 3000
+MAX_MEL_FRAMES = 6000
+
+_WINDOW_DIMS = (DimRange("batch", 1, 1, MAX_WINDOWS), DimRange("frames", 1, 934, MAX_FRAMES))
+_WINDOW_TRACE = {"batch": 2, "frames": 21}
+_WINDOW_CHECKS: tuple[Mapping[str, int], ...] = (
+    {"batch": 1, "frames": 1},
+    {"batch": 1, "frames": 2},
+    {"batch": 3, "frames": 33},
+    {"batch": 1, "frames": 300},
+)
+
+
+def flow_graphs(vits: SynthesizerTrnV3, spec: ModelSpec) -> list[GraphDef]:
+    """The graphs of the flow matching, over the weight file of the SoVITS checkpoint."""
+    assert spec.flow is not None
+    width = spec.flow.feature_width
+    mel: tuple[Dim, ...] = ("batch", MEL_BANDS, "frames")
+    condition = TensorSpec("condition", "float32", ("batch", "frames", width))
+    return [
+        _features(vits, width),
+        GraphDef(
+            GraphSpec(
+                "cfm_condition",
+                (TensorSpec("features", "float32", ("batch", width, "frames")),),
+                (condition,),
+                _WINDOW_DIMS,
+            ),
+            CfmCondition(vits),
+            "sovits",
+            _WINDOW_TRACE,
+            _WINDOW_CHECKS,
+        ),
+        GraphDef(
+            GraphSpec(
+                "cfm_step",
+                (
+                    TensorSpec("x", "float32", mel),
+                    TensorSpec("prompt_mel", "float32", mel),
+                    condition,
+                    TensorSpec("time", "float32", (1,)),
+                    TensorSpec("step_size", "float32", (1,)),
+                    TensorSpec("prompt_len", "int64", (1,)),
+                ),
+                (TensorSpec("velocity", "float32", mel), TensorSpec("next_x", "float32", mel)),
+                _WINDOW_DIMS,
+            ),
+            CfmStep(vits),
+            "sovits",
+            _WINDOW_TRACE,
+            _WINDOW_CHECKS,
+            draws={"time": _share, "step_size": _share, "prompt_len": integers(20)},
+        ),
+    ]
+
+
+def _features(vits: SynthesizerTrnV3, width: int) -> GraphDef:
+    return GraphDef(
+        GraphSpec(
+            "cfm_features",
+            (
+                TensorSpec("state", "float32", (1, vits.state_channels, "frames")),
+                TensorSpec("style", "float32", (1, vits.style_width, 1)),
+                TensorSpec("valid_frames", "int64", (1,)),
+            ),
+            (TensorSpec("features", "float32", (1, width, "feature_frames")),),
+            (DimRange("frames", 1, 300, MAX_STATE_FRAMES),),
+        ),
+        CfmFeatures(vits),
+        "sovits",
+        {"frames": 11},
+        ({"frames": 1}, {"frames": 2}, {"frames": 15}, {"frames": 161}),
+        draws={"valid_frames": constant(100)},
+    )
+
+
+def vocoder_graph(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
+    """The graph of a vocoder that voices share."""
+    assert isinstance(module, (Generator, Bigvgan))
+    return GraphDef(
+        GraphSpec(
+            "mel_vocoder",
+            (TensorSpec("mel", "float32", (1, MEL_BANDS, "frames")),),
+            (TensorSpec("waveform", "float32", (1, "waveform_samples")),),
+            (DimRange("frames", 1, 466, MAX_MEL_FRAMES),),
+            context=module.context(),
+        ),
+        module,
+        "vocoder",
+        {"frames": 9},
+        ({"frames": 1}, {"frames": 2}, {"frames": 30}),
+        draws={"mel": _log_mel},
+    )
+
+
+def _share(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return rng.uniform(0.05, 1.0, shape)
+
+
+def _log_mel(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return 2 * rng.standard_normal(shape) - 5

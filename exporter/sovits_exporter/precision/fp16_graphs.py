@@ -1,0 +1,170 @@
+"""Graphs of one weight file to mixed precision: choose what stays FP32, convert, compare, choose more if need be."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from sovits_calibration.fp16_compare import GraphDistance, distance
+from sovits_calibration.fp16_ranges import Margins
+from sovits_calibration.fp32_nodes import Island, choose
+from sovits_calibration.measure import measure
+from sovits_calibration.observe import Feeds
+from sovits_engines.passes import fp16 as precision
+from sovits_engines.passes.model_file import load_model
+from sovits_exporter.graphs.files import BASE_SUFFIX, INLINE_BYTES, write_models
+from sovits_runtime.bundle.graph_spec import GraphSpec, TensorSpec
+from sovits_runtime.errors import BundleError, VerificationError
+from sovits_runtime.verify.mixed import FP16_TOLERANCES
+
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class FullGraph:
+    """An FP32 graph to convert.
+
+    Attributes:
+        path: The `.onnx` file.
+        spec: What it takes and gives.
+        runs: Inputs it was fed over the corpus; none where nothing reached it.
+    """
+
+    path: Path
+    spec: GraphSpec
+    runs: Sequence[Feeds]
+
+
+@dataclass(frozen=True)
+class HalfGraph:
+    """A converted graph.
+
+    Attributes:
+        spec: What it takes and gives.
+        islands: What stayed FP32.
+        distance: How far it is from FP32 over the corpus.
+    """
+
+    spec: GraphSpec
+    islands: tuple[Island, ...]
+    distance: GraphDistance
+
+
+def halve(
+    graphs: Sequence[FullGraph],
+    folder: Path,
+    weights: str,
+    *,
+    like: Mapping[str, Sequence[Island]] | None = None,
+) -> list[HalfGraph]:
+    """Converts graphs that share a weight file and writes them.
+
+    Args:
+        graphs: The FP32 graphs.
+        folder: Where the `.onnx` files and the weight file go.
+        weights: Stem of the weight file.
+        like: By graph, what shall stay FP32; None: what calibration chooses.
+
+    Raises:
+        BundleError: Calibration wants more in FP32 than `like` keeps.
+        VerificationError: A graph stays too far from FP32 however much is kept in FP32.
+        BackendError: ONNX Runtime cannot run a graph.
+    """
+    measured = [measure(g.path, g.runs) if g.runs else None for g in graphs]
+    limit = FP16_TOLERANCES["graph_cosine"]
+    margins, base = Margins(), _halves_of_base(graphs)
+    for _ in range(ATTEMPTS):
+        models = [load_model(g.path) for g in graphs]
+        chosen = choose(models, measured, margins)
+        if like is not None:
+            chosen = [_kept_as(own, like[g.spec.name], g) for g, own in zip(graphs, chosen, strict=True)]
+        specs = [half_spec(g.spec, islands) for g, islands in zip(graphs, chosen, strict=True)]
+        kept = [_convert(*parts) for parts in zip(models, chosen, specs, strict=True)]
+        _write(models, folder, weights, base)
+        halves = [
+            HalfGraph(spec, islands, distance(g.path, folder / g.path.name, spec, g.runs))
+            for g, spec, islands in zip(graphs, specs, kept, strict=True)
+        ]
+        far = [h for h in halves if not h.distance.cosine >= limit]
+        if not far:
+            return halves
+        if like is not None:
+            break
+        margins = margins.stricter()
+    worst = min(far, key=lambda h: h.distance.cosine)
+    tried = f"after {ATTEMPTS} attempts" if like is None else "with the same parts in FP32 as the other voice"
+    raise VerificationError(
+        f"graph {worst.spec.name}: cosine {worst.distance.cosine:.6f} with FP32 {tried}, expected at least {limit}; "
+        "these weights are not for FP16, keep the FP32 bundle"
+    )
+
+
+def wanted_islands(graph: FullGraph) -> dict[str, Island]:
+    """What calibration would keep in FP32 of a graph that has its weight file to itself, by node name."""
+    measured = measure(graph.path, graph.runs) if graph.runs else None
+    (chosen,) = choose([load_model(graph.path)], [measured], Margins())
+    return chosen
+
+
+def _kept_as(own: Mapping[str, Island], like: Sequence[Island], graph: FullGraph) -> dict[str, Island]:
+    """What another voice keeps in FP32, which must be all that this one needs."""
+    kept = {island.node: island for island in like}
+    more = [island for name, island in own.items() if name not in kept]
+    if more:
+        raise BundleError(
+            f"graph {graph.spec.name}: this voice needs {len(more)} operators in FP32 that the other has in FP16, such "
+            f"as {more[0].op} {more[0].node} ({more[0].detail or more[0].reason}); convert the other one --like this "
+            "one, or this one by itself"
+        )
+    return kept
+
+
+def _convert(model: ir.Model, islands: Mapping[str, Island], spec: GraphSpec) -> tuple[Island, ...]:
+    halves = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
+    ops = {n.outputs[0].name: n.op_type for n in model.graph}
+    kept = precision.convert(model, islands.keys(), halves)
+    return tuple(islands.get(name) or Island(name, ops[name], "between") for name in sorted(kept))
+
+
+def _halves_of_base(graphs: Sequence[FullGraph]) -> list[ir.TensorProtocol]:
+    """What a LoRA voice has from its base, in FP16 and in the order of the base's file.
+
+    All of it, whatever this voice keeps in FP32: so it is the same for every voice of the base, and stored once.
+    """
+    found: dict[int, ir.TensorProtocol] = {}
+    for graph in graphs:
+        mapped = load_model(graph.path).graph.initializers
+        for name, value in ir.load(graph.path).graph.initializers.items():
+            place = value.const_value
+            if isinstance(place, ir.ExternalTensor) and str(place.location).endswith(BASE_SUFFIX):
+                assert place.offset is not None
+                found[place.offset] = _half(mapped[name])
+    return [half for _, half in sorted(found.items()) if half.nbytes > INLINE_BYTES]
+
+
+def _half(value: ir.Value) -> ir.TensorProtocol:
+    assert value.const_value is not None
+    with np.errstate(over="ignore"):
+        return ir.Tensor(value.const_value.numpy().astype(np.float16), name=value.name)
+
+
+def _write(models: Sequence[ir.Model], folder: Path, weights: str, base: Sequence[ir.TensorProtocol]) -> None:
+    for path in write_models(models, folder, weights, base_tensors=base):
+        if path.suffix == ".onnx":
+            onnx.checker.check_model(str(path))
+
+
+def half_spec(spec: GraphSpec, islands: Collection[str]) -> GraphSpec:
+    """The spec with its caches (what the graph updates in place) in FP16, but for those that an island writes."""
+    caches = {name for given, written in spec.aliases if written not in islands for name in (given, written)}
+
+    def half(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        return tuple(dataclasses.replace(t, dtype="float16") if t.name in caches else t for t in tensors)
+
+    return dataclasses.replace(spec, inputs=half(spec.inputs), outputs=half(spec.outputs))

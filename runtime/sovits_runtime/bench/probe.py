@@ -1,0 +1,69 @@
+"""Run as a program: loads a bundle in a fresh process, speaks once, and prints what that took as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+
+from sovits_runtime.bench.result import ProcessFacts
+from sovits_runtime.bench.workload import TOKENS
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.machine import peak_memory_bytes, resident_bytes
+
+NATIVE = {"auto": None, "yes": True, "no": False}
+
+
+def measure(started: float, load: Callable[[], Callable[[], object]]) -> ProcessFacts:
+    """Times loading and the first utterance of this process; call it when everything is imported.
+
+    Args:
+        started: When the parent started this process, as `time.time()`.
+        load: Makes the voice ready and returns the call that speaks.
+    """
+    imported = time.time() - started
+    start = time.perf_counter()
+    speak = load()
+    loaded = time.perf_counter()
+    speak()
+    spoken = time.perf_counter()
+    return ProcessFacts(
+        import_s=imported,
+        load_s=loaded - start,
+        utterance_s=spoken - loaded,
+        peak_bytes=peak_memory_bytes(),
+        private_bytes=resident_bytes(private=True),
+    )
+
+
+def print_facts(facts: ProcessFacts) -> None:
+    """Prints the facts as the last line of output, where `bench` reads them."""
+    sys.stdout.write(json.dumps(asdict(facts)) + "\n")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measures a bundle.
+
+    Args:
+        arguments: Folder, device, backend, threads, a key of `NATIVE`, shared folder (or nothing), time of the start.
+    """
+    from sovits_runtime.bench.runner import Voice, reference_of, speak
+    from sovits_runtime.machine.onnx_runtime import load_onnxruntime
+
+    load_onnxruntime()
+
+    path, device, backend, threads, native, shared, started = arguments
+
+    def load() -> Callable[[], object]:
+        bundle = Bundle.open(path, shared=shared or None)
+        party = Voice(bundle, device=device, backend=backend, threads=int(threads), native=NATIVE[native])
+        work = party.workload(TOKENS)
+        return lambda: speak(party.voice, work, reference_of(work))
+
+    print_facts(measure(float(started), load))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,265 @@
+"""Engines on disk: plans beside records that say what they were built from, found and checked before they are loaded.
+
+A plan `engines/<target>/NAME-<key>.plan` counts only with its record `NAME-<key>.json`, which is written last. Engines
+of parts that voices share lie beside those, in `<shared>/engines/<part>/<target>/`, so that voices share them too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sovits_runtime.bundle import Bundle, content_digest, sampled_digest, sha256_file
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.errors import BackendError
+
+ENGINES = "engines"
+KEY_CHARACTERS = 12
+PORTABILITY = ("flavour", "version", "cuda", "platform", "capability", "device")
+"""Ingredients of a key without which a plan does not run."""
+FORM = 5
+"""Of the copies of graphs that engines are made of. Part of every engine's key: count it up when a copy changes."""
+
+
+@dataclass(frozen=True)
+class EngineTarget:
+    """What a plan runs on.
+
+    Attributes:
+        flavour: `rtx` or `trt`.
+        version: TensorRT's version, all four parts.
+        cuda: Major version of CUDA; 0 when not known.
+        capability: Compute capability, major and minor.
+        device: Name of the GPU that the plan is tied to; empty where it runs on all of the capability.
+        platform: System and processor.
+    """
+
+    flavour: str
+    version: str
+    cuda: int
+    capability: tuple[int, int]
+    device: str = ""
+    platform: str = f"{platform.system().lower()}-{platform.machine().lower()}"
+
+    @property
+    def sm(self) -> str:
+        """Such as `sm89`."""
+        return f"sm{self.capability[0]}{self.capability[1]}"
+
+    @property
+    def folder(self) -> str:
+        """Such as `sm89-rtx1.7-cu12`."""
+        return f"{self.sm}-{self.flavour}{'.'.join(self.version.split('.')[:2])}-cu{self.cuda or ''}"
+
+    def ingredients(self) -> dict[str, Any]:
+        """Its part of an engine's key."""
+        return {
+            "flavour": self.flavour,
+            "version": self.version,
+            "cuda": self.cuda,
+            "platform": self.platform,
+            "capability": self.sm,
+            "device": self.device,
+        }
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """One engine on disk.
+
+    Attributes:
+        name: The graph's name; for the decode step, also the rows of its caches: `gpt_step-512`.
+        graph: The bundle's graph it was made of.
+        cache_size: Rows of the caches it updates in place; 0 when it has none.
+        plan: The plan's file.
+        bytes: Size of the plan.
+        sha256: Of the plan.
+        sampled: Digest of samples of the plan.
+        ingredients: What it was built from and for; their digest is the key.
+        spec: What the engine takes and gives; the graph's, but for fixed sizes and the way caches are handed over.
+        built: When, how long it took, which precision its layers have, what was done to the graph.
+    """
+
+    name: str
+    graph: str
+    cache_size: int
+    plan: Path
+    bytes: int
+    sha256: str
+    sampled: str
+    ingredients: Mapping[str, Any]
+    spec: GraphSpec
+    built: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The record's file, as data."""
+        plain = {k: getattr(self, k) for k in ("name", "graph", "cache_size", "bytes", "sha256", "sampled")}
+        spec, ingredients = self.spec.to_json(), dict(self.ingredients)
+        return {**plain, "ingredients": ingredients, "spec": spec, "built": dict(self.built)}
+
+    def problem(self, *, whole: bool = False) -> str:
+        """Says whether the plan is missing or damaged; empty when it is not. Reads samples, or all of it."""
+        if not self.plan.is_file():
+            return "its plan is missing"
+        size = self.plan.stat().st_size
+        if size != self.bytes:
+            return f"its plan has {size} bytes, expected {self.bytes}"
+        same = sha256_file(self.plan) == self.sha256 if whole else sampled_digest(self.plan) == self.sampled
+        return "" if same else "its plan was changed since it was built"
+
+
+def engine_key(ingredients: Mapping[str, Any]) -> str:
+    """The key of an engine: a digest of everything it depends on."""
+    return content_digest(ingredients)[:KEY_CHARACTERS]
+
+
+def engine_folder(bundle: Bundle, graph: str) -> Path:
+    """Where engines of a graph lie, one folder a target."""
+    if bundle.manifest["graphs"][graph]["shared"] is None:
+        return bundle.path / ENGINES
+    part = bundle.graph_path(graph).parent
+    return part.parent / ENGINES / part.name
+
+
+def read_record(path: Path) -> EngineRecord:
+    """Reads one record.
+
+    Raises:
+        BackendError: The file is damaged.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        spec = GraphSpec.from_json(value.pop("spec"))
+        record = EngineRecord(**value, spec=spec, plan=path.with_suffix(".plan"))
+        name = f"{record.name}-{engine_key(record.ingredients)}"
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackendError(f"{path}: a damaged engine record ({error}); build the engine again") from error
+    if path.stem != name:
+        raise BackendError(
+            f"{path}: an engine record changed by hand, it is that of {name}; build the engine again"
+        )
+    return record
+
+
+def engine_records(bundle: Bundle, graph: str | None = None) -> Iterator[Path]:
+    """Lists the record files of a bundle's engines, or of those of one graph."""
+    names = bundle.graph_names if graph is None else (graph,)
+    seen: set[Path] = set()
+    for folder in dict.fromkeys(engine_folder(bundle, name) for name in names):
+        seen.update(folder.glob("*/*.json"))
+    yield from sorted(seen)
+
+
+def engine_names(bundle: Bundle, graph: str) -> list[str]:
+    """Lists the engines of a graph that were ever built, for whatever target."""
+    names = {_engine_name(path) for path in engine_records(bundle, graph)}
+    return sorted(name for name in names if _graph_name(name) == graph)
+
+
+def fitting_engines(bundle: Bundle, name: str, target: EngineTarget) -> tuple[list[EngineRecord], str]:
+    """Lists the engines of one name for a bundle's graph as it is now.
+
+    Args:
+        bundle: The bundle.
+        name: The engine's name, `gpt_step-512` or a graph's name.
+        target: What they shall run on.
+
+    Returns:
+        The engines, and how another one differs.
+    """
+    graph = graph_of(bundle, name)
+    wanted = {**target.ingredients(), "graph": bundle.graph_digest(graph), "form": FORM}
+    found, reason = [], "it was never built"
+    for path in engine_records(bundle, graph):
+        if _engine_name(path) != name:
+            continue
+        try:
+            record = read_record(path)
+        except BackendError as error:
+            reason = str(error)
+            continue
+        different = [k for k in (*PORTABILITY, "graph", "form") if record.ingredients.get(k) != wanted[k]]
+        if different:
+            reason = describe_difference(record.ingredients, wanted, different)
+        else:
+            found.append(record)
+    return found, reason
+
+
+def find_engine(bundle: Bundle, name: str, target: EngineTarget) -> EngineRecord:
+    """Finds an engine for a bundle's graph as it is now.
+
+    Args:
+        bundle: The bundle.
+        name: The engine's name, `gpt_step-512` or a graph's name.
+        target: What it shall run on.
+
+    Raises:
+        BackendError: None fits; says how the nearest differs.
+    """
+    found, reason = fitting_engines(bundle, name, target)
+    if not found:
+        build = f"sovits-export engine build {bundle.path}"
+        raise BackendError(f"{bundle.path}: no engine {name} for {target.folder} ({reason}); {build}")
+    # One for refitting only if there is no other; of several, the newest.
+    return max(found, key=lambda r: (-len(r.ingredients.get("flags", ())), r.built.get("at", "")))
+
+
+def graph_of(bundle: Bundle, name: str) -> str:
+    """The graph that an engine name belongs to.
+
+    Raises:
+        BackendError: There is none.
+    """
+    graph = _graph_name(name)
+    if graph not in bundle.graph_names:
+        raise BackendError(
+            f"{bundle.path}: no graph for an engine {name!r}; it has {', '.join(bundle.graph_names)}"
+        )
+    return graph
+
+
+def _engine_name(record: Path) -> str:
+    return record.stem.rpartition("-")[0]
+
+
+def _graph_name(engine: str) -> str:
+    stem, _, size = engine.rpartition("-")
+    return stem if size.isdigit() else engine
+
+
+def describe_difference(built: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:
+    """One phrase: what an engine was built for and what is asked of it."""
+    return "; ".join(
+        f"{n} is {_short(wanted.get(n))}, it was built for {_short(built.get(n))}" for n in names
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 48 else f"{text[:45]}..."
+
+
+def read_plan(record: EngineRecord) -> bytes:
+    """Reads a plan whole and compares its sha256: a plan is code, so only the one that was built is given out.
+
+    Raises:
+        BackendError: It is missing or damaged.
+    """
+    try:
+        plan = record.plan.read_bytes()
+    except OSError as error:
+        raise BackendError(
+            f"{record.plan}: cannot be read ({error.strerror}); build the engine again"
+        ) from error
+    if hashlib.sha256(plan).hexdigest() != record.sha256:
+        raise BackendError(
+            f"{record.plan}: damaged or changed since it was built; sovits-export engine prune removes it, "
+            "engine build then builds it again"
+        )
+    return plan

@@ -1,0 +1,258 @@
+"""Semantic tokens to waveform by flow matching (v3, v4): features, Euler steps from noise to mel, vocoder.
+
+Long speech is made in windows that begin with a prompt, the reference's mel and features. One sentence alone goes
+window after window, each prompted by the end of the one before; several sentences together fill windows that overlap,
+all prompted by the reference, whose waveforms are joined where they fit.
+
+Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.using_vocoder_synthesis and using_vocoder_synthesis_batched_infer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovits_runtime.audio.mel import denormed, normed
+from sovits_runtime.bundle.graph_spec import Array
+from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.bundle.session import Session
+from sovits_runtime.errors import BundleError, TextError
+from sovits_runtime.speech.decoder import FRAMES_PER_TOKEN, GraphOpener, encode_tokens, frame_count, resampled
+from sovits_runtime.speech.reference import NEEDS_TRANSCRIPT, Reference
+from sovits_runtime.speech.sola import sola_join
+from sovits_runtime.speech.types import Floats, NormalNoise, SpeechOptions, Utterance
+
+OVERLAP_FRAMES = 12
+
+GRAPHS = ("sovits_encoder", "cfm_features", "cfm_condition", "cfm_step", "mel_vocoder")
+
+
+@dataclass(frozen=True, eq=False)
+class FlowPrompt:
+    """What a window begins with.
+
+    Attributes:
+        features: float32 [1, 512, P].
+        mel: float32 [1, 100, P], normed.
+    """
+
+    features: Floats
+    mel: Floats
+
+    def __len__(self) -> int:
+        return int(self.mel.shape[2])
+
+
+def stretch(state: Floats, frames: int) -> Floats:
+    """Interpolates linearly along time, half-pixel centres.
+
+    Source: torch.nn.functional.interpolate (mode linear, align_corners False).
+
+    Args:
+        state: float32 [1, C, N].
+        frames: Wanted number of frames; N gives the state itself.
+
+    Returns:
+        float32 [1, C, frames].
+    """
+    n = state.shape[2]
+    if frames == n:
+        return state
+    centre = (np.arange(frames, dtype=np.float32) + np.float32(0.5)) * np.float32(n / frames)
+    return resampled(state, centre - np.float32(0.5))
+
+
+def split_windows(features: Floats, size: int) -> tuple[Floats, int]:
+    """Cuts features into windows that overlap by 12 frames, with 12 zero frames in front and zeros behind.
+
+    Args:
+        features: float32 [1, C, F].
+        size: Frames of a window, above 12.
+
+    Returns:
+        float32 [windows, C, size], and how many zero frames the last window ends with.
+    """
+    total = features.shape[2] + OVERLAP_FRAMES
+    starts = range(0, total, size - OVERLAP_FRAMES)
+    padding = starts[-1] + size - total
+    padded = np.pad(features[0], ((0, 0), (OVERLAP_FRAMES, padding)))
+    return np.stack([padded[:, start : start + size] for start in starts]), padding
+
+
+class FlowMatchingDecoder:
+    """The five graphs behind the GPT of v3 and v4, each callable alone; see `SpeechDecoder`.
+
+    Args:
+        sessions: The graphs by the names of `GRAPHS`.
+        spec: The version's row.
+
+    Raises:
+        BundleError: The version has no flow matching.
+    """
+
+    def __init__(self, sessions: dict[str, Session], spec: ModelSpec) -> None:
+        if spec.flow is None:
+            raise BundleError(
+                f"model version {spec.version} has no flow matching; its decoder is {spec.decoder!r}"
+            )
+        self.flow = spec.flow
+        self.encoder, self.features, self.condition, self.step, self.vocoder = (sessions[n] for n in GRAPHS)
+
+    @classmethod
+    def open(cls, graph: GraphOpener, spec: ModelSpec) -> FlowMatchingDecoder:
+        """Opens the graphs of a bundle."""
+        return cls({name: graph(name) for name in GRAPHS}, spec)
+
+    def encode(self, tokens: NDArray[np.int64], phones: NDArray[np.int64], style: Floats) -> Floats:
+        """See `encode_tokens`."""
+        return encode_tokens(self.encoder, tokens, phones, style)
+
+    def features_of(self, state: Floats, style: Floats, *, speed: float = 1.0) -> Floats:
+        """State of the encoder to features at the rate of the mel.
+
+        Args:
+            state: float32 [1, 192, 2n].
+            style: float32 [1, 512, 1].
+            speed: Above 1 is faster.
+
+        Returns:
+            float32 [1, 512, F].
+
+        Raises:
+            ShapeError: The speed is out of range.
+        """
+        state_frames = state.shape[2]
+        stretched = stretch(state, frame_count(state_frames, speed))
+        valid = int(state_frames // FRAMES_PER_TOKEN * self.flow.frames_per_token / speed) + (speed != 1)
+        feeds: dict[str, Array] = {
+            "state": np.ascontiguousarray(stretched),
+            "style": style,
+            "valid_frames": np.array([valid], np.int64),
+        }
+        return self.features.run(feeds)["features"]
+
+    def prompt_of(self, reference: Reference) -> FlowPrompt:
+        """Mel and features of the reference, cut to the same length and to the longest prompt.
+
+        Raises:
+            BundleError: The reference was made by a voice without flow matching.
+            TextError: The reference has no transcript.
+        """
+        if reference.mel is None:
+            raise BundleError(
+                "this reference holds no mel spectrogram, which v3 and v4 speak from: it was made with a voice of "
+                "another version; make it again with this bundle"
+            )
+        if len(reference.prompt) == 0:
+            raise TextError(NEEDS_TRANSCRIPT)
+        state = self.encode(reference.prompt, reference.phones, reference.style)
+        features, mel = self.features_of(state, reference.style), normed(reference.mel)[None]
+        common = min(features.shape[2], mel.shape[2])
+        start = max(0, common - self.flow.prompt_frames)
+        return FlowPrompt(features[:, :, start:common], mel[:, :, start:common])
+
+    def match(
+        self, features: Floats, prompt: FlowPrompt, *, noise: NormalNoise, steps: int | None = None
+    ) -> Floats:
+        """Makes the mel of windows, prompt frames included in the work but not in the result.
+
+        Source: GPT-SoVITS, module/models.py, CFM.inference.
+
+        Args:
+            features: float32 [windows, 512, F], without the prompt's.
+            prompt: What every window begins with.
+            noise: Called once, for [windows, 100, prompt and F].
+            steps: Euler steps; None: what the version is made for.
+
+        Returns:
+            Normed mel float32 [windows, 100, F].
+        """
+        count, _, frames = features.shape
+        whole = np.concatenate([np.repeat(prompt.features, count, axis=0), features], axis=2)
+        x = noise((count, self.flow.mel_bands, len(prompt) + frames))
+        limit = self.step.spec.dim_ranges["batch"].max
+        groups = [slice(i, i + limit) for i in range(0, count, limit)]
+        return np.concatenate(
+            [self._integrate(whole[g], x[g], prompt, steps or self.flow.steps) for g in groups]
+        )
+
+    def _integrate(self, features: Floats, noise: Floats, prompt: FlowPrompt, steps: int) -> Floats:
+        x, prompt_mel = noise.copy(), np.zeros_like(noise)
+        x[:, :, : len(prompt)] = 0
+        prompt_mel[:, :, : len(prompt)] = prompt.mel
+        feeds: dict[str, Array] = {
+            "prompt_mel": prompt_mel,
+            "condition": self.condition.run({"features": features})["condition"],
+            "step_size": np.array([1 / steps], np.float32),
+            "prompt_len": np.array([len(prompt)], np.int64),
+        }
+        for i in range(steps):
+            x = self.step.run({**feeds, "x": x, "time": np.array([i / steps], np.float32)})["next_x"]
+        return x[:, :, len(prompt) :]
+
+    def vocode(self, mel: Floats) -> Floats:
+        """Normed mel [1, 100, F] to samples float32 [hop * F]."""
+        samples: Floats = self.vocoder.run({"mel": denormed(mel)})["waveform"][0]
+        return samples
+
+    def mel_pieces(
+        self, features: Floats, prompt: FlowPrompt, *, noise: NormalNoise, steps: int | None = None
+    ) -> Iterator[Floats]:
+        """Yields the normed mel [1, 100, f] of one sentence window by window; arguments as in `match`."""
+        keep, size = len(prompt), self.flow.window_frames - len(prompt)
+        for start in range(0, features.shape[2], size):
+            piece = features[:, :, start : start + size]
+            mel = self.match(piece, prompt, noise=noise, steps=steps)
+            yield mel
+            prompt = FlowPrompt(piece[:, :, -keep:], mel[:, :, -keep:])
+
+    def speak(
+        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+    ) -> Floats:
+        """See `SpeechDecoder.speak`; noise is drawn once a window.
+
+        Raises:
+            BundleError: As `prompt_of`.
+            TextError: As `prompt_of`.
+            ShapeError: The speed is out of range.
+        """
+        pieces = self.utterance_pieces(utterance, reference, options=options, noise=noise)
+        return self.vocode(np.concatenate(list(pieces), axis=2))
+
+    def utterance_pieces(
+        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+    ) -> Iterator[Floats]:
+        """Yields the normed mel [1, 100, f] of an utterance window by window; arguments and errors as in `speak`."""
+        features = self._features(utterance, reference, options)
+        return self.mel_pieces(features, self.prompt_of(reference), noise=noise, steps=options.flow_steps)
+
+    def speak_joined(
+        self,
+        utterances: Sequence[Utterance],
+        reference: Reference,
+        *,
+        options: SpeechOptions,
+        noise: NormalNoise,
+    ) -> list[Floats]:
+        """Fills windows with all sentences, makes them side by side, and cuts the joined waveform.
+
+        Noise is drawn once. Joins shorten the waveform by up to 320 samples each, which the last sentence lacks.
+        """
+        prompt = self.prompt_of(reference)
+        parts = [self._features(u, reference, options) for u in utterances]
+        size, hop = self.flow.window_frames - len(prompt), self.flow.vocoder_hop
+        windows, padding = split_windows(np.concatenate(parts, axis=2), size)
+        mel = self.match(windows, prompt, noise=noise, steps=options.flow_steps)
+        side_by_side = np.ascontiguousarray(mel.transpose(1, 0, 2)).reshape(1, mel.shape[1], -1)
+        pieces = np.split(self.vocode(side_by_side), len(windows))
+        joined = sola_join(pieces, OVERLAP_FRAMES * hop)
+        spoken = joined[OVERLAP_FRAMES * hop : len(joined) - padding * hop]
+        ends = np.cumsum([hop * part.shape[2] for part in parts])
+        return [spoken[end - hop * part.shape[2] : end] for end, part in zip(ends, parts, strict=True)]
+
+    def _features(self, utterance: Utterance, reference: Reference, options: SpeechOptions) -> Floats:
+        state = self.encode(utterance.tokens, utterance.phones, reference.style)
+        return self.features_of(state, reference.style, speed=options.speed)

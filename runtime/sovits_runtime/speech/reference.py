@@ -1,0 +1,195 @@
+"""The voice to clone: recording and transcript, turned into model input once, saved and reused."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovits_runtime.audio import check_reference, hubert_wave, read_audio, reference_wave, speaker_wave
+from sovits_runtime.audio.fbank import fbank
+from sovits_runtime.audio.mel import reference_mel
+from sovits_runtime.bundle.files import whole_file
+from sovits_runtime.bundle.model_spec import FlowSpec
+from sovits_runtime.bundle.session import Session
+from sovits_runtime.errors import AudioError, BundleError, TextError
+
+FORMAT = 3
+NEEDS_TRANSCRIPT = (
+    "v3 and v4 speak on from the words of the reference, but this reference has no transcript; give what is said in "
+    "the recording, as text or phones"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """Everything about a reference voice that synthesis needs.
+
+    Attributes:
+        key: Digest of what it was made from: recordings, transcript, and the graphs that read them.
+        phones: int64 [T], of the transcript; empty when there is none.
+        bert: float32 [T, 1024].
+        prompt: int64 [P], semantic tokens of the recording; empty when there is no transcript.
+        style: float32 [1, gin, 1].
+        mel: float32 [bands, frames], ln of magnitudes, where the version speaks from it; else None.
+    """
+
+    key: str
+    phones: NDArray[np.int64]
+    bert: NDArray[np.float32]
+    prompt: NDArray[np.int64]
+    style: NDArray[np.float32]
+    mel: NDArray[np.float32] | None = None
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes an `.npz` file, whole or not at all."""
+        arrays = {name: getattr(self, name) for name in ("phones", "bert", "prompt", "style")}
+        if self.mel is not None:
+            arrays["mel"] = self.mel
+        with whole_file(Path(path)) as out:
+            np.savez(out, allow_pickle=False, format=np.int64(FORMAT), key=np.array(self.key), **arrays)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Reference:
+        """Reads what `save` wrote.
+
+        Raises:
+            BundleError: The file is damaged or of another format.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as z:
+                if int(z["format"]) != FORMAT:
+                    raise BundleError(
+                        f"{path}: reference format {int(z['format'])}, expected {FORMAT}; make it again"
+                    )
+                mel = z["mel"] if "mel" in z.files else None
+                return cls(str(z["key"]), z["phones"], z["bert"], z["prompt"], z["style"], mel)
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, BundleError):
+                raise
+            raise BundleError(
+                f"{path}: not a saved reference ({error}); make it again with 'reference'"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Content of an audio file, and what messages call it."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+def reference_key(
+    recordings: Sequence[Recording], phones: NDArray[np.int64], bert: NDArray[np.float32], graphs: str
+) -> str:
+    """Digest of all that a reference depends on; `graphs` names the graphs by content."""
+    digest = hashlib.sha256(f"{FORMAT}:{graphs}:{len(recordings)}".encode())
+    for part in (*(r.content for r in recordings), phones.tobytes(), bert.tobytes()):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:32]
+
+
+class ReferenceEncoder:
+    """The graphs that read a recording, each callable alone."""
+
+    def __init__(
+        self,
+        hubert: Session | None,
+        prompt_tokens: Session,
+        *,
+        style: Session,
+        speaker: Session | None,
+        flow: FlowSpec | None = None,
+    ) -> None:
+        self.hubert = hubert
+        self.prompt_tokens = prompt_tokens
+        self.style = style
+        self.speaker = speaker
+        self.flow = flow
+
+    def ssl(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Recording [n] or [n, channels] to HuBERT features float32 [1, frames, 768].
+
+        Raises:
+            BundleError: The bundle has no HuBERT.
+        """
+        if self.hubert is None:
+            raise BundleError(
+                "this bundle holds no HuBERT graph, so it cannot read a recording; build it with --hubert FOLDER "
+                "(chinese-hubert-base), or use a saved reference"
+            )
+        return self.hubert.run({"wave": hubert_wave(samples, rate)[None]})["ssl"]
+
+    def tokens(self, ssl: NDArray[np.float32]) -> NDArray[np.int64]:
+        """HuBERT features [1, frames, 768] to semantic tokens int64 [frames // 2]."""
+        tokens: NDArray[np.int64] = self.prompt_tokens.run({"ssl": ssl})["tokens"][0]
+        return tokens
+
+    @property
+    def needs_speaker(self) -> bool:
+        """Whether the style takes a speaker embedding."""
+        return "speaker" in self.style.spec.input_names
+
+    def speaker_of(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Recording [n] or [n, channels] to its speaker embedding float32 [1, 20480].
+
+        Raises:
+            BundleError: The bundle has no speaker network.
+        """
+        if self.speaker is None:
+            raise BundleError(
+                "this bundle holds no speaker network, so it cannot read a recording; build it with --speaker FILE "
+                "(pretrained_eres2netv2w24s4ep4.ckpt), or use a saved reference"
+            )
+        return self.speaker.run({"features": fbank(speaker_wave(samples, rate))[None]})["speaker"]
+
+    def style_of(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        """Recording [n] or [n, channels] to its style float32 [1, gin, 1].
+
+        Raises:
+            BundleError: The version needs a speaker network and the bundle has none.
+        """
+        feeds = {"wave": reference_wave(samples, rate)[None]}
+        if self.needs_speaker:
+            feeds["speaker"] = self.speaker_of(samples, rate)
+        return self.style.run(feeds)["style"]
+
+    def encode(
+        self,
+        recordings: Sequence[Recording],
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        *,
+        key: str,
+    ) -> Reference:
+        """Makes a reference.
+
+        Args:
+            recordings: Audio files; the first is the one with the transcript, styles are averaged over all.
+            phones: int64 [T] of the transcript; empty: no prompt, the voice comes from the style alone.
+            bert: float32 [T, 1024].
+            key: From `reference_key`.
+
+        Raises:
+            AudioError: A recording cannot be read, or the first is not 3 to 10 s long.
+            TextError: No transcript, and the version cannot do without.
+        """
+        if self.flow is not None and len(phones) == 0:
+            raise TextError(NEEDS_TRANSCRIPT)
+        if not recordings:
+            raise AudioError("no reference recording given; expected at least one audio file of 3 to 10 s")
+        waves = [read_audio(r.content, r.name) for r in recordings]
+        prompt = np.zeros(0, np.int64)
+        if len(phones):
+            check_reference(*waves[0])
+            prompt = self.tokens(self.ssl(*waves[0]))
+        style: NDArray[np.float32] = np.stack([self.style_of(*w) for w in waves]).mean(axis=0)
+        mel = None if self.flow is None else reference_mel(*waves[0], flow=self.flow)
+        return Reference(key, phones, bert, prompt, style, mel)

@@ -1,0 +1,175 @@
+"""What is asked of a voice and what comes back: options, noise, tokens to speak, spoken sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovits_runtime.audio import Audio
+from sovits_runtime.errors import ShapeError
+from sovits_runtime.t2s.host_loop import StopReason
+from sovits_runtime.t2s.sampling import SamplingOptions
+
+Floats = NDArray[np.float32]
+PhoneInput = Sequence[str] | NDArray[np.int64]
+
+DEFAULT_NOISE_SCALE = 0.5
+MAX_FLOW_STEPS = 1000
+
+NormalNoise = Callable[[tuple[int, ...]], Floats]
+"""Gives standard normal draws float32 of the asked shape [batch, channels, frames]; called once a decoder run."""
+
+
+def seeded_normal(rng: np.random.Generator) -> NormalNoise:
+    """Returns a source that draws frame by frame, so that a longer draw begins with a shorter one."""
+
+    def draw(shape: tuple[int, ...]) -> Floats:
+        batch, channels, frames = shape
+        rows = rng.standard_normal((batch, frames, channels), dtype=np.float32)
+        return np.ascontiguousarray(rows.transpose(0, 2, 1))
+
+    return draw
+
+
+@dataclass(frozen=True)
+class SpeechOptions:
+    """How to speak.
+
+    Attributes:
+        sampling: How tokens are drawn.
+        seed: Same seed, same speech, bit for bit on one machine.
+        speed: Above 1 is faster.
+        noise_scale: Liveliness of the decoder of v1 to v2ProPlus.
+        pause_s: Silence after each sentence, in seconds.
+        max_tokens: Limit of one sentence (25 tokens are one second). Reaching a limit that was given ends the
+            sentence there; without one, a sentence that does not end by itself is drawn again.
+        retries: How often a failed sentence (empty, or without an end) is drawn again with another seed.
+        flow_steps: Euler steps of v3 and v4: more are slower and finer; None: what the version is made for.
+
+    Raises:
+        ShapeError: `flow_steps` is not 1 to 1000.
+    """
+
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    seed: int = 0
+    speed: float = 1.0
+    noise_scale: float = DEFAULT_NOISE_SCALE
+    pause_s: float = 0.3
+    max_tokens: int | None = None
+    retries: int = 2
+    flow_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.flow_steps is not None and not 1 <= self.flow_steps <= MAX_FLOW_STEPS:
+            raise ShapeError(
+                f"flow_steps: got {self.flow_steps}, expected 1 to {MAX_FLOW_STEPS}, or None for the version's own"
+            )
+
+
+@dataclass(frozen=True)
+class ChunkOptions:
+    """How a sentence is cut into chunks while it is being made. 25 tokens are one second at speed 1.
+
+    Attributes:
+        first_tokens: Length of the first chunk; smaller sounds sooner.
+        growth: From the third on, each chunk is this much longer than the one before; above 1 / RTF a player can run
+            dry. The second is as long as the first, of which the decoder keeps back what the next tokens may change.
+        most_tokens: Longest chunk.
+        lookahead_tokens: How many tokens beyond the end of a chunk are made before it is decoded: the later it
+            sounds, the closer to the sentence decoded as a whole.
+        history_tokens: How many tokens before a chunk the encoder reads again; bounds the cost of a chunk.
+
+    Raises:
+        ShapeError: A length is not positive, the look-ahead is negative, or chunks would shrink.
+    """
+
+    first_tokens: int = 18
+    growth: float = 1.25
+    most_tokens: int = 50
+    lookahead_tokens: int = 6
+    history_tokens: int = 100
+
+    def __post_init__(self) -> None:
+        lengths = (self.first_tokens, self.most_tokens, self.history_tokens)
+        if min(lengths) < 1 or self.lookahead_tokens < 0 or not self.growth >= 1:
+            raise ShapeError(
+                f"chunks: got {self}, expected lengths of at least 1, a look-ahead of at least 0 and a growth of at "
+                "least 1"
+            )
+
+    def ends(self) -> Iterator[int]:
+        """Yields the token counts at which chunks end, without end."""
+        end, length = self.first_tokens, float(self.first_tokens)
+        yield end
+        while True:
+            end += int(length)
+            yield end
+            length = max(min(length * self.growth, self.most_tokens), self.first_tokens)
+
+
+@dataclass(frozen=True, eq=False)
+class Phrase:
+    """One sentence to speak.
+
+    Attributes:
+        phones: Symbols, or ids int64 [T].
+        bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
+    """
+
+    phones: PhoneInput
+    bert: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """Semantic tokens of one sentence, ready to be decoded.
+
+    Attributes:
+        tokens: int64 [n].
+        phones: int64 [T], of the sentence.
+        stop_reason: "eos", or "max_tokens" when the given limit cut it.
+        attempts: 1, or more when generation had to be repeated.
+        generate_s: Seconds spent on tokens.
+    """
+
+    tokens: NDArray[np.int64]
+    phones: NDArray[np.int64]
+    stop_reason: StopReason = "eos"
+    attempts: int = 1
+    generate_s: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Sentence(Audio):
+    """One spoken sentence, with how it was made.
+
+    Attributes:
+        tokens: int64 [n], its semantic tokens.
+        stop_reason: "eos", or "max_tokens" when the given limit cut it.
+        attempts: 1, or more when generation had to be repeated.
+        generate_s: Seconds spent on tokens.
+        decode_s: Seconds spent on the waveform; of sentences that were decoded in one go, an equal share.
+    """
+
+    tokens: NDArray[np.int64] = field(repr=False)
+    stop_reason: StopReason
+    attempts: int
+    generate_s: float
+    decode_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk(Audio):
+    """A piece of a sentence, given out while the rest is being made.
+
+    Attributes:
+        sentence: Which sentence, counted from 0.
+        stop_reason: Of the sentence, when this is its last chunk; None before. "max_tokens" without a limit that was
+            given: the model did not end by itself.
+    """
+
+    sentence: int
+    stop_reason: StopReason | None = None

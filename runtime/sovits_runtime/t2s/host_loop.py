@@ -1,0 +1,360 @@
+"""Text to semantic tokens: prefill, then one token a step on a cache that is updated in place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.session import BindableSession, Binding
+from sovits_runtime.errors import ShapeError
+from sovits_runtime.machine import return_freed_memory
+from sovits_runtime.t2s.sampling import SamplingOptions
+
+MAX_NEW_TOKENS = 1500
+MIN_NOISE = 1e-20  # an Exp(1) draw of exactly 0 would make p / noise undefined
+
+StopReason = Literal["eos", "max_tokens"]
+Noise = Callable[[int], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Semantic tokens of one request.
+
+    Attributes:
+        tokens: int64 [n], end-of-speech token excluded.
+        stop_reason: "eos": the model ended by itself; "max_tokens": the limit was reached.
+    """
+
+    tokens: NDArray[np.int64]
+    stop_reason: StopReason
+
+
+@dataclass(frozen=True)
+class Step:
+    """One draw.
+
+    Attributes:
+        token: The token; not part of the speech when `stop` is set.
+        stop: Whether the model ended.
+        logits: float32 [V] before any treatment; a view that the next step overwrites.
+    """
+
+    token: int
+    stop: bool
+    logits: NDArray[np.float32]
+
+
+class TokenStream:
+    """Semantic tokens of one request, each made when it is asked for.
+
+    Attributes:
+        count: Tokens given so far.
+        stop_reason: Why there are no more; "max_tokens" before.
+    """
+
+    def __init__(self, made: Generator[int, None, StopReason]) -> None:
+        self.count = 0
+        self.stop_reason: StopReason = "max_tokens"
+        self._made = made
+
+    def __iter__(self) -> Iterator[int]:
+        while True:
+            try:
+                token = next(self._made)
+            except StopIteration as end:
+                self.stop_reason = end.value or self.stop_reason
+                return
+            self.count += 1
+            yield token
+
+    def finish(self) -> Generation:
+        """Makes all tokens that are left."""
+        tokens = np.fromiter(self, np.int64)
+        return Generation(tokens, self.stop_reason)
+
+    def close(self) -> None:
+        """Frees the request's state; no more tokens come."""
+        self._made.close()
+
+
+def seeded_noise(rng: np.random.Generator, vocab: int) -> Noise:
+    """Returns a source of Exp(1) draws [1, vocab], one call a step, in order."""
+    return lambda _step: np.maximum(
+        rng.standard_exponential((1, vocab), dtype=np.float32), np.float32(MIN_NOISE)
+    )
+
+
+class RunnableGraph(Protocol):
+    """What reports want to know of a graph, whatever runs it."""
+
+    @property
+    def spec(self) -> GraphSpec:
+        """What it takes and gives."""
+
+    @property
+    def provider(self) -> str:
+        """What runs it."""
+
+
+def _until(steps: Generator[Step, None, None], max_tokens: int) -> Generator[int, None, StopReason]:
+    try:
+        for count, step in enumerate(steps, 1):
+            if step.stop:
+                return "eos"
+            yield step.token
+            if count >= max_tokens:
+                break
+        return "max_tokens"
+    finally:
+        steps.close()
+
+
+class SemanticGenerator(Protocol):
+    """What turns text into semantic tokens. Safe to use from several threads.
+
+    Attributes:
+        cache_names: Inputs of the step that are its caches.
+        vocab: Semantic tokens, the end of speech included.
+        bert_width: Width of the BERT features.
+    """
+
+    cache_names: list[str]
+    vocab: int
+    bert_width: int
+
+    @property
+    def prefill(self) -> RunnableGraph:
+        """The graph of the first token."""
+
+    @property
+    def step(self) -> RunnableGraph:
+        """The graph of the others."""
+
+    def steps(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        forced: NDArray[np.int64] | None = None,
+    ) -> Iterator[Step]:
+        """See `TextToSemantic.steps`."""
+
+    def generate(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> Generation:
+        """See `TextToSemantic.generate`."""
+
+    def tokens(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> TokenStream:
+        """See `TextToSemantic.tokens`."""
+
+
+class TextToSemantic:
+    """The two graphs of the GPT. Safe to use from several threads: each request has its own cache."""
+
+    def __init__(self, prefill: BindableSession, step: BindableSession) -> None:
+        self.prefill = prefill
+        self.step = step
+        self.cache_names = [name for name, _ in step.spec.aliases]
+        self.vocab = _size(step.spec.tensor("seen").shape[1])
+        bert = prefill.spec.tensor("bert").shape
+        self.bert_width = _size(bert[2])
+        self._pool: list[_State] = []
+        self._lock = threading.Lock()
+
+    def steps(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        forced: NDArray[np.int64] | None = None,
+    ) -> Generator[Step, None, None]:
+        """Yields one `Step` a token, without end: the caller decides when to stop.
+
+        Args:
+            phones: int64 [T], of reference and target.
+            bert: float32 [T, 1024].
+            prompt: int64 [P], semantic tokens of the reference; may be empty.
+            options: Sampling options.
+            noise: Gives Exp(1) draws float32 [1, V] for step 0, 1, 2, ...
+            forced: int64 [n]; step i is fed forced[i] in place of its own draw, and the steps end after n + 1.
+
+        Raises:
+            ShapeError: Wrong shapes, or more than the model's 1500 new tokens.
+        """
+        state = self._acquire(phones, bert, prompt, options)
+        try:
+            state.arrays["noise"][...] = noise(0)
+            yield state.run(state.prefill_binding)
+            count = MAX_NEW_TOKENS if forced is None else len(forced)
+            for i in range(1, count + 1):
+                if forced is not None:
+                    state.override(int(forced[i - 1]))
+                state.advance(i, noise(i))
+                yield state.run(state.step_binding)
+        finally:
+            self._release(state)
+        if forced is None:
+            raise ShapeError(f"the model makes at most {MAX_NEW_TOKENS} tokens in one go; split the text")
+
+    def generate(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> Generation:
+        """Generates until the model ends or `max_tokens` are made; arguments as in `steps`."""
+        return self.tokens(phones, bert, prompt, options=options, noise=noise, max_tokens=max_tokens).finish()
+
+    def tokens(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+        max_tokens: int = MAX_NEW_TOKENS,
+    ) -> TokenStream:
+        """As `generate`, but gives each token as it is made."""
+        return TokenStream(_until(self.steps(phones, bert, prompt, options=options, noise=noise), max_tokens))
+
+    def _acquire(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        options: SamplingOptions,
+    ) -> _State:
+        with self._lock:
+            state = self._pool.pop() if self._pool else _State(self)
+        state.start(phones, bert, prompt, options)
+        return state
+
+    def _release(self, state: _State) -> None:
+        with self._lock:
+            self._pool.append(state)
+
+
+class _State:
+    """Buffers of one request: caches, small inputs and outputs, and the two graphs bound to them."""
+
+    def __init__(self, model: TextToSemantic) -> None:
+        self.model = model
+        self.capacity = 0
+        vocab = model.vocab
+        self.arrays: dict[str, Any] = {
+            "token": np.zeros(1, np.int64),
+            "step": np.zeros(1, np.int64),
+            "text_len": np.zeros(1, np.int64),
+            "prompt_len": np.zeros(1, np.int64),
+            "seen": np.zeros((1, vocab), np.bool_),
+            "noise": np.ones((1, vocab), np.float32),
+            "next_token": np.zeros(1, np.int64),
+            "stop": np.zeros(1, np.bool_),
+            "next_seen": np.zeros((1, vocab), np.bool_),
+            "logits": np.zeros((1, vocab), np.float32),
+            **SamplingOptions().arrays(vocab),
+        }
+        self.prefill_binding: Binding
+        self.step_binding: Binding
+
+    def start(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        options: SamplingOptions,
+    ) -> None:
+        a = self.arrays
+        for name, value in options.arrays(self.model.vocab).items():
+            a[name][...] = value
+        a["step"][0], a["text_len"][0], a["prompt_len"][0] = 0, len(phones), len(prompt)
+        a["seen"][...] = False
+        a["seen"][0, prompt] = True
+        self.rows = len(phones) + len(prompt)
+        self._reserve(self.rows + 1, keep=0)
+        feeds = {
+            "phones": np.ascontiguousarray(phones[None], np.int64),
+            "bert": np.ascontiguousarray(bert[None], np.float32),
+            "prompt": np.ascontiguousarray(prompt[None], np.int64),
+        }
+        self.prefill_binding = self.model.prefill.bind(self._named(self.model.prefill, feeds))
+
+    def run(self, binding: Binding) -> Step:
+        binding.run()
+        a = self.arrays
+        return Step(int(a["next_token"][0]), bool(a["stop"][0]), a["logits"][0])
+
+    def override(self, token: int) -> None:
+        """Replaces the last draw by `token`."""
+        a = self.arrays
+        a["next_token"][0] = token
+        a["next_seen"][...] = a["seen"]
+        a["next_seen"][0, token] = True
+
+    def advance(self, step: int, noise: NDArray[np.float32]) -> None:
+        a = self.arrays
+        a["step"][0] = step
+        a["token"][0] = a["next_token"][0]
+        a["seen"][...] = a["next_seen"]
+        a["noise"][...] = noise
+        self._reserve(self.rows + step, keep=self.rows + step - 1)
+
+    def _reserve(self, rows: int, *, keep: int) -> None:
+        """Makes room for `rows` rows, keeping the first `keep`, and binds the step graph to the buffers."""
+        if rows <= self.capacity:
+            return
+        quantum, first = self.model.step.cache_quantum, not self.capacity
+        self.capacity = -(-rows // quantum) * quantum
+        old = {name: self.arrays[name] for name in self.model.cache_names if name in self.arrays}
+        self.arrays |= self.model.step.grown_caches(self.capacity, old=old, rows=keep)
+        del old
+        self.step_binding = self.model.step.bind(self._named(self.model.step, {}))
+        if not first:
+            return_freed_memory()  # the smaller caches'
+
+    def _named(self, session: BindableSession, extra: dict[str, Any]) -> dict[str, Any]:
+        aliases = {out: name for name, out in session.spec.aliases}
+        names = (*session.spec.input_names, *session.spec.output_names)
+        return {n: extra[n] if n in extra else self.arrays[aliases.get(n, n)] for n in names}
+
+
+def _size(dim: int | str) -> int:
+    if isinstance(dim, str):
+        raise ShapeError(
+            f"expected a fixed size, got the dimension {dim!r}; the bundle's graph specs are damaged"
+        )
+    return dim

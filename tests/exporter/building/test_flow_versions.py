@@ -1,0 +1,155 @@
+"""v3 and v4 through the whole chain: demo files, build, verification, speech, benchmark."""
+
+import json
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+
+from sovits_exporter.building.build import BuildReport, BuildRequest, build
+from sovits_exporter.demo.demo import DemoFiles, write_demo_checkpoint
+from sovits_exporter.eager.baseline import EagerRival, find_pair
+from sovits_runtime import Reference, SpeechOptions, Synthesizer, Utterance
+from sovits_runtime.bench.runner import Voice as BenchVoice
+from sovits_runtime.bench.runner import speak
+from sovits_runtime.bundle import Bundle, file_record, manifest_digest
+from sovits_runtime.doctor.inspect_bundle import describe, describe_text
+from sovits_runtime.errors import BundleError, TextError
+from sovits_runtime.speech.flow_decoder import OVERLAP_FRAMES
+from sovits_runtime.verify import verify_bundle
+
+SPEAKING = ["HH", "AH0", "L", "OW1", "."]
+QUICK = SpeechOptions(max_tokens=20, pause_s=0, flow_steps=2)
+
+
+@dataclass(frozen=True)
+class Voice:
+    files: DemoFiles
+    report: BuildReport
+    synthesizer: Synthesizer
+    reference: Reference
+
+
+@pytest.fixture(scope="module", params=["v3", "v4"])
+def made(folder: Path, request):
+    version = request.param
+    files = write_demo_checkpoint(folder / f"{version}-files", version=version, tiny=True)
+    report = build(
+        BuildRequest(
+            files.gpt,
+            files.sovits,
+            folder / version,
+            hubert=files.hubert,
+            vocoder=files.vocoder,
+            shared=folder / "shared",
+        )
+    )
+    with Synthesizer.load(report.path, threads=1) as synthesizer:
+        phones = json.loads(files.reference.read_text())["phones"]
+        yield Voice(files, report, synthesizer, synthesizer.reference(files.reference_wav, phones))
+
+
+def frames_of(voice: Synthesizer, tokens: int) -> int:
+    up, down = voice.spec.flow.feature_rate
+    return 2 * tokens * up // down
+
+
+def test_verified_and_described(made):
+    bundle = Bundle.open(made.report.path)
+    checks = {c.name: c for c in made.report.verification.checks}
+    assert made.report.verification.passed
+    assert {"reference mel", "cfm_features", "cfm_condition", "cfm_step 3", "mel_vocoder"} <= set(checks)
+    assert checks["audio SNR"].value > 60
+    text = describe_text(describe(bundle))
+    assert f"{bundle.spec.flow.steps} Euler steps by default" in text
+    assert f"vocoder {bundle.spec.flow.vocoder}" in text
+
+
+def test_speaks_with_the_steps_asked_for(made):
+    voice, hop = made.synthesizer, made.synthesizer.spec.flow.vocoder_hop
+    two, three = (
+        voice.synthesize(SPEAKING, made.reference, options=replace(QUICK, flow_steps=n)) for n in (2, 3)
+    )
+    assert len(two.samples) == len(three.samples) == frames_of(voice, 20) * hop
+    assert two.samples.std() > 1e-4
+    assert two.tokens.tolist() == three.tokens.tolist()
+    assert not np.array_equal(two.samples, three.samples)
+
+
+def test_a_long_sentence_goes_over_several_windows(made):
+    voice = made.synthesizer
+    shapes = []
+
+    def noise(shape):
+        shapes.append(shape)
+        return np.zeros(shape, np.float32)
+
+    tokens = np.arange(150) % 1024
+    spoken = voice.decode(
+        Utterance(tokens, voice.phone_ids(SPEAKING)), made.reference, options=QUICK, noise=noise
+    )
+    flow, frames = voice.spec.flow, frames_of(voice, 150)
+    prompt = len(voice.decoder.prompt_of(made.reference))
+    first = flow.window_frames - prompt
+    assert shapes == [(1, 100, flow.window_frames), (1, 100, min(prompt, first) + frames - first)]
+    assert len(spoken.samples) == frames * flow.vocoder_hop
+
+
+def test_several_sentences_share_windows(made):
+    voice, flow = made.synthesizer, made.synthesizer.spec.flow
+    options = replace(QUICK, max_tokens=90)
+    spoken = list(voice.synthesize_many([SPEAKING] * 3, made.reference, options=options))
+    whole = [frames_of(voice, len(s.tokens)) * flow.vocoder_hop for s in spoken]
+    assert [len(s.samples) for s in spoken[:2]] == whole[:2]
+    assert 0 <= whole[2] - len(spoken[2].samples) <= 2 * 320 + OVERLAP_FRAMES
+
+
+def test_a_reference_needs_words_and_a_mel(made, reference):
+    with pytest.raises(TextError, match="no transcript"):
+        made.synthesizer.reference(made.files.reference_wav)
+    with pytest.raises(BundleError, match="holds no mel spectrogram"):
+        made.synthesizer.synthesize(SPEAKING, reference, options=QUICK)  # of a v2 voice
+
+
+@pytest.mark.parametrize(
+    ("graph", "weight", "check"),
+    [
+        ("cfm_step", "estimator.proj_out.weight", "cfm_step 0"),
+        ("cfm_features", "wns1.pre.weight", "cfm_features"),
+    ],
+)
+def test_a_changed_weight_fails_where_it_acts(made, folder, graph, weight, check):
+    bundle = folder / f"{made.report.path.name}-{graph}"
+    shutil.copytree(made.report.path, bundle)
+    tensor = ir.load(bundle / "graphs" / f"{graph}.onnx").graph.initializers[weight].const_value
+    path = bundle / "graphs" / tensor.location
+    data = np.fromfile(path, np.uint8)
+    data[tensor.offset : tensor.offset + tensor.length].view(np.float32)[...] *= np.float32(1.01)
+    data.tofile(path)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"] = {name: file_record(bundle / name) for name in manifest["files"]}
+    manifest["digest"] = manifest_digest(manifest)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    report = verify_bundle(Bundle.open(bundle), threads=1)
+    assert not report.passed
+    assert report.failure().startswith(check)
+
+
+def test_eager_rival_computes_what_the_graphs_compute(made):
+    threads = torch.get_num_threads()
+    rival = EagerRival(*find_pair(str(made.files.gpt.parent)), hubert=made.files.hubert, threads=1)
+    bench = BenchVoice(Bundle.open(made.report.path), device="cpu", threads=1)
+    work = bench.workload(12)
+    assert np.array_equal(rival.workload(12).flow.x, work.flow.x)
+    ours, theirs = bench.stages(work), rival.stages(work)
+    assert set(ours) == set(theirs)
+    for name in ("sovits_encoder", "cfm_features", "cfm_condition", "cfm_step", "mel_vocoder"):
+        value, expected = ours[name](), theirs[name]()
+        assert value.shape == expected.shape, name
+        assert np.abs(value - expected).max() <= 1e-4 * np.abs(expected).max(), name
+    assert speak(bench.voice, work, made.reference).duration_s > 0
+    torch.set_num_threads(threads)

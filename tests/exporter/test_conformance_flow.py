@@ -1,0 +1,41 @@
+"""v3, v4 and LoRA fine-tunes against official values, by PyTorch; `tests/conformance.py` replays bundles too."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def conformance():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(HERE))
+        yield importlib.import_module("conformance")
+
+
+@pytest.mark.parametrize("version", ["v3", "v4"])
+def test_every_stage_is_within_its_limit(conformance, tmp_path, version):
+    g = conformance.load_golden(HERE / "data" / f"flow_{version}_tiny_0.npz")
+    meta = json.loads(g["meta"].tobytes())
+    gpt, base = conformance.write_checkpoints(tmp_path, meta)
+    lora = conformance.write_lora_of(base, int(g["lora_seed"]), meta)
+    replayed = 0
+    for sovits in ({"path": base}, {"path": lora, "base": base}):
+        models = conformance.build_models(
+            conformance.load_gpt(gpt), conformance.load_sovits(**sovits, version=version)
+        )
+        models, _ = conformance.with_vocoder(models, meta, tmp_path / sovits["path"].stem)
+        recorded = {k.removeprefix("lora_"): a for k, a in g.items() if k.startswith("lora_")}
+        path = conformance.TorchPath(models)
+        stages = (
+            conformance.lora_stages(path, g, recorded)
+            if "base" in sovits
+            else conformance.flow_stages(path, g)
+        )
+        for stage, error, kind in stages:
+            assert error <= conformance.LIMITS[kind], stage
+            replayed += 1
+    assert replayed == (17 if version == "v3" else 16)

@@ -1,0 +1,221 @@
+"""Graphs kept as this processor's kernels read them: the same samples, mapped from files, and never the wrong ones."""
+
+import json
+import shutil
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from sovits_exporter.cli.main import main
+from sovits_runtime import SpeechOptions, Synthesizer
+from sovits_runtime.backends import onnxruntime as backend
+from sovits_runtime.backends import prepacked
+from sovits_runtime.backends.native import library
+from sovits_runtime.backends.prepacked import find_prepacked, prepack, remove_prepacked
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.errors import BackendError, BundleError
+
+PHONES = ["HH", "AH0", "L", "OW1", "."]
+SHORT = SpeechOptions(max_tokens=30)
+
+
+@pytest.fixture
+def bundle(copied_bundle) -> Bundle:
+    return Bundle.open(copied_bundle)
+
+
+def speak(bundle, reference, native=None):
+    with Synthesizer.load(bundle, native=native) as voice:
+        return voice.synthesize(PHONES, reference, options=SHORT).samples
+
+
+def test_the_same_samples_come_out_of_mapped_files(bundle, reference):
+    plain = speak(bundle, reference, native=False)
+    steps = []
+    made = prepack(bundle, native=False, progress=lambda *step: steps.append(step))
+    own = [name for name in bundle.graph_names if bundle.manifest["graphs"][name]["shared"] is None]
+    assert set(made.graphs) == set(own)
+    sizes = {path.stem: path.stat().st_size for path in made.folder.glob("gpt_*.weights")}
+    assert sizes["gpt_prefill"] < sizes["gpt_step"] / 2  # the rest is in the step's file
+    assert [name for name, _, _ in steps] == [*made.graphs, "done"]
+    samples, added = speak_and_look(bundle, reference, native=False)
+    assert samples.tobytes() == plain.tobytes()
+    if sys.platform == "linux":
+        assert made.folder / "gpt_step.weights" in added
+        assert not any(path.parent.name == "graphs" for path in added)
+
+
+@pytest.mark.skipif(library() is None, reason="sovits-export-native is not installed")
+def test_native_kernels_map_their_weights(bundle, reference, caplog):
+    plain = speak(bundle, reference, native=True)
+    made = prepack(bundle, native=True)
+    assert made.graphs["gpt_step"] == "gpt_step.native"
+    assert "gpt_prefill" not in made.graphs  # reads the bundle's own file
+    samples, added = speak_and_look(bundle, reference, native=True)
+    assert samples.tobytes() == plain.tobytes()
+    if sys.platform == "linux":
+        assert made.folder / "gpt_step.native" in added
+    assert not caplog.records
+    assert find_prepacked(bundle, native=False) is None
+    assert "native: made for 1, here None" in caplog.text
+    assert prepack(bundle, native=False).folder != made.folder
+
+
+def speak_and_look(bundle, reference, *, native):
+    """What a voice says, and the bundle's files that it has mapped meanwhile."""
+    before = mappings(bundle.path)
+    with Synthesizer.load(bundle, native=native) as voice:
+        samples = voice.synthesize(PHONES, reference, options=SHORT).samples
+        return samples, mappings(bundle.path) - before
+
+
+def mappings(folder: Path) -> Counter[Path]:
+    """Files in a folder that this process has mapped into memory, and how often."""
+    if sys.platform != "linux":
+        return Counter()
+    lines = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    return Counter(Path(line.split(maxsplit=5)[5]) for line in lines if str(folder) in line)
+
+
+def test_what_is_there_is_kept(bundle):
+    first = prepack(bundle)
+    (file,) = first.folder.glob("sovits_flow.onnx")
+    written = file.stat().st_mtime_ns
+    assert prepack(bundle) == first == find_prepacked(bundle)
+    assert file.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize(
+    ("what", "value"), [("cpu", "Another Processor 9000"), ("features", ["AVX"]), ("onnxruntime", "1.0.0")]
+)
+def test_another_machine_does_not_take_them_and_says_so(bundle, reference, monkeypatch, caplog, what, value):
+    here = dict(prepacked._here())
+    monkeypatch.setattr(prepacked, "_here", lambda: {**here, what: value})
+    elsewhere = prepack(bundle)
+    monkeypatch.setattr(prepacked, "_here", lambda: here)
+    assert find_prepacked(bundle) is None
+    assert f"{what}: made for {value}, here {here[what]}" in caplog.text
+    assert f"sovits-export prepack {bundle.path}" in caplog.text
+    opened = []
+    monkeypatch.setattr(
+        "sovits_runtime.synthesizer.open_session",
+        lambda path, spec, *, options: opened.append(path) or backend.open_session(path, spec, options),
+    )
+    assert len(speak(bundle, reference))
+    assert all(prepacked.FOLDER not in path.parts for path in opened)
+    assert prepack(bundle).folder != elsewhere.folder
+    assert elsewhere.folder.is_dir()
+
+
+def test_another_bundle_does_not_take_them(bundle, tmp_path, caplog):
+    prepack(bundle)
+    manifest = bundle.path / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["made_by"]["note"] = "rebuilt"
+    from sovits_runtime.bundle import manifest_digest
+
+    content["digest"] = manifest_digest(content)
+    manifest.write_text(json.dumps(content))
+    assert find_prepacked(Bundle.open(bundle.path)) is None
+    assert "bundle: made for" in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "record"])
+def test_damage_is_named_and_mended(bundle, reference, damage):
+    made = prepack(bundle)
+    file = made.folder / "sovits_vocoder.weights"
+    content = file.read_bytes()
+    if damage == "cut":
+        file.write_bytes(content[:-1])
+    elif damage == "changed":
+        file.write_bytes(bytes([content[0] ^ 1]) + content[1:])
+    elif damage == "gone":
+        file.unlink()
+    else:
+        (made.folder / prepacked.RECORD).write_text("{")
+    wanted = prepacked.RECORD if damage == "record" else file.name
+    with pytest.raises(BundleError, match=rf"{wanted}.*sovits-export prepack"):
+        Synthesizer.load(bundle)
+    shown = CliRunner().invoke(main, ["inspect", str(bundle.path)])
+    assert wanted in shown.output
+    assert prepack(bundle).problem() == ""
+    assert len(speak(bundle, reference))
+
+
+def test_nothing_half_written_stays(bundle, monkeypatch):
+    write = backend.write_optimized
+
+    def fail(path, target):
+        if target.stem == "sovits_flow":
+            raise BackendError("no space")
+        write(path, target)
+
+    monkeypatch.setattr(backend, "write_optimized", fail)
+    with pytest.raises(BackendError, match="no space"):
+        prepack(bundle)
+    assert list((bundle.path / prepacked.FOLDER).iterdir()) == []
+    assert find_prepacked(bundle) is None
+
+
+def test_a_bundle_without_any_is_described_without_a_backend(bundle, monkeypatch):
+    def missing():
+        raise BackendError("onnxruntime is not installed")
+
+    monkeypatch.setattr(prepacked, "_here", missing)
+    assert prepacked.describe_prepacked(bundle) == []
+
+
+def test_two_that_prepack_at_once_make_one(bundle, tmp_path):
+    made = prepack(bundle)
+    shutil.copytree(made.folder, tmp_path / "second")
+    prepacked._move(tmp_path / "second", made.folder)  # the first was faster
+    assert find_prepacked(bundle) == made
+
+
+def test_a_folder_that_cannot_be_written_is_named(bundle):
+    (bundle.path / prepacked.FOLDER).write_text("in the way")
+    with pytest.raises(BundleError, match=r"prepacked.*cannot be written"):
+        prepack(bundle)
+
+
+def test_they_can_be_removed(bundle):
+    made = prepack(bundle)
+    assert remove_prepacked(bundle) > made.bytes  # the record comes on top
+    assert not (bundle.path / prepacked.FOLDER).exists()
+    assert remove_prepacked(bundle) == 0
+
+
+def test_the_command_verifies_what_it_made(bundle):
+    runner = CliRunner()
+    result = runner.invoke(main, ["prepack", str(bundle.path)])
+    assert result.exit_code == 0, result.output
+    assert "free run" in result.output
+    made = find_prepacked(bundle)
+    assert str(made.folder) in result.output
+    shown = runner.invoke(main, ["inspect", str(bundle.path)])
+    assert f"{made.bytes / 1e6:.0f} MB for {prepacked._here()['cpu']}" in shown.output
+    assert "used here" in shown.output
+    gone = runner.invoke(main, ["prepack", str(bundle.path), "--remove"])
+    assert gone.exit_code == 0
+    assert find_prepacked(bundle) is None
+
+
+def test_what_fails_its_verification_does_not_stay(bundle, monkeypatch):
+    write = backend.write_optimized
+
+    def swap(path, target):  # a graph of the same shape with other weights
+        write(path, target)
+        if target.stem == "sovits_vocoder":
+            weights = target.with_suffix(".weights")
+            content = bytearray(weights.read_bytes())
+            content[3::4] = bytes(len(content[3::4]))  # no exponents
+            weights.write_bytes(content)
+
+    monkeypatch.setattr(backend, "write_optimized", swap)
+    result = CliRunner().invoke(main, ["prepack", str(bundle.path)])
+    assert result.exit_code == 3, result.output
+    assert "removed" in result.output
+    assert find_prepacked(bundle) is None

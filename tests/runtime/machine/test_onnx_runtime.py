@@ -1,0 +1,116 @@
+"""Which ONNX Runtime is taken, and what is said of one that will not do."""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import PathDistribution
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from click.testing import CliRunner
+
+from sovits_exporter.cli.main import main
+from sovits_runtime import Synthesizer
+from sovits_runtime.errors import BackendError
+from sovits_runtime.machine import onnx_runtime
+from sovits_runtime.machine.onnx_runtime import LEAST_ONNXRUNTIME, installed_onnxruntimes, load_onnxruntime
+
+ROOT = Path(__file__).parents[3]
+OLD = f"is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}; "
+CPU = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
+
+
+@pytest.fixture
+def replaced(monkeypatch):
+    """Puts another ONNX Runtime in place of the installed one, which would open no graph."""
+
+    def replace(version, **packages):
+        fake = ModuleType("onnxruntime")
+        fake.__version__ = version
+        fake.InferenceSession = lambda *_, **__: pytest.fail("a graph was opened")
+        monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+        named = {name.replace("_", "-"): v for name, v in packages.items()} or {"onnxruntime": version}
+        monkeypatch.setattr(onnx_runtime, "installed_onnxruntimes", lambda: named)
+
+    return replace
+
+
+@pytest.mark.parametrize("native", [None, False])
+def test_an_old_one_is_refused_in_one_line_before_a_graph_is_opened(replaced, tiny_bundle, native):
+    replaced("1.24.4")
+    with pytest.raises(BackendError) as refused:
+        Synthesizer.load(tiny_bundle, native=native)
+    assert str(refused.value) == f"onnxruntime 1.24.4 {OLD}{CPU}"
+
+
+@pytest.mark.parametrize("command", ["speak", "verify", "prepack", "reference", "bench"])
+def test_every_command_refuses_it(replaced, copied_bundle, demo_files, tmp_path, command):
+    replaced("1.24.4")
+    recording = ["--ref", demo_files.reference_wav, "--ref-phones", "HH AY1 ."]
+    rest = {
+        "speak": [copied_bundle, *recording, "--phones", "HH AY1 .", "-o", tmp_path / "o.wav"],
+        "reference": [
+            copied_bundle,
+            demo_files.reference_wav,
+            "--phones",
+            "HH AY1 .",
+            "-o",
+            tmp_path / "o.npz",
+        ],
+    }.get(command, [copied_bundle])
+    result = CliRunner().invoke(main, [command, *map(str, rest)])
+    assert result.exit_code == 1
+    errors = [line for line in result.output.splitlines() if not line.startswith("[")]
+    assert errors == [f"error: onnxruntime 1.24.4 {OLD}{CPU}"]
+
+
+def test_the_packages_that_are_there_are_named_and_uninstalled(replaced):
+    replaced("1.24.4", onnxruntime_directml="1.24.4")
+    with pytest.raises(BackendError) as refused:
+        load_onnxruntime()
+    uninstalled = "pip uninstall -y onnxruntime-directml, then"
+    assert str(refused.value) == f"onnxruntime-directml 1.24.4 {OLD}{uninstalled} {CPU}"
+    replaced("1.24.4", onnxruntime="1.31.1", onnxruntime_gpu="1.24.4")
+    with pytest.raises(
+        BackendError, match=r"^onnxruntime-gpu 1\.24\.4 is .*-y onnxruntime onnxruntime-gpu, then"
+    ):
+        load_onnxruntime()
+
+
+def test_a_new_one_and_one_of_unknown_version_are_taken(replaced):
+    for version in (LEAST_ONNXRUNTIME, "1.25.0.dev20260417004", "2.0", "unknown"):
+        replaced(version)
+        assert load_onnxruntime().__version__ == version
+
+
+def test_none_comes_with_its_pip_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(onnx_runtime, "installed_onnxruntimes", dict)
+    with pytest.raises(BackendError, match=r'^onnxruntime .*; pip install "sovits-export\[cpu\]"$'):
+        load_onnxruntime()
+
+
+def test_plug_ins_under_an_old_name_are_not_counted(tmp_path, monkeypatch):
+    """onnxruntime-qnn held ONNX Runtime until 1.24 and is a plug-in beside it since 2.0."""
+    for name, version, file in (
+        ("onnxruntime_qnn", "2.7.0", "onnxruntime_qnn"),
+        ("onnxruntime_directml", "1.24.4", "onnxruntime"),
+    ):
+        folder = tmp_path / f"{name}-{version}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (folder / "RECORD").write_text(f"{file}/__init__.py,,\n")
+        (tmp_path / file).mkdir()
+        (tmp_path / file / "__init__.py").touch()  # what is missing is not listed since Python 3.12
+        assert PathDistribution(folder).version == version
+    monkeypatch.syspath_prepend(tmp_path)
+    found = installed_onnxruntimes()
+    assert found["onnxruntime-directml"] == "1.24.4"
+    assert "onnxruntime-qnn" not in found
+
+
+def test_the_least_version_is_what_the_package_asks_for():
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert set(re.findall(r'"onnxruntime>=([\d.]+)"', text)) == {LEAST_ONNXRUNTIME}

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from sovits_runtime import Phrase, SamplingOptions, SpeechOptions, Utterance
+from sovits_runtime.errors import ShapeError
+from sovits_runtime.speech.types import seeded_normal
+
+PHONES = (["HH", "AH0", "L", "OW1", "."], ["B", "AY1", "."], ["HH", "AY1"])
+GREEDY = SpeechOptions(SamplingOptions(top_k=1), max_tokens=12, pause_s=0.05)
+
+
+def recorded(shapes):
+    """Noise that depends on nothing but the number of the call, and keeps the shapes asked for."""
+
+    def draw(shape):
+        shapes.append(shape)
+        return np.random.default_rng(len(shapes)).standard_normal(shape).astype(np.float32)
+
+    return draw
+
+
+def test_a_batch_is_decoded_in_one_go_and_cut_by_tokens(voice, reference):
+    shapes = []
+    spoken = list(voice.synthesize_many(PHONES, reference, options=GREEDY, noise=recorded(shapes)))
+    tokens = np.concatenate([s.tokens for s in spoken])
+    assert shapes == [(1, voice.decoder.latent_channels, 2 * len(tokens))]
+    phones = np.concatenate([voice.phone_ids(p) for p in PHONES])
+    noise = recorded([])(shapes[0])
+    whole = voice.decoder.decode(tokens, phones, style=reference.style, noise=noise)
+    pause = round(32000 * GREEDY.pause_s)
+    heard = np.concatenate([s.samples[: len(s.samples) - pause] for s in spoken])
+    np.testing.assert_array_equal(heard, whole)
+    assert all((s.samples[-pause:] == 0).all() for s in spoken)
+
+
+def test_batches_follow_each_other_in_order(voice, reference):
+    shapes = []
+    spoken = list(
+        voice.synthesize_many(PHONES, reference, batch_size=2, options=GREEDY, noise=recorded(shapes))
+    )
+    assert len(shapes) == 2
+    for sentence, phones in zip(spoken, PHONES, strict=True):
+        np.testing.assert_array_equal(
+            sentence.tokens, voice.generate(phones, reference, options=GREEDY).tokens
+        )
+
+
+def test_at_another_speed_a_batch_is_decoded_one_by_one(voice, reference):
+    options = SpeechOptions(SamplingOptions(top_k=1), max_tokens=12, speed=1.2)
+    joined = list(voice.synthesize_many(PHONES, reference, options=options, noise=recorded([])))
+    alone = list(voice.synthesize_each(PHONES, reference, options=options, noise=recorded([])))
+    for a, b in zip(joined, alone, strict=True):
+        np.testing.assert_array_equal(a.samples, b.samples)
+
+
+def test_given_noise_replaces_the_seed(voice, reference):
+    def silent(shape):
+        return np.zeros(shape, np.float32)
+
+    first, second = (
+        voice.synthesize(
+            PHONES[0],
+            reference,
+            options=SpeechOptions(GREEDY.sampling, seed=s, max_tokens=12),
+            noise=silent,
+        )
+        for s in (1, 2)
+    )
+    np.testing.assert_array_equal(first.samples, second.samples)
+
+
+def test_a_phrase_carries_its_bert_features(voice, reference):
+    bert = (30 * np.random.default_rng(0).standard_normal((5, 1024))).astype(np.float32)
+    (with_bert,) = voice.synthesize_each([Phrase(PHONES[0], bert)], reference, options=GREEDY)
+    expected = voice.synthesize(PHONES[0], reference, bert=bert, options=GREEDY)
+    np.testing.assert_array_equal(with_bert.tokens, expected.tokens)
+    assert with_bert.tokens.tolist() != voice.synthesize(PHONES[0], reference, options=GREEDY).tokens.tolist()
+
+
+def test_tokens_of_any_origin_can_be_spoken(voice, reference):
+    utterance = Utterance(np.arange(9), voice.phone_ids(PHONES[1]))
+    spoken = voice.decode(utterance, reference, options=SpeechOptions(pause_s=0))
+    assert len(spoken.samples) == 9 * 1280
+    assert spoken.tokens.tolist() == list(range(9))
+
+
+def test_a_longer_draw_begins_with_a_shorter_one():
+    short, long = (seeded_normal(np.random.default_rng(3))((1, 4, n)) for n in (5, 9))
+    np.testing.assert_array_equal(long[:, :, :5], short)
+
+
+@pytest.mark.parametrize("steps", [0, 1001])
+def test_flow_steps_out_of_range_are_refused(steps):
+    with pytest.raises(ShapeError, match="flow_steps"):
+        SpeechOptions(flow_steps=steps)
+
+
+def test_flow_steps_are_refused_by_a_voice_without_flow_matching(voice, reference):
+    with pytest.raises(ShapeError, match="only v3 and v4"):
+        voice.synthesize(PHONES[0], reference, options=SpeechOptions(max_tokens=12, flow_steps=4))
+
+
+def test_nothing_to_decode_is_refused(voice, reference):
+    with pytest.raises(ShapeError, match="at least one"):
+        voice.decode_joined([], reference)
