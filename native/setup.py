@@ -1,13 +1,23 @@
 """Builds the kernels: a plain C library, opened by ctypes, so that one wheel serves every Python."""
 
+from pathlib import Path
+
 from setuptools import Extension, setup
+
+HERE = Path(__file__).parent
+
+
+def files(suffix: str) -> list[str]:
+    """Files of `c/`, relative to this folder; those of another processor compile to nothing."""
+    return sorted(f"c/{path.name}" for path in (HERE / "c").glob(f"*{suffix}"))
+
 
 setup(
     ext_modules=[
         Extension(
             "sovits_native._gpt_step",
-            ["c/gpt_step.c"],
-            depends=["c/gpt_step.h", "c/kernels.h"],
+            files(".c"),
+            depends=files(".h"),
             # Neither changes a result: nobody reads errno or the floating-point flags.
             extra_compile_args=[
                 "-std=c11",

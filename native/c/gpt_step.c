@@ -1,522 +1,270 @@
-#if defined(__linux__)
-#define _GNU_SOURCE /* for pthread_setname_np */
-#endif
+/* The step: scratch memory, the plan of its threads, and the layers. */
 #include "gpt_step.h"
 
 #include <math.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdlib.h>
+#include <stddef.h>
 #include <string.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
-static float from_half(uint16_t h) {
-    uint32_t sign = (uint32_t)(h & 0x8000) << 16, rest = h & 0x7fff;
-    float value;
-    if (rest >= 0x7c00) {
-        uint32_t bits = sign | 0x7f800000 | (rest & 0x3ff) << 13;
-        memcpy(&value, &bits, 4);
-        return value;
-    }
-    /* As an exponent too small by 112, which the product puts right, for subnormal numbers too. */
-    uint32_t bits = rest << 13;
-    memcpy(&value, &bits, 4);
-    value *= 0x1p112f;
-    return sign ? -value : value;
-}
-
-/* The float16 that equals a value, or -1 where none does. */
-static int32_t to_half(float value) {
-    uint32_t bits;
-    float small = fabsf(value) * 0x1p-112f;
-    memcpy(&bits, &small, 4);
-    int32_t half = (int32_t)(bits >> 13) | (signbit(value) ? 0x8000 : 0);
-    return fabsf(value) < 65536 && from_half((uint16_t)half) == value ? half : -1;
-}
-
-/* exp to 1e-7, for numbers up to 0. Source: range reduction by ln 2 in two parts and a Taylor series, as Cephes does. */
-static inline float exp_of(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    float n = nearbyintf(x * 1.44269504f);
-    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    p = p * r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, 4);
-    return p * power;
-}
-
-#define ISA 1
-#define NAME(x) x##_generic
 #include "kernels.h"
-#undef ISA
-#undef NAME
+#include "pack.h"
+#include "pool.h"
+#include "sample.h"
 
-#if defined(__x86_64__)
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
-#endif
-#define ISA 2
-#define NAME(x) x##_avx2
-#include "kernels.h"
-#undef ISA
-#undef NAME
-#if defined(__clang__)
-#pragma clang attribute pop
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni"))), \
-                             apply_to = function)
-#else
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
-#endif
-#define ISA 3
-#define NAME(x) x##_avx512
-#include "kernels.h"
-#undef ISA
-#undef NAME
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#endif
-
-typedef struct {
-    const char *name;
-    void (*f32)(const float *, const float *, int, float *);
-    void (*f16)(const uint16_t *, const float *, int, float *);
-    void (*i8)(const int8_t *, const uint8_t *, int, int32_t *);
-    void (*attend)(const float *, const float *, const float *, int, int, float *, float *);
-    void (*quantize)(const float *, int, uint8_t *, float *, int32_t *);
-    void (*add_and_norm)(float *, const float *, int, const float *, const float *, float);
-    int (*halve)(const float *, int, uint16_t *);
-} kernels;
-
-#define ALL_KERNELS(name, isa) \
-    {name, panel_f32_##isa, panel_f16_##isa, panel_i8_##isa, attend_##isa, quantize_##isa, add_and_norm_##isa,    \
-     halve_##isa}
-
-static const kernels *choose_kernels(void) {
-    static const kernels generic = ALL_KERNELS("generic", generic);
-#if defined(__x86_64__)
-    static const kernels avx2 = ALL_KERNELS("AVX2", avx2);
-    static const kernels avx512 = ALL_KERNELS("AVX-512 VNNI", avx512);
-    const char *most = getenv("SOVITS_NATIVE_KERNELS"); /* for tests */
-    int allowed = most && !strcmp(most, "generic") ? 1 : most && !strcmp(most, "AVX2") ? 2 : 3;
-    __builtin_cpu_init();
-    int has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); /* F16C is older than AVX2 */
-    if (allowed == 3 && has_avx2 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return &avx512;
-    if (allowed >= 2 && has_avx2) return &avx2;
-#endif
-    return &generic;
-}
-
-static const kernels *kernels_here(void) {
-    static const kernels *_Atomic here;
-    if (!here) here = choose_kernels();
-    return here;
-}
+/* The ctypes mirrors in backends/native.py have these fields, without padding. */
+_Static_assert(sizeof(sovits_linear) == 4 * sizeof(int32_t) + 4 * sizeof(void *), "mirrored as _Linear");
+_Static_assert(sizeof(sovits_layer) == 4 * sizeof(sovits_linear) + 4 * sizeof(void *), "mirrored as _Layer");
+_Static_assert(sizeof(sovits_gpt) ==
+                   6 * sizeof(int32_t) + sizeof(sovits_linear) + 3 * sizeof(void *) + 2 * sizeof(float),
+               "mirrored as _Gpt");
+_Static_assert(sizeof(sovits_request) == 16 * sizeof(void *) + sizeof(int64_t), "mirrored as _Request");
+_Static_assert(offsetof(sovits_layer, norm1_weight) == 4 * sizeof(sovits_linear), "mirrored as _Layer");
+_Static_assert(offsetof(sovits_gpt, head) == 6 * sizeof(int32_t) + sizeof(void *), "mirrored as _Gpt");
+_Static_assert(offsetof(sovits_request, capacity) == 12 * sizeof(void *), "mirrored as _Request");
 
 int32_t sovits_abi(void) { return SOVITS_ABI; }
 
-const char *sovits_kernels(void) { return kernels_here()->name; }
-
-/* --- packing ------------------------------------------------------------------------------------------------------ */
-
-static int64_t panels(int32_t n) { return (n + SOVITS_PANEL - 1) / SOVITS_PANEL; }
-static int64_t groups(int32_t k) { return (k + 3) / 4; }
-
-int64_t sovits_packed_bytes(int32_t form, int32_t n, int32_t k) {
-    if (form == SOVITS_I8) return panels(n) * groups(k) * SOVITS_PANEL * 4;
-    return panels(n) * k * SOVITS_PANEL * (form == SOVITS_F16 ? 2 : 4);
+void sovits_struct_sizes(int64_t sizes[4]) {
+    sizes[0] = sizeof(sovits_linear);
+    sizes[1] = sizeof(sovits_layer);
+    sizes[2] = sizeof(sovits_gpt);
+    sizes[3] = sizeof(sovits_request);
 }
 
-/* Up to 64 outputs of up to 64 inputs, [rows][k], to [inputs][64]: a square that fits the nearest cache. */
-static int pack_square(int32_t form, int32_t rows, int32_t inputs, int64_t k, const float *from, uint8_t *to) {
-    union {
-        float f32[64][64];
-        uint16_t f16[64][64];
-    } square;
-    memset(&square, 0, sizeof square);
-    for (int32_t row = 0; row < rows; row++) {
-        if (form == SOVITS_F32)
-            memcpy(square.f32[row], from + row * k, (size_t)inputs * 4);
-        else if (!kernels_here()->halve(from + row * k, inputs, square.f16[row]))
-            return 0;
-    }
-    for (int32_t i = 0; i < inputs; i++)
-        for (int32_t row = 0; row < 64; row++) {
-            if (form == SOVITS_F32)
-                ((float *)to)[i * 64 + row] = square.f32[row][i];
-            else
-                ((uint16_t *)to)[i * 64 + row] = square.f16[row][i];
-        }
-    return 1;
+/* --- scratch ------------------------------------------------------------------------------------------------------ */
+
+/* Where each buffer of a step begins in its scratch memory, in bytes; each has cache lines of its own. */
+struct layout {
+    int64_t x;          /* float [width], the residual */
+    int64_t qkv;        /* float [3 width] */
+    int64_t attention;  /* float [width] */
+    int64_t projection; /* float [width], what is added to the residual */
+    int64_t hidden;     /* float [4 width], of the feed-forward */
+    int64_t codes;      /* uint8 [4 width] in whole groups, what an int8 linear reads */
+    int64_t score;      /* float [threads][score_rows] */
+    int64_t candidates; /* struct candidate [vocab] */
+    int64_t total;
+    int64_t score_rows;
+};
+
+static int64_t reserve(struct layout *layout, int64_t bytes) {
+    int64_t begin = layout->total;
+    layout->total += (bytes + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    return begin;
 }
 
-static void pack_int8_row(int32_t k, const float *from, int8_t *to, float *scale, int32_t *sum) {
-    float most = 0;
-    for (int32_t i = 0; i < k; i++) most = fabsf(from[i]) > most ? fabsf(from[i]) : most;
-    *scale = most / 127 > 1e-12f ? most / 127 : 1e-12f;
-    *sum = 0;
-    for (int32_t i = 0; i < k; i++) {
-        int8_t code = (int8_t)nearbyintf(from[i] / *scale);
-        to[(int64_t)(i / 4) * SOVITS_PANEL * 4 + i % 4] = code;
-        *sum += code;
-    }
+static struct layout scratch_layout(const sovits_gpt *g, int64_t capacity, int32_t threads) {
+    int64_t row = g->width * (int64_t)sizeof(float);
+    struct layout l = {.score_rows = (capacity + SCORE_BLOCK - 1) / SCORE_BLOCK * SCORE_BLOCK};
+    l.x = reserve(&l, row);
+    l.qkv = reserve(&l, 3 * row);
+    l.attention = reserve(&l, row);
+    l.projection = reserve(&l, row);
+    l.hidden = reserve(&l, 4 * row);
+    l.codes = reserve(&l, group_count(4 * g->width) * GROUP);
+    l.score = reserve(&l, threads * l.score_rows * (int64_t)sizeof(float));
+    l.candidates = reserve(&l, g->vocab * (int64_t)sizeof(struct candidate));
+    return l;
 }
 
-int32_t sovits_pack(int32_t form, int32_t n, int32_t k, const float *weight, void *packed, float *scale,
-                    int32_t *sum) {
-    if (form == SOVITS_I8) memset(packed, 0, (size_t)sovits_packed_bytes(form, n, k));
-    for (int64_t row = 0; row < n; row += SOVITS_PANEL) {
-        int32_t rows = n - row < SOVITS_PANEL ? (int32_t)(n - row) : SOVITS_PANEL;
-        uint8_t *to = (uint8_t *)packed + sovits_packed_bytes(form, (int32_t)row, k);
-        for (int32_t i = 0; form == SOVITS_I8 && i < rows; i++)
-            pack_int8_row(k, weight + (row + i) * k, (int8_t *)to + i * 4, scale + row + i, sum + row + i);
-        for (int32_t i = 0; form != SOVITS_I8 && i < k; i += 64) {
-            int32_t inputs = k - i < 64 ? k - i : 64;
-            if (!pack_square(form, rows, inputs, k, weight + row * k + i, to + sovits_packed_bytes(form, 1, i)))
-                return 0;
-        }
-    }
-    return 1;
-}
+_Static_assert(SCORE_BLOCK * sizeof(float) % CACHE_LINE == 0, "no two threads write scores to one cache line");
 
-/* --- threads ------------------------------------------------------------------------------------------------------ */
-
-typedef struct {
+struct step {
+    sovits_pool *pool;
     const sovits_gpt *gpt;
     const sovits_request *request;
-    const kernels *use;
-    int64_t row;
-    /* Rows: residual [width], what a linear reads [4 width], attention's [3 width]; the scores of each thread. */
-    float *x, *wide, *qkv, *attended, *sum, *score;
+    const struct kernels *kernels;
+    int32_t threads;
+    int64_t row;      /* of the caches, which this step writes */
+    int64_t position; /* of the token */
+    float *x, *qkv, *attention, *projection, *hidden, *score;
+    int64_t score_rows;
+    struct candidate *candidates;
     uint8_t *codes;
     float code_scale;
     int32_t code_zero;
-} work;
-
-struct sovits_pool {
-    pthread_mutex_t one_step, lock;
-    pthread_cond_t wake;
-    pthread_t *thread;
-    int32_t threads, started;
-    uint64_t number; /* of the step, under lock */
-    int32_t ending;
-    work now;
-    float *memory;
-    int64_t floats;
-    _Atomic int32_t waiting, phase;
 };
 
-/* All threads of a step meet here, seven to nine times a layer: the wait is short, so it spins first. */
-static void meet(sovits_pool *p) {
-    int32_t phase = atomic_load_explicit(&p->phase, memory_order_acquire);
-    if (p->threads == 1) return;
-    if (atomic_fetch_add_explicit(&p->waiting, 1, memory_order_acq_rel) == p->threads - 1) {
-        atomic_store_explicit(&p->waiting, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->phase, phase + 1, memory_order_release);
-        return;
-    }
-    for (int spins = 0; atomic_load_explicit(&p->phase, memory_order_acquire) == phase; spins++) {
-        if (spins > 2000) sched_yield();
-#if defined(__x86_64__)
-        _mm_pause();
-#endif
-    }
+static int place_buffers(struct step *s) {
+    struct layout l = scratch_layout(s->gpt, s->request->capacity, s->threads);
+    char *scratch = pool_scratch(s->pool, l.total);
+    if (!scratch) return 0;
+    s->x = (float *)(scratch + l.x);
+    s->qkv = (float *)(scratch + l.qkv);
+    s->attention = (float *)(scratch + l.attention);
+    s->projection = (float *)(scratch + l.projection);
+    s->hidden = (float *)(scratch + l.hidden);
+    s->codes = (uint8_t *)(scratch + l.codes);
+    s->score = (float *)(scratch + l.score);
+    s->score_rows = l.score_rows;
+    s->candidates = (struct candidate *)(scratch + l.candidates);
+    return 1;
 }
 
-static void share(int64_t all, int32_t threads, int32_t me, int64_t *from, int64_t *to) {
-    *from = all * me / threads;
-    *to = all * (me + 1) / threads;
+/* --- operators, each thread its part ------------------------------------------------------------------------------ */
+
+struct range {
+    int64_t begin, end;
+};
+
+static struct range partition(int64_t count, int32_t threads, int32_t thread) {
+    return (struct range){count * thread / threads, count * (thread + 1) / threads};
 }
 
-static void run_share(sovits_pool *pool, int32_t me);
-
-typedef struct {
-    sovits_pool *pool;
-    int32_t me;
-} starting;
-
-static void *worker(void *argument) {
-    sovits_pool *p = ((starting *)argument)->pool;
-    int32_t me = ((starting *)argument)->me;
-    free(argument);
-#if defined(__linux__)
-    pthread_setname_np(pthread_self(), "sovits-gpt");
-#elif defined(__APPLE__)
-    pthread_setname_np("sovits-gpt");
-#endif
-    for (uint64_t seen = 0;;) {
-        pthread_mutex_lock(&p->lock);
-        while (p->number == seen && !p->ending) pthread_cond_wait(&p->wake, &p->lock);
-        int32_t ending = p->ending;
-        seen = p->number;
-        pthread_mutex_unlock(&p->lock);
-        if (ending) return NULL;
-        run_share(p, me);
-    }
-}
-
-sovits_pool *sovits_pool_new(int32_t threads) {
-    sovits_pool *p = calloc(1, sizeof *p);
-    if (!p) return NULL;
-    p->threads = threads < 1 ? 1 : threads;
-    p->thread = calloc((size_t)p->threads, sizeof *p->thread);
-    pthread_mutex_init(&p->one_step, NULL);
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
-    for (p->started = 1; p->thread && p->started < p->threads; p->started++) {
-        starting *s = malloc(sizeof *s);
-        if (s) *s = (starting){p, p->started};
-        if (!s || pthread_create(&p->thread[p->started], NULL, worker, s)) {
-            free(s);
-            break;
-        }
-    }
-    if (!p->thread || p->started < p->threads) {
-        sovits_pool_free(p);
-        return NULL;
-    }
-    return p;
-}
-
-void sovits_pool_free(sovits_pool *p) {
-    if (!p) return;
-    pthread_mutex_lock(&p->lock);
-    p->ending = 1;
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->lock);
-    for (int32_t i = 1; i < p->started; i++) pthread_join(p->thread[i], NULL);
-    pthread_mutex_destroy(&p->one_step);
-    pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->wake);
-    free(p->thread);
-    free(p->memory);
-    free(p);
-}
-
-/* --- the step ----------------------------------------------------------------------------------------------------- */
-
-/* This thread's part of y = W x + b. int8 reads w->codes in place of x. */
-static void linear(sovits_pool *p, const sovits_linear *l, const float *x, float *y, int32_t me) {
-    work *w = &p->now;
-    int64_t from, to;
-    share(panels(l->n), p->threads, me, &from, &to);
-    for (int64_t i = from; i < to; i++) {
+/* Row partition: this thread's panels of y = W x + bias. int8 reads s->codes in place of x. */
+static void linear(struct step *s, const sovits_linear *l, const float *x, float *y, int32_t thread) {
+    struct range mine = partition(panel_count(l->n), s->threads, thread);
+    for (int64_t panel = mine.begin; panel < mine.end; panel++) {
         float out[SOVITS_PANEL];
-        int32_t exact[SOVITS_PANEL];
-        int64_t first = i * SOVITS_PANEL, count = l->n - first < SOVITS_PANEL ? l->n - first : SOVITS_PANEL;
+        int32_t total[SOVITS_PANEL];
+        int64_t first = panel * SOVITS_PANEL, count = l->n - first < SOVITS_PANEL ? l->n - first : SOVITS_PANEL;
         if (l->form == SOVITS_I8) {
-            w->use->i8((const int8_t *)l->weight + i * groups(l->k) * SOVITS_PANEL * 4, w->codes, (int)groups(l->k),
-                       exact);
+            int64_t groups = group_count(l->k);
+            s->kernels->panel_i8((const int8_t *)l->weight + panel * groups * SOVITS_PANEL * GROUP, s->codes,
+                                 (int)groups, total);
             for (int64_t j = 0; j < count; j++)
-                out[j] = (float)(exact[j] - w->code_zero * l->sum[first + j]) * (w->code_scale * l->scale[first + j]);
+                out[j] = (float)(total[j] - s->code_zero * l->sum[first + j]) * (s->code_scale * l->scale[first + j]);
         } else if (l->form == SOVITS_F16) {
-            w->use->f16((const uint16_t *)l->weight + i * l->k * SOVITS_PANEL, x, l->k, out);
+            s->kernels->panel_f16((const uint16_t *)l->weight + panel * l->k * SOVITS_PANEL, x, l->k, out);
         } else {
-            w->use->f32((const float *)l->weight + i * l->k * SOVITS_PANEL, x, l->k, out);
+            s->kernels->panel_f32((const float *)l->weight + panel * l->k * SOVITS_PANEL, x, l->k, out);
         }
         for (int64_t j = 0; j < count; j++) y[first + j] = out[j] + (l->bias ? l->bias[first + j] : 0);
     }
 }
 
-static void attention(sovits_pool *p, int32_t layer, int32_t me) {
-    work *w = &p->now;
-    const sovits_gpt *g = w->gpt;
+/* In place, of the outputs that `linear` gave this thread: no barrier lies between them. */
+static void relu(struct step *s, int32_t n, float *y, int32_t thread) {
+    struct range mine = partition(panel_count(n), s->threads, thread);
+    int64_t end = mine.end * SOVITS_PANEL < n ? mine.end * SOVITS_PANEL : n;
+    for (int64_t i = mine.begin * SOVITS_PANEL; i < end; i++) y[i] = y[i] > 0 ? y[i] : 0;
+}
+
+/* This thread's heads: the row's keys and values into the caches, then attention over all rows so far. */
+static void attend(struct step *s, int32_t layer, int32_t thread) {
+    const sovits_gpt *g = s->gpt;
     int32_t size = g->width / g->heads;
-    int64_t from, to, rows = w->row + 1, capacity = w->request->capacity;
-    share(g->heads, p->threads, me, &from, &to);
-    float *keys = w->request->cache[2 * layer], *values = w->request->cache[2 * layer + 1];
-    float *score = w->score + me * ((capacity + 31) / 16 * 16);
-    for (int64_t head = from; head < to; head++) {
+    int64_t capacity = s->request->capacity;
+    float *keys = s->request->cache[2 * layer], *values = s->request->cache[2 * layer + 1];
+    float *score = s->score + thread * s->score_rows;
+    struct range mine = partition(g->heads, s->threads, thread);
+    for (int64_t head = mine.begin; head < mine.end; head++) {
         float *k = keys + head * capacity * size, *v = values + head * capacity * size;
-        memcpy(k + w->row * size, w->qkv + g->width + head * size, (size_t)size * 4);
-        memcpy(v + w->row * size, w->qkv + 2 * g->width + head * size, (size_t)size * 4);
-        w->use->attend(w->qkv + head * size, k, v, (int)rows, size, score, w->attended + head * size);
+        memcpy(k + s->row * size, s->qkv + g->width + head * size, (size_t)size * sizeof *k);
+        memcpy(v + s->row * size, s->qkv + 2 * g->width + head * size, (size_t)size * sizeof *v);
+        s->kernels->attend(s->qkv + head * size, k, v, (int)(s->row + 1), size, score, s->attention + head * size);
     }
 }
 
-/* Between two meetings one thread works alone: x = norm(x + sum), and codes for an int8 linear that reads `row`. */
-static void alone(sovits_pool *p, const float *weight, const float *bias, const sovits_linear *next, const float *row,
-                  int32_t me) {
-    work *w = &p->now;
-    const sovits_gpt *g = w->gpt;
-    if (!weight && next->form != SOVITS_I8) return;
-    if (me == 0) {
-        if (weight) w->use->add_and_norm(w->x, w->sum, g->width, weight, bias, g->epsilon);
-        if (next->form == SOVITS_I8) {
-            w->use->quantize(row, next->k, w->codes, &w->code_scale, &w->code_zero);
-            for (int64_t i = next->k; i < groups(next->k) * 4; i++) w->codes[i] = 0;
-        }
+/* Thread 0 alone, where the next linear is int8: the codes of what it reads. */
+static void quantize(struct step *s, const sovits_linear *next, const float *x, int32_t thread) {
+    if (next->form != SOVITS_I8) return;
+    if (thread == 0) {
+        s->kernels->quantize(x, next->k, s->codes, &s->code_scale, &s->code_zero);
+        for (int64_t i = next->k; i < group_count(next->k) * GROUP; i++) s->codes[i] = 0;
     }
-    meet(p);
+    pool_barrier(s->pool);
 }
 
-static void rectify(sovits_pool *p, int32_t n, float *x, int32_t me) {
-    int64_t from, to; /* what this thread wrote */
-    share(panels(n), p->threads, me, &from, &to);
-    to = to * SOVITS_PANEL < n ? to * SOVITS_PANEL : n;
-    for (int64_t i = from * SOVITS_PANEL; i < to; i++) x[i] = x[i] > 0 ? x[i] : 0;
+/* Thread 0 alone: x = norm(x + projection), and its codes where the next linear is int8. */
+static void norm_and_quantize(struct step *s, const float *weight, const float *bias, const sovits_linear *next,
+                              int32_t thread) {
+    if (thread == 0) s->kernels->add_and_norm(s->x, s->projection, s->gpt->width, weight, bias, s->gpt->epsilon);
+    if (next->form == SOVITS_I8)
+        quantize(s, next, s->x, thread);
+    else
+        pool_barrier(s->pool);
 }
 
-static void run_share(sovits_pool *p, int32_t me) {
-    work *w = &p->now;
-    const sovits_gpt *g = w->gpt;
-    alone(p, NULL, NULL, g->layers ? &g->layer->qkv : &g->head, w->x, me);
+/* --- the step ----------------------------------------------------------------------------------------------------- */
+
+static void embed(struct step *s) {
+    const sovits_gpt *g = s->gpt;
+    const float *embedded = g->embedding + *s->request->token * g->width;
+    for (int32_t i = 0; i < g->width / 2; i++) {
+        float angle = (float)s->position * g->frequency[i];
+        s->x[2 * i] = embedded[2 * i] + g->position_scale * sinf(angle);
+        s->x[2 * i + 1] = embedded[2 * i + 1] + g->position_scale * cosf(angle);
+    }
+}
+
+/* The thread plan, in time from top to bottom. ==== is a thread barrier; [int8] only where the linear after it is int8.
+ *
+ *              thread 0                            threads 1 to T - 1
+ *              x = embedding + position            asleep
+ *              ==================== wake (pool_run) =====================
+ *      [int8]  codes of x                          wait
+ *      [int8]  ==========================================================
+ *  .---------> qkv: its panels of W x              qkv: their panels
+ *  |           ==========================================================
+ *  |           its heads: cache row, attention     their heads
+ *  |           ==========================================================
+ *  |   [int8]  codes of attention                  wait
+ *  |   [int8]  ==========================================================
+ *  |           projection: its panels              their panels
+ *  |           ==========================================================
+ *  |           x = norm1(x + projection)           wait
+ *  |   [int8]  codes of x                          wait
+ *  |           ==========================================================
+ *  |           hidden: its panels, ReLU            their panels
+ *  |           ==========================================================
+ *  |   [int8]  codes of hidden                     wait
+ *  |   [int8]  ==========================================================
+ *  |           projection: its panels              their panels
+ *  |           ==========================================================
+ *  |           x = norm2(x + projection)           wait
+ *  |   [int8]  codes of x, for the next layer      wait
+ *  |           ==========================================================
+ *  '-- layers
+ *              logits: its panels of the head      their panels
+ *              ==================== end of pool_run =====================
+ *              samples the token                   asleep
+ *
+ * A layer has seven barriers, in int8 nine. Panels are weights [k][64] of 64 outputs; panels and heads are partitioned
+ * evenly, so a thread reads the same weights and caches in every step. What thread 0 does alone is one row, too short
+ * to be worth a partition. */
+static void run_layers(void *context, int32_t thread) {
+    struct step *s = context;
+    const sovits_gpt *g = s->gpt;
+    quantize(s, g->layers ? &g->layer->qkv : &g->head, s->x, thread);
     for (int32_t i = 0; i < g->layers; i++) {
         const sovits_layer *layer = g->layer + i;
-        linear(p, &layer->qkv, w->x, w->qkv, me);
-        meet(p);
-        attention(p, i, me);
-        meet(p);
-        alone(p, NULL, NULL, &layer->out, w->attended, me);
-        linear(p, &layer->out, w->attended, w->sum, me);
-        meet(p);
-        alone(p, layer->norm1_weight, layer->norm1_bias, &layer->up, w->x, me);
-        linear(p, &layer->up, w->x, w->wide, me);
-        rectify(p, layer->up.n, w->wide, me);
-        meet(p);
-        alone(p, NULL, NULL, &layer->down, w->wide, me);
-        linear(p, &layer->down, w->wide, w->sum, me);
-        meet(p);
-        alone(p, layer->norm2_weight, layer->norm2_bias, i + 1 < g->layers ? &layer[1].qkv : &g->head, w->x, me);
+        linear(s, &layer->qkv, s->x, s->qkv, thread);
+        pool_barrier(s->pool);
+        attend(s, i, thread);
+        pool_barrier(s->pool);
+        quantize(s, &layer->out, s->attention, thread);
+        linear(s, &layer->out, s->attention, s->projection, thread);
+        pool_barrier(s->pool);
+        norm_and_quantize(s, layer->norm1_weight, layer->norm1_bias, &layer->up, thread);
+        linear(s, &layer->up, s->x, s->hidden, thread);
+        relu(s, layer->up.n, s->hidden, thread);
+        pool_barrier(s->pool);
+        quantize(s, &layer->down, s->hidden, thread);
+        linear(s, &layer->down, s->hidden, s->projection, thread);
+        pool_barrier(s->pool);
+        norm_and_quantize(s, layer->norm2_weight, layer->norm2_bias, i + 1 < g->layers ? &layer[1].qkv : &g->head,
+                          thread);
     }
-    linear(p, &g->head, w->x, w->request->logits, me);
-    meet(p);
+    linear(s, &g->head, s->x, s->request->logits, thread);
 }
 
-/* --- sampling ----------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    float value;
-    int32_t token;
-} candidate;
-
-/* Descending; of equal ones the earlier token first. */
-static int before(const void *a, const void *b) {
-    const candidate *x = a, *y = b;
-    if (x->value != y->value) return x->value > y->value ? -1 : 1;
-    return x->token - y->token;
-}
-
-#define BLOCKED (-1e30f)
-#define FEW 64
-
-/* Draws the next token, by the rule of the graph. Source: GPT-SoVITS, AR/models/utils.py, logits_to_probs and sample. */
-static void draw(const sovits_gpt *g, const sovits_request *r, candidate *c) {
-    int32_t count = 0, k = (int32_t)(*r->top_k < 1 ? 1 : *r->top_k > g->vocab ? g->vocab : *r->top_k);
-    float best = -INFINITY, smallest[FEW], floor = -INFINITY, penalty = *r->repetition_penalty;
-    int32_t held = 0, leader = 0;
-    for (int32_t i = 0; i < g->vocab; i++) {
-        float x = r->logits[i];
-        if (r->seen[i]) x = x < 0 ? x * penalty : x / penalty;
-        if (i == g->eos && *r->step < *r->min_tokens) x = BLOCKED;
-        if (x > best) best = x, leader = i;
-        c[i] = (candidate){x, i};
-        if (k > FEW || (held == k && x <= smallest[k - 1])) continue;
-        int32_t at = held < k ? held++ : k - 1;
-        for (; at > 0 && smallest[at - 1] < x; at--) smallest[at] = smallest[at - 1];
-        smallest[at] = x;
-    }
-    double all = 0;
-    if (*r->top_p < 1)
-        for (int32_t i = 0; i < g->vocab; i++) all += exp((double)c[i].value - best);
-    /* Only those that can be among the k likeliest are put in order. */
-    if (k <= FEW) floor = smallest[k - 1];
-    for (int32_t i = 0; i < g->vocab; i++)
-        if (c[i].value >= floor) c[count++] = c[i];
-    qsort(c, (size_t)count, sizeof *c, before);
-    if (k > count) k = count ? count : 1; /* logits that are no numbers are left out */
-
-    float cumulative = 0, temperature = *r->temperature < 1e-5f ? 1e-5f : *r->temperature;
-    for (int32_t i = 0; i < count; i++) {
-        if (*r->top_p < 1) {
-            cumulative += (float)(exp((double)c[i].value - best) / all);
-            if (i && cumulative > *r->top_p) c[i].value = BLOCKED;
-        }
-        c[i].value /= temperature;
-    }
-    float pivot = c[k - 1].value, top = c[0].value, chosen = -1;
-    double sum = 0;
-    for (int32_t i = 0; i < count; i++) sum += c[i].value >= pivot ? exp((double)c[i].value - top) : 0;
-    int32_t token = c[0].token;
-    for (int32_t i = 0; i < count; i++) {
-        if (c[i].value < pivot) continue;
-        float drawn = (float)(exp((double)c[i].value - top) / sum) / r->noise[c[i].token];
-        if (drawn > chosen) chosen = drawn, token = c[i].token;
-    }
-    *r->next_token = token;
-    *r->stop = token == g->eos || leader == g->eos;
-    if (r->next_seen != r->seen) memcpy(r->next_seen, r->seen, (size_t)g->vocab);
-    r->next_seen[token] = 1;
-}
-
-static int enough_memory(sovits_pool *p, const sovits_gpt *g, const sovits_request *r) {
-    int64_t padded = (r->capacity + 31) / 16 * 16, width = g->width;
-    /* x, attended, sum: width each; qkv 3 width; wide and codes 4 width; candidates twice the vocabulary */
-    int64_t floats = 15 * width + p->threads * padded + 2 * (int64_t)g->vocab + 64;
-    if (floats > p->floats) {
-        float *more = realloc(p->memory, (size_t)floats * sizeof *more);
-        if (!more) return 0;
-        p->memory = more;
-        p->floats = floats;
-    }
-    work *w = &p->now;
-    w->x = p->memory;
-    w->attended = w->x + width;
-    w->sum = w->attended + width;
-    w->qkv = w->sum + width;
-    w->wide = w->qkv + 3 * width;
-    w->codes = (uint8_t *)(w->wide + 4 * width);
-    w->score = w->wide + 8 * width;
-    return 1;
-}
-
-int32_t sovits_step(sovits_pool *p, const sovits_gpt *g, const sovits_request *r) {
+int32_t sovits_step(sovits_pool *pool, const sovits_gpt *g, const sovits_request *r) {
     int64_t position = *r->prompt_len + *r->step - 1, row = *r->text_len + position;
     if (*r->token < 0 || *r->token >= g->vocab || position < 0 || row < 0 || row >= r->capacity) return -2;
-    pthread_mutex_lock(&p->one_step);
-    if (!enough_memory(p, g, r)) {
-        pthread_mutex_unlock(&p->one_step);
-        return -1;
+    pool_lock(pool);
+    struct step step = {.pool = pool,
+                        .gpt = g,
+                        .request = r,
+                        .kernels = kernels_in_use(),
+                        .threads = pool_threads(pool),
+                        .row = row,
+                        .position = position};
+    int placed = place_buffers(&step);
+    if (placed) {
+        embed(&step);
+        pool_run(pool, run_layers, &step);
+        sample_token(g, r, step.candidates);
     }
-    work *w = &p->now;
-    w->gpt = g;
-    w->request = r;
-    w->use = kernels_here();
-    w->row = row;
-    const float *embedded = g->embedding + *r->token * g->width;
-    for (int32_t i = 0; i < g->width / 2; i++) {
-        float angle = (float)position * g->frequency[i];
-        w->x[2 * i] = embedded[2 * i] + g->position_scale * sinf(angle);
-        w->x[2 * i + 1] = embedded[2 * i + 1] + g->position_scale * cosf(angle);
-    }
-    if (p->threads > 1) {
-        pthread_mutex_lock(&p->lock);
-        p->number++;
-        pthread_cond_broadcast(&p->wake);
-        pthread_mutex_unlock(&p->lock);
-    }
-    run_share(p, 0);
-    draw(g, r, (candidate *)(w->score + p->threads * ((r->capacity + 31) / 16 * 16)));
-    pthread_mutex_unlock(&p->one_step);
-    return 0;
+    pool_unlock(pool);
+    return placed ? 0 : -1;
 }

@@ -1,0 +1,74 @@
+/* Kernels with vectors of 256 bits, which AVX2 and AVX-512 both have. Included after the target is named. */
+#ifndef SOVITS_KERNELS_X86_H
+#define SOVITS_KERNELS_X86_H
+
+#include <immintrin.h>
+
+#include "half.h"
+#include "kernels_portable.h"
+
+/* Scores of four rows at a time; returns how many rows have theirs. */
+static inline int dot_four_rows(const float *restrict q, const float *restrict keys, int rows, int size,
+                                float *restrict score) {
+    int row = 0;
+    if (size % 8 != 0) return 0;
+    for (; row + 3 < rows; row += 4) {
+        const float *key = keys + (int64_t)row * size;
+        __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
+        for (int i = 0; i < size; i += 8) {
+            __m256 v = _mm256_loadu_ps(q + i);
+            a = _mm256_fmadd_ps(_mm256_loadu_ps(key + i), v, a);
+            b = _mm256_fmadd_ps(_mm256_loadu_ps(key + size + i), v, b);
+            c = _mm256_fmadd_ps(_mm256_loadu_ps(key + 2 * size + i), v, c);
+            d = _mm256_fmadd_ps(_mm256_loadu_ps(key + 3 * size + i), v, d);
+        }
+        a = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d)); /* four halves, then four halves */
+        _mm_storeu_ps(score + row, _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)));
+    }
+    return row;
+}
+
+/* y = weighted sum of rows of 32, two at a time; returns how many rows are in it. */
+static inline int weighted_sum_of_32(const float *restrict score, const float *restrict values, int rows,
+                                     float *restrict y) {
+    int row = 0;
+    __m256 a[8];
+    for (int i = 0; i < 8; i++) a[i] = _mm256_setzero_ps();
+    for (; row + 1 < rows; row += 2) {
+        const float *value = values + (int64_t)row * 32;
+        __m256 s = _mm256_set1_ps(score[row]), t = _mm256_set1_ps(score[row + 1]);
+        for (int i = 0; i < 4; i++) a[i] = _mm256_fmadd_ps(_mm256_loadu_ps(value + 8 * i), s, a[i]);
+        for (int i = 4; i < 8; i++) a[i] = _mm256_fmadd_ps(_mm256_loadu_ps(value + 8 * i), t, a[i]);
+    }
+    for (int i = 0; i < 4; i++) _mm256_storeu_ps(y + 8 * i, _mm256_add_ps(a[i], a[i + 4]));
+    return row;
+}
+
+static void attend(const float *restrict q, const float *restrict keys, const float *restrict values, int rows,
+                   int size, float *restrict score, float *restrict y) {
+    dot_rows(q, keys, dot_four_rows(q, keys, rows, size, score), rows, size, score);
+    float sum = scaled_exp(score, rows, 1 / sqrtf((float)size));
+    int row = 0;
+    for (int i = 0; i < size; i++) y[i] = 0;
+    if (size == 32) row = weighted_sum_of_32(score, values, rows, y);
+    add_weighted_rows(score, values, row, rows, size, y);
+    for (int i = 0; i < size; i++) y[i] /= sum;
+}
+
+static int f16_row_from_f32(const float *x, int n, uint16_t *y) {
+    int i = 0;
+    for (; i + 7 < n; i += 8) {
+        __m256 v = _mm256_loadu_ps(x + i);
+        __m128i half = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+        if (_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_cvtph_ps(half), _CMP_NEQ_UQ))) return 0;
+        _mm_storeu_si128((__m128i *)(y + i), half);
+    }
+    for (; i < n; i++) {
+        int32_t half = f16_from_f32(x[i]);
+        if (half < 0) return 0;
+        y[i] = (uint16_t)half;
+    }
+    return 1;
+}
+
+#endif
