@@ -11,10 +11,10 @@ import onnx_ir as ir
 
 from sovits_calibration.measure import open_in_memory
 from sovits_calibration.observe import Feeds
-from sovits_engines.passes.fp16_simulation import simulate
+from sovits_engines.passes.fp16_simulation import simulate_fp16
 from sovits_engines.passes.model_file import load_model
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
-from sovits_runtime.verify.mixed import cosine
+from sovits_runtime.verify.metrics import cosine, relative_error
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class GraphDistance:
     Attributes:
         cosine: Smallest cosine with FP32; NaN where a number is not finite; 1 for a graph without float outputs.
         error: Largest difference, as a fraction of the output's largest magnitude; `wrong` where it is whole numbers.
-        wrong: Largest share of differing entries of a whole-number output.
+        wrong: Largest fraction of differing entries of a whole-number output.
         runs: How many runs were compared.
     """
 
@@ -34,30 +34,30 @@ class GraphDistance:
     runs: int
 
 
-def distance(full: Path, half: Path, spec: GraphSpec, runs: Sequence[Feeds]) -> GraphDistance:
+def distance(fp32: Path, fp16: Path, spec: GraphSpec, runs: Sequence[Feeds]) -> GraphDistance:
     """Runs both graphs on the same inputs.
 
     Args:
-        full: The FP32 graph.
-        half: The mixed-precision graph.
-        spec: What the mixed-precision graph takes and gives.
+        fp32: The FP32 graph.
+        fp16: The mixed-precision graph.
+        spec: Inputs and outputs of the mixed-precision graph.
         runs: FP32 inputs, one dict a run.
 
     Raises:
         BackendError: ONNX Runtime cannot run one of them.
     """
-    model = load_model(half)
-    simulate(model)
+    model = load_model(fp16)
+    simulate_fp16(model)
     names = list(spec.output_names)
-    sessions = (open_in_memory(ir.load(full), full.parent), open_in_memory(model, half.parent))
+    sessions = (open_in_memory(ir.load(fp32), fp32.parent), open_in_memory(model, fp16.parent))
     cosines, errors, wrong = [1.0], [0.0], [0.0]
     for feeds in runs:
-        halved = {t.name: feeds[t.name].astype(t.dtype) for t in spec.inputs}
-        outputs = (sessions[0].run(names, dict(feeds)), sessions[1].run(names, halved))
+        rounded = {t.name: feeds[t.name].astype(t.dtype) for t in spec.inputs}
+        outputs = (sessions[0].run(names, dict(feeds)), sessions[1].run(names, rounded))
         for expected, got in _compared(*outputs):
             if expected.dtype.kind == "f":
                 cosines.append(cosine(expected, got))
-                errors.append(_relative(expected, got))
+                errors.append(relative_error(expected, got))
             else:
                 wrong.append(float(np.mean(expected != got)))
                 errors.append(wrong[-1])
@@ -66,8 +66,3 @@ def distance(full: Path, half: Path, spec: GraphSpec, runs: Sequence[Feeds]) -> 
 
 def _compared(expected: Sequence[Array], got: Sequence[Array]) -> Iterator[tuple[Array, Array]]:
     return ((a, b) for a, b in zip(expected, got, strict=True) if a.size)
-
-
-def _relative(expected: Array, got: Array) -> float:
-    largest = float(np.abs(expected).max())
-    return float(np.abs(expected.astype(np.float64) - got).max()) / (largest or 1.0)

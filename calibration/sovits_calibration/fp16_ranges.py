@@ -30,20 +30,22 @@ class Margins:
         return Margins(self.range, self.sum, self.error / 4)
 
 
-def needs_fp32(graph: ir.Graph, found: Measurements, margins: Margins) -> Iterator[tuple[ir.Node, str, str]]:
-    """Yields each node that must stay FP32 with the reason (a key of `islands.REASONS`) and the numbers."""
+def needs_fp32(
+    graph: ir.Graph, measured: Measurements, margins: Margins
+) -> Iterator[tuple[ir.Node, str, str]]:
+    """Yields each node that must stay FP32 with the reason (a key of `fp32_nodes.REASONS`) and the numbers."""
     for node in graph:
         name = node.outputs[0].name or ""
         values = [v for v in (*node.inputs, *node.outputs) if v is not None and is_float(v)]
         for value in values:
-            largest = found.largest.get(value.name or "", 0.0)
+            largest = measured.largest.get(value.name or "", 0.0)
             if not largest * margins.range <= FP16_MAX:
                 yield node, "range", _beyond(f"{value.name} reaches", largest, margins.range)
-        total = found.sums.get(name, 0.0)
+        total = measured.sums.get(name, 0.0)
         if not total * margins.sum <= FP16_MAX:
             yield node, "sums", _beyond(f"the magnitudes that {name} adds up reach", total, margins.sum)
     for node in graph:
-        error = found.error.get(node.outputs[0].name or "", 0.0)
+        error = measured.error.get(node.outputs[0].name or "", 0.0)
         if not error <= margins.error:
             detail = f"rounding changes {node.outputs[0].name} by {error:.1e} of its norm, limit {margins.error:.1e}"
             for part in back_to_layers([node], loses_digits_with):

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from sovits_calibration import weights
 from sovits_calibration.fp16_ranges import Margins, needs_fp32
 from sovits_calibration.measure import Measurements
-from sovits_engines.passes import operator_rules as semantics
+from sovits_engines.passes.operator_rules import LINEAR, fp32_by_meaning, is_float
 
 REASONS: Mapping[str, str] = {
     "choice": "decides something: an ArgMax, a comparison or an index is computed from it",
@@ -29,7 +29,7 @@ REASONS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Island:
+class Fp32Node:
     """One node that stays FP32.
 
     Attributes:
@@ -47,8 +47,8 @@ class Island:
 
 def choose(
     models: Sequence[ir.Model], measured: Sequence[Measurements | None], margins: Margins
-) -> list[dict[str, Island]]:
-    """Chooses the islands of graphs that share one weight file.
+) -> list[dict[str, Fp32Node]]:
+    """Chooses the FP32 nodes of graphs that share one weight file.
 
     Args:
         models: FP32 models.
@@ -58,15 +58,17 @@ def choose(
     Returns:
         One dict a graph, by node name. A layer's weight or a cache that one graph keeps in FP32 is FP32 in all.
     """
-    chosen = [_of_one(model.graph, found, margins) for model, found in zip(models, measured, strict=True)]
-    kept: dict[str, str] = {}
-    for model, islands in zip(models, chosen, strict=True):
-        kept |= {key: node for node, key in _common(model.graph) if node in islands}
-    for model, islands in zip(models, chosen, strict=True):
+    chosen = [
+        _of_one(model.graph, of_graph, margins) for model, of_graph in zip(models, measured, strict=True)
+    ]
+    shared: dict[str, str] = {}
+    for model, fp32_nodes in zip(models, chosen, strict=True):
+        shared |= {key: node for node, key in _common(model.graph) if node in fp32_nodes}
+    for model, fp32_nodes in zip(models, chosen, strict=True):
         nodes = {n.outputs[0].name: n for n in model.graph}
         for name, key in _common(model.graph):
-            if key in kept:
-                _add(islands, nodes[name], "shared", f"{key}, which another graph keeps in FP32")
+            if key in shared:
+                _add(fp32_nodes, nodes[name], "shared", f"{key}, which another graph keeps in FP32")
     return chosen
 
 
@@ -76,25 +78,25 @@ def _common(graph: ir.Graph) -> Iterator[tuple[str, str]]:
         name = node.outputs[0].name or ""
         if node.op_type == "TensorScatter":
             yield name, name
-        elif node.op_type in semantics.LINEAR:
+        elif node.op_type in LINEAR:
             for value in node.inputs:
-                if value is not None and value.is_initializer() and semantics.is_float(value):
+                if value is not None and value.is_initializer() and is_float(value):
                     yield name, value.name or ""
 
 
-def _of_one(graph: ir.Graph, measured: Measurements | None, margins: Margins) -> dict[str, Island]:
-    islands: dict[str, Island] = {}
-    for node, reason in semantics.islands(graph).items():
-        _add(islands, node, reason, "")
+def _of_one(graph: ir.Graph, measured: Measurements | None, margins: Margins) -> dict[str, Fp32Node]:
+    fp32_nodes: dict[str, Fp32Node] = {}
+    for node, reason in fp32_by_meaning(graph).items():
+        _add(fp32_nodes, node, reason, "")
     for value, complaint in weights.complaints(graph).items():
         for use in value.uses():
-            _add(islands, use.node, "weight", f"{value.name} {complaint}")
+            _add(fp32_nodes, use.node, "weight", f"{value.name} {complaint}")
     if measured is not None:
         for node, reason, detail in needs_fp32(graph, measured, margins):
-            _add(islands, node, reason, detail)
-    return islands
+            _add(fp32_nodes, node, reason, detail)
+    return fp32_nodes
 
 
-def _add(islands: dict[str, Island], node: ir.Node, reason: str, detail: str) -> None:
+def _add(fp32_nodes: dict[str, Fp32Node], node: ir.Node, reason: str, detail: str) -> None:
     name = node.outputs[0].name or ""
-    islands.setdefault(name, Island(name, node.op_type, reason, detail))
+    fp32_nodes.setdefault(name, Fp32Node(name, node.op_type, reason, detail))

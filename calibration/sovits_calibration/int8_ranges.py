@@ -1,4 +1,4 @@
-"""Ranges of what goes into and out of a graph's convolutions, for int8."""
+"""Ranges of the inputs and outputs of a graph's convolutions, for int8."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sovits_calibration.measure import open_in_memory
 from sovits_calibration.observe import Feeds
+from sovits_engines.passes.expose_outputs import expose_outputs
 from sovits_engines.passes.model_file import load_model
 from sovits_runtime.errors import VerificationError
 
@@ -62,8 +63,7 @@ def conv_statistics(path: Path, runs: Sequence[Feeds]) -> ConvStatistics:
     graph = model.graph
     values = list({v: v for n in graph if n.op_type == "Conv" for v in (n.inputs[0], n.outputs[0]) if v})
     tensors = {v.name or "": _Tensor(v.name or "", _slope(v)) for v in values}
-    given = {v.name for v in (*graph.inputs, *graph.outputs)}
-    graph.outputs.extend(v for v in values if v.name not in given)
+    expose_outputs(model, values=tensors.keys())
     session = open_in_memory(model, path.parent)
     names = [name for name in tensors if name not in {v.name for v in graph.inputs}]
     for feeds in runs:
@@ -89,7 +89,7 @@ def _slope(value: ir.Value) -> float:
 
 
 class _Tensor:
-    """What one value was, as a histogram a run: how often, around which number."""
+    """The numbers of one tensor, as a histogram a run."""
 
     def __init__(self, name: str, slope: float) -> None:
         self.name = name
@@ -109,14 +109,14 @@ class _Tensor:
         if not self.shape or numbers.size > np.prod(self.shape):
             self.shape = numbers.shape
         step = max((high - low) / (BINS - 1), _SMALLEST)
-        share = np.bincount(np.rint((numbers.ravel() - low) / step).astype(np.int32), minlength=BINS)
-        self.histograms.append((share / numbers.size, low + step * np.arange(len(share), dtype=np.float64)))
+        counts = np.bincount(np.rint((numbers.ravel() - low) / step).astype(np.int32), minlength=BINS)
+        self.histograms.append((counts / numbers.size, low + step * np.arange(len(counts), dtype=np.float64)))
 
     def best_range(self) -> tuple[float, float]:
         cuts = [(self.low * float(a), self.high * float(b)) for a in _LOWS for b in _HIGHS]
         return min(reversed(cuts), key=lambda ends: max(self._error(*h, *ends) for h in self.histograms))
 
-    def _error(self, share: _Floats, x: _Floats, low: float, high: float) -> float:
+    def _error(self, fractions: _Floats, x: _Floats, low: float, high: float) -> float:
         """The power of the error of rounding, clipping weighted, as a fraction of the power of the numbers."""
         step = max((high - low) / LEVELS, _SMALLEST)
         zero = np.rint(-low / step)
@@ -125,4 +125,4 @@ class _Tensor:
         rounded = (np.clip(level, 0, LEVELS) - zero) * step
         change = np.where(rounded < 0, self.slope * rounded, rounded) - exact
         cost = np.where((level < 0) | (level > LEVELS), CLIPPING_COST, 1.0) * change**2
-        return float(share @ cost / max(share @ exact**2, _SMALLEST))
+        return float(fractions @ cost / max(fractions @ exact**2, _SMALLEST))

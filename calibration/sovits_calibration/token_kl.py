@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_calibration.observe import Feeds
-from sovits_runtime.t2s.host_loop import Step, TextToSemantic, seeded_noise
+from sovits_runtime.t2s.generator import Step, seeded_noise
+from sovits_runtime.t2s.host_loop import TextToSemantic
 from sovits_runtime.t2s.sampling import SamplingOptions
-from sovits_runtime.verify.mixed import divergence
+from sovits_runtime.verify.metrics import kl_divergence
 
 STEPS = 60
 TIMED_STEPS = 40
@@ -23,13 +24,13 @@ SEED = 31
 
 @dataclass(frozen=True)
 class ForcedRequest:
-    """What one sentence asks of the GPT, and what FP32 answered.
+    """One sentence for the GPT, with the tokens and logits of FP32.
 
     Attributes:
         phones: int64 [T].
         bert: float32 [T, 1024].
         prompt: int64 [P].
-        tokens: int64 [n], drawn by FP32.
+        tokens: int64 [n], sampled by FP32.
         logits: float32 [n + 1, V], of FP32 at every step.
     """
 
@@ -46,7 +47,7 @@ class TokenDistance:
 
     Attributes:
         kl: Mean KL divergence of a step in nats, of the request where it is largest; NaN where a number is not finite.
-        agreement: Share of steps with the same best token.
+        agreement: Fraction of steps with the same best token.
         lost_lead: Largest lead (in log p) of FP32's best token where another became the best.
         steps: How many steps were compared.
     """
@@ -70,9 +71,9 @@ def forced_requests(model: TextToSemantic, prefills: Sequence[Feeds]) -> list[Fo
         inputs = (feeds["phones"][0], feeds["bert"][0], feeds["prompt"][0])
         noise = seeded_noise(np.random.default_rng(SEED + i), model.vocab)
         steps = model.steps(*inputs, options=options, noise=noise)
-        drawn = [(step.token, step.logits.copy()) for step in islice(steps, STEPS + 1)]
+        sampled = [(step.token, step.logits.copy()) for step in islice(steps, STEPS + 1)]
         steps.close()
-        tokens, logits = zip(*drawn, strict=True)
+        tokens, logits = zip(*sampled, strict=True)
         requests.append(ForcedRequest(*inputs, np.array(tokens[:STEPS], np.int64), np.stack(logits)))
     return requests
 
@@ -87,7 +88,7 @@ def token_distance(model: TextToSemantic, requests: Sequence[ForcedRequest]) -> 
     for request in requests:
         divergences = []
         for step, expected in zip(_forced(model, request), request.logits, strict=True):
-            divergences.append(divergence(expected, step.logits))
+            divergences.append(kl_divergence(expected, step.logits))
             best = int(np.argmax(expected))
             got = int(np.argmax(step.logits))
             agreed += best == got
@@ -112,17 +113,17 @@ class TokenTimes:
 
 def token_times(models: Mapping[str, TextToSemantic], request: ForcedRequest) -> dict[str, TokenTimes]:
     """Times several GPTs on one request, taking turns."""
-    taken: dict[str, list[list[float]]] = {name: [] for name in models}
+    rounds: dict[str, list[list[float]]] = {name: [] for name in models}
     for _ in range(TIMED_ROUNDS):
         for name, model in models.items():
             steps = _forced(model, request)
             times = [time.perf_counter()]
             times += [time.perf_counter() for _ in islice(steps, TIMED_STEPS)]
             steps.close()
-            taken[name].append([1e3 * (b - a) for a, b in pairwise(times)])
+            rounds[name].append([1e3 * (b - a) for a, b in pairwise(times)])
     return {
         name: TokenTimes(float(np.median(ms[:, 0])), float(np.median(ms[:, 1:])))
-        for name, ms in ((name, np.array(rows)) for name, rows in taken.items())
+        for name, ms in ((name, np.array(rows)) for name, rows in rounds.items())
     }
 
 

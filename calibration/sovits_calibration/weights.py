@@ -13,8 +13,8 @@ from sovits_engines.passes.operator_rules import FP16_MAX, is_float
 
 MAX_VANISHED = 0.01
 MAX_ROUNDING = 1e-3
-"""Of a weight's numbers, the largest share that may become zero; and the largest change of the whole, as a fraction
-of its norm (half precision by itself gives at most 5e-4)."""
+"""Of a weight's numbers, the largest fraction that may become zero; and the largest change of the whole, as a fraction
+of its norm (FP16 by itself gives at most 5e-4)."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class WeightLoss:
 
     Attributes:
         largest: Largest magnitude.
-        vanished: Share of its numbers, zeros apart, that become zero.
+        vanished: Fraction of its numbers, zeros apart, that become zero.
         rounding: Norm of the change as a fraction of the norm.
     """
 
@@ -48,18 +48,18 @@ def weight_loss(numbers: NDArray[Any]) -> WeightLoss:
     largest = float(np.abs(full).max(initial=0.0))
     if not largest <= FP16_MAX:
         return WeightLoss(largest, 0.0, 0.0)
-    half = numbers.astype(np.float16).astype(np.float64).ravel()
+    rounded = numbers.astype(np.float16).astype(np.float64).ravel()
     norm = float(np.linalg.norm(full))
-    vanished = np.count_nonzero((half == 0) & (full != 0)) / max(int(np.count_nonzero(full)), 1)
-    return WeightLoss(largest, vanished, float(np.linalg.norm(full - half)) / norm if norm else 0.0)
+    vanished = np.count_nonzero((rounded == 0) & (full != 0)) / max(int(np.count_nonzero(full)), 1)
+    return WeightLoss(largest, vanished, float(np.linalg.norm(full - rounded)) / norm if norm else 0.0)
 
 
 def complaints(graph: ir.Graph) -> dict[ir.Value, str]:
     """The float constants of a graph that FP16 does not hold well, each with what is wrong."""
-    found = {}
+    problems = {}
     for value in graph.initializers.values():
         if is_float(value) and value.const_value is not None:
             complaint = weight_loss(value.const_value.numpy()).complaint()
             if complaint:
-                found[value] = complaint
-    return found
+                problems[value] = complaint
+    return problems

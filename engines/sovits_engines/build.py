@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import onnx
 
 from sovits_engines.builder import NO_FUSED_KERNEL, BuildOptions, BuiltEngine, EngineRefused, build_engine
-from sovits_engines.cache import TIMINGS, Slot, locked
+from sovits_engines.cache import TIMINGS, CacheEntry, locked
 from sovits_engines.engine_graph import TrtGraph, trt_graphs
 from sovits_engines.passes.turing import NO_FP32_PRODUCTS
 from sovits_engines.profile import profile_ranges
@@ -22,12 +22,13 @@ from sovits_engines.targets import BuildTarget
 from sovits_runtime.backends.trt_api import RTX
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import FORM, EngineRecord, engine_folder, engine_records, read_record
+from sovits_runtime.bundle.names import STEP
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine import own_version
-from sovits_runtime.t2s.device_step import CACHE_LENGTHS, STEP
+from sovits_runtime.machine.progress import Progress, no_progress
+from sovits_runtime.t2s.device_step import CACHE_LENGTHS
 
 LOG = logging.getLogger(__name__)
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class EngineResult:
     """What became of one engine.
 
     Attributes:
-        record: The engine.
         built: Whether it was built now; otherwise it was there.
         seconds: How long that took.
         reason: Why it was built although an engine was there; empty otherwise.
@@ -55,7 +55,7 @@ def build_engines(
     cache_sizes: tuple[int, ...] = CACHE_LENGTHS,
     strict: bool = False,
     refittable: bool = False,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> list[EngineResult]:
     """Builds what is missing.
 
@@ -66,7 +66,7 @@ def build_engines(
         cache_sizes: Lengths of the cache, one decode step each.
         strict: Refuse to replace an engine that is damaged or was built from or for something else.
         refittable: Build engines that take another voice's weights; see `sovits_engines.refit_voice`.
-        progress: Is told what is being done.
+        progress: Called as the work goes on.
 
     Raises:
         BackendError: TensorRT refuses a graph, or `strict` and an engine is not as expected.
@@ -80,9 +80,9 @@ def build_engines(
     for i, (target, engine) in enumerate(jobs):
 
         def show(
-            what: str, fraction: float, i: int = i, label: str = f"{target.target.sm} {engine.name}"
+            what: str, done: int, total: int, i: int = i, label: str = f"{target.target.sm} {engine.name}"
         ) -> None:
-            progress(f"{label}: {what}", int(100 * (i + fraction)), 100 * len(jobs))
+            progress(f"{label}: {what}", 100 * i + 100 * done // total, 100 * len(jobs))
 
         options = BuildOptions(captured=engine.graph == STEP, refittable=refittable)
         results.append(_Job(bundle, target, engine, options, strict, show).run())
@@ -90,16 +90,16 @@ def build_engines(
     return results
 
 
-def engine_ingredients(
+def engine_key_fields(
     bundle: Bundle, target: BuildTarget, engine: TrtGraph, options: BuildOptions
 ) -> dict[str, Any]:
     """Everything that an engine depends on; their digest is its key."""
     return {
-        **target.target.ingredients(),
+        **target.target.key_fields(),
         "graph": bundle.graph_digest(engine.graph),
         "cache_size": engine.cache_size,
         "profile": {k: [list(s) for s in v] for k, v in profile_ranges(engine.spec).items()},
-        "flags": options.ingredients(target.api),
+        "flags": options.key_fields(target.api),
         "form": FORM,
         "sovits-export": own_version(),
     }
@@ -110,7 +110,6 @@ def copy_for(target: BuildTarget, engine: TrtGraph, *, decompose_all: bool) -> o
 
     Args:
         target: What the engine is for.
-        engine: The engine.
         decompose_all: Write out every attention: a fused kernel turned out to be missing.
     """
     made_for = target.target
@@ -122,7 +121,6 @@ def prune_engines(bundle: Bundle, *, every: bool = False) -> list[Path]:
     """Removes engines of graphs as they are no longer, damaged ones and plans without a record.
 
     Args:
-        bundle: The bundle.
         every: Remove all engines.
 
     Returns:
@@ -162,7 +160,7 @@ def _look(bundle: Bundle, path: Path) -> Listed:
         record = read_record(path)
     except BackendError as error:
         return path, None, str(error)
-    built, own = record.ingredients, own_version()
+    built, own = record.key_fields, own_version()
     if record.graph not in bundle.graph_names or built.get("graph") != bundle.graph_digest(record.graph):
         return path, record, "the graph has changed since"
     if (built.get("form"), built.get("sovits-export")) != (FORM, own):
@@ -179,28 +177,28 @@ class _Job:
     engine: TrtGraph
     options: BuildOptions
     strict: bool
-    show: Callable[[str, float], None]
+    show: Progress
 
     def run(self) -> EngineResult:
         """Finds the engine or builds it."""
         start = time.perf_counter()
         folder = engine_folder(self.bundle, self.engine.graph) / self.target.target.folder
-        ingredients = engine_ingredients(self.bundle, self.target, self.engine, self.options)
-        slot = Slot(folder, self.engine, ingredients)
-        record, reason = slot.look()
+        key_fields = engine_key_fields(self.bundle, self.target, self.engine, self.options)
+        entry = CacheEntry(folder, self.engine, key_fields)
+        record, reason = entry.look()
         if record is None:
-            with locked(folder, lambda: self.show("another process builds for this target", 0.0)):
-                record, reason = slot.look()
+            with locked(folder, lambda: self.show("another process builds for this target", 0, 1)):
+                record, reason = entry.look()
                 if record is None:
                     self._replace(reason)
-                    made, facts = self._build(slot.timings())
+                    engine, facts = self._build(entry.timings())
                     seconds = time.perf_counter() - start
-                    built = {**facts, "layers": made.layers, "seconds": round(seconds, 3)}
-                    record = slot.store(made.plan, built)
-                    if made.timings:
-                        slot.keep_timings(made.timings)
+                    built = {**facts, "layers": engine.layers, "seconds": round(seconds, 3)}
+                    record = entry.store(engine.plan, built)
+                    if engine.timings:
+                        entry.keep_timings(engine.timings)
                     return EngineResult(record, True, seconds, reason)
-        self.show("found", 1.0)
+        self.show("found", 1, 1)
         return EngineResult(record, False, time.perf_counter() - start)
 
     def _replace(self, reason: str) -> None:
@@ -229,7 +227,7 @@ class _Job:
         model = copy_for(self.target, self.engine, decompose_all=facts["fused_attention_refused"])
         if self.options.refittable:
             facts = {**facts, "weights": weights_signature(model, self.engine.path.parent)}
-        made = build_engine(
+        engine = build_engine(
             self.target.api,
             model,
             path=self.engine.path,
@@ -239,4 +237,4 @@ class _Job:
             timings=timings,
             progress=self.show,
         )
-        return made, facts
+        return engine, facts

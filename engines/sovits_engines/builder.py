@@ -7,7 +7,7 @@ functions called `rtx_...` alone. Networks are always strongly typed: precision 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from sovits_engines.targets import rtx_capabilities
 from sovits_runtime.backends.trt_api import RTX, TrtApi
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BackendError
+from sovits_runtime.machine.progress import Progress, no_progress
 
-Progress = Callable[[str, float], None]
-"""Told what is being done and how far it is, 0 to 1."""
 NO_FUSED_KERNEL = "not supported by a dedicated kernel"
 NO_FP32_PRODUCT = "FP32 GEMM is not supported"
 _FLOATS = ("FLOAT", "HALF", "BF16")
@@ -43,7 +42,7 @@ class BuildOptions:
     captured: bool = False
     refittable: bool = False
 
-    def ingredients(self, api: TrtApi) -> list[str]:
+    def key_fields(self, api: TrtApi) -> list[str]:
         """What these options, and those that always hold, mean for an engine's key."""
         flags = ["STRONGLY_TYPED", "-TF32"]
         if self.captured:
@@ -80,7 +79,7 @@ def build_engine(
     capability: tuple[int, int],
     options: BuildOptions,
     timings: bytes = b"",
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> BuiltEngine:
     """Parses a graph and builds its engine.
 
@@ -92,7 +91,7 @@ def build_engine(
         capability: Compute capability to build for; TensorRT other than RTX builds for the current device.
         options: How to build.
         timings: Of earlier builds for this GPU by this version; others are put aside by TensorRT.
-        progress: Is told what is being done.
+        progress: Called as the work goes on.
 
     Raises:
         EngineRefused: TensorRT refuses the graph; says which node and why.
@@ -146,8 +145,8 @@ def parser_complaints(api: TrtApi, model: onnx.ModelProto, path: Path) -> list[t
 
 def _complaints(parser: Any) -> list[tuple[str, str]]:
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
-    found = [(f"{e.node_operator()} {e.node_name()}", " ".join(e.desc().split())) for e in errors]
-    return found or [("the graph", "it gives no reason")]
+    complaints = [(f"{e.node_operator()} {e.node_name()}", " ".join(e.desc().split())) for e in errors]
+    return complaints or [("the graph", "it gives no reason")]
 
 
 def rtx_configure(api: TrtApi, config: Any, capability: tuple[int, int], *, captured: bool) -> None:
@@ -160,14 +159,14 @@ def rtx_configure(api: TrtApi, config: Any, capability: tuple[int, int], *, capt
 
 
 def enterprise_use_timings(config: Any, timings: bytes) -> None:
-    """Gives TensorRT what it measured before; an empty cache where it does not take that, so that it measures anew."""
+    """Gives TensorRT its earlier timings; where it refuses them, an empty cache, so that it measures again."""
     for blob in (timings, b""):
         if config.set_timing_cache(config.create_timing_cache(blob), False):
             return
 
 
 def enterprise_timings(config: Any) -> bytes:
-    """What TensorRT measured, earlier builds' included."""
+    """TensorRT's timings, those of earlier builds included."""
     cache = config.get_timing_cache()
     return b"" if cache is None else bytes(memoryview(cache.serialize()))
 
@@ -191,22 +190,22 @@ def _layers(network: Any) -> dict[str, dict[str, int]]:
 
 def _monitor(trt: Any, progress: Progress) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Reports the newest phase, and the steps of the outermost one as a fraction."""
+        """Reports the newest phase, and the steps of the outermost one."""
 
         def __init__(self) -> None:
             super().__init__()
             self._steps: dict[str, int] = {}
             self._outermost = ""
-            self._fraction = 0.0
+            self._done = 0
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             self._outermost = self._outermost or phase_name
             self._steps[phase_name] = num_steps
-            progress(phase_name.lower(), self._fraction)
+            progress(phase_name.lower(), self._done, max(self._steps.get(self._outermost, 1), 1))
 
         def step_complete(self, phase_name: str, step: int) -> bool:
             if phase_name == self._outermost:
-                self._fraction = min((step + 1) / max(self._steps.get(phase_name, 1), 1), 1.0)
+                self._done = min(step + 1, max(self._steps.get(phase_name, 1), 1))
             return True
 
         def phase_finish(self, phase_name: str) -> None:

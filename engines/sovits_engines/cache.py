@@ -1,4 +1,4 @@
-"""Engines kept by content: an engine is built once for all that its key holds, by one process, or not at all.
+"""The engine cache: one engine for each cache key, built by one process while others wait.
 
 A plan is written under another name, synced and renamed; its record follows in the same way and makes it count. What a
 killed or failed build leaves behind is never taken for an engine, and goes with the next build for the target.
@@ -7,7 +7,6 @@ killed or failed build leaves behind is never taken for an engine, and goes with
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import sys
@@ -17,39 +16,44 @@ from pathlib import Path
 from typing import Any
 
 from sovits_engines.engine_graph import TrtGraph
-from sovits_runtime.bundle import file_record
 from sovits_runtime.bundle.engine_store import (
     PORTABILITY,
     EngineRecord,
-    describe_difference,
     engine_key,
     read_record,
+)
+from sovits_runtime.bundle.files import (
+    difference,
+    differing,
+    file_record,
+    json_text,
+    remove_parts,
+    write_file,
 )
 from sovits_runtime.errors import BackendError
 
 LOG = logging.getLogger(__name__)
 LOCK, TIMINGS = ".lock", ".timings"
-_UNFINISHED = ".unfinished"
 
 
 @dataclass(frozen=True)
-class Slot:
+class CacheEntry:
     """The place of one engine.
 
     Attributes:
         folder: The target's folder.
         engine: What is built.
-        ingredients: Everything the engine depends on.
+        key_fields: Everything the engine depends on.
     """
 
     folder: Path
     engine: TrtGraph
-    ingredients: Mapping[str, Any]
+    key_fields: Mapping[str, Any]
 
     @property
     def stem(self) -> Path:
         """Path of plan and record, less the suffix."""
-        return self.folder / f"{self.engine.name}-{engine_key(self.ingredients)}"
+        return self.folder / f"{self.engine.name}-{engine_key(self.key_fields)}"
 
     def look(self) -> tuple[EngineRecord | None, str]:
         """Returns the engine if it is there and whole; else None and why not ("" when there never was one)."""
@@ -68,21 +72,21 @@ class Slot:
 
         Plain and refittable engines stand side by side.
         """
-        wanted = self.ingredients
-        folders = f"{wanted['capability']}-{wanted['flavour']}*"
+        requested = self.key_fields
+        folders = f"{requested['capability']}-{requested['flavour']}*"
         for path in sorted(self.folder.parent.glob(f"{folders}/{self.engine.name}-*.json")):
             with contextlib.suppress(BackendError):
-                built = read_record(path).ingredients
-                different = [n for n in sorted({*built, *wanted}) if built.get(n) != wanted.get(n)]
-                both = different == ["flags"] and {*built["flags"]} ^ {*wanted["flags"]} == {"REFIT"}
+                built = read_record(path).key_fields
+                different = differing(built, requested)
+                both = different == ["flags"] and {*built["flags"]} ^ {*requested["flags"]} == {"REFIT"}
                 if not both and not {"device", "platform"} & set(different):
-                    return describe_difference(built, wanted, different)
+                    return difference(built, requested)
         return ""
 
     @property
     def _timings(self) -> Path:
         """What TensorRT measured on this GPU, one file for all engines of the folder."""
-        return self.folder / f"timings-{engine_key({n: self.ingredients[n] for n in PORTABILITY})}{TIMINGS}"
+        return self.folder / f"timings-{engine_key({n: self.key_fields[n] for n in PORTABILITY})}{TIMINGS}"
 
     def timings(self) -> bytes:
         """What earlier builds for this GPU by this version measured; empty where there were none."""
@@ -91,8 +95,8 @@ class Slot:
     def keep_timings(self, timings: bytes) -> None:
         """Writes what builds measured so far; a disk that does not take it costs the next build its time."""
         try:
-            with _written(self._timings) as unfinished:
-                unfinished.write_bytes(timings)
+            with write_file(self._timings) as file:
+                file.write(timings)
         except OSError as error:
             LOG.warning("%s: the builder's measurements are not kept: %s", self._timings, error)
 
@@ -103,39 +107,21 @@ class Slot:
             OSError: The disk is full or cannot be written; nothing half-written stays.
         """
         file = self.stem.with_suffix(".plan")
-        with _written(file) as unfinished:
-            with unfinished.open("wb") as f:
-                f.write(plan)
-                f.flush()
-                os.fsync(f.fileno())
-            facts = file_record(unfinished)
+        with write_file(file, sync=True) as f:
+            f.write(plan)
         record = EngineRecord(
             name=self.engine.name,
             graph=self.engine.graph,
             cache_size=self.engine.cache_size,
             plan=file,
-            ingredients=self.ingredients,
+            key_fields=self.key_fields,
             spec=self.engine.spec,
             built=built,
-            **facts,
+            **file_record(file),
         )
-        with _written(file.with_suffix(".json")) as unfinished:
-            unfinished.write_text(json.dumps(record.to_json(), indent=1) + "\n", encoding="utf-8")
+        with write_file(file.with_suffix(".json")) as f:
+            f.write(json_text(record.to_json()).encode("utf-8"))
         return record
-
-
-@contextlib.contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """A file beside `path` that takes its name at the end, or is gone."""
-    unfinished = path.with_name(f".{path.name}{_UNFINISHED}")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    except OSError as error:
-        error.filename = error.filename or str(path)  # a full disk does not say which file it had no room for
-        raise
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -152,8 +138,7 @@ def locked(folder: Path, wait: Callable[[], None] = lambda: None) -> Iterator[No
             wait()
             _lock(file.fileno(), blocking=True)
         try:
-            for leftover in folder.glob(f".*{_UNFINISHED}"):
-                leftover.unlink(missing_ok=True)
+            remove_parts(folder)
             yield
         finally:
             _unlock(file.fileno())

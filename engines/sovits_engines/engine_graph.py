@@ -9,24 +9,23 @@ Whoever changes a copy counts up `sovits_runtime.bundle.engine_store.FORM`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import onnx
+import onnx_ir as ir
 
+from sovits_engines.passes import Pass, apply
 from sovits_engines.passes.attention import decompose_attention
-from sovits_engines.passes.self_feeding_step import device_prefill, device_step, fix_sizes
+from sovits_engines.passes.cacheless_prefill import cacheless_prefill
+from sovits_engines.passes.fixed_sizes import fix_sizes
+from sovits_engines.passes.self_feeding_step import self_feeding_step
 from sovits_engines.passes.turing import without_fp32_products
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.errors import BundleError
-from sovits_runtime.t2s.device_step import (
-    CACHE_LENGTHS,
-    PREFILL,
-    STEP,
-    device_step_spec,
-    rows_spec,
-    step_sizes,
-)
+from sovits_runtime.t2s.device_step import CACHE_LENGTHS, device_step_spec, rows_spec, step_sizes
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,10 @@ class TrtGraph:
     Attributes:
         name: The engine's name, `gpt_step-512` or the graph's name.
         graph: The bundle's graph.
-        cache_size: Rows of the caches it updates; 0 when it updates none.
+        cache_size: Positions in the caches it updates; 0 when it updates none.
         path: The bundle's `.onnx` file, beside which its weights lie.
-        source: What the bundle's graph takes and gives.
-        spec: What the copy takes and gives.
+        source: Inputs and outputs of the bundle's graph.
+        spec: Inputs and outputs of the copy.
     """
 
     name: str
@@ -56,16 +55,21 @@ class TrtGraph:
             decompose_all: Write out every attention, not only those that are known to lack a fused kernel.
             convolve: Write FP32 products by constants as convolutions.
         """
-        model = onnx.load(self.path, load_external_data=False)
-        if self.graph == PREFILL:
-            model = device_prefill(model, self.source)
-        elif self.graph == STEP:
-            model = device_step(model, self.source)
-            fix_sizes(model, step_sizes(self.cache_size))
-        decompose_attention(model, every=decompose_all)
-        if convolve:
-            without_fp32_products(model, self.path.parent)
-        return model
+        model = ir.load(self.path)
+        apply(model, self.passes(decompose_all=decompose_all, convolve=convolve))
+        return ir.to_proto(model)
+
+    def passes(self, *, decompose_all: bool = False, convolve: bool = False) -> tuple[Pass, ...]:
+        """The passes that make the copy, in order; see `model`."""
+        own: dict[str, tuple[Pass, ...]] = {
+            PREFILL: (partial(cacheless_prefill, spec=self.source),),
+            STEP: (
+                partial(self_feeding_step, spec=self.source),
+                partial(fix_sizes, sizes=step_sizes(self.cache_size)),
+            ),
+        }
+        for_turing = (partial(without_fp32_products, folder=self.path.parent),) if convolve else ()
+        return (*own.get(self.graph, ()), partial(decompose_attention, every=decompose_all), *for_turing)
 
 
 def trt_graphs(
@@ -74,7 +78,6 @@ def trt_graphs(
     """Lists the engines of a bundle.
 
     Args:
-        bundle: The bundle.
         names: Graphs to take; none: all.
         cache_sizes: One decode step for each.
 
@@ -91,16 +94,16 @@ def trt_graphs(
         raise BundleError(
             f"{bundle.path}: no graph {', '.join(sorted(unknown))}; it has {', '.join(bundle.graph_names)}"
         )
-    found = []
+    engines = []
     for graph in names or bundle.graph_names:
         spec, path = bundle.graph_spec(graph), bundle.graph_path(graph)
         if graph == PREFILL:
-            found.append(TrtGraph(graph, graph, 0, path, spec, rows_spec(spec)))
+            engines.append(TrtGraph(graph, graph, 0, path, spec, rows_spec(spec)))
         elif graph == STEP:
-            found += [
+            engines += [
                 TrtGraph(f"{graph}-{n}", graph, n, path, spec, device_step_spec(spec, n))
                 for n in sorted(set(cache_sizes))
             ]
         else:
-            found.append(TrtGraph(graph, graph, 0, path, spec, spec))
-    return found
+            engines.append(TrtGraph(graph, graph, 0, path, spec, spec))
+    return engines

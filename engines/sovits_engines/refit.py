@@ -13,10 +13,10 @@ from pathlib import Path
 import onnx
 
 from sovits_engines.weights import read_weight
-from sovits_runtime.backends import trt_api
 from sovits_runtime.backends.trt_api import RTX, TrtApi
 from sovits_runtime.bundle.engine_store import EngineRecord, read_plan
 from sovits_runtime.errors import BackendError
+from sovits_runtime.gpu import driver
 
 BROKEN_VERSION = "11.3."
 _FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
@@ -33,7 +33,7 @@ def require_refit(api: TrtApi) -> None:
             f"{api.title} may lose biases in refittable engines (a known defect of 11.3); use another version, or "
             "build one engine a voice"
         )
-    problem = trt_api.driver_problem(cuda=api.cuda) if api.flavour == RTX else ""
+    problem = driver.driver_problem(cuda=api.cuda) if api.flavour == RTX else ""
     if problem:
         raise BackendError(
             f"{api.title} makes refittable engines only on a machine with a GPU: {problem}; build them there, or one "
@@ -45,7 +45,6 @@ def weights_signature(model: onnx.ModelProto, folder: Path) -> str:
     """Digest of all of a graph but the values of its weights: equal where a refit can do.
 
     Args:
-        model: The graph.
         folder: Where weights lie that are not in it. Whole numbers, which say sizes and places, are read.
     """
     weights = sorted(

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sovits_engines.build import EngineResult, copy_for, engine_ingredients
+from sovits_engines.build import EngineResult, copy_for, engine_key_fields
 from sovits_engines.builder import BuildOptions
-from sovits_engines.cache import Slot, locked
+from sovits_engines.cache import CacheEntry, locked
 from sovits_engines.engine_graph import TrtGraph, trt_graphs
 from sovits_engines.refit import refitted_plan, require_refit
 from sovits_engines.targets import BuildTarget
@@ -28,11 +28,12 @@ from sovits_runtime.bundle.engine_store import (
     engine_names,
     fitting_engines,
 )
+from sovits_runtime.bundle.files import temporary_folder
+from sovits_runtime.bundle.names import STEP
 from sovits_runtime.errors import BackendError, VerificationError
-from sovits_runtime.t2s.device_step import STEP
-from sovits_runtime.verify import VerifyReport, verify_bundle
-
-Progress = Callable[[str, int, int], None]
+from sovits_runtime.machine.progress import Progress, no_progress
+from sovits_runtime.verify import verify_bundle
+from sovits_runtime.verify.check import VerifyReport
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def refit_voice(
     target: BuildTarget,
     *,
     verify: Callable[[Bundle], VerifyReport] = verify_on_gpu,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> RefitReport:
     """Makes a voice's own engines of another's; engines of the parts that voices share are shared anyway.
 
@@ -70,7 +71,7 @@ def refit_voice(
         source: A voice of the same architecture with refittable engines for the target.
         target: The GPU here, and the TensorRT that built the source's engines.
         verify: Compares the voice, on the engines that the bundle given to it holds, with its golden values.
-        progress: Is told what is being done.
+        progress: Called as the work goes on.
 
     Raises:
         BackendError: The source lacks refittable engines, the voice's graphs are others, or TensorRT refuses.
@@ -81,16 +82,18 @@ def refit_voice(
     pairs = _pairs(bundle, source, target)
     folder = bundle.path / ENGINES / target.target.folder
     with locked(folder, lambda: progress("another process builds for this target", 0, len(pairs))):
-        slots = [_slot(bundle, target, engine, folder) for _, engine in pairs]
-        there = [slot.look()[0] for slot in slots]
-        if all(there):
-            found = tuple(EngineResult(record, False, 0.0) for record in there if record)
-            return RefitReport(found, None, time.perf_counter() - start)
+        entries = [_entry(bundle, target, engine, folder) for _, engine in pairs]
+        existing = [entry.look()[0] for entry in entries]
+        if all(existing):
+            reused = tuple(EngineResult(record, False, 0.0) for record in existing if record)
+            return RefitReport(reused, None, time.perf_counter() - start)
         with _aside(bundle, target) as staged:
-            made = []
+            refitted = []
             for i, (record, engine) in enumerate(pairs):
                 progress(f"refit {engine.name}", i, len(pairs) + 1)
-                made.append(_refit(record, _slot(bundle, target, engine, _folder(staged, target)), target))
+                refitted.append(
+                    _refit(record, _entry(bundle, target, engine, _folder(staged, target)), target)
+                )
             progress("verify", len(pairs), len(pairs) + 1)
             verification = verify(staged)
             if not verification.passed:
@@ -98,7 +101,7 @@ def refit_voice(
                     f"{bundle.path}: engines refitted from {source.path} give something else: "
                     f"{verification.failure()}; nothing was kept, build engines for this voice"
                 )
-            results = tuple(replace(r, record=_publish(r.record, folder)) for r in made)
+            results = tuple(replace(r, record=_publish(r.record, folder)) for r in refitted)
         progress("done", 1, 1)
     return RefitReport(results, verification, time.perf_counter() - start)
 
@@ -127,20 +130,20 @@ def _pairs(bundle: Bundle, source: Bundle, target: BuildTarget) -> list[tuple[En
 
 def _refittable(source: Bundle, name: str, target: BuildTarget) -> Iterator[EngineRecord]:
     for engine in engine_names(source, name):
-        found, _ = fitting_engines(source, engine, target.target)
-        yield from (record for record in found if "REFIT" in record.ingredients["flags"])
+        fitting, _ = fitting_engines(source, engine, target.target)
+        yield from (record for record in fitting if "REFIT" in record.key_fields["flags"])
 
 
-def _slot(bundle: Bundle, target: BuildTarget, engine: TrtGraph, folder: Path) -> Slot:
+def _entry(bundle: Bundle, target: BuildTarget, engine: TrtGraph, folder: Path) -> CacheEntry:
     options = BuildOptions(captured=engine.graph == STEP, refittable=True)
-    return Slot(folder, engine, engine_ingredients(bundle, target, engine, options))
+    return CacheEntry(folder, engine, engine_key_fields(bundle, target, engine, options))
 
 
-def _refit(source: EngineRecord, slot: Slot, target: BuildTarget) -> EngineResult:
+def _refit(source: EngineRecord, entry: CacheEntry, target: BuildTarget) -> EngineResult:
     start = time.perf_counter()
     refused = bool(source.built["fused_attention_refused"])
-    model = copy_for(target, slot.engine, decompose_all=refused)
-    plan = refitted_plan(target.api, source, model, path=slot.engine.path)
+    model = copy_for(target, entry.engine, decompose_all=refused)
+    plan = refitted_plan(target.api, source, model, path=entry.engine.path)
     seconds = time.perf_counter() - start
     facts = {
         **source.built,
@@ -148,21 +151,17 @@ def _refit(source: EngineRecord, slot: Slot, target: BuildTarget) -> EngineResul
         "seconds": round(seconds, 3),
         "refitted_from": source.sha256,
     }
-    return EngineResult(slot.store(plan, facts), True, seconds)
+    return EngineResult(entry.store(plan, facts), True, seconds)
 
 
 @contextmanager
 def _aside(bundle: Bundle, target: BuildTarget) -> Iterator[Bundle]:
     """The voice with an engines folder of its own, which is gone afterwards; also what a killed process left."""
-    folder = bundle.path / f".refit-{target.target.folder}"
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
+    with temporary_folder(bundle.path / f"refit-{target.target.folder}") as folder:
         staged = Bundle(folder, bundle.manifest, bundle.shared)
         _folder(staged, target).mkdir(parents=True)
         shutil.copytree(bundle.path / "golden", folder / "golden")
         yield staged
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _folder(bundle: Bundle, target: BuildTarget) -> Path:

@@ -1,4 +1,4 @@
-"""What engines are built for: GPUs that are here, or named ones that need not be, and which TensorRT serves them."""
+"""Build targets: the GPUs of this machine, or named ones, and which TensorRT builds for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BuildTarget:
 
 
 def build_targets(
-    wanted: Sequence[str] = (),
+    names: Sequence[str] = (),
     *,
     flavour: str | None = None,
     driver: Driver | None = None,
@@ -33,23 +33,23 @@ def build_targets(
     """Decides for what and with what to build.
 
     Args:
-        wanted: Names such as `sm89`; none: every kind of GPU in this machine.
+        names: Such as `sm89`; none: every kind of GPU in this machine.
         flavour: `rtx` or `trt`; None: RTX for the cards of its list where it is installed, else TensorRT.
-        driver: What the driver tells; None: it is asked.
+        driver: What the driver reports; None: it is queried.
         load: Loads a flavour.
 
     Raises:
         BackendError: A name is no target, no TensorRT is installed that serves one, or there is no GPU to detect.
     """
     driver = driver or probe_driver_apart()
-    here = {gpu.capability: gpu.name for gpu in driver.gpus}
-    capabilities = [parse_target(name) for name in wanted] or list(here)
+    local_gpus = {gpu.capability: gpu.name for gpu in driver.gpus}
+    capabilities = [parse_target(name) for name in names] or list(local_gpus)
     if not capabilities:
         raise BackendError(
             f"no GPU to build engines for ({driver.problem or 'the driver sees none'}); name the GPU they are for, "
             "such as --target sm89"
         )
-    chooser = _Chooser(flavour, here, load)
+    chooser = _Chooser(flavour, local_gpus, load)
     return [chooser.choose(capability) for capability in dict.fromkeys(capabilities)]
 
 
@@ -80,10 +80,10 @@ class _Chooser:
     """Finds the TensorRT for one capability after another, importing each flavour once at most."""
 
     def __init__(
-        self, flavour: str | None, here: Mapping[tuple[int, int], str], load: Callable[[str], TrtApi]
+        self, flavour: str | None, local_gpus: Mapping[tuple[int, int], str], load: Callable[[str], TrtApi]
     ) -> None:
         self._flavour = flavour
-        self._here = here
+        self._local_gpus = local_gpus
         self._load = load
         self._apis: dict[str, TrtApi | BackendError] = {}
 
@@ -97,7 +97,7 @@ class _Chooser:
                 raise rtx or BackendError(f"{TITLES[RTX]} is not installed; {REMEDIES[RTX]}")
             names = ", ".join(name.lower() for name in sorted(rtx_capabilities(rtx).values()))
             raise BackendError(f"{rtx.title} does not build for {sm}; it builds for {names}")
-        if capability not in self._here:
+        if capability not in self._local_gpus:
             why, install = "", f", or {REMEDIES[RTX]} for the cards of its list"
             if isinstance(rtx, TrtApi):
                 why, install = f"{rtx.title} does not build for it, and ", ""
@@ -108,7 +108,7 @@ class _Chooser:
         enterprise = self._api(ENTERPRISE)
         if not isinstance(enterprise, TrtApi):
             raise enterprise
-        device = self._here[capability]
+        device = self._local_gpus[capability]
         return BuildTarget(
             enterprise, EngineTarget(ENTERPRISE, enterprise.version, enterprise.cuda, capability, device)
         )

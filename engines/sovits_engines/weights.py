@@ -1,4 +1,4 @@
-"""Weights that lie beside a graph."""
+"""Reads weights that are stored beside a graph."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def weight_file(tensor: onnx.TensorProto) -> str:
 
 
 def _map_file(tensor: onnx.TensorProto, folder: Path) -> Array:
-    told = {entry.key: entry.value for entry in tensor.external_data}
+    entries = {entry.key: entry.value for entry in tensor.external_data}
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
     location = Path(weight_file(tensor))
     if location.anchor or ".." in location.parts:
@@ -51,4 +51,4 @@ def _map_file(tensor: onnx.TensorProto, folder: Path) -> Array:
     if dtype.hasobject:
         raise ValueError("strings do not lie in files")  # numpy would take bytes of the file for pointers
     # onnx itself refuses files with several hard links, as weights that voices share have.
-    return np.memmap(folder / location, dtype, "r", int(told.get("offset", 0)), tuple(tensor.dims))
+    return np.memmap(folder / location, dtype, "r", int(entries.get("offset", 0)), tuple(tensor.dims))

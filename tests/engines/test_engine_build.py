@@ -25,7 +25,7 @@ def step(refused=False, **layers):
     record = SimpleNamespace(
         graph="gpt_step",
         name="gpt_step-512",
-        ingredients={"capability": "sm89"},
+        key_fields={"capability": "sm89"},
         built={"layers": layers, "fused_attention_refused": refused},
     )
     return SimpleNamespace(record=record)

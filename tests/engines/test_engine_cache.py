@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
@@ -16,12 +17,14 @@ from pathlib import Path
 import pytest
 
 from sovits_engines import build as build_module
-from sovits_engines.build import build_engines, engine_ingredients, list_engines, prune_engines
+from sovits_engines import cache
+from sovits_engines.build import build_engines, engine_key_fields, list_engines, prune_engines
 from sovits_engines.builder import BuildOptions
 from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.targets import BuildTarget
-from sovits_runtime.bundle import Bundle, file_record
+from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import engine_key, engine_names, find_engine, read_plan
+from sovits_runtime.bundle.files import file_record
 from sovits_runtime.errors import BackendError
 
 FAKE = Path(__file__).with_name("fake_tensorrt.py")
@@ -102,27 +105,27 @@ def _other_file(part):
 )
 def test_each_ingredient_alone_changes_the_key(engine_bundle, fake_target, change):
     (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
-    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN))
-    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN)) == before
-    assert engine_key(engine_ingredients(*change(engine_bundle, fake_target, engine), PLAIN)) != before
+    before = engine_key(engine_key_fields(engine_bundle, fake_target, engine, PLAIN))
+    assert engine_key(engine_key_fields(engine_bundle, fake_target, engine, PLAIN)) == before
+    assert engine_key(engine_key_fields(*change(engine_bundle, fake_target, engine), PLAIN)) != before
 
 
 @pytest.mark.parametrize("options", [BuildOptions(captured=True), BuildOptions(refittable=True)])
 def test_each_flag_changes_the_key(engine_bundle, fake_target, options):
     (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
-    keys = {engine_key(engine_ingredients(engine_bundle, fake_target, engine, o)) for o in (PLAIN, options)}
+    keys = {engine_key(engine_key_fields(engine_bundle, fake_target, engine, o)) for o in (PLAIN, options)}
     assert len(keys) == 2
 
 
 @pytest.mark.parametrize("name", ["FORM", "version"])
 def test_changed_program_changes_the_key(engine_bundle, fake_target, monkeypatch, name):
     (engine,) = trt_graphs(engine_bundle, ("gpt_prefill",))
-    before = engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN))
+    before = engine_key(engine_key_fields(engine_bundle, fake_target, engine, PLAIN))
     if name == "FORM":
         monkeypatch.setattr(build_module, "FORM", -1)
     else:
         monkeypatch.setattr(build_module, "own_version", lambda: "99")
-    assert engine_key(engine_ingredients(engine_bundle, fake_target, engine, PLAIN)) != before
+    assert engine_key(engine_key_fields(engine_bundle, fake_target, engine, PLAIN)) != before
 
 
 def _flip(record):
@@ -186,19 +189,19 @@ def test_finding_an_engine_says_how_the_nearest_differs(engine_bundle, fake_targ
         find_engine(engine_bundle, "gpt_leap-512", target)
 
 
-def put(record, ingredients, **built):
-    """A record beside another, as a build with these ingredients leaves it."""
-    plan = record.plan.with_name(f"{record.name}-{engine_key(ingredients)}.plan")
+def put(record, key_fields, **built):
+    """A record beside another, as a build with these key_fields leaves it."""
+    plan = record.plan.with_name(f"{record.name}-{engine_key(key_fields)}.plan")
     shutil.copy(record.plan, plan)
-    made = dataclasses.replace(record, plan=plan, ingredients=ingredients, built={**record.built, **built})
+    made = dataclasses.replace(record, plan=plan, key_fields=key_fields, built={**record.built, **built})
     plan.with_suffix(".json").write_text(json.dumps(made.to_json()))
     return made
 
 
 def test_an_engine_that_cannot_be_refitted_is_preferred(engine_bundle, fake_target):
     plain = build(engine_bundle, fake_target).record
-    flags = [*plain.ingredients["flags"], "REFIT"]
-    record = put(plain, {**plain.ingredients, "flags": flags})
+    flags = [*plain.key_fields["flags"], "REFIT"]
+    record = put(plain, {**plain.key_fields, "flags": flags})
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == plain
     plain.plan.with_suffix(".json").unlink()
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
@@ -224,7 +227,7 @@ def test_a_damaged_record_hides_no_other_engine(engine_bundle, fake_target, cont
 def test_a_record_changed_by_hand_is_found_out(engine_bundle, fake_target):
     record = build(engine_bundle, fake_target).record
     path = record.plan.with_suffix(".json")
-    path.write_text(path.read_text().replace(record.ingredients["version"], "1.7.0.99"))
+    path.write_text(path.read_text().replace(record.key_fields["version"], "1.7.0.99"))
     with pytest.raises(BackendError, match=f"{path.name}: an engine record changed by hand"):
         find_engine(engine_bundle, "gpt_step-512", fake_target.target)
     assert "changed by hand" in build(engine_bundle, fake_target).reason
@@ -232,7 +235,7 @@ def test_a_record_changed_by_hand_is_found_out(engine_bundle, fake_target):
 
 def test_an_engine_of_an_older_form_is_not_taken(engine_bundle, fake_target):
     record = build(engine_bundle, fake_target).record
-    old = put(record, {**record.ingredients, "form": 1})
+    old = put(record, {**record.key_fields, "form": 1})
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
     record.plan.with_suffix(".json").unlink()
     with pytest.raises(BackendError, match=r"form is \d+, it was built for 1"):
@@ -244,7 +247,7 @@ def test_an_engine_of_an_older_form_is_not_taken(engine_bundle, fake_target):
 @pytest.mark.parametrize("version", ["0.0.9", "99"])
 def test_of_several_the_newest_is_taken(engine_bundle, fake_target, version):
     record = build(engine_bundle, fake_target).record
-    newest = put(record, {**record.ingredients, "sovits-export": version}, at="9999-01-01T00:00:00+00:00")
+    newest = put(record, {**record.key_fields, "sovits-export": version}, at="9999-01-01T00:00:00+00:00")
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == newest
 
 
@@ -450,10 +453,16 @@ def test_timings_that_tensorrt_refuses_are_measured_anew(engine_bundle, fake_tar
 
 
 def test_timings_that_cannot_be_written_cost_no_engine(engine_bundle, fake_target, monkeypatch, caplog):
-    def refuse(self, content):
-        raise OSError(errno.ENOSPC, "No space left on device")
+    write_file = cache.write_file
 
-    monkeypatch.setattr(Path, "write_bytes", refuse)
+    @contextlib.contextmanager
+    def refuse(target, **options):
+        with write_file(target, **options) as file:
+            if target.suffix == cache.TIMINGS:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            yield file
+
+    monkeypatch.setattr(cache, "write_file", refuse)
     assert build(engine_bundle, enterprise(fake_target)).built
     assert "measurements are not kept: [Errno 28] No space left" in caplog.text
     assert timings(engine_bundle) == {}

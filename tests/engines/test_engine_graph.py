@@ -6,10 +6,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper, numpy_helper
 
 from sovits_engines.engine_graph import trt_graphs
-from sovits_engines.passes.attention import decompose_attention
 from sovits_engines.profile import profile_ranges
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BundleError
@@ -106,66 +104,6 @@ def test_other_attention_is_written_out_too(runnable_bundle, graph):
     before, after = run(engine.path, arrays, inputs), run_copy(engine, inputs)
     for name in before:
         np.testing.assert_allclose(before[name], after[name], atol=1e-4 * np.abs(before[name]).max())
-
-
-def attention(
-    kind: int, width: int, rows: int | str, mask: int = onnx.TensorProto.BOOL, heads: int = 4
-) -> onnx.ModelProto:
-    """One attention over 24 rows, the last 8 masked away."""
-    q = helper.make_tensor_value_info("q", kind, [1, heads, rows, width])
-    k = helper.make_tensor_value_info("k", kind, [1, heads, 24, width])
-    v = helper.make_tensor_value_info("v", kind, [1, heads, 24, width])
-    y = helper.make_tensor_value_info("y", kind, [1, heads, rows, width])
-    seen = np.arange(24) < 16
-    dtype = helper.tensor_dtype_to_np_dtype(mask)
-    values = seen if mask == onnx.TensorProto.BOOL else np.where(seen, 0, -3e4)
-    values = np.broadcast_to(values.astype(dtype), (1, 1, rows if isinstance(rows, int) else 1, 24)).copy()
-    weights = [numpy_helper.from_array(values, "mask")]
-    node = helper.make_node("Attention", ["q", "k", "v", "mask"], ["y"], name="attend")
-    graph = helper.make_graph([node], "g", [q, k, v], [y], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=11)
-
-
-@pytest.mark.parametrize(
-    ("kind", "width", "rows", "fused"),
-    [
-        (onnx.TensorProto.FLOAT16, 32, "n", True),
-        (onnx.TensorProto.FLOAT16, 8, "n", False),
-        (onnx.TensorProto.FLOAT16, 8, 1, True),
-        (onnx.TensorProto.FLOAT16, 33, "n", False),
-        (onnx.TensorProto.FLOAT16, 264, 1, False),
-        (onnx.TensorProto.FLOAT, 32, 1, True),
-        (onnx.TensorProto.FLOAT, 32, "n", False),
-        (onnx.TensorProto.FLOAT, 32, 2, False),
-    ],
-)
-def test_only_attention_without_a_fused_kernel_is_written_out(kind, width, rows, fused):
-    model = attention(kind, width, rows)
-    assert decompose_attention(model) == ([] if fused else ["attend"])
-    assert attentions(model) == int(fused)
-
-
-def test_one_row_of_few_heads_is_written_out():
-    assert decompose_attention(attention(onnx.TensorProto.FLOAT, 32, 1, heads=3)) == ["attend"]
-
-
-@pytest.mark.parametrize("kind", [onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT])
-@pytest.mark.parametrize("boolean", [True, False])
-def test_written_out_attention_equals_the_operator(kind, boolean):
-    model = attention(kind, 32, 3, onnx.TensorProto.BOOL if boolean else kind)
-    rng = np.random.default_rng(0)
-    dtype = helper.tensor_dtype_to_np_dtype(kind)
-    arrays = {
-        n: rng.standard_normal([1, 4, r, 32]).astype(dtype) for n, r in (("q", 3), ("k", 24), ("v", 24))
-    }
-
-    def answer():
-        return onnxruntime.InferenceSession(model.SerializeToString()).run(None, arrays)[0]
-
-    expected = answer()
-    assert decompose_attention(model, every=True) == ["attend"]
-    onnx.checker.check_model(model)
-    np.testing.assert_allclose(answer(), expected, atol=2e-3 if dtype == np.float16 else 1e-6)
 
 
 def test_profiles_are_the_ranges_of_the_spec(runnable_bundle):

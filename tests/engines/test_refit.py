@@ -15,10 +15,10 @@ from sovits_engines.build import build_engines
 from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.refit import refitted_plan, require_refit, weights_signature
 from sovits_engines.targets import BuildTarget
-from sovits_runtime.backends import trt_api
 from sovits_runtime.backends.trt_api import ENTERPRISE, TrtApi
 from sovits_runtime.bundle.engine_store import EngineTarget
 from sovits_runtime.errors import BackendError
+from sovits_runtime.gpu import driver
 
 
 class Engine(SimpleNamespace):
@@ -47,7 +47,7 @@ def world(fake_api, monkeypatch):
     module.OnnxParserRefitter = lambda refitter, logger: SimpleNamespace(
         refit_from_bytes=lambda model, path: log.append("weights") or state.taken
     )
-    monkeypatch.setattr(trt_api, "driver_problem", lambda *_, **__: "")
+    monkeypatch.setattr(driver, "driver_problem", lambda *_, **__: "")
     state.api = TrtApi(ENTERPRISE, module, "11.4.0.106", 12)
     return state
 
@@ -70,7 +70,7 @@ def refit(world, record, voice):
 def test_engine_comes_out_refittable(world, record, voice):
     assert bytes(refit(world, record, voice)) == b"refitted plan"
     assert world.log == ["weights", "refitted", "INCLUDE_REFIT"]
-    assert record.ingredients["flags"][-1] == "REFIT"
+    assert record.key_fields["flags"][-1] == "REFIT"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_signature_knows_everything_but_the_values_of_weights(voice):
 def test_rtx_without_a_driver_and_the_broken_version_are_refused(
     fake_target, engine_bundle, world, monkeypatch
 ):
-    monkeypatch.setattr(trt_api, "driver_problem", lambda *_, **__: "no NVIDIA driver is installed")
+    monkeypatch.setattr(driver, "driver_problem", lambda *_, **__: "no NVIDIA driver is installed")
     with pytest.raises(
         BackendError, match=r"RTX .* only on a machine with a GPU: no NVIDIA driver is installed"
     ):
@@ -133,6 +133,6 @@ def test_rtx_without_a_driver_and_the_broken_version_are_refused(
 
 
 def test_no_driver_is_told_before_anything_is_loaded(world, record, voice, monkeypatch):
-    monkeypatch.setattr(trt_api, "driver_problem", lambda *_, **__: "no NVIDIA driver is installed")
+    monkeypatch.setattr(driver, "driver_problem", lambda *_, **__: "no NVIDIA driver is installed")
     with pytest.raises(BackendError, match="needs an NVIDIA GPU to run engines: no NVIDIA driver"):
         refit(world, record, voice)

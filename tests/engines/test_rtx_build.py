@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
@@ -13,7 +14,7 @@ from sovits_engines.build import build_engines
 from sovits_engines.builder import NO_FUSED_KERNEL, BuildOptions, EngineRefused, build_engine
 from sovits_engines.cuda.driver import Driver
 from sovits_engines.engine_graph import trt_graphs
-from sovits_engines.passes.attention import has_fused_kernel, tensor_types
+from sovits_engines.passes.attention import has_fused_kernel
 from sovits_engines.targets import build_targets
 from sovits_runtime.bundle.engine_store import read_plan
 from sovits_runtime.bundle.graph_spec import GraphSpec
@@ -42,7 +43,7 @@ def test_tiny_engines_build_once(engine_bundle, target):
         assert set(
             result.record.built["layers"]["MATRIX_MULTIPLY" if "gpt" in result.record.name else "CONVOLUTION"]
         )
-        assert result.record.ingredients["capability"] == "sm89"
+        assert result.record.key_fields["capability"] == "sm89"
     assert first[1].record.built["layers"]["KV_CACHE_UPDATE"]
     assert any("building engine" in what for what, _, _ in seen)
     assert [done for _, done, _ in seen[:-1]] == sorted(done for _, done, _ in seen[:-1])
@@ -98,7 +99,7 @@ def test_fused_attention_is_where_it_is_expected(target, capability, kind, heads
     graph = helper.make_graph([node], "g", [q, k], [y])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 24)], ir_version=11)
     options = {"path": Path("g.onnx"), "spec": GraphSpec("g", (), ()), "options": BuildOptions()}
-    if has_fused_kernel(node, tensor_types(model)):
+    if has_fused_kernel((1, heads, rows, width), ir.DataType(kind)):
         assert build_engine(target.api, model, capability=capability, **options).plan
     else:
         with pytest.raises(EngineRefused, match=NO_FUSED_KERNEL):

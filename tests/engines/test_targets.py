@@ -9,8 +9,9 @@ import pytest
 
 from sovits_engines.cuda.driver import Driver, Gpu
 from sovits_engines.targets import build_targets, parse_target
-from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TrtApi, driver_problem, load_api
+from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TrtApi, load_api
 from sovits_runtime.errors import BackendError
+from sovits_runtime.gpu.driver import driver_problem
 
 NO_GPU = Driver(problem="no NVIDIA driver is installed")
 HOPPER = Driver(

@@ -1,4 +1,4 @@
-"""What fits what: GPU architectures, CUDA versions, drivers, and the packages that bring CUDA libraries with them.
+"""Compatibility of GPU architectures, CUDA versions, drivers, and the packages that bring CUDA libraries with them.
 
 Facts: compute capabilities and the CUDA release that first compiles for each, from the CUDA release notes; lowest
 drivers from the CUDA 12 and 13 release notes and the TensorRT 11.4 prerequisites; architectures of PyTorch's builds
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 
 from sovits_runtime.backends.trt_api import ENTERPRISE, OLDEST, REMEDIES, RTX, TITLES
-from sovits_runtime.doctor import Finding
+from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.gpu.cuda import INSTALL
 from sovits_runtime.machine.cuda_packages import CudaUser, Version, mix_text, two_parts
 
@@ -79,7 +79,7 @@ def gpu_age(capability: Version) -> str:
 
 
 def update_driver(major: int) -> str:
-    """Says which driver a CUDA major version wants at least."""
+    """The remedy for a driver that is too old for a CUDA major version."""
     linux, windows = _LEAST_DRIVERS[major]
     other = f" (Windows {windows})" if windows != linux else ""
     return f"update the NVIDIA driver to {linux}{other} or later"
@@ -100,7 +100,7 @@ def mix_findings(users: list[CudaUser]) -> tuple[Finding, ...]:
 
 def kernel_findings(capability: Version, users: list[CudaUser]) -> tuple[Finding, ...]:
     """Explains "no kernel image is available" before it happens: packages older or newer than the GPU."""
-    found = []
+    findings = []
     first = first_cuda((capability[0], 0))  # code for 8.0 runs on 8.6 and 8.9
     for user in users:
         package, _, version = user.name.partition(" ")
@@ -121,8 +121,8 @@ def kernel_findings(capability: Version, users: list[CudaUser]) -> tuple[Finding
         else:
             continue
         text = f"{user.name} {why}: expect 'no kernel image is available for execution on the device'"
-        found.append(Finding("warning", "kernels", text, remedy))
-    return tuple(found)
+        findings.append(Finding("warning", "kernels", text, remedy))
+    return tuple(findings)
 
 
 def _least_of_torch(release: Version, cuda: Version) -> Version:
@@ -135,7 +135,7 @@ def _least_of_torch(release: Version, cuda: Version) -> Version:
 def driver_findings(
     driver: str, users: list[CudaUser], *, windows: bool = os.name == "nt"
 ) -> tuple[Finding, ...]:
-    """Compares the driver with what the installed packages want.
+    """Compares the driver with what the installed packages need.
 
     Args:
         driver: The driver's own version, such as 570.86.10; nothing is said when it is empty.
@@ -183,21 +183,21 @@ def tensorrt_findings(capabilities: list[Version], versions: Mapping[str, str]) 
     if not capabilities:
         more = "; engines for named GPUs can be built here (engine build --target sm89)" if rtx else ""
         return (*warnings, Finding("info", "TensorRT", f"{have}; without a GPU no engine runs{more}"))
-    found = [*warnings]
+    findings = [*warnings]
     for capability in dict.fromkeys(capabilities):
         gpu = f"{architecture(capability)} {_dots(capability)}"
         if capability < LEAST_CAPABILITY:
-            found.append(Finding("info", "TensorRT", f"{have}; {gpu} is too old for it"))
+            findings.append(Finding("info", "TensorRT", f"{have}; {gpu} is too old for it"))
         elif rtx and capability in RTX_CAPABILITIES:
-            found.append(Finding("ok", "TensorRT", f"{have}; engines for {gpu} by TensorRT for RTX {rtx}"))
+            findings.append(Finding("ok", "TensorRT", f"{have}; engines for {gpu} by TensorRT for RTX {rtx}"))
         elif enterprise:
-            found.append(Finding("ok", "TensorRT", f"{have}; engines for {gpu} by TensorRT {enterprise}"))
+            findings.append(Finding("ok", "TensorRT", f"{have}; engines for {gpu} by TensorRT {enterprise}"))
         else:
             text = f"{have}; TensorRT for RTX does not serve {gpu}"
-            found.append(Finding("warning", "TensorRT", text, REMEDIES[ENTERPRISE]))
+            findings.append(Finding("warning", "TensorRT", text, REMEDIES[ENTERPRISE]))
     if missing:
-        found.append(Finding("warning", "TensorRT", f"missing: {', '.join(missing)}", INSTALL))
-    return tuple(found)
+        findings.append(Finding("warning", "TensorRT", f"missing: {', '.join(missing)}", INSTALL))
+    return tuple(findings)
 
 
 def _no_tensorrt(capabilities: list[Version]) -> Finding:

@@ -1,4 +1,4 @@
-"""NVIDIA GPUs as the driver tells of them, and the CUDA libraries on disk.
+"""NVIDIA GPUs as the driver reports them, and the CUDA libraries on disk.
 
 The driver is asked through ctypes, in a process of its own, before anything of CUDA or TensorRT is imported:
 TensorRT crashes the process that creates its runtime without a usable driver.
@@ -57,7 +57,7 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the driver told.
+    """What the driver reports.
 
     Attributes:
         library: The driver library that was loaded; empty when there is none.
@@ -130,7 +130,7 @@ def find_cuda_libraries(folders: Iterable[Path] | None = None) -> dict[str, dict
     Args:
         folders: Where to look; None: the usual places.
     """
-    found: dict[str, dict[int, Path]] = {}
+    libraries: dict[str, dict[int, Path]] = {}
     for folder in library_folders() if folders is None else folders:
         try:
             files = sorted(folder.iterdir())
@@ -140,8 +140,8 @@ def find_cuda_libraries(folders: Iterable[Path] | None = None) -> dict[str, dict
             match = _FILE.match(file.name)
             if match:
                 name, major = match["name"] or match["dll"], match["major"] or match["dll_major"]
-                found.setdefault(name, {}).setdefault(int(major[:2]), file)
-    return found
+                libraries.setdefault(name, {}).setdefault(int(major[:2]), file)
+    return libraries
 
 
 def library_folders() -> list[Path]:

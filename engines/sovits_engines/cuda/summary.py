@@ -19,7 +19,7 @@ from sovits_engines.cuda.compatibility import (
     update_driver,
 )
 from sovits_engines.cuda.driver import Driver, Gpu
-from sovits_runtime.doctor import Finding, GpuSummary, Level
+from sovits_runtime.doctor.finding import Finding, GpuSummary, Level
 from sovits_runtime.machine.cuda_packages import CUDA_EXTRA, cuda_major_of_ort, cuda_users, two_parts
 from sovits_runtime.machine.onnx_runtime import GPU_PACKAGE, PACKAGES, install_anew
 
@@ -61,7 +61,7 @@ def gpu_summary(
         shown = (together,) if driver.library or users else ()
         return GpuSummary(False, _problem(driver), (finding, *shown, *tensorrt))
     devices = tuple(_gpu_finding(i, gpu) for i, gpu in enumerate(driver.gpus))
-    told = Finding(
+    driver_finding = Finding(
         "ok", "GPU driver", f"{driver.version or 'version not told'}, runs CUDA up to {_dots(driver.cuda)}"
     )
     fits = driver_findings(driver.version, users)
@@ -71,7 +71,7 @@ def gpu_summary(
     cuda = _cuda_finding(driver, libraries, versions)
     ready, first = cuda.level == "ok", driver.gpus[0]
     reason = f"{first.name} with onnxruntime-gpu" if ready else "CUDA is not ready for ONNX Runtime"
-    findings = (told, *fits, *devices, *kernels, together, cuda, *tensorrt)
+    findings = (driver_finding, *fits, *devices, *kernels, together, cuda, *tensorrt)
     return GpuSummary(ready, reason, findings, first.memory_bytes)
 
 
@@ -125,36 +125,36 @@ def _cuda_finding(driver: Driver, libraries: Libraries, versions: Mapping[str, s
     need = cuda_major_of_ort(ort) if ort else LINE
     name = f"onnxruntime-gpu {ort}"
     if gpu.capability < LEAST_ORT_CAPABILITY:
-        return _told("warning" if ort else "info", f"{gpu.name} cannot: {gpu_age(gpu.capability)}")
+        return _finding("warning" if ort else "info", f"{gpu.name} cannot: {gpu_age(gpu.capability)}")
     if ort is None:
         first = "" if driver.cuda >= (LINE, 0) else f"{update_driver(LINE)}, then "
-        return _told("info", "onnxruntime-gpu is not installed; the CPU does the work", first + anew)
+        return _finding("info", "onnxruntime-gpu is not installed; the CPU does the work", first + anew)
     if driver.cuda[0] < need:
         text = f"{name} is built for CUDA {need}, the driver runs CUDA up to {_dots(driver.cuda)}"
-        return _told("warning", text, _driver_remedy(driver, need))
+        return _finding("warning", text, _driver_remedy(driver, need))
     if need < LINE:
-        return _told("warning", f"{name} is built for CUDA {need}", CUDA_EXTRA)
+        return _finding("warning", f"{name} is built for CUDA {need}", CUDA_EXTRA)
     missing = _missing(libraries, need)
     if missing:
         text = f"{name} needs libraries of CUDA {need} that were not found: {', '.join(missing)}"
-        return _told("warning", text, CUDA_EXTRA)
+        return _finding("warning", text, CUDA_EXTRA)
     cudnn = versions.get(f"nvidia-cudnn-cu{need}", "")
     if cudnn and gpu.capability < LEAST_CAPABILITY and two_parts(cudnn) > LAST_CUDNN_BEFORE_TURING:
         text = f"cuDNN {cudnn} holds no kernels for {gpu.name} ({_dots(gpu.capability)}); 9.10 is the last that does"
-        return _told("warning", text, f'pip install "nvidia-cudnn-cu{need}<9.11"')
+        return _finding("warning", text, f'pip install "nvidia-cudnn-cu{need}<9.11"')
     others = [name for name in PACKAGES if name in versions and name != GPU_PACKAGE]
     if others:
         text = f"{' and '.join((*others, GPU_PACKAGE))} are installed together; see above"
-        return _told("warning", text, anew)
+        return _finding("warning", text, anew)
     if "cuda-bindings" not in versions:
         text = f"{name} fits, but cuda-bindings, with which its streams are made, is not installed"
-        return _told("warning", text, CUDA_EXTRA)
-    return _told(
+        return _finding("warning", text, CUDA_EXTRA)
+    return _finding(
         "ok", f"{name} for CUDA {need}, driver and libraries fit; prove it with verify --device cuda"
     )
 
 
-def _told(level: Level, text: str, remedy: str = "") -> Finding:
+def _finding(level: Level, text: str, remedy: str = "") -> Finding:
     return Finding(level, "speak on CUDA", text, remedy)
 
 
@@ -167,8 +167,8 @@ def _driver_remedy(driver: Driver, need: int) -> str:
 
 def _missing(libraries: Libraries, need: int) -> list[str]:
     """Libraries of a CUDA major version that are not there."""
-    wanted = {"cudart": need, "cublas": need, "cublasLt": need, **_NUMBERS[need]}
-    return [f"{name} {major}" for name, major in wanted.items() if major not in libraries.get(name, {})]
+    needed = {"cudart": need, "cublas": need, "cublasLt": need, **_NUMBERS[need]}
+    return [f"{name} {major}" for name, major in needed.items() if major not in libraries.get(name, {})]
 
 
 def _gpu_finding(index: int, gpu: Gpu) -> Finding:

@@ -1,6 +1,6 @@
-"""What TensorRT would refuse or silently get wrong, found in the ONNX graph on a machine without TensorRT.
+"""Finds in an ONNX graph what TensorRT would refuse or silently get wrong, on a machine without TensorRT.
 
-The rules know what the parser does not tell. Where TensorRT for RTX is installed, its real parser is asked as well.
+The rules know what the parser does not tell. Where TensorRT for RTX is installed, its real parser runs as well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 
 from sovits_engines.builder import parser_complaints
 from sovits_engines.engine_graph import trt_graphs
-from sovits_engines.lint import attention, files, halves, operators, shapes, types
+from sovits_engines.lint import attention, files, fp16, operators, shapes, types
 from sovits_engines.lint.graph import Level, LintGraph, Rule
 from sovits_runtime.backends.trt_api import TrtApi
 from sovits_runtime.bundle import Bundle
@@ -26,7 +26,7 @@ RULES: tuple[Rule, ...] = (
     *operators.RULES,
     *attention.RULES,
     *types.RULES,
-    *halves.RULES,
+    *fp16.RULES,
     *shapes.RULES,
 )
 PARSER = "trt-parser"
@@ -69,24 +69,24 @@ def lint_model(
         model: The graph; its weights may lie in files.
         folder: Where these files are.
         name: What to call it.
-        spec: What it takes and gives; without one, ranges and pairs are not checked.
-        parser: A TensorRT whose parser is asked too, where all weights are there; else it sees only that.
+        spec: Its inputs and outputs; without one, ranges and pairs are not checked.
+        parser: A TensorRT whose parser runs too, where all weights are there.
 
     Raises:
         BundleError: Its functions call each other in a circle.
     """
     graph = LintGraph(model, folder, spec)
-    found = [
+    findings = [
         Finding(name, rule.id, rule.level, where, message)
         for rule in RULES
         for where, message in rule.check(graph)
     ]
     if parser is not None and not graph.unreadable:
-        found += [
+        findings += [
             Finding(name, PARSER, "error", where, f"{parser.title} refuses it: {message}")
             for where, message in parser_complaints(parser, model, folder / f"{name}.onnx")
         ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(findings))
 
 
 def lint_file(path: Path, *, parser: TrtApi | None = None) -> list[Finding]:

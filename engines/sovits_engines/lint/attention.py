@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import onnx
+import onnx_ir as ir
 
 from sovits_engines.lint.graph import Complaint, LintGraph, Rule, attribute, operand, title, type_name
 from sovits_engines.passes.attention import has_fused_kernel
@@ -95,7 +96,8 @@ def operand_forms(g: LintGraph) -> Iterator[Complaint]:
 def fused_kernels(g: LintGraph) -> Iterator[Complaint]:
     """Attention without a fused kernel does not build."""
     for node in g.of("Attention"):
-        if g.rank(operand(node, 0)) == 4 and not has_fused_kernel(node, g.types):
+        shape = g.shape(operand(node, 0)) or ()
+        if len(shape) == 4 and not has_fused_kernel(shape, ir.DataType(g.kind(operand(node, 0)))):
             yield (
                 title(node),
                 "no fused kernel is known for this type and size (FP16 with heads of 16 to 256, or one query row "
@@ -124,7 +126,7 @@ def cache_ends(g: LintGraph) -> Iterator[Complaint]:
 
 
 def cache_lengths(g: LintGraph) -> Iterator[Complaint]:
-    """The rows of a cache are fixed."""
+    """The length of a cache is fixed."""
     for node in g.of("TensorScatter"):
         shape = g.shape(operand(node, 0))
         if shape and len(shape) == 4 and not isinstance(shape[2], int):
@@ -139,11 +141,11 @@ def cache_pairs(g: LintGraph) -> Iterator[Complaint]:
     """The pairs that the runtime binds to one buffer are those that are updated."""
     if g.spec is None:
         return
-    found = {(operand(node, 0), node.output[0]) for node in g.of("TensorScatter")}
-    for pair in sorted(found ^ set(g.spec.aliases)):
+    updated = {(operand(node, 0), node.output[0]) for node in g.of("TensorScatter")}
+    for pair in sorted(updated ^ set(g.spec.aliases)):
         where = (
             "is updated in place but not declared"
-            if pair in found
+            if pair in updated
             else "is declared but not updated in place"
         )
         yield f"{pair[0]} -> {pair[1]}", f"this pair {where} as sharing a buffer; build the bundle again"

@@ -24,10 +24,9 @@ class Step:
     """A node that runs, or that feeds the inputs of its inner graph.
 
     Attributes:
-        node: The node.
         reads: Tensors that it reads, outputs of its inner graphs included.
         makes: Its outputs, or the inputs of its inner graph.
-        feeds: Whether it is the latter.
+        feeds: Whether it feeds the inputs of its inner graph.
     """
 
     node: onnx.NodeProto
@@ -68,36 +67,34 @@ def constant_names(order: Iterable[Step], known: Iterable[str]) -> set[str]:
     """Tensors that are the same in every run, whatever the inputs and their sizes.
 
     Args:
-        order: The steps.
         known: Initializers and outputs of Constant nodes.
     """
-    found = set(known)
+    constants = set(known)
     for step in order:
-        if step.reads and not step.feeds and found.issuperset(step.reads):
-            found.update(step.makes)
-    return found
+        if step.reads and not step.feeds and constants.issuperset(step.reads):
+            constants.update(step.makes)
+    return constants
 
 
 def value_sources(order: Iterable[Step], inputs: Iterable[str]) -> dict[str, frozenset[str]]:
     """Inputs of the graph on whose values, not only sizes, a tensor depends; tensors without any are left out."""
-    found = {name: frozenset((name,)) for name in inputs}
+    sources = {name: frozenset((name,)) for name in inputs}
     for step in order:
-        known = {found[name] for name in step.reads if name in found}
+        known = {sources[name] for name in step.reads if name in sources}
         if known and (step.feeds or step.node.op_type not in _SIZES):
-            found.update(dict.fromkeys(step.makes, frozenset[str]().union(*known)))
-    return found
+            sources.update(dict.fromkeys(step.makes, frozenset[str]().union(*known)))
+    return sources
 
 
 def unmade_reads(order: Iterable[Step], known: Iterable[str]) -> Iterator[tuple[onnx.NodeProto, str]]:
     """Nodes that read what no earlier one has made.
 
     Args:
-        order: The steps.
         known: Inputs and initializers.
     """
-    made = set(known)
+    available = set(known)
     for step in order:
         for name in step.reads:
-            if name not in made:
+            if name not in available:
                 yield step.node, name
-        made.update(step.makes)
+        available.update(step.makes)

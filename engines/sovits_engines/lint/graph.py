@@ -51,7 +51,7 @@ class LintGraph:
     Attributes:
         model: The model, with its functions written out; weights may lie in files.
         folder: Where those files are.
-        spec: What the graph takes and gives, where that is known.
+        spec: Inputs and outputs of the graph, where they are known.
         steps: What runs, in the order of the file.
         nodes: All nodes, those of inner graphs included.
     """
@@ -68,32 +68,32 @@ class LintGraph:
     @cached_property
     def readers(self) -> dict[str, list[onnx.NodeProto]]:
         """Nodes that read a tensor."""
-        found: dict[str, list[onnx.NodeProto]] = {}
+        readers: dict[str, list[onnx.NodeProto]] = {}
         for node in self.nodes:
             for name in node.input:
-                found.setdefault(name, []).append(node)
-        return found
+                readers.setdefault(name, []).append(node)
+        return readers
 
     @cached_property
     def constants(self) -> dict[str, onnx.TensorProto]:
         """Initializers and outputs of Constant nodes."""
-        found = {tensor.name: tensor for graph in self.graphs for tensor in graph.initializer}
+        constants = {tensor.name: tensor for graph in self.graphs for tensor in graph.initializer}
         for node in self.of("Constant"):
             tensor = _constant(node)
             if tensor is not None:
-                found[node.output[0]] = tensor
-        return found
+                constants[node.output[0]] = tensor
+        return constants
 
     @cached_property
     def unreadable(self) -> dict[str, str]:
         """Files of weights that cannot be read, and why; the weight's name where it lies in the graph."""
-        found: dict[str, str] = {}
+        problems: dict[str, str] = {}
         for name, tensor in self.constants.items():
             try:
                 map_weight(tensor, self.folder)
             except BundleError as error:
-                found.setdefault(weight_file(tensor) or name, str(error.__cause__))
-        return found
+                problems.setdefault(weight_file(tensor) or name, str(error.__cause__))
+        return problems
 
     @cached_property
     def constant_names(self) -> set[str]:

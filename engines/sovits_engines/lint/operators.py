@@ -102,8 +102,8 @@ def resizing(g: LintGraph) -> Iterator[Complaint]:
         for name, known in _RESIZE.items():
             value = attribute(node, name)
             if value is not None and value not in known:
-                wanted = ", ".join(sorted(k.decode() for k in known))
-                yield title(node), f"{name} is {value.decode()}, TensorRT 10.15 has {wanted}"
+                supported = ", ".join(sorted(k.decode() for k in known))
+                yield title(node), f"{name} is {value.decode()}, TensorRT 10.15 has {supported}"
         if attribute(node, "antialias", 0):
             yield title(node), "TensorRT has no antialias"
 

@@ -54,8 +54,10 @@ def norm_types(g: LintGraph) -> Iterator[Complaint]:
 
 def doubles(g: LintGraph) -> Iterator[Complaint]:
     """DOUBLE is cut to FP32; that is no loss where a constant is cast to a smaller type anyway."""
-    for name, found in g.types.items():
-        if found.elem_type == onnx.TensorProto.DOUBLE and not (name in g.constants and _only_cast(g, name)):
+    for name, tensor_type in g.types.items():
+        if tensor_type.elem_type == onnx.TensorProto.DOUBLE and not (
+            name in g.constants and _only_cast(g, name)
+        ):
             yield name, "is DOUBLE, which TensorRT computes in FP32, clamped; export it in FP32"
 
 
@@ -70,12 +72,12 @@ def bytes_inside(g: LintGraph) -> Iterator[Complaint]:
     """UINT8 exists at the ends of a graph only, and inputs of it can only be cast; constants are read as INT32."""
     wide, inputs, outputs = _bytes(g, g.constants), set(g.inputs), set(g.outputs)
     for node in (n for n in g.nodes if n.op_type != "Constant"):
-        read, made = _bytes(g, node.input), _bytes(g, node.output)
+        read, written = _bytes(g, node.input), _bytes(g, node.output)
         if read and read <= wide.intersection(moved(node)):
-            wide |= made
-            wrong = made & outputs
+            wide |= written
+            wrong = written & outputs
         else:
-            wrong = made - outputs
+            wrong = written - outputs
         if node.op_type not in _READ_BYTES:
             wrong |= read & inputs
         for name in sorted(wrong):
@@ -88,8 +90,8 @@ def _bytes(g: LintGraph, names: Iterable[str]) -> set[str]:
 
 def strings(g: LintGraph) -> Iterator[Complaint]:
     """There are no strings."""
-    for name, found in g.types.items():
-        if found.elem_type == onnx.TensorProto.STRING:
+    for name, tensor_type in g.types.items():
+        if tensor_type.elem_type == onnx.TensorProto.STRING:
             yield name, "is STRING, which TensorRT does not have; turn text into numbers outside"
 
 

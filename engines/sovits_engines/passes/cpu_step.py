@@ -15,10 +15,10 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
+from sovits_engines.passes.edits import constant, take_place
 from sovits_runtime.errors import BundleError
 
 CONTRIB = "com.microsoft"
-STEP = "gpt_step"
 SUFFIX = ".cpu"
 _MOVES = {"Gather", "Squeeze", "Transpose", "Reshape"}
 """What stands between the packed projection and Attention: views of the heads of queries, keys and values."""
@@ -50,14 +50,16 @@ def write_cpu_step(path: Path) -> Path:
     return target
 
 
-def fuse_step(model: ir.Model) -> None:
-    """Changes an exported step graph, in place; its inputs and outputs stay as they are.
+def fuse_step(model: ir.Model) -> bool:
+    """Fuses an exported step graph; its inputs and outputs stay as they are.
 
     Raises:
         BundleError: The graph is not built as the exporter builds it.
     """
     graph = model.graph
     attentions = [n for n in graph if n.op_type == "Attention"]
+    if not attentions and any(n.op_type == "GroupQueryAttention" for n in graph):
+        return False
     if not attentions:
         raise BundleError(f"graph {graph.name}: holds no Attention; expected the step graph of a GPT")
     layers = [_layer(n, graph) for n in attentions]
@@ -65,9 +67,10 @@ def fuse_step(model: ir.Model) -> None:
     for layer in layers:
         _fuse_attention(layer, lengths, graph)
     for node in [n for n in graph if n.op_type == "LayerNormalization"]:
-        _fuse_norm(node, graph)
+        _fuse_norm(node)
     model.opset_imports[CONTRIB] = 1
     RemoveUnusedNodesPass()(model)
+    return True
 
 
 def _layer(attention: ir.Node, graph: ir.Graph) -> _Layer:
@@ -107,10 +110,10 @@ def _only_user(value: ir.Value, graph: ir.Graph) -> ir.Node:
 
 
 def _lengths(layer: _Layer, graph: ir.Graph) -> tuple[ir.Value, ir.Value]:
-    """Rows filled before this step [B] and the most rows after it [], int32, as the fused attention wants them."""
+    """Positions filled before this step [B] and the most after it [], int32, inputs of the fused attention."""
     rows = ir.node("Cast", [layer.keys.inputs[2]], attributes={"to": int(ir.DataType.INT32)})
     most = ir.node("ReduceMax", rows.outputs, attributes={"keepdims": 0})
-    total = ir.node("Add", [most.outputs[0], _constant(graph, "one", np.array(1, np.int32))])
+    total = ir.node("Add", [most.outputs[0], constant(graph, "cpu_step.one", np.array(1, np.int32))])
     before = layer.packed.producer()
     assert before is not None
     graph.insert_before(before, [rows, most, total])
@@ -123,7 +126,7 @@ def _fuse_attention(layer: _Layer, lengths: tuple[ir.Value, ir.Value], graph: ir
     assert cache.shape is not None
     count = cache.shape[1]
     assert isinstance(count, int)
-    axis = _constant(graph, "row_axis", np.array([1], np.int64))
+    axis = constant(graph, "cpu_step.row_axis", np.array([1], np.int64))
     row = ir.node("Unsqueeze", [layer.packed, axis])
     inputs = [row.outputs[0], None, None, cache, layer.values.inputs[0], *lengths]
     heads = {"num_heads": count, "kv_num_heads": count}
@@ -137,27 +140,14 @@ def _fuse_attention(layer: _Layer, lengths: tuple[ir.Value, ir.Value], graph: ir
     layer.projection.replace_input_with(0, merged.outputs[0])
 
 
-def _fuse_norm(norm: ir.Node, graph: ir.Graph) -> None:
+def _fuse_norm(norm: ir.Node) -> None:
     add = norm.inputs[0].producer() if norm.inputs[0] is not None else None
     if add is None or add.op_type != "Add":
         return
     fused = ir.node(
         "SkipLayerNormalization",
         [*add.inputs, *norm.inputs[1:]],
-        attributes={"epsilon": norm.attributes["epsilon"].as_float()},
+        attributes={"epsilon": norm.attributes.get_float("epsilon", 1e-5)},
         domain=CONTRIB,
     )
-    old, new = norm.outputs[0], fused.outputs[0]
-    new.name, new.type, new.shape = old.name, old.type, old.shape
-    graph.insert_before(norm, fused)
-    old.replace_all_uses_with(new)
-    graph.remove(norm, safe=True)
-
-
-def _constant(graph: ir.Graph, name: str, numbers: np.ndarray) -> ir.Value:
-    name = f"cpu_step.{name}"
-    if name not in graph.initializers:
-        tensor = ir.Tensor(numbers, name=name)
-        value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor)
-        graph.register_initializer(value)
-    return graph.initializers[name]
+    take_place(fused, norm)

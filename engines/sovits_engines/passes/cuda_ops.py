@@ -9,45 +9,49 @@ into the cache in place, as TensorScatter does.
 from __future__ import annotations
 
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+import onnx_ir as ir
 
 from sovits_engines.passes.attention import decompose_attention
+from sovits_engines.passes.edits import constant, take_place
 from sovits_runtime.bundle.graph_spec import GraphSpec
 
 OPSET, IR_VERSION = 18, 10
 _ONE, _ROW, _PLACE = "cuda_one", "cuda_row", "cuda_place"
 
 
-def for_cuda(model: onnx.ModelProto, spec: GraphSpec) -> None:
-    """Changes a graph for one sentence in place; external weights are not read.
+def for_cuda(model: ir.Model, *, spec: GraphSpec) -> bool:
+    """Changes a graph for one sentence; external weights are not read.
 
     Args:
-        model: A graph of `sovits_engines.passes.self_feeding_step`.
+        model: A graph of `self_feeding_step` or `cacheless_prefill`.
         spec: Of the portable graph that it was made of.
     """
-    decompose_attention(model, every=True)
-    graph = model.graph
-    _, heads, _, width = spec.tensor(spec.aliases[0][0]).shape
-    nodes: list[onnx.NodeProto] = []
-    places: dict[str, str] = {}
-    for node in graph.node:
-        if node.op_type != "TensorScatter":
-            nodes.append(node)
-            continue
-        cache, row, position = node.input
-        if position not in places:
-            places[position] = f"{_PLACE}.{len(places)}"
-            flat = f"{places[position]}.flat"
-            nodes.append(helper.make_node("Reshape", [position, _ONE], [flat], flat))
-            nodes.append(helper.make_node("Expand", [flat, _ROW], [places[position]], places[position]))
-        given = [cache, places[position], row]
-        nodes.append(helper.make_node("ScatterElements", given, list(node.output), node.name, axis=2))
-    if places:
-        for name, shape in ((_ONE, [1, 1, 1, 1]), (_ROW, [1, heads, 1, width])):
-            graph.initializer.append(numpy_helper.from_array(np.array(shape, np.int64), name))
-    del graph.node[:]
-    graph.node.extend(nodes)
-    del model.opset_import[:]
-    model.opset_import.append(helper.make_opsetid("", OPSET))
+    changed = decompose_attention(model, every=True)
+    changed |= _scatter_elements(model.graph, spec)
+    changed |= (dict(model.opset_imports), model.ir_version) != ({"": OPSET}, IR_VERSION)
+    model.opset_imports.clear()
+    model.opset_imports[""] = OPSET
     model.ir_version = IR_VERSION
+    return changed
+
+
+def _scatter_elements(graph: ir.Graph, spec: GraphSpec) -> bool:
+    scatters = [n for n in graph if n.op_type == "TensorScatter"]
+    if not scatters:
+        return False
+    _, heads, _, width = spec.tensor(spec.aliases[0][0]).shape
+    one = constant(graph, _ONE, np.array([1, 1, 1, 1], np.int64))
+    row_shape = constant(graph, _ROW, np.array([1, heads, 1, width], np.int64))
+    places: dict[ir.Value | None, ir.Value] = {}
+    for node in scatters:
+        cache, row, position = node.inputs
+        if position not in places:
+            name = f"{_PLACE}.{len(places)}"
+            flat = ir.node("Reshape", [position, one], name=f"{name}.flat")
+            place = ir.node("Expand", [flat.outputs[0], row_shape], name=name)
+            flat.outputs[0].name, place.outputs[0].name = flat.name, name
+            graph.insert_before(node, [flat, place])
+            places[position] = place.outputs[0]
+        inputs = [cache, places[position], row]
+        take_place(ir.node("ScatterElements", inputs, attributes={"axis": 2}, name=node.name), node)
+    return True

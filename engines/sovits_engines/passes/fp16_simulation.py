@@ -10,67 +10,71 @@ import onnx_ir as ir
 
 from sovits_engines.passes.operator_rules import MOVES
 
-_FLOAT, _HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
+_FP32, _FP16 = ir.DataType.FLOAT, ir.DataType.FLOAT16
 _KEEPS_ROUNDED = MOVES | {"TensorScatter", "Relu", "Neg", "Abs", "Max", "Min"}
 """Operators whose results are FP16 numbers when their inputs are."""
 
 
-def simulate(model: ir.Model) -> None:
-    """Changes a mixed-precision model, in place, into one that computes in FP32 and rounds where it says FP16.
+def simulate_fp16(model: ir.Model) -> bool:
+    """Changes a mixed-precision model into one that computes in FP32 and rounds where it says FP16.
 
     Inputs and outputs keep their types.
     """
     graph = model.graph
+    computed = (value for node in graph for value in node.outputs)
+    if not any(v.dtype == _FP16 for v in (*graph.inputs, *graph.initializers.values(), *computed)):
+        return False
     for value in list(graph.initializers.values()):
-        if value.dtype == _HALF and value.const_value is not None:
-            numbers = value.const_value.numpy().astype(_FLOAT.numpy())
+        if value.dtype == _FP16 and value.const_value is not None:
+            numbers = value.const_value.numpy().astype(_FP32.numpy())
             value.const_value = ir.Tensor(numbers, name=value.name)
-            value.dtype = _FLOAT
+            value.dtype = _FP32
     nodes = list(graph)
-    for value in [v for v in graph.inputs if v.dtype == _HALF]:
+    for value in [v for v in graph.inputs if v.dtype == _FP16]:
         users = [n for n in nodes if value in n.inputs]
-        full = _cast(graph, value, _FLOAT, before=users[0] if users else None)
-        value.replace_all_uses_with(full)
-        full.producer().replace_input_with(0, value)  # type: ignore[union-attr]
+        fp32 = _cast(graph, value, _FP32, before=users[0] if users else None)
+        value.replace_all_uses_with(fp32)
+        fp32.producer().replace_input_with(0, value)  # type: ignore[union-attr]
     for node in nodes:
         _widen(graph, node)
     for i, value in enumerate(graph.outputs):
-        if value.dtype == _HALF:
+        if value.dtype == _FP16:
             _narrow_output(graph, i, value)
+    return True
 
 
 def _widen(graph: ir.Graph, node: ir.Node) -> None:
-    halves = [v for v in node.outputs if v.dtype == _HALF]
-    if node.op_type == "Cast" and node.attributes["to"].as_int() == _HALF:
-        node.attributes["to"] = ir.AttrInt64("to", int(_FLOAT))
-    if node.op_type == "ConstantOfShape" and halves:
-        filled = node.attributes["value"].as_tensor().numpy().astype(_FLOAT.numpy())
+    rounded = [v for v in node.outputs if v.dtype == _FP16]
+    if node.op_type == "Cast" and node.attributes["to"].as_int() == _FP16:
+        node.attributes["to"] = ir.AttrInt64("to", int(_FP32))
+    if node.op_type == "ConstantOfShape" and rounded:
+        filled = node.attributes["value"].as_tensor().numpy().astype(_FP32.numpy())
         node.attributes["value"] = ir.AttrTensor("value", ir.Tensor(filled))
-    for value in halves:
+    for value in rounded:
         if value.is_graph_output():
             continue
-        value.type = ir.TensorType(_FLOAT)
+        value.type = ir.TensorType(_FP32)
         if node.op_type not in _KEEPS_ROUNDED:
             _round(graph, value)
 
 
 def _round(graph: ir.Graph, value: ir.Value) -> None:
-    half = _cast(graph, value, _HALF)
-    full = _cast(graph, half, _FLOAT)
-    value.replace_all_uses_with(full)
-    half.producer().replace_input_with(0, value)  # type: ignore[union-attr]
+    fp16 = _cast(graph, value, _FP16)
+    fp32 = _cast(graph, fp16, _FP32)
+    value.replace_all_uses_with(fp32)
+    fp16.producer().replace_input_with(0, value)  # type: ignore[union-attr]
 
 
 def _narrow_output(graph: ir.Graph, index: int, value: ir.Value) -> None:
     """An FP16 output: the operator gives FP32 under another name, and a Cast gives what it rounds to."""
     name = value.name
-    value.name, value.type = f"{name}.full", ir.TensorType(_FLOAT)
-    half = _cast(graph, value, _HALF)
-    full = _cast(graph, half, _FLOAT)
-    half.name = name
-    graph.outputs[index] = half
-    value.replace_all_uses_with(full)
-    half.producer().replace_input_with(0, value)  # type: ignore[union-attr]
+    value.name, value.type = f"{name}.full", ir.TensorType(_FP32)
+    fp16 = _cast(graph, value, _FP16)
+    fp32 = _cast(graph, fp16, _FP32)
+    fp16.name = name
+    graph.outputs[index] = fp16
+    value.replace_all_uses_with(fp32)
+    fp16.producer().replace_input_with(0, value)  # type: ignore[union-attr]
 
 
 def _cast(graph: ir.Graph, value: ir.Value, to: ir.DataType, *, before: ir.Node | None = None) -> ir.Value:

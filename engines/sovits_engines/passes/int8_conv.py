@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import onnx_ir as ir
 
+from sovits_engines.passes.edits import constant
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.errors import BundleError
 
@@ -41,8 +42,8 @@ def quantizable_convs(model: ir.Model) -> list[ir.Node]:
     ]
 
 
-def quantize_convs(model: ir.Model, layers: Collection[str], ranges: Ranges) -> None:
-    """Turns convolutions of an FP32 model into int8, in place.
+def quantize_convs(model: ir.Model, *, layers: Collection[str], ranges: Ranges) -> bool:
+    """Turns convolutions of an FP32 model into int8.
 
     Args:
         model: An FP32 model.
@@ -65,6 +66,7 @@ def quantize_convs(model: ir.Model, layers: Collection[str], ranges: Ranges) -> 
     quantizer = _Quantizer(model.graph, ranges)
     for name in [n for n in nodes if n in layers]:
         quantizer.convert(nodes[name])
+    return bool(layers)
 
 
 def _check(ranges: Ranges, layer: str, value: ir.Value | None) -> None:
@@ -101,9 +103,9 @@ class _Quantizer:
         self.quantized: dict[ir.Value, ir.Value] = {}
 
     def convert(self, node: ir.Node) -> None:
-        given = node.inputs[0]
-        assert given is not None
-        source = self._source(given)
+        data = node.inputs[0]
+        assert data is not None
+        source = self._source(data)
         scale, _ = scale_and_zero(*self.ranges[source.name or ""])
         node.replace_input_with(0, self._pair(source))
         self._replace_constants(node, scale)
@@ -124,8 +126,8 @@ class _Quantizer:
         if value not in self.quantized:
             scale, zero = scale_and_zero(*self.ranges[value.name or ""])
             parameters = [
-                self._constant(f"{value.name}.scale", np.array(scale)),
-                self._constant(f"{value.name}.zero", np.array(zero)),
+                constant(self.graph, f"{value.name}.scale", np.array(scale)),
+                constant(self.graph, f"{value.name}.zero", np.array(zero)),
             ]
             quantize = ir.node("QuantizeLinear", [value, *parameters])
             restore = ir.node("DequantizeLinear", [quantize.outputs[0], *parameters])
@@ -163,7 +165,7 @@ class _Quantizer:
         name = f"{value.name}.{node.outputs[0].name}"
         zeros = np.zeros(len(steps), whole.dtype)
         inputs = [
-            self._constant(f"{name}.{part}", array)
+            constant(self.graph, f"{name}.{part}", array)
             for part, array in (("int", whole), ("scale", steps), ("zero", zeros))
         ]
         restore = ir.node("DequantizeLinear", inputs, attributes={"axis": 0})
@@ -178,14 +180,6 @@ class _Quantizer:
         self.graph.outputs[list(self.graph.outputs).index(result)] = pair
         name, result.name = result.name, f"{result.name}.exact"
         pair.name = name
-
-    def _constant(self, name: str, array: Array) -> ir.Value:
-        value = ir.Value(
-            name=name, type=ir.TensorType(ir.DataType.from_numpy(array.dtype)), shape=ir.Shape(array.shape)
-        )
-        value.const_value = ir.Tensor(array, name=name)
-        self.graph.register_initializer(value)
-        return value
 
 
 def weight_steps(weight: Array, bias: Array, scale: np.float32) -> Array:

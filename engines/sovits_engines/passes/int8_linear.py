@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from sovits_engines.passes.cpu_step import CONTRIB
+from sovits_engines.passes.edits import constant, take_place
 from sovits_runtime.errors import BundleError
 
 BLOCK = 32
@@ -60,8 +61,8 @@ def linears(model: ir.Model) -> Iterator[Linear]:
         yield Linear(node, weight.name or "", numbers)
 
 
-def quantize(model: ir.Model, form: str) -> None:
-    """Changes every linear layer of an FP32 model, in place.
+def quantize_linears(model: ir.Model, *, form: str) -> bool:
+    """Changes every linear layer of an FP32 model.
 
     Args:
         model: An exported FP32 model.
@@ -70,12 +71,16 @@ def quantize(model: ir.Model, form: str) -> None:
     Raises:
         BundleError: A weight is not finite, or int4's blocks do not fit its width.
     """
-    for linear in list(linears(model)):
+    layers = list(linears(model))
+    if not layers:
+        return False
+    for linear in layers:
         if not np.isfinite(linear.weight).all():
             raise BundleError(f"graph {model.graph.name}: {linear.name} holds numbers that are not finite")
-        _replace(model.graph, linear.node, FORMS[form](linear, model.graph))
+        take_place(FORMS[form](linear, model.graph), linear.node)
     model.opset_imports[CONTRIB] = 1
     RemoveUnusedNodesPass()(model)
+    return True
 
 
 def int8_weights(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -109,9 +114,9 @@ def _int8_node(linear: Linear, graph: ir.Graph) -> ir.Node:
     numbers, scale = int8_weights(linear.weight)
     inputs = [
         linear.node.inputs[0],
-        _initializer(graph, f"{linear.name}.int8", numbers),
-        _initializer(graph, f"{linear.name}.scale", scale),
-        _initializer(graph, f"{linear.name}.zero", np.zeros(len(scale), np.int8)),
+        constant(graph, f"{linear.name}.int8", numbers),
+        constant(graph, f"{linear.name}.scale", scale),
+        constant(graph, f"{linear.name}.zero", np.zeros(len(scale), np.int8)),
         *_bias(linear.node),
     ]
     return ir.node("DynamicQuantizeMatMul", inputs, domain=CONTRIB, name=linear.node.name)
@@ -122,8 +127,8 @@ def _int4_node(linear: Linear, graph: ir.Graph) -> ir.Node:
     numbers, scale = int4_weights(linear.weight)
     inputs = [
         linear.node.inputs[0],
-        _initializer(graph, f"{linear.name}.int4", numbers),
-        _initializer(graph, f"{linear.name}.scale", scale),
+        constant(graph, f"{linear.name}.int4", numbers),
+        constant(graph, f"{linear.name}.scale", scale),
     ]
     bias = _bias(linear.node)
     if bias:
@@ -140,21 +145,6 @@ def _int4_node(linear: Linear, graph: ir.Graph) -> ir.Node:
 
 def _bias(node: ir.Node) -> list[ir.Value | None]:
     return [node.inputs[2]] if len(node.inputs) > 2 else []
-
-
-def _initializer(graph: ir.Graph, name: str, numbers: np.ndarray) -> ir.Value:
-    tensor = ir.Tensor(numbers, name=name)
-    value = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor)
-    graph.register_initializer(value)
-    return value
-
-
-def _replace(graph: ir.Graph, old: ir.Node, new: ir.Node) -> None:
-    before, after = old.outputs[0], new.outputs[0]
-    after.name, after.type, after.shape = before.name, before.type, before.shape
-    graph.insert_before(old, new)
-    before.replace_all_uses_with(after, replace_graph_outputs=True)
-    graph.remove(old, safe=True)
 
 
 FORMS: Mapping[str, Callable[[Linear, ir.Graph], ir.Node]] = {

@@ -88,9 +88,9 @@ def float_inputs(node: ir.Node) -> list[ir.Value]:
     return [v for v in node.inputs if v is not None and is_float(v)]
 
 
-def islands(graph: ir.Graph) -> dict[ir.Node, str]:
+def fp32_by_meaning(graph: ir.Graph) -> dict[ir.Node, str]:
     """Nodes that must compute in FP32 by what they mean, each with its reason."""
-    found: dict[ir.Node, str] = {}
+    reasons: dict[ir.Node, str] = {}
     for rule, reason in (
         (_choices, "choice"),
         (_roots, "root"),
@@ -99,8 +99,8 @@ def islands(graph: ir.Graph) -> dict[ir.Node, str]:
         (_exponentials, "exponential"),
     ):
         for node in rule(graph):
-            found.setdefault(node, reason)
-    return found
+            reasons.setdefault(node, reason)
+    return reasons
 
 
 def _choices(graph: ir.Graph) -> Iterator[ir.Node]:
@@ -140,16 +140,16 @@ def back_to_layers(seeds: Iterable[ir.Node], passes: Callable[[ir.Node], bool]) 
 
 
 def _positions(graph: ir.Graph) -> Iterator[ir.Node]:
-    whole = _exact(graph, set())
-    yield from whole
-    given = _exact(graph, {v for v in graph.inputs if is_float(v)})
-    waves = [n for n in graph if n.op_type in WAVES and n in given]
-    yield from back_to_layers(waves, lambda n: n in given)
+    from_integers = _exact(graph, set())
+    yield from from_integers
+    from_inputs = _exact(graph, {v for v in graph.inputs if is_float(v)})
+    waves = [n for n in graph if n.op_type in WAVES and n in from_inputs]
+    yield from back_to_layers(waves, lambda n: n in from_inputs)
 
 
 def _exact(graph: ir.Graph, exact: set[ir.Value]) -> dict[ir.Node, None]:
     """Nodes whose numbers come from whole numbers, the values `exact`, and constants, without any layer between."""
-    found: dict[ir.Node, None] = {}
+    nodes: dict[ir.Node, None] = {}
     for node in graph:
         inputs = float_inputs(node)
         if node.op_type == "Range":
@@ -160,9 +160,9 @@ def _exact(graph: ir.Graph, exact: set[ir.Value]) -> dict[ir.Node, None]:
             known = all(v in exact or v.is_initializer() for v in inputs)
             starts = node.op_type in _ELEMENTWISE and known and any(v in exact for v in inputs)
         if starts and any(is_float(v) for v in node.outputs):
-            found[node] = None
+            nodes[node] = None
             exact.update(node.outputs)
-    return found
+    return nodes
 
 
 def _sums(graph: ir.Graph) -> Iterator[ir.Node]:

@@ -1,199 +1,141 @@
-"""The GPT's two graphs for a device: the step feeds itself, so that it can be replayed without the host.
+"""The GPT's step for a device: it feeds itself, so that it can be replayed without the host.
 
-`gpt_step` wants noise, a step number and the last token from the host in every step. `device_step` changes that:
+`gpt_step` wants noise, a step number and the last token from the host in every step. `self_feeding_step` changes that:
 
 - noise comes from a block that lies on the device, row `step` modulo its rows;
 - `next_step` is `step` + 1;
 - tokens are collected in `history` at index `step`;
-- the end of speech sticks: once drawn, `stopped` stays set and the history says `STOPPED` from that step on;
+- the end of speech sticks: once it was sampled, `stopped` stays set and the history says `STOPPED` from that step on;
 - heads are cut out of the row of one sentence without being moved: a transposition of one row moves nothing.
 
 After each run the host (or a captured copy) writes each `next_*` output over the input of that name.
-
-`device_prefill` has no cache at all. It gives the rows of keys and values, and the runtime copies them to the head of
-whatever cache the step uses: one prefill of any length serves them all, at a few microseconds a layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import onnx
-from onnx import helper, numpy_helper
+import onnx_ir as ir
 
+from sovits_engines.passes.edits import constant, drop_unread, take_place
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BundleError
-from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED, rows_spec
+from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED
 
 _CUT, _MERGE = [2, 0, 3, 1, 4], [0, 2, 1, 3]
 """Transpositions before and after attention: to queries, keys and values by head, and back."""
-_HEADS = "device_heads"
-_FLOAT, _INT64, _BOOL = onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.BOOL
+_FLOAT, _INT64, _BOOL = ir.DataType.FLOAT, ir.DataType.INT64, ir.DataType.BOOL
+_TOLD_BY_HOST = {"noise", "step", "next_token", "stop", "next_seen"}
+_BEFORE = (
+    ("Mod", "step device_rows", "device_row", "device_row"),
+    ("Gather", "noise_block device_row", "noise", "device_noise"),
+)
+_AFTER = (
+    ("Add", "step device_one", "next_step", "device_next_step"),
+    ("Or", "stopped stop", "next_stopped", "device_next_stopped"),
+    ("Where", "next_stopped device_stopped next_token", "device_said", "device_said"),
+    ("Unsqueeze", "step device_axis", "device_step", "device_step"),
+    ("Unsqueeze", "device_said device_axis", "device_word", "device_word"),
+    ("Equal", "device_slots device_step", "device_here", "device_here"),
+    ("Where", "device_here device_word history", "next_history", "device_history"),
+)
+"""Operator, what it reads, what it makes, its name."""
 
 
-def device_step(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
-    """Returns the step that feeds itself; the model given is not changed, external weights are not read.
-
-    Args:
-        model: The graph `gpt_step`.
-        spec: Its spec.
-
-    Returns:
-        The graph of `device_step_spec`, but for batch and cache length, which keep their names.
-
-    Raises:
-        BundleError: The model is no `gpt_step`.
-    """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph = result.graph
-    names = {i.name for i in graph.input} | {o.name for o in graph.output}
-    wanted = {"noise", "step", "next_token", "stop", "next_seen"}
-    if not wanted <= names:
-        raise BundleError(
-            f"graph {graph.name}: expected a gpt_step with {sorted(wanted)}, found no {sorted(wanted - names)}; build "
-            "the bundle again"
-        )
-    vocab = int(spec.tensor("seen").shape[1])
-    for tensor in [i for i in graph.input if i.name == "noise"]:
-        graph.input.remove(tensor)
-    for tensor in [o for o in graph.output if o.name == "stop"]:
-        graph.output.remove(tensor)
-    before, after = _nodes()
-    nodes = [*before, *_without_moves(graph), *after]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(_constants())
-    graph.input.extend(
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("noise_block", _FLOAT, [NOISE_ROWS, vocab]),
-            ("stopped", _BOOL, [1]),
-            ("history", _INT64, [1, HISTORY]),
-        )
-    )
-    graph.output.extend(
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("next_step", _INT64, [1]),
-            ("next_stopped", _BOOL, [1]),
-            ("next_history", _INT64, [1, HISTORY]),
-        )
-    )
-    _drop_unused(graph)
-    return result
-
-
-def device_prefill(model: onnx.ModelProto, spec: GraphSpec) -> onnx.ModelProto:
-    """Returns the prefill that hands out rows; the model given is not changed, external weights are not read.
+def self_feeding_step(model: ir.Model, *, spec: GraphSpec) -> bool:
+    """Turns the step into one that feeds itself; external weights are not read.
 
     Args:
-        model: The graph `gpt_prefill`.
+        model: The graph `gpt_step`; becomes that of `device_step_spec`, but for batch and cache length, which keep
+            their names.
         spec: Its spec.
 
-    Returns:
-        The graph of `rows_spec`.
-
     Raises:
-        BundleError: The model does more with its caches than fill them.
+        BundleError: The model is no `gpt_step`; nothing is changed then.
     """
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    graph, wanted = result.graph, rows_spec(spec)
-    kept = [value for value in graph.input if value.name in wanted.input_names]
-    caches = {value.name for value in graph.input} - set(wanted.input_names)
-    for node in graph.node:
-        if node.op_type == "TensorScatter" and node.input[0] in caches:
-            node.CopyFrom(helper.make_node("Identity", [node.input[1]], list(node.output), name=node.name))
-    if any(name in caches for node in graph.node for name in node.input):
+    graph = model.graph
+    values = {v.name or "": v for v in (*graph.inputs, *graph.outputs)}
+    if "noise_block" in values:
+        return False
+    if not values.keys() >= _TOLD_BY_HOST:
         raise BundleError(
-            f"graph {graph.name}: its caches are used for more than being filled; build the bundle again"
+            f"graph {graph.name}: expected a gpt_step with {sorted(_TOLD_BY_HOST)}, found no "
+            f"{sorted(_TOLD_BY_HOST - values.keys())}; build the bundle again"
         )
-    del graph.input[:]
-    graph.input.extend(kept)
-    for value in graph.output:
-        dims = value.type.tensor_type.shape.dim
-        for dim, size in zip(dims, wanted.tensor(value.name).shape, strict=True):
-            if isinstance(size, str):
-                dim.dim_param = size
-    _drop_unused(graph)
-    return result
+    _unmove_heads(graph)
+    vocab = spec.tensor("seen").shape[1]
+    for name, dtype, shape in (
+        ("noise_block", _FLOAT, [NOISE_ROWS, vocab]),
+        ("stopped", _BOOL, [1]),
+        ("history", _INT64, [1, HISTORY]),
+    ):
+        values[name] = ir.Value(name=name, type=ir.TensorType(dtype), shape=ir.Shape(shape))
+        graph.inputs.append(values[name])
+    values |= {name: constant(graph, name, numbers) for name, numbers in _constants().items()}
+    graph.inputs.remove(values["noise"])
+    graph.outputs.remove(values["stop"])
+    before = [_node(values, *row) for row in _BEFORE]
+    graph.insert_before(graph[0], before)
+    values["noise"].replace_all_uses_with(before[-1].outputs[0])
+    graph.extend([_node(values, *row) for row in _AFTER])
+    for name, dtype, shape in (
+        ("next_step", _INT64, [1]),
+        ("next_stopped", _BOOL, [1]),
+        ("next_history", _INT64, [1, HISTORY]),
+    ):
+        values[name].type, values[name].shape = ir.TensorType(dtype), ir.Shape(shape)
+        graph.outputs.append(values[name])
+    drop_unread(graph)
+    return True
 
 
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name not in used]:
-        graph.initializer.remove(tensor)
-
-
-def _without_moves(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Returns the nodes with heads cut out of a row by a split, and put together by a reshape; nothing is moved."""
-    makers = {name: node for node in graph.node for name in node.output}
-    numbers = {t.name: numpy_helper.to_array(t) for t in graph.initializer if not t.external_data}
-    users: dict[str, set[str]] = {}
-    for node in graph.node:
-        for name in node.input:
-            users.setdefault(name, set()).add(node.op_type)
-    nodes: list[onnx.NodeProto] = []
-    parts: dict[str, list[str]] = {}
-    unmoved: dict[str, str] = {}
-    for node in graph.node:
-        order = helper.get_node_attr_value(node, "perm") if node.op_type == "Transpose" else None
-        used = users.get(node.output[0], set())
-        if order == _CUT and used == {"Gather"} and (packed := makers[node.input[0]]).op_type == "Reshape":
-            *_, count, heads, width = numbers[packed.input[1]].tolist()
-            if _HEADS not in numbers:
-                numbers[_HEADS] = np.array([1, heads, 1, width], np.int64)
-                graph.initializer.append(numpy_helper.from_array(numbers[_HEADS], _HEADS))
-            parts[node.output[0]] = [f"{node.output[0]}.{i}" for i in range(count)]
-            made = parts[node.output[0]]
-            nodes.append(
-                helper.make_node("Split", packed.input[:1], made, node.name, axis=1, num_outputs=count)
-            )
-        elif node.op_type == "Gather" and node.input[0] in parts:
-            part = parts[node.input[0]][int(numbers[node.input[1]])]
-            nodes.append(helper.make_node("Reshape", [part, _HEADS], list(node.output), node.name))
-        elif order == _MERGE and used == {"Reshape"}:
-            unmoved[node.output[0]] = node.input[0]
-        else:
-            node.input[:] = [unmoved.get(name, name) for name in node.input]
-            nodes.append(node)
-    return nodes
-
-
-def fix_sizes(model: onnx.ModelProto, sizes: Mapping[str, int]) -> None:
-    """Replaces the named dimensions of inputs, outputs and inner tensors by sizes, in place."""
-    for tensor in (*model.graph.input, *model.graph.output, *model.graph.value_info):
-        for dim in tensor.type.tensor_type.shape.dim:
-            if dim.dim_param in sizes:
-                dim.dim_value = sizes[dim.dim_param]
-
-
-def _constants() -> list[onnx.TensorProto]:
-    values = {
+def _constants() -> dict[str, np.ndarray]:
+    return {
         "device_rows": np.array(NOISE_ROWS, np.int64),
         "device_one": np.array(1, np.int64),
         "device_stopped": np.array(STOPPED, np.int64),
         "device_slots": np.arange(HISTORY, dtype=np.int64)[None],
         "device_axis": np.array([1], np.int64),
     }
-    return [numpy_helper.from_array(value, name) for name, value in values.items()]
 
 
-def _nodes() -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
-    node = helper.make_node
-    before = [
-        node("Mod", ["step", "device_rows"], ["device_row"], name="device_row"),
-        node("Gather", ["noise_block", "device_row"], ["noise"], name="device_noise", axis=0),
-    ]
-    after = [
-        node("Add", ["step", "device_one"], ["next_step"], name="device_next_step"),
-        node("Or", ["stopped", "stop"], ["next_stopped"], name="device_next_stopped"),
-        node("Where", ["next_stopped", "device_stopped", "next_token"], ["device_said"], name="device_said"),
-        node("Unsqueeze", ["step", "device_axis"], ["device_step"], name="device_step"),
-        node("Unsqueeze", ["device_said", "device_axis"], ["device_word"], name="device_word"),
-        node("Equal", ["device_slots", "device_step"], ["device_here"], name="device_here"),
-        node("Where", ["device_here", "device_word", "history"], ["next_history"], name="device_history"),
-    ]
-    return before, after
+def _node(values: dict[str, ir.Value], op: str, inputs: str, output: str, name: str) -> ir.Node:
+    """An operator on named values; its result becomes one of them, but for the noise, which other nodes read yet."""
+    attributes = {"axis": 0} if op == "Gather" else {}
+    node = ir.node(op, [values[i] for i in inputs.split()], attributes=attributes, name=name)
+    node.outputs[0].name = output
+    values.setdefault(output, node.outputs[0])
+    return node
+
+
+def _unmove_heads(graph: ir.Graph) -> None:
+    """Cuts heads out of a row by a split, and puts them together by a reshape; nothing is moved."""
+    for node in list(graph):
+        order = list(node.attributes.get_ints("perm", ())) if node.op_type == "Transpose" else []
+        value = node.outputs[0]
+        readers = {use.node.op_type for use in value.uses()}
+        packed = node.inputs[0].producer() if node.inputs[0] is not None else None
+        if order == _CUT and readers == {"Gather"} and packed is not None and packed.op_type == "Reshape":
+            _cut_unmoved(graph, node, packed)
+        elif order == _MERGE and readers == {"Reshape"} and node.inputs[0] is not None:
+            value.replace_all_uses_with(node.inputs[0])
+            graph.remove(node, safe=True)
+
+
+def _cut_unmoved(graph: ir.Graph, cut: ir.Node, packed: ir.Node) -> None:
+    *_, count, heads, width = _numbers(packed.inputs[1]).tolist()
+    shape = constant(graph, "device_heads", np.array([1, heads, 1, width], np.int64))
+    sizes = {"axis": 1, "num_outputs": count}
+    split = ir.node("Split", packed.inputs[:1], attributes=sizes, num_outputs=count, name=cut.name)
+    for i, part in enumerate(split.outputs):
+        part.name = f"{cut.outputs[0].name}.{i}"
+    graph.insert_before(cut, split)
+    for use in list(cut.outputs[0].uses()):
+        part = split.outputs[int(_numbers(use.node.inputs[1]))]
+        take_place(ir.node("Reshape", [part, shape], name=use.node.name), use.node)
+    graph.remove(cut, safe=True)
+
+
+def _numbers(value: ir.Value | None) -> np.ndarray:
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value.numpy()

@@ -11,10 +11,11 @@ import onnx_ir as ir
 import pytest
 
 from sovits_engines.passes.cpu_step import fuse_step, write_cpu_step
-from sovits_exporter.building.build import run_in_place
+from sovits_exporter.building.check import run_in_place
 from sovits_runtime import Synthesizer
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import BundleError
 
 
@@ -68,7 +69,7 @@ def test_the_cpu_runs_its_own_form_with_the_same_weights(bundle):
         return {(t.location, t.offset) for t in tensors if isinstance(t, ir.ExternalTensor)}
 
     assert weights(fused) == weights(portable) != set()
-    with Synthesizer.load(bundle, threads=1, native=False) as voice:
+    with Synthesizer.load(bundle, threads=1, gpt_steps="onnxruntime") as voice:
         assert voice.runs_on["gpt_step"] == "CPUExecutionProvider"
 
 
@@ -79,3 +80,53 @@ def test_another_graph_is_refused(bundle, tmp_path):
     path = tmp_path / "graphs" / "gpt_prefill.onnx"
     with pytest.raises(BundleError, match=r"does not read caches|expected one|one packed"):
         write_cpu_step(path)
+
+
+LAYER = """(float[b,48] row, int64[b] at, float[b,2,8,8] k, float[b,2,8,8] v)
+    => (float[b,16] y, float[b,2,8,8] k_out, float[b,2,8,8] v_out) {
+    packed = Neg(row)
+    split = Reshape(packed, parts)
+    heads = Transpose<perm=[2,0,3,1,4]>(split)
+    query = Gather<axis=0>(heads, i0)
+    key = Gather<axis=0>(heads, i1)
+    value = Gather<axis=0>(heads, i2)
+    k_out = TensorScatter(k, key, at)
+    v_out = TensorScatter(v, value, at)
+    seen = Attention(query, k_out, v_out, mask)
+    back = Transpose<perm=[0,2,1,3]>(seen)
+    merged = Reshape(back, width)
+    projected = Gemm(merged, w)
+    sum = Add(projected, projected)
+    y = LayerNormalization(sum, scale, bias)
+}"""
+WIDTH = np.ones(16, np.float32)
+
+
+def test_one_layer_becomes_two_operators_and_a_projection(parse, compute):
+    rng = np.random.default_rng(0)
+    whole = {"parts": [0, 1, 3, 2, 8], "width": [0, 16], "i0": 0, "i1": 1, "i2": 2}
+    model = parse(
+        LAYER,
+        **{name: np.array(numbers) for name, numbers in whole.items()},
+        mask=np.arange(8)[None, None, None] < 4,
+        w=rng.standard_normal((16, 16)).astype(np.float32),
+        scale=WIDTH,
+        bias=WIDTH,
+    )
+    feeds = {name: rng.standard_normal((1, 2, 8, 8)).astype(np.float32) for name in ("k", "v")}
+    feeds |= {"row": rng.standard_normal((1, 48)).astype(np.float32), "at": np.array([3])}
+    expected = compute(model, **feeds)
+    assert fuse_step(model)
+    operators = [n.op_type for n in model.graph if n.op_type not in ("Cast", "ReduceMax", "Add")]
+    assert operators == [
+        "Neg",
+        "Unsqueeze",
+        "GroupQueryAttention",
+        "Squeeze",
+        "Gemm",
+        "SkipLayerNormalization",
+    ]
+    got = compute(model, **feeds)
+    np.testing.assert_allclose(got["y"], expected["y"], atol=1e-5)
+    for name in ("k_out", "v_out"):  # rows beyond are whatever the buffer held
+        np.testing.assert_allclose(got[name][:, :, :4], expected[name][:, :, :4], atol=1e-6, err_msg=name)

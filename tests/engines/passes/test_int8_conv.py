@@ -10,14 +10,15 @@ from sovits_calibration.int8_ranges import conv_statistics
 from sovits_engines.passes.int8_conv import LARGEST_WEIGHT, LEVELS, quantizable_convs, quantize_convs
 from sovits_engines.passes.model_file import load_model
 from sovits_exporter.graphs.files import write_models
-from sovits_exporter.precision import int8_search as conv_choice
-from sovits_exporter.precision.int8_search import ConvError, ConvLimits, choose_convs
-from sovits_runtime.audio.spectrogram import log_mel_distance_db, snr_db
+from sovits_exporter.precision import int8_search
+from sovits_exporter.precision.int8_search import ConvError, choose_convs
+from sovits_exporter.precision.limits import Limits
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError, VerificationError
+from sovits_runtime.verify.metrics import log_mel_distance_db, snr_db
 
 RATE = 32000
-ANYTHING = ConvLimits(-1e3, 1e3)
+ANYTHING = Limits(snr_db=-1e3, log_mel_db=1e3)
 
 
 def model(text, **weights):
@@ -77,7 +78,7 @@ def test_largest_sums_are_exact(sign):
     largest = LEVELS * LARGEST_WEIGHT * 8
     m = model(ONE, w=np.full((16, 4, 1, 2), sign * LARGEST_WEIGHT, np.float32), b=np.zeros(16, np.float32))
     ends = sorted((0.0, float(sign * largest)))
-    quantize_convs(m, ["y"], {"x": (0.0, LEVELS), "y": (ends[0], ends[1])})
+    quantize_convs(m, layers=["y"], ranges={"x": (0.0, LEVELS), "y": (ends[0], ends[1])})
     (y,) = run(m, x=np.full((1, 4, 1, 9), LEVELS, np.float32))
     assert np.array_equal(y, np.full_like(y, sign * largest))
 
@@ -86,7 +87,7 @@ def test_a_pair_of_products_fits_16_bits():
     pair_sum = 2 * LEVELS * LARGEST_WEIGHT
     assert pair_sum <= np.iinfo(np.int16).max
     m = pair(np.random.default_rng(0))
-    quantize_convs(m, ["h", "y"], dict.fromkeys(["a", "h", "r", "y"], (-1.0, 1.0)))
+    quantize_convs(m, layers=["h", "y"], ranges=dict.fromkeys(["a", "h", "r", "y"], (-1.0, 1.0)))
     whole = [v.const_value.numpy() for name, v in m.graph.initializers.items() if name.endswith(".int")]
     weights = [w for w in whole if w.ndim == 4]
     assert len(weights) == 2
@@ -100,7 +101,7 @@ def test_integers_as_written():
     m = model(ONE, w=weight(rng, 16, 4, 2), b=rng.standard_normal(16).astype(np.float32))
     w, b = (m.graph.initializers[k].const_value.numpy() for k in ("w", "b"))
     x = rng.standard_normal((1, 4, 1, 50)).astype(np.float32)
-    quantize_convs(m, ["y"], {"x": (-2.0, 3.0), "y": (-4.0, 4.0)})
+    quantize_convs(m, layers=["y"], ranges={"x": (-2.0, 3.0), "y": (-4.0, 4.0)})
     (y,) = run(m, x=x)
     step, out = 5.0 / 255, 8.0 / 255
     zero, out_zero = round(2.0 / step), round(4.0 / out)
@@ -120,7 +121,7 @@ def test_neighbours_stay_int8(tmp_path):
     x = rng.standard_normal((1, 16, 1, 400)).astype(np.float32)
     exact = run(m, x=x)[0]
     ranges = ranges_of(m, x)
-    quantize_convs(m, ["h", "y"], ranges)
+    quantize_convs(m, layers=["h", "y"], ranges=ranges)
     got = opened(m, tmp_path / "optimized.onnx").run(None, {"x": x})[0]
     ops = [n.op_type for n in onnx.load(tmp_path / "optimized.onnx").graph.node]
     assert ops.count("QLinearConv") == 2
@@ -133,7 +134,7 @@ def test_only_the_named_layers_change():
     rng = np.random.default_rng(3)
     m = pair(rng)
     kept = m.graph.initializers["w2"].const_value
-    quantize_convs(m, ["h"], dict.fromkeys(["a", "h"], (-3.0, 3.0)))
+    quantize_convs(m, layers=["h"], ranges=dict.fromkeys(["a", "h"], (-3.0, 3.0)))
     second = next(n for n in m.graph if n.outputs[0].name == "y")
     assert second.inputs[1].const_value is kept
     assert second.inputs[0].producer().op_type == "LeakyRelu"
@@ -150,7 +151,7 @@ def test_one_rounding_for_all_readers():
     m = model(text, w=weight(rng, 8, 8, 1), v=weight(rng, 8, 8, 1))
     x = rng.standard_normal((1, 8, 1, 100)).astype(np.float32)
     expected = run(m, x=x)
-    quantize_convs(m, ["a", "b", "c"], ranges_of(m, x))
+    quantize_convs(m, layers=["a", "b", "c"], ranges=ranges_of(m, x))
     assert [v.name for v in m.graph.outputs] == ["a", "c"]
     assert sum(n.op_type == "QuantizeLinear" for n in m.graph) == 4  # x, a, b, c
     for exact, got in zip(expected, run(m, x=x), strict=True):
@@ -171,7 +172,7 @@ def test_hostile_numbers(w, b, x, ends):
     m = model(ONE, w=np.full((16, 4, 1, 2), w, np.float32), b=np.full(16, b, np.float32))
     x = np.full((1, 4, 1, 9), x, np.float32)
     exact = run(m, x=x)[0]
-    quantize_convs(m, ["y"], ends)
+    quantize_convs(m, layers=["y"], ranges=ends)
     got = run(m, x=x)[0]
     assert np.abs(got - exact).max() <= 0.02 * max(abs(e) for e in ends["y"])
 
@@ -180,16 +181,16 @@ def test_hostile_numbers(w, b, x, ends):
 def test_a_range_that_is_none(ends):
     m = pair(np.random.default_rng(5))
     with pytest.raises(BundleError, match=r"the range of h is .* expected finite"):
-        quantize_convs(m, ["h"], {"a": (-1.0, 1.0), "h": ends})
+        quantize_convs(m, layers=["h"], ranges={"a": (-1.0, 1.0), "h": ends})
     assert [n.op_type for n in m.graph] == ["LeakyRelu", "Conv", "LeakyRelu", "Conv", "Add"]
 
 
 def test_a_layer_that_cannot_be():
     m = pair(np.random.default_rng(6))
     with pytest.raises(BundleError, match="r is not a convolution of graph g"):
-        quantize_convs(m, ["r"], {})
+        quantize_convs(m, layers=["r"], ranges={})
     with pytest.raises(BundleError, match="layer y: no range of r was measured"):
-        quantize_convs(m, ["y"], {"y": (0.0, 1.0)})
+        quantize_convs(m, layers=["y"], ranges={"y": (0.0, 1.0)})
     grouped = model(
         "(float[1,8,1,n] x) => (float[1,8,1,n] y) { y = Conv<group=8>(x, w) }", w=np.ones((8, 1, 1, 1), "f")
     )
@@ -245,7 +246,7 @@ def vocoder(tmp_path, monkeypatch):
     m.graph.name = "vocoder"
     write_models([m], tmp_path, "vocoder")
     runs = [{"z": rng.standard_normal((1, 8, 2000)).astype(np.float32)} for _ in range(4)]
-    monkeypatch.setattr(conv_choice, "_fastest", lambda *_: (2.0, 1.0))
+    monkeypatch.setattr(int8_search, "_fastest", lambda *_: (2.0, 1.0))
     return tmp_path / "vocoder.onnx", runs
 
 
@@ -253,7 +254,7 @@ def measured(path, layers, ranges, runs):
     """The same error, by another way."""
     exact = opened(load_model(path))
     changed = load_model(path)
-    quantize_convs(changed, layers, ranges)
+    quantize_convs(changed, layers=layers, ranges=ranges)
     int8 = opened(changed)
     pairs = [(exact.run(None, r)[0][0], int8.run(None, r)[0][0]) for r in runs]
     return min(snr_db(a, b) for a, b in pairs), max(log_mel_distance_db(a, b, RATE) for a, b in pairs)
@@ -261,7 +262,7 @@ def measured(path, layers, ranges, runs):
 
 def test_the_choice_keeps_the_limits(vocoder):
     path, runs = vocoder
-    choice = choose_convs(path, runs, rate=RATE, limits=ConvLimits(25.0, 2.0))
+    choice = choose_convs(path, runs, rate=RATE, limits=Limits(snr_db=25.0, log_mel_db=2.0))
     alone = {layer.weight: layer.alone for layer in choice.layers}
     assert list(alone) == ["w0", "w1", "w2", "w3"]
     assert alone["w2"].snr_db < 10.0
@@ -276,7 +277,7 @@ def test_the_choice_keeps_the_limits(vocoder):
 
 def test_nothing_passes_a_limit_that_is_too_tight(vocoder):
     path, runs = vocoder
-    choice = choose_convs(path, runs, rate=RATE, limits=ConvLimits(200.0, 0.5))
+    choice = choose_convs(path, runs, rate=RATE, limits=Limits(snr_db=200.0, log_mel_db=0.5))
     assert choice.chosen == frozenset()
     assert choice.error == ConvError(float("inf"), 0.0)
     table = choice.to_json()
@@ -288,14 +289,16 @@ def test_the_log_mel_limit_counts(vocoder):
     path, runs = vocoder
     loose = choose_convs(path, runs, rate=RATE, limits=ANYTHING)
     assert len(loose.chosen) == 4
-    tight = choose_convs(path, runs, rate=RATE, limits=ConvLimits(-1e3, loose.error.log_mel_db / 4))
+    tight = choose_convs(
+        path, runs, rate=RATE, limits=Limits(snr_db=-1e3, log_mel_db=loose.error.log_mel_db / 4)
+    )
     assert tight.error.log_mel_db <= loose.error.log_mel_db / 4
     assert len(tight.chosen) < 4
 
 
 def test_layers_that_save_no_time_stay(vocoder, monkeypatch):
     path, runs = vocoder
-    monkeypatch.setattr(conv_choice, "_fastest", lambda *_: (1.0, 1.1))
+    monkeypatch.setattr(int8_search, "_fastest", lambda *_: (1.0, 1.1))
     choice = choose_convs(path, runs, rate=RATE, limits=ANYTHING)
     assert choice.chosen == frozenset()
     assert (choice.seconds_fp32, choice.seconds_int8) == (1.0, 1.1)
@@ -325,7 +328,7 @@ def test_every_layer_of_a_voice(tiny_vocoder, tmp_path):
     names = [n.outputs[0].name for n in quantizable_convs(changed)]
     assert len(names) > 20
     ranges = conv_statistics(path, runs[:1]).ranges
-    quantize_convs(changed, names, ranges)
+    quantize_convs(changed, layers=names, ranges=ranges)
     write_models([changed], tmp_path, "int8")
     onnx.checker.check_model(str(tmp_path / "sovits_vocoder.onnx"), full_check=True)
     assert measured(path, names, ranges, runs[1:])[0] > 15.0

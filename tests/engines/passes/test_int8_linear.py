@@ -5,7 +5,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from sovits_engines.passes.int8_linear import BLOCK, int4_weights, int8_weights, linears, quantize
+from sovits_engines.passes.int8_linear import BLOCK, int4_weights, int8_weights, linears, quantize_linears
 from sovits_runtime.errors import BundleError
 
 RNG = np.random.default_rng(5)
@@ -55,7 +55,7 @@ def test_rounding_is_off_by_at_most_half_a_step_of_its_scale():
 def test_int8_rounds_activations_by_their_range(bias, transposed):
     weight = RNG.standard_normal((48, 64)).astype(np.float32)
     model = model_of(weight, bias=bias, transposed=transposed)
-    quantize(model, "int8")
+    quantize_linears(model, form="int8")
     x = RNG.standard_normal((1, 64)).astype(np.float32)
     step = (max(x.max(), 0) - min(x.min(), 0)) / 255
     zero = np.rint(-min(x.min(), 0) / step)
@@ -67,10 +67,10 @@ def test_int8_rounds_activations_by_their_range(bias, transposed):
 
 def test_int8_is_exact_where_pairs_of_products_overflow_16_bits():
     """What processors without VNNI get wrong unless told otherwise: 255 x 127 + 255 x 127 is more than int16 holds."""
-    from sovits_runtime.backends.onnxruntime import EXACT_INT8
+    from sovits_runtime.machine.onnx_runtime import EXACT_INT8
 
     model = model_of(np.ones((16, 64), np.float32), bias=False)
-    quantize(model, "int8")
+    quantize_linears(model, form="int8")
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry(*EXACT_INT8)
     session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString(), options)
@@ -81,7 +81,7 @@ def test_int8_is_exact_where_pairs_of_products_overflow_16_bits():
 def test_int4_is_near_its_stored_numbers():
     weight = RNG.standard_normal((48, 64)).astype(np.float32)
     model = model_of(weight)
-    quantize(model, "int4")
+    quantize_linears(model, form="int4")
     x = RNG.standard_normal((1, 64)).astype(np.float32)
     expected = x @ int4_values(*int4_weights(weight)).T + np.arange(48)
     assert np.abs(run(model, x) - expected).max() < 0.02 * np.abs(expected - np.arange(48)).max()
@@ -90,15 +90,15 @@ def test_int4_is_near_its_stored_numbers():
 def test_nothing_of_fp32_is_left_behind():
     model = model_of(RNG.standard_normal((48, 64)).astype(np.float32))
     assert [layer.name for layer in linears(model)] == ["layer.weight"]
-    quantize(model, "int8")
+    quantize_linears(model, form="int8")
     assert not list(linears(model))
     assert "layer.weight" not in model.graph.initializers
 
 
 def test_what_cannot_be_rounded_is_refused():
     with pytest.raises(BundleError, match="layer of 40 inputs"):
-        quantize(model_of(np.ones((8, 40), np.float32)), "int4")
+        quantize_linears(model_of(np.ones((8, 40), np.float32)), form="int4")
     broken = np.ones((8, 64), np.float32)
     broken[2, 3] = np.inf
     with pytest.raises(BundleError, match=r"linear: layer\.weight holds numbers that are not finite"):
-        quantize(model_of(broken), "int8")
+        quantize_linears(model_of(broken), form="int8")

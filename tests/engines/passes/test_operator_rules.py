@@ -4,7 +4,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from sovits_engines.passes.operator_rules import islands
+from sovits_engines.passes.operator_rules import fp32_by_meaning
 
 
 def graph(text):
@@ -14,7 +14,7 @@ def graph(text):
 
 
 def found(text):
-    return {n.outputs[0].name: reason for n, reason in islands(graph(text)).items()}
+    return {n.outputs[0].name: reason for n, reason in fp32_by_meaning(graph(text)).items()}
 
 
 def test_a_choice_reaches_back_to_the_nearest_layer():

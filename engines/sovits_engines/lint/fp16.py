@@ -11,8 +11,8 @@ from sovits_engines.lint.flow import is_official, moved
 from sovits_engines.lint.graph import Complaint, LintGraph, Rule, attribute, operand, title
 from sovits_runtime.bundle.graph_spec import Array
 
-_HALF = onnx.TensorProto.FLOAT16
-_FLOATS = (onnx.TensorProto.FLOAT, _HALF, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
+_FP16 = onnx.TensorProto.FLOAT16
+_FLOATS = (onnx.TensorProto.FLOAT, _FP16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
 _MAX = 65504
 _SUM_SAFE = _MAX / 2
 _CASTS = ("Cast", "CastLike")
@@ -20,24 +20,24 @@ _FIRST = (*_CASTS, "Neg", "Abs")
 _BOTH = ("Add", "Mul")
 
 
-def half_constants(g: LintGraph) -> Iterator[Complaint]:
+def fp16_constants(g: LintGraph) -> Iterator[Complaint]:
     """Constants that FP16 turned into infinity, or that are none."""
     message = f"an FP16 constant that is not finite; {_MAX} is the largest, keep this part in FP32"
     for name, tensor in g.constants.items():
-        if tensor.data_type == _HALF and not _is_finite(g.value(name)):
+        if tensor.data_type == _FP16 and not _is_finite(g.value(name)):
             yield name, message
     for node in g.of("ConstantOfShape"):
         value = attribute(node, "value")
-        if value is not None and value.data_type == _HALF and not _is_finite(g.read(value)):
+        if value is not None and value.data_type == _FP16 and not _is_finite(g.read(value)):
             yield title(node), message
 
 
-def half_casts(g: LintGraph) -> Iterator[Complaint]:
+def fp16_casts(g: LintGraph) -> Iterator[Complaint]:
     """FP32 constants beyond FP16 that a cast turns into infinity, wherever they were moved, picked or scaled before."""
-    casts = [node for node in g.of(*_CASTS) if _to_half(g, node)]
-    held = _held(g, [operand(node, 0) for node in casts])
+    casts = [node for node in g.of(*_CASTS) if _to_fp16(g, node)]
+    magnitudes = _magnitudes(g, [operand(node, 0) for node in casts])
     for node in casts:
-        largest = held.get(operand(node, 0), 0.0)
+        largest = magnitudes.get(operand(node, 0), 0.0)
         if not largest <= _MAX:
             yield (
                 title(node),
@@ -46,12 +46,12 @@ def half_casts(g: LintGraph) -> Iterator[Complaint]:
             )
 
 
-def half_masks(g: LintGraph) -> Iterator[Complaint]:
+def fp16_masks(g: LintGraph) -> Iterator[Complaint]:
     """Masks that are added in FP16 and leave no room for what they are added to."""
-    sums = [(node, name) for node in g.of("Add", "Sub") for name in node.input if g.kind(name) == _HALF]
-    held = _held(g, [name for _, name in sums])
+    sums = [(node, name) for node in g.of("Add", "Sub") for name in node.input if g.kind(name) == _FP16]
+    magnitudes = _magnitudes(g, [name for _, name in sums])
     for node, name in sums:
-        largest = held.get(name, 0.0)
+        largest = magnitudes.get(name, 0.0)
         if _SUM_SAFE < largest <= _MAX:
             yield (
                 title(node),
@@ -60,31 +60,31 @@ def half_masks(g: LintGraph) -> Iterator[Complaint]:
             )
 
 
-def _held(g: LintGraph, names: Iterable[str]) -> dict[str, float]:
+def _magnitudes(g: LintGraph, names: Iterable[str]) -> dict[str, float]:
     """Largest magnitude of the constants that tensors hold; tensors of which nothing is known are left out."""
-    wanted = _origins(g, names)
-    found: dict[str, float] = {}
-    for name in wanted & set(g.constants):
+    relevant = _origins(g, names)
+    largest_of: dict[str, float] = {}
+    for name in relevant & set(g.constants):
         value = g.value(name)
         if value is not None and g.constants[name].data_type in _FLOATS:
-            found[name] = _largest(value)
+            largest_of[name] = _largest(value)
     for node in g.nodes:
-        if wanted.intersection(node.output):
-            largest = _result(g, node, found)
+        if relevant.intersection(node.output):
+            largest = _result(g, node, largest_of)
             if largest is not None:
-                found.update(dict.fromkeys(node.output, largest))
-    return found
+                largest_of.update(dict.fromkeys(node.output, largest))
+    return largest_of
 
 
 def _origins(g: LintGraph, names: Iterable[str]) -> set[str]:
-    found: set[str] = set()
+    origins: set[str] = set()
     todo = list(names)
     while todo:
         name = todo.pop()
-        if name not in found:
-            found.add(name)
+        if name not in origins:
+            origins.add(name)
             todo += _operands(g.producers[name]) if name in g.producers else []
-    return found
+    return origins
 
 
 def _operands(node: onnx.NodeProto) -> list[str]:
@@ -94,13 +94,13 @@ def _operands(node: onnx.NodeProto) -> list[str]:
     return moved(node)
 
 
-def _result(g: LintGraph, node: onnx.NodeProto, held: dict[str, float]) -> float | None:
-    """What the result of a node holds, by what its operands hold."""
+def _result(g: LintGraph, node: onnx.NodeProto, magnitudes: dict[str, float]) -> float | None:
+    """Largest magnitude of the constants in a node's result, from those of its operands."""
     if node.op_type == "ConstantOfShape":
         value = attribute(node, "value")
         fill = None if value is None or value.data_type not in _FLOATS else g.read(value)
         return None if fill is None else _largest(fill)
-    known = [held[name] for name in _operands(node) if name in held]
+    known = [magnitudes[name] for name in _operands(node) if name in magnitudes]
     if not known:
         return None
     if node.op_type == "Mul" and len(known) == 2:
@@ -108,14 +108,14 @@ def _result(g: LintGraph, node: onnx.NodeProto, held: dict[str, float]) -> float
     largest = max(known)
     if node.op_type in _BOTH and largest < _MAX:
         return None  # a factor of what is not known; only masks have factors beyond this
-    if node.op_type in _CASTS and (_target(g, node) not in _FLOATS or (_to_half(g, node) and largest > _MAX)):
+    if node.op_type in _CASTS and (_target(g, node) not in _FLOATS or (_to_fp16(g, node) and largest > _MAX)):
         return None
-    is_sum = node.op_type == "Add" and g.kind(node.output[0]) == _HALF
+    is_sum = node.op_type == "Add" and g.kind(node.output[0]) == _FP16
     return None if is_sum else largest
 
 
-def _to_half(g: LintGraph, node: onnx.NodeProto) -> bool:
-    return _target(g, node) == _HALF
+def _to_fp16(g: LintGraph, node: onnx.NodeProto) -> bool:
+    return _target(g, node) == _FP16
 
 
 def _target(g: LintGraph, node: onnx.NodeProto) -> int:
@@ -131,7 +131,7 @@ def _largest(value: Array) -> float:
 
 
 RULES = (
-    Rule("fp16-constant", "error", half_constants),
-    Rule("fp16-cast", "error", half_casts),
-    Rule("fp16-mask", "warning", half_masks),
+    Rule("fp16-constant", "error", fp16_constants),
+    Rule("fp16-cast", "error", fp16_casts),
+    Rule("fp16-mask", "warning", fp16_masks),
 )
