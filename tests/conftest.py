@@ -69,11 +69,16 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def built(demo_files, tmp_path_factory: pytest.TempPathFactory):
     """The build's report for the tiny voice, verification included."""
-    from sovits_exporter.building.build import BuildRequest, build
+    from sovits_exporter.building.build import build
+    from sovits_exporter.building.request import BuildRequest
 
     folder = tmp_path_factory.mktemp("bundles")
     request = BuildRequest(
-        demo_files.gpt, demo_files.sovits, folder / "voice", hubert=demo_files.hubert, bert=demo_files.bert
+        gpt=demo_files.gpt,
+        sovits=demo_files.sovits,
+        output=folder / "voice",
+        hubert=demo_files.hubert,
+        bert=demo_files.bert,
     )
     return build(request)
 
@@ -107,7 +112,7 @@ def graph_voice(tiny_bundle: Path):
     """The tiny voice, all of whose graphs run on ONNX Runtime, the GPT's step too."""
     from sovits_runtime import Synthesizer
 
-    with Synthesizer.load(tiny_bundle, threads=1, native=False) as synthesizer:
+    with Synthesizer.load(tiny_bundle, threads=1, gpt_steps="onnxruntime") as synthesizer:
         yield synthesizer
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import TypeVar
 
-from sovits_exporter.building.build import BuildReport, BuildRequest, Progress, build
-from sovits_exporter.building.staging import check_output, staging
+from sovits_exporter.building.build import build
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import BuildRequest
+from sovits_exporter.building.writer import check_output
 from sovits_runtime.bundle import Bundle
-
-Report = TypeVar("Report")
+from sovits_runtime.bundle.files import temporary_folder
+from sovits_runtime.machine.progress import Progress, no_progress
 
 
 def build_converted(
-    request: BuildRequest, convert: Callable[[Bundle], Report], *, progress: Progress = lambda *_: None
-) -> tuple[BuildReport, Report]:
+    request: BuildRequest, convert: Callable[[Bundle], BuildReport], *, progress: Progress = no_progress
+) -> BuildReport:
     """Builds in FP32, checks that against PyTorch, and converts it; only the converted bundle stays.
 
     Args:
@@ -30,8 +31,11 @@ def build_converted(
         SovitsError: What `convert` raises.
     """
     check_output(request.output)
-    shared = request.shared or request.output.parent / "shared"
-    with staging(request.output.with_name(f"{request.output.name}-fp32")) as folder:
+    shared = request.shared_folder
+    with temporary_folder(request.output.with_name(f"{request.output.name}-fp32")) as folder:
         full = dataclasses.replace(request, output=folder / "voice", shared=shared, share_base=False)
-        report = build(full, progress)
-        return report, convert(Bundle.open(report.path, shared=shared))
+        built = build(full, progress)
+        converted = convert(Bundle.open(built.path, shared=shared))
+    return dataclasses.replace(
+        converted, checks=built.checks, left_out=built.left_out, seconds=built.seconds + converted.seconds
+    )

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from sovits_exporter.building.golden_flow import record_flow
+from sovits_exporter.building.request import GoldenWords
+from sovits_exporter.checkpoint.models import Models
 from sovits_exporter.modeling.eager import EagerOptions, generate
-from sovits_exporter.modeling.t2s import BERT_WIDTH, Text2Semantic
+from sovits_exporter.modeling.t2s import BERT_WIDTH
 from sovits_exporter.modeling.vits import (
     FRAMES_PER_TOKEN,
     SSL_WIDTH,
@@ -23,7 +25,6 @@ from sovits_exporter.modeling.vits import (
     PromptTokens,
     ReferenceStyle,
     SemanticEncoder,
-    Sovits,
     SynthesizerTrn,
     Vocoder,
 )
@@ -35,40 +36,11 @@ from sovits_runtime.bundle.model_spec import ModelSpec
 
 SEED = 20
 WAVE_S = 3.2
-SAMPLE_RATE = 32000
+SAMPLE_RATE = ModelSpec.reference_sample_rate
 PROMPT_PHONES = 12
 TARGET_PHONES = 30
 TOKENS = 120
 NOISE_SCALE = 0.5
-SPEED = 1.0
-
-
-@dataclass(frozen=True)
-class Models:
-    """The PyTorch models of one voice; those that voices share where the user gave them."""
-
-    spec: ModelSpec
-    t2s: Text2Semantic
-    vits: Sovits
-    hubert: nn.Module | None = None
-    bert: nn.Module | None = None
-    speaker: nn.Module | None = None
-    vocoder: nn.Module | None = None
-
-
-@dataclass(frozen=True)
-class GoldenWords:
-    """A request in a voice's own words, in place of a made-up one.
-
-    Attributes:
-        wave: Recording, float32 [n] at 32 kHz, 3 to 10 s.
-        prompt_phones: int64 [T], what it says.
-        phones: int64 [T], what is to be said.
-    """
-
-    wave: NDArray[np.float32]
-    prompt_phones: NDArray[np.int64]
-    phones: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -100,7 +72,6 @@ def record(models: Models, words: GoldenWords | None = None) -> GoldenRequest:
     """Runs the request.
 
     Args:
-        models: The voice.
         words: What to say, without BERT features; None: random phones and features after a synthetic recording.
 
     Returns:
@@ -205,5 +176,5 @@ def _record_speech(models: Models, a: dict[str, Array], rng: np.random.Generator
 
 
 def _coarse(x: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Rounds to half precision, which both sides then read as the same float32 numbers."""
+    """Rounds to FP16, which both sides then read as the same float32 numbers."""
     return x.astype(np.float16).astype(np.float32)

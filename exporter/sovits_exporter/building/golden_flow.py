@@ -10,7 +10,7 @@ from sovits_exporter.modeling.vits import SemanticEncoder
 from sovits_exporter.modeling.vits_v3 import CfmCondition, CfmFeatures, CfmStep, SynthesizerTrnV3
 from sovits_runtime.audio.mel import denormed, normed, reference_mel
 from sovits_runtime.bundle.graph_spec import Array
-from sovits_runtime.bundle.model_spec import FlowSpec
+from sovits_runtime.bundle.model_spec import FlowSpec, ModelSpec
 
 TOKENS = 50
 STEPS = 4
@@ -30,7 +30,6 @@ def record_flow(
     `noise`, `x` (before every step and after the last), `velocities` and `waveform`.
 
     Args:
-        vits: The model.
         vocoder: From ln mel [1, 100, F] to a waveform [1, n].
         flow: The version's numbers.
         a: What was recorded so far.
@@ -38,7 +37,7 @@ def record_flow(
     """
     tokens = a["tokens"][:TOKENS] if len(a["tokens"]) else np.arange(20, dtype=np.int64)
     a["decoded_tokens"] = tokens
-    a["reference_mel"] = reference_mel(a["wave"], 32000, flow=flow)
+    a["reference_mel"] = reference_mel(a["wave"], ModelSpec.reference_sample_rate, flow=flow)
     a["state"], a["features"] = _features(vits, tokens, a["phones"], a["style"])
     _, spoken = _features(vits, a["prompt"], a["prompt_phones"], a["style"])
     frames = min(spoken.shape[2], a["reference_mel"].shape[1], flow.prompt_frames)

@@ -10,7 +10,7 @@ import numpy as np
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.synthesizer import Synthesizer
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 STEPS = 500
@@ -18,7 +18,7 @@ SEED = 21
 
 
 def record_steps(bundle: Bundle) -> dict[str, Array]:
-    """Draws 500 tokens with the bundle's own recorded request, the end of speech blocked.
+    """Samples 500 tokens with the bundle's own recorded request, the end of speech blocked.
 
     Returns:
         `tokens` int64 [500], and `logits` float32 [501, V] of every step.
@@ -30,6 +30,6 @@ def record_steps(bundle: Bundle) -> dict[str, Array]:
         phones = np.concatenate([g["prompt_phones"], g["phones"]])
         noise = seeded_noise(np.random.default_rng(SEED), t2s.vocab)
         steps = t2s.steps(phones, g["bert"], g["prompt"], options=options, noise=noise)
-        drawn = [(step.token, step.logits.copy()) for step in islice(steps, STEPS + 1)]
-    tokens, logits = zip(*drawn, strict=True)
+        sampled = [(step.token, step.logits.copy()) for step in islice(steps, STEPS + 1)]
+    tokens, logits = zip(*sampled, strict=True)
     return {"tokens": np.array(tokens[:STEPS], np.int64), "logits": np.array(logits, np.float32)}

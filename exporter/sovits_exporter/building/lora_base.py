@@ -11,8 +11,8 @@ import os
 from pathlib import Path
 
 from sovits_exporter.building.manifest import file_records, is_complete, write_json
-from sovits_exporter.building.staging import publish, staging
-from sovits_runtime.bundle import MANIFEST, sha256_file
+from sovits_runtime.bundle import MANIFEST
+from sovits_runtime.bundle.files import sha256_file, write_folder, write_path
 
 log = logging.getLogger(__name__)
 
@@ -22,14 +22,12 @@ def share_weights(path: Path, shared_folder: Path) -> None:
     target = shared_folder / f"base-{sha256_file(path)[:12]}"
     try:
         if not is_complete(target):
-            with staging(target) as folder:
+            with write_folder(target) as folder:
                 os.link(path, folder / path.name)
                 write_json(folder / MANIFEST, {"files": file_records(folder)})
-                publish(folder, target)
             return
-        link = path.with_name(f".{path.name}.link")
-        os.link(target / path.name, link)
-        os.replace(link, path)
+        with write_path(path) as link:
+            os.link(target / path.name, link)
     except OSError as error:
         log.warning(
             "%s: stored once more, as it cannot be linked to %s (%s)", path.name, shared_folder, error

@@ -1,15 +1,56 @@
-"""Manifests and verifications of bundles and shared parts, as builds write them."""
+"""The entries of a manifest for graphs and files."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.bundle import MANIFEST, file_record
-from sovits_runtime.errors import VerificationError
-from sovits_runtime.verify import VerifyReport
+from sovits_runtime.bundle import MANIFEST
+from sovits_runtime.bundle.files import FileRecord, file_record
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.names import FP32
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphRecord:
+    """A graph as a manifest describes it; paths begin in the bundle, or in the folder of its shared part.
+
+    Attributes:
+        file: The `.onnx` file.
+        weights: Its weight file.
+        shared: Kind of the shared part that it belongs to; None: the voice itself.
+        precision: "fp32", "fp16", "int8" or "int4".
+        spec: Its inputs and outputs.
+        check: How far it is from what it was made of, and how far it may be.
+        cpu_file: The variant of ONNX Runtime's CPU provider, on the same weights.
+        device_file: The variant that needs no host between the GPT's steps, on the same weights.
+        base_weights: Weights that a LoRA voice has from its base.
+    """
+
+    file: str
+    weights: str
+    shared: str | None = None
+    precision: str = FP32
+    spec: GraphSpec
+    check: Mapping[str, Any]
+    cpu_file: str | None = None
+    device_file: str | None = None
+    base_weights: str | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> GraphRecord:
+        """Reads what `to_json` gave."""
+        return cls(**{**value, "spec": GraphSpec.from_json(value["spec"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain values; what a graph has none of is left out, but for `shared`."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["spec"] = self.spec.to_json()
+        return {name: value for name, value in values.items() if value is not None or name == "shared"}
 
 
 def file_records(folder: Path) -> dict[str, Any]:
@@ -18,27 +59,23 @@ def file_records(folder: Path) -> dict[str, Any]:
     return {p.relative_to(folder).as_posix(): file_record(p) for p in paths}
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a manifest."""
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
 def write_json(path: Path, value: object) -> None:
     """Writes a manifest."""
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def keep_verification(report: VerifyReport, folder: Path, *, what: str = "the new bundle") -> None:
-    """Writes the verification of a bundle that is being made.
-
-    Raises:
-        VerificationError: It failed, so the bundle must not take its place.
-    """
-    report.save(folder / "verification.json")
-    if not report.passed:
-        raise VerificationError(f"{what} failed verification: {report.failure()}; nothing was written")
-
-
 def is_complete(folder: Path, *, fields: Collection[str] = ()) -> bool:
     """Whether a shared part is there as it was written, its manifest with these fields, which older ones may lack."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        whole = all(file_record(folder / name) == record for name, record in manifest["files"].items())
+        manifest = read_json(folder / MANIFEST)
+        files = {folder / name: FileRecord.from_json(record) for name, record in manifest["files"].items()}
+        whole = not any(record.problem(path, whole=True) for path, record in files.items())
         return whole and manifest.keys() >= set(fields)
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sovits_exporter.checkpoint.unpickle import one_line
+from sovits_exporter.modeling.sizes import DEMO_DIT, MEL_BANDS, OFFICIAL_DIT, DitDims
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
 
 Config = Mapping[str, Any]
 
 MAX_WIDTH, MAX_LAYERS = 8192, 128
-HIDDEN_WIDTH, STYLE_WIDTH = (
-    192,
-    512,
-)  # built into the original's reference encoder block, whatever the config says
-HEAD_WIDTH, MEL_BANDS = 64, 100  # of the flow matching's transformer
+HIDDEN_WIDTH, STYLE_WIDTH = 192, 512
+"""Built into the original's reference encoder block, whatever the config says."""
+_DIT_WIDTH = "cfm.estimator.proj_out.weight"
 AUDIO = {"sampling_rate": 32000, "filter_length": 2048, "hop_length": 640, "win_length": 2048}
 
 
@@ -42,30 +41,6 @@ class DecoderDims:
     upsample_kernels: tuple[int, ...]
     resblock_kernels: tuple[int, ...]
     resblock_dilations: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class DitDims:
-    """Sizes of the flow matching's transformer, which no config states.
-
-    Attributes:
-        width: Of the residual stream, in heads of 64.
-        depth: Blocks.
-        inner: Width of the feed-forward.
-        text_width: Width of the condition.
-        text_layers: ConvNeXt blocks of the condition.
-    """
-
-    width: int
-    depth: int
-    inner: int
-    text_width: int
-    text_layers: int
-
-
-OFFICIAL_DIT = DitDims(1024, 22, 2048, 512, 4)
-DEMO_DIT = DitDims(128, 2, 256, 512, 1)
-_DIT_WIDTH = "cfm.estimator.proj_out.weight"
 
 
 @dataclass(frozen=True)
@@ -106,7 +81,7 @@ def gpt_dims(config: Config) -> GptDims:
 
 
 def dit_dims(shapes: Mapping[str, tuple[int, ...]]) -> DitDims:
-    """Returns the sizes of a file's transformer: the official ones, or those of the tiny demo, told by its width.
+    """Returns the sizes of a file's transformer: the official ones, or those of the tiny demo, recognized by its width.
 
     Raises:
         CheckpointError: The width is neither.

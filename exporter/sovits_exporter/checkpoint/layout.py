@@ -6,16 +6,14 @@ Names are those of the file: `model.` in front of a GPT's, weight norm as `weigh
 from __future__ import annotations
 
 from sovits_exporter.checkpoint.config import (
-    HEAD_WIDTH,
-    MEL_BANDS,
     STYLE_WIDTH,
     Config,
     DecoderDims,
-    DitDims,
     SovitsDims,
     gpt_dims,
     sovits_dims,
 )
+from sovits_exporter.modeling.sizes import HEAD_WIDTH, MEL_BANDS, DitDims
 from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
 
 Shape = tuple[int, ...]

@@ -63,7 +63,6 @@ def read_lora(
     """Reads a fine-tune and checks it against its base.
 
     Args:
-        file: The open file.
         refs: Its tensors, without those that only training uses.
         base: Tensors of the base, weight norm folded.
         rank: The rank that the file states, if any.

@@ -13,23 +13,13 @@ from torch import Tensor
 from sovits_exporter.checkpoint.config import dit_dims
 from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
 from sovits_exporter.checkpoint.lora import is_lora, merge_lora, read_lora
-from sovits_exporter.checkpoint.tensors import check_tensors, fold_weight_norm, read_tensors
+from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_exporter.checkpoint.version import detect_version
-from sovits_runtime.bundle import sha256_file
+from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
-
-__all__ = [
-    "GptCheckpoint",
-    "SovitsCheckpoint",
-    "check_pair",
-    "check_tensors",
-    "fold_weight_norm",
-    "load_gpt",
-    "load_sovits",
-]
 
 T = TypeVar("T")
 
@@ -115,32 +105,34 @@ def load_sovits(
         base: The complete model that a LoRA fine-tune was trained on; it is merged into that.
 
     Raises:
-        CheckpointError: It is unsafe, damaged, no SoVITS checkpoint, of a version that cannot be told or is
+        CheckpointError: It is unsafe, damaged, no SoVITS checkpoint, of a version that cannot be detected or is
             not `version`, or its config or tensors are not those of that version; or a LoRA fine-tune comes
             without its base, or a complete model with one.
     """
     path = Path(path)
     with naming(path), open_torch_file(path) as file:
         parts = _parts(file, "SoVITS")
-        found = _version(file, parts, version)
+        detected = _version(file, parts, version)
         if not is_lora(parts.weight):
             if base is not None:
-                raise CheckpointError(f"is a complete {found} model, but a base was given; leave --base out")
-            tensors = _complete(file, parts, found)
-            return SovitsCheckpoint(path, sha256_file(path), found, parts.config, tensors, parts.info)
+                raise CheckpointError(
+                    f"is a complete {detected} model, but a base was given; leave --base out"
+                )
+            tensors = _complete(file, parts, detected)
+            return SovitsCheckpoint(path, sha256_file(path), detected, parts.config, tensors, parts.info)
         if base is None:
             raise CheckpointError(
-                f"is a LoRA fine-tune of {found}, which needs the complete model it was trained on; "
-                f"give --base s2G{found}.pth"
+                f"is a LoRA fine-tune of {detected}, which needs the complete model it was trained on; "
+                f"give --base s2G{detected}.pth"
             )
-    complete = _load_base(Path(base), found)
+    complete = _load_base(Path(base), detected)
     with naming(path), open_torch_file(path) as file:
         lora = read_lora(file, _used(parts.weight), complete.tensors, rank=parts.lora_rank)
         tensors = merge_lora(complete.tensors, lora)
         return SovitsCheckpoint(
             path,
             sha256_file(path),
-            found,
+            detected,
             complete.config,
             tensors,
             parts.info,
@@ -150,6 +142,23 @@ def load_sovits(
         )
 
 
+def identify_sovits(path: str | Path, *, version: str | None = None) -> tuple[str, bool]:
+    """Tells the version of a SoVITS checkpoint, and whether it is a LoRA fine-tune; no tensor is read.
+
+    Args:
+        path: The `.pth` file.
+        version: As in `load_sovits`.
+
+    Raises:
+        CheckpointError: It is unsafe, damaged, no SoVITS checkpoint, or of a version that cannot be detected or is not
+            `version`.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        parts = _parts(file, "SoVITS")
+        return _version(file, parts, version), is_lora(parts.weight)
+
+
 def _load_base(path: Path, version: str) -> SovitsCheckpoint:
     with naming(path), open_torch_file(path) as file:
         parts = _parts(file, "SoVITS")
@@ -157,19 +166,24 @@ def _load_base(path: Path, version: str) -> SovitsCheckpoint:
             raise CheckpointError(
                 f"is itself a LoRA fine-tune, expected the complete {version} model; give --base s2G{version}.pth"
             )
-        found = _version(file, parts, None, otherwise=version)
-        if found != version:
+        detected = _version(file, parts, None, otherwise=version)
+        if detected != version:
             raise CheckpointError(
-                f"is a {found} model, expected the base of a {version} LoRA; give --base s2G{version}.pth"
+                f"is a {detected} model, expected the base of a {version} LoRA; give --base s2G{version}.pth"
             )
         tensors = _complete(file, parts, version)
         return SovitsCheckpoint(path, sha256_file(path), version, parts.config, tensors, parts.info)
 
 
-def _version(file: TorchFile, parts: _Parts, asked: str | None, otherwise: str | None = None) -> str:
+def _version(file: TorchFile, parts: _Parts, requested: str | None, otherwise: str | None = None) -> str:
     shapes = {name: ref.shape for name, ref in parts.weight.items()}
     return detect_version(
-        file.header, shapes, parts.config, asked=asked, otherwise=otherwise, start_digest=file.start_digest
+        file.header,
+        shapes,
+        parts.config,
+        requested=requested,
+        otherwise=otherwise,
+        start_digest=file.start_digest,
     )
 
 
@@ -238,11 +252,11 @@ def _used(by_name: Mapping[str, T]) -> dict[str, T]:
 
 def _not_a_result(content: Any, kind: str) -> str:
     keys = list(content) if isinstance(content, dict) else []
-    found = f"a dict with the keys {one_line(keys[:5])}" if keys else f"a {type(content).__name__}"
+    content_text = f"a dict with the keys {one_line(keys[:5])}" if keys else f"a {type(content).__name__}"
     hint = "take the original file"
     if {"optimizer", "optimizer_states", "state_dict"} & set(keys):
         hint = f"this is a state to resume training from, its result lies in the {kind}_weights folder"
-    return f"holds {found}, expected a {kind} checkpoint: a dict with weight, config and info; {hint}"
+    return f"holds {content_text}, expected a {kind} checkpoint: a dict with weight, config and info; {hint}"
 
 
 def _check_kind(weight: Mapping[str, TensorRef], kind: str) -> None:

@@ -19,12 +19,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from sovits_exporter.checkpoint.unpickle import one_line
 from sovits_exporter.modeling.bert import Bert, BertConfig
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.hubert import Hubert, HubertConfig
 from sovits_exporter.modeling.mel_vocoder import mel_vocoder
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
-from sovits_runtime.errors import CheckpointError
+from sovits_runtime.errors import CheckpointError, first_line
 
 Kind = Literal["hubert", "bert", "speaker", "vocoder"]
 FolderKind = Literal["hubert", "bert"]
@@ -111,17 +112,6 @@ def load_hubert(folder: str | Path) -> Hubert:
     return module
 
 
-def load_bert(folder: str | Path) -> Bert:
-    """Reads a folder of chinese-roberta-wwm-ext-large as an export-ready module in inference mode.
-
-    Raises:
-        CheckpointError: As `read_pretrained`.
-    """
-    module = read_pretrained(folder, "bert").module()
-    assert isinstance(module, Bert)
-    return module
-
-
 def _read(path: Path, kind: FolderKind) -> Pretrained:
     info = _KINDS[kind]
     config, config_bytes = read_config(path)
@@ -203,7 +193,7 @@ def _read_safetensors(file: Path) -> object:
     try:
         return load_file(file)
     except (SafetensorError, OSError, ValueError, KeyError) as e:
-        raise CheckpointError(f"{file.name} is damaged ({_one_line(e)}); download it again") from e
+        raise CheckpointError(f"{file.name} is damaged ({one_line(first_line(e))}); download it again") from e
 
 
 def _read_bin(file: Path) -> object:
@@ -219,7 +209,7 @@ def _read_bin(file: Path) -> object:
         )
         raise CheckpointError(f"{file.name} {problem}; nothing of it was run, get the original file") from e
     except Exception as e:  # the unpickler of a damaged file raises whatever it stumbles over
-        raise CheckpointError(f"{file.name} is damaged ({_one_line(e)}); download it again") from e
+        raise CheckpointError(f"{file.name} is damaged ({one_line(first_line(e))}); download it again") from e
 
 
 _READERS: dict[str, Callable[[Path], object]] = {
@@ -247,7 +237,3 @@ def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
     return f"tensors {', '.join(names[:LISTED_NAMES])}{more}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__

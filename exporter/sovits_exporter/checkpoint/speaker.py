@@ -14,7 +14,7 @@ from sovits_exporter.checkpoint.tensors import read_tensors
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_exporter.modeling.eres2net import BANDS, EXPANSION, UNUSED, ERes2NetV2
-from sovits_runtime.bundle import sha256_file
+from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.errors import CheckpointError
 
 OFFICIAL = "pretrained_eres2netv2w24s4ep4.ckpt"

@@ -73,9 +73,9 @@ def fold_weight_norm(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _folded(stem: str, gain: Tensor | None, direction: Tensor) -> Tensor:
     rows = (len(direction), *(1 for _ in direction.shape[1:]))
     if gain is None or tuple(gain.shape) != rows:
-        found = "is missing" if gain is None else f"has shape {list(gain.shape)}"
+        problem = "is missing" if gain is None else f"has shape {list(gain.shape)}"
         raise CheckpointError(
-            f"tensor {one_line(stem)}_g {found}, expected {list(rows)}; take the complete file"
+            f"tensor {one_line(stem)}_g {problem}, expected {list(rows)}; take the complete file"
         )
     norm = torch.linalg.vector_norm(direction.flatten(1), dim=1).reshape(rows)
     if not bool((norm > 0).all()):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from sovits_runtime.errors import CheckpointError
-from sovits_runtime.speech.text_reader import TOKENIZER_FILES
+from sovits_runtime.speech.bert_features import TOKENIZER_FILES
 
 
 def copy_tokenizer(source: Path, target: Path) -> None:

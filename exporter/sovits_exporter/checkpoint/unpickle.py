@@ -110,9 +110,9 @@ class _Machine:
         elif name in _ACTIONS:
             _ACTIONS[name](self, arg)
         else:
-            asked = f"{name} {arg}" if isinstance(arg, (str, int)) else name
+            instruction = f"{name} {arg}" if isinstance(arg, (str, int)) else name
             raise CheckpointError(
-                f"its pickle holds the instruction {one_line(asked)}, which no checkpoint needs; "
+                f"its pickle holds the instruction {one_line(instruction)}, which no checkpoint needs; "
                 "nothing was run; take the file from a source you trust"
             )
 

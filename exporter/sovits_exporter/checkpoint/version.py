@@ -27,7 +27,7 @@ def detect_version(
     shapes: Mapping[str, tuple[int, ...]],
     config: Mapping[str, Any],
     *,
-    asked: str | None = None,
+    requested: str | None = None,
     otherwise: str | None = None,
     start_digest: str = "",
 ) -> str:
@@ -37,29 +37,31 @@ def detect_version(
         header: Its first two bytes.
         shapes: Shapes of its tensors by name.
         config: Its training config; `model.version` decides only between versions that hold the same tensors.
-        asked: The version that the user says it is.
+        requested: The version that the user says it is.
         otherwise: What to take it for where nothing tells; by default that is an error.
         start_digest: MD5 of its first 8192 bytes.
 
     Raises:
-        CheckpointError: The signs contradict each other or `asked`, or leave it open and `asked` is None.
+        CheckpointError: The signs contradict each other or `requested`, or leave it open and `requested` is None.
     """
     possible = _possible(shapes)
-    found = HEADERS.get(header) or BASES.get(start_digest)
-    if found is None and header not in _OPEN_HEADERS:
+    detected = HEADERS.get(header) or BASES.get(start_digest)
+    if detected is None and header not in _OPEN_HEADERS:
         raise CheckpointError(
             f"starts with the version {one_line(header.decode('latin-1'))}, expected one of "
             f"{', '.join(h.decode() for h in HEADERS)} or PK; this release does not know it"
         )
-    if found is not None and found not in possible:
+    if detected is not None and detected not in possible:
         raise CheckpointError(
-            f"its first bytes say {found}, its tensors say {' or '.join(possible)}; take the original file"
+            f"its first bytes say {detected}, its tensors say {' or '.join(possible)}; take the original file"
         )
-    if asked is not None and (model_spec(asked).version not in possible or found not in (None, asked)):
+    if requested is not None and (
+        model_spec(requested).version not in possible or detected not in (None, requested)
+    ):
         raise CheckpointError(
-            f"is a {found or ' or '.join(possible)} model, but version {asked} was asked for; leave that out"
+            f"is a {detected or ' or '.join(possible)} model, but version {requested} was asked for; leave that out"
         )
-    stated = found or asked or _from_config(possible, config)
+    stated = detected or requested or _from_config(possible, config)
     if stated is None and otherwise in possible:
         return otherwise
     if stated is None:

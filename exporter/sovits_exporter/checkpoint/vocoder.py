@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sovits_exporter.checkpoint.config import MEL_BANDS
 from sovits_exporter.checkpoint.layout import Layout
 from sovits_exporter.checkpoint.pretrained import CONFIG, Pretrained, read_config
 from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_exporter.modeling.bigvgan import TAPS
-from sovits_runtime.bundle import sha256_file
+from sovits_exporter.modeling.sizes import MEL_BANDS
+from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, FlowSpec
 from sovits_runtime.errors import CheckpointError
 

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from sovits_exporter.cli.options import SHARED
-from sovits_runtime.doctor import Diagnosis, Finding
+from sovits_exporter.cli.options import AS_JSON, PATH, SHARED, takes
+from sovits_exporter.cli.output import print_json
+from sovits_runtime.doctor import Diagnosis
+from sovits_runtime.doctor.finding import Finding
 
 _COLOURS = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "red"}
 _INDENT = 29
 
 
+@dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """What to examine besides the machine; the attributes are the options."""
+
+    bundle: Path | None
+    shared: Path | None
+    as_json: bool
+
+
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path), required=False)
+@click.argument("bundle", type=PATH, required=False)
 @SHARED
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def doctor(bundle: Path | None, shared: Path | None, as_json: bool) -> None:
+@AS_JSON
+@takes(DoctorOptions)
+def doctor(options: DoctorOptions) -> None:
     """Say what works on this machine, what is missing and how to get it; with BUNDLE, also whether it opens.
 
     Exit code 0 when something can speak, 1 when nothing can.
     """
-    diagnosis = examine(bundle, shared)
-    if as_json:
-        click.echo(json.dumps(diagnosis.to_json(), indent=1, ensure_ascii=False))
+    diagnosis = examine(options.bundle, options.shared)
+    if options.as_json:
+        print_json(diagnosis.to_json())
     else:
         _print(diagnosis)
     if not diagnosis.can_speak:
@@ -38,7 +50,8 @@ def examine(bundle: Path | None = None, shared: Path | None = None) -> Diagnosis
     """Examines machine, libraries, GPU and, where one is given, a bundle."""
     from sovits_engines.cuda.driver import device_files, find_cuda_libraries, probe_driver_apart
     from sovits_engines.cuda.summary import gpu_summary
-    from sovits_runtime.doctor import diagnose, library_versions
+    from sovits_runtime.doctor import diagnose
+    from sovits_runtime.doctor.environment import library_versions
 
     versions = library_versions()
     gpu = gpu_summary(probe_driver_apart(), find_cuda_libraries(), versions, files=device_files())

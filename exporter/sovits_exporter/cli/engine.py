@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sovits_exporter.cli.options import SHARED
-from sovits_exporter.cli.output import print_json, progress_line, show_check
+from sovits_exporter.cli.options import AS_JSON, BUNDLE, PATH, SHARED, takes
+from sovits_exporter.cli.output import (
+    engine_json,
+    engine_title,
+    print_json,
+    progress_line,
+    show_check,
+    show_engines,
+)
 
 if TYPE_CHECKING:
     from sovits_engines.build import EngineResult
@@ -18,14 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_PATH = click.Path(path_type=Path)
-_BUNDLE = click.argument("bundle", type=_PATH)
 _FLAVOUR = click.option(
     "--flavour",
     type=click.Choice(["rtx", "trt"]),
     help="TensorRT for RTX, or TensorRT [rtx for the cards of its list, where it is installed].",
 )
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
 def _target_names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -51,13 +56,58 @@ TARGET = click.option(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class EngineBuildOptions:
+    """Which engines to build; the attributes are the options."""
+
+    bundle: Path
+    shared: Path | None
+    targets: tuple[str, ...]
+    flavour: str | None
+    graphs: tuple[str, ...]
+    cache_sizes: tuple[int, ...]
+    refittable: bool
+    strict: bool
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefitOptions:
+    """Which voices get engines of which voice; the attributes are the options."""
+
+    bundles: tuple[Path, ...]
+    source: Path
+    shared: Path | None
+    flavour: str | None
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListOptions:
+    """Whose engines to list; the attributes are the options."""
+
+    bundle: Path
+    shared: Path | None
+    as_json: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneOptions:
+    """Which engines to remove; the attributes are the options."""
+
+    bundle: Path
+    shared: Path | None
+    every: bool
+    as_json: bool
+
+
 @click.group()
 def engine() -> None:
     """TensorRT engines of a bundle, one a graph and GPU."""
 
 
 @engine.command()
-@_BUNDLE
+@BUNDLE
 @SHARED
 @TARGET
 @_FLAVOUR
@@ -75,35 +125,25 @@ def engine() -> None:
 @click.option(
     "--strict", is_flag=True, help="Fail where an engine is damaged or stale, rather than build it anew."
 )
-@_JSON
-def build(
-    bundle: Path,
-    shared: Path | None,
-    targets: tuple[str, ...],
-    flavour: str | None,
-    graphs: tuple[str, ...],
-    cache_sizes: tuple[int, ...],
-    refittable: bool,
-    strict: bool,
-    as_json: bool,
-) -> None:
+@AS_JSON
+@takes(EngineBuildOptions)
+def build(options: EngineBuildOptions) -> None:
     """Build the engines that BUNDLE lacks. Those that are there and fit are kept."""
     from sovits_runtime.bundle import Bundle
 
-    opened = Bundle.open(bundle, shared=shared)
     results = run_build(
-        opened,
-        targets,
-        flavour=flavour,
-        graphs=graphs,
-        cache_sizes=cache_sizes,
-        refittable=refittable,
-        strict=strict,
+        Bundle.open(options.bundle, shared=options.shared),
+        options.targets,
+        flavour=options.flavour,
+        graphs=options.graphs,
+        cache_sizes=options.cache_sizes,
+        refittable=options.refittable,
+        strict=options.strict,
     )
-    if as_json:
-        print_json([result_json(r) for r in results])
+    if options.as_json:
+        print_json([engine_json(r) for r in results])
     else:
-        show_results(results)
+        show_engines(results)
 
 
 def run_build(
@@ -124,11 +164,11 @@ def run_build(
 
     if mix := installed_mix():
         logger.warning("%s", mix)
-    wanted = build_targets(targets, flavour=flavour)
+    build_for = build_targets(targets, flavour=flavour)
     with progress_line() as progress:
         return build_engines(
             bundle,
-            wanted,
+            build_for,
             graphs=graphs,
             cache_sizes=cache_sizes or CACHE_LENGTHS,
             refittable=refittable,
@@ -137,44 +177,20 @@ def run_build(
         )
 
 
-def show_results(results: Sequence[EngineResult]) -> None:
-    """Prints what became of each engine."""
-    for r in results:
-        what = f"built in {r.seconds:.1f} s" if r.built else "found"
-        why = f" ({r.reason})" if r.reason else ""
-        click.echo(f"{_title(r.record.to_json())}  {what}{why}")
-    total = sum(r.record.bytes for r in results)
-    built = sum(r.built for r in results)
-    seconds = sum(r.seconds for r in results)
-    click.echo(f"{len(results)} engines, {total / 1e6:.0f} MB; {built} built in {seconds:.1f} s")
-
-
-def result_json(result: EngineResult) -> dict[str, Any]:
-    """One engine for machines."""
-    return {
-        **result.record.to_json(),
-        "plan": str(result.record.plan),
-        "found": not result.built,
-        "seconds": result.seconds,
-        "reason": result.reason,
-    }
-
-
 @engine.command()
-@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, type=_PATH)
+@click.argument("bundles", metavar="BUNDLE...", nargs=-1, required=True, type=PATH)
 @click.option(
     "--from",
     "source",
-    type=_PATH,
+    type=PATH,
     required=True,
     help="A voice of the same architecture with engines of 'engine build --refittable' for the GPU here.",
 )
 @SHARED
 @_FLAVOUR
-@_JSON
-def refit(
-    bundles: tuple[Path, ...], source: Path, shared: Path | None, flavour: str | None, as_json: bool
-) -> None:
+@AS_JSON
+@takes(RefitOptions)
+def refit(options: RefitOptions) -> None:
     """Make engines of each BUNDLE from those of another voice, without a build.
 
     Each voice is loaded from its new engines and verified on its own golden values before they count.
@@ -183,76 +199,73 @@ def refit(
     from sovits_engines.targets import build_targets
     from sovits_runtime.bundle import Bundle
 
-    target = build_targets((), flavour=flavour)[0]
-    opened, voices = Bundle.open(source, shared=shared), [Bundle.open(b, shared=shared) for b in bundles]
-    told = []
+    target = build_targets((), flavour=options.flavour)[0]
+    source = Bundle.open(options.source, shared=options.shared)
+    voices = [Bundle.open(path, shared=options.shared) for path in options.bundles]
+    reports = []
     for voice in voices:
         with progress_line() as progress:
-            report = refit_voice(voice, opened, target, progress=progress)
-        checks = report.verification.checks if report.verification else ()
-        told.append(
+            report = refit_voice(voice, source, target, progress=progress)
+        reports.append(
             {
                 "bundle": str(voice.path),
                 "seconds": report.seconds,
-                "engines": [result_json(r) for r in report.engines],
+                "engines": [engine_json(r) for r in report.engines],
                 "verification": report.verification.to_json() if report.verification else None,
             }
         )
-        if not as_json:
+        if not options.as_json:
+            checks = report.verification.checks if report.verification else ()
             for check in checks:
                 show_check(check)
-            show_results(report.engines)
+            show_engines(report.engines)
             state = "verified on its own golden values" if checks else "its engines were there"
             click.echo(f"{voice.path}: {state}, {report.seconds:.1f} s")
-    if as_json:
-        print_json(told)
+    if options.as_json:
+        print_json(reports)
 
 
 @engine.command("list")
-@_BUNDLE
+@BUNDLE
 @SHARED
-@_JSON
-def list_(bundle: Path, shared: Path | None, as_json: bool) -> None:
+@AS_JSON
+@takes(ListOptions)
+def list_(options: ListOptions) -> None:
     """List the engines of BUNDLE, and what is wrong with them."""
     from sovits_engines.build import list_engines
     from sovits_runtime.bundle import Bundle
 
-    found = list_engines(Bundle.open(bundle, shared=shared))
-    if as_json:
+    engines = list_engines(Bundle.open(options.bundle, shared=options.shared))
+    if options.as_json:
         print_json(
             [
                 {**(record.to_json() if record else {}), "record": str(path), "problem": problem}
-                for path, record, problem in found
+                for path, record, problem in engines
             ]
         )
         return
-    for path, record, problem in found:
+    for path, record, problem in engines:
         mark = click.style(problem, fg="red") if problem else click.style("ok", fg="green")
-        click.echo(f"{_title(record.to_json()) if record else path}  {mark}")
-    if not found:
-        click.echo(f"{bundle}: no engines; sovits-export engine build {bundle}")
+        click.echo(f"{engine_title(record.to_json()) if record else path}  {mark}")
+    if not engines:
+        click.echo(f"{options.bundle}: no engines; sovits-export engine build {options.bundle}")
 
 
 @engine.command()
-@_BUNDLE
+@BUNDLE
 @SHARED
 @click.option("--all", "every", is_flag=True, help="Remove every engine.")
-@_JSON
-def prune(bundle: Path, shared: Path | None, every: bool, as_json: bool) -> None:
+@AS_JSON
+@takes(PruneOptions)
+def prune(options: PruneOptions) -> None:
     """Remove engines of BUNDLE that are damaged, or were made of graphs as they no longer are."""
     from sovits_engines.build import prune_engines
     from sovits_runtime.bundle import Bundle
 
-    removed = prune_engines(Bundle.open(bundle, shared=shared), every=every)
-    if as_json:
+    removed = prune_engines(Bundle.open(options.bundle, shared=options.shared), every=options.every)
+    if options.as_json:
         print_json([str(path) for path in removed])
         return
     for path in removed:
         click.echo(f"removed {path}")
     click.echo(f"{len(removed)} files removed")
-
-
-def _title(record: dict[str, Any]) -> str:
-    made = record["ingredients"]
-    target = f"{made['capability']} {made['flavour']} {made['version']}"
-    return f"{record['name']:<18} {target:<20} {record['bytes'] / 1e6:>8.1f} MB"

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from sovits_exporter.cli.options import SHARED
+from sovits_exporter.cli.options import AS_JSON, SHARED, takes
 from sovits_exporter.cli.output import print_json
 
 _COLOURS = {"error": "red", "warning": "yellow"}
 
 
+@dataclass(frozen=True, kw_only=True)
+class LintOptions:
+    """What to examine; the attributes are the options."""
+
+    path: Path
+    shared: Path | None
+    as_json: bool
+
+
 @click.command()
 @click.argument("path", metavar="GRAPH|BUNDLE", type=click.Path(path_type=Path, exists=True))
 @SHARED
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def lint(path: Path, shared: Path | None, as_json: bool) -> None:
+@AS_JSON
+@takes(LintOptions)
+def lint(options: LintOptions) -> None:
     """Find what TensorRT would refuse or silently get wrong, in a .onnx file or in the graphs of a bundle.
 
     Needs no TensorRT and no GPU; where TensorRT for RTX is installed, its parser is asked too. Exit code 1 on errors.
@@ -31,12 +42,12 @@ def lint(path: Path, shared: Path | None, as_json: bool) -> None:
         parser, without = load_api(RTX), ""
     except BackendError as error:
         parser, without = None, str(error)
-    if path.is_dir():
-        findings = lint_bundle(Bundle.open(path, shared=shared), parser=parser)
+    if options.path.is_dir():
+        findings = lint_bundle(Bundle.open(options.path, shared=options.shared), parser=parser)
     else:
-        findings = lint_file(path, parser=parser)
+        findings = lint_file(options.path, parser=parser)
     errors = sum(f.level == "error" for f in findings)
-    if as_json:
+    if options.as_json:
         print_json({"parser": parser.title if parser else None, "findings": [f.to_json() for f in findings]})
     else:
         for f in findings:
@@ -45,7 +56,7 @@ def lint(path: Path, shared: Path | None, as_json: bool) -> None:
             )
         if parser and any(f.rule == "weights-missing" for f in findings):
             parser, without = None, "weights are missing"
-        asked = f"{parser.title}'s parser was asked" if parser else f"rules only: {without}"
-        click.echo(f"{errors} errors, {len(findings) - errors} warnings ({asked})")
+        coverage = f"{parser.title}'s parser was asked" if parser else f"rules only: {without}"
+        click.echo(f"{errors} errors, {len(findings) - errors} warnings ({coverage})")
     if errors:
         sys.exit(1)

@@ -1,12 +1,22 @@
-"""Options that several commands take."""
+"""Options that several commands take, and how a command gets its parameters: as one frozen dataclass."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import click
 
-from sovits_runtime.bundle.session import BACKENDS
+from sovits_runtime.backends.open import BACKENDS
+from sovits_runtime.backends.voice import GptSteps
+
+Options = TypeVar("Options")
+Command = Callable[..., None]
+Declaration = Callable[[Command], Command]
+"""What `click.option` and `click.argument` return."""
 
 PATH = click.Path(path_type=Path)
 BUNDLE = click.argument("bundle", type=PATH)
@@ -25,9 +35,51 @@ STRICT = click.option(
 THREADS = click.option(
     "--threads", type=click.IntRange(1), help="Threads within one operator [all usable cores]."
 )
-NATIVE = click.option(
-    "--native/--no-native",
-    default=None,
-    help="Whether the GPT's steps run on own kernels [on the CPU where they are installed and fit, on a GPU not].",
+GPT_STEPS = click.option(
+    "--gpt-steps",
+    type=click.Choice(get_args(GptSteps)),
+    default="auto",
+    show_default=True,
+    help="What runs the GPT's steps. native: C kernels on a CPU, a CUDA kernel on a GPU; where there are none, that is "
+    "an error. onnxruntime: the backend's own graphs. auto: on a CPU the C kernels where they are installed and fit, "
+    "else the graphs.",
+)
+BUNDLE_OUTPUT = click.option("-o", "--output", required=True, type=PATH, help="Bundle folder to write.")
+VERIFY = click.option(
+    "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def takes(kind: type[Options]) -> Callable[[Callable[[Options], None]], Command]:
+    """Hands a command its parameters as one dataclass; see `read_options`."""
+
+    def wrap(command: Callable[[Options], None]) -> Command:
+        @functools.wraps(command)
+        def with_options(**parameters: Any) -> None:
+            options = read_options(kind, parameters)
+            assert not parameters, f"{kind.__name__} has no {', '.join(parameters)}"
+            command(options)
+
+        return with_options
+
+    return wrap
+
+
+def read_options(kind: type[Options], parameters: dict[str, Any]) -> Options:
+    """Takes the fields of a dataclass out of a command's parameters, by name.
+
+    A field that is a dataclass itself is filled from its own fields. One that the command does not offer keeps its
+    default.
+
+    Args:
+        parameters: Name -> value; what was taken is gone afterwards.
+    """
+    types = get_type_hints(kind)
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type]
+        if is_dataclass(types[field.name]):
+            values[field.name] = read_options(types[field.name], parameters)
+        elif field.name in parameters:
+            values[field.name] = parameters.pop(field.name)
+    return kind(**values)

@@ -1,20 +1,24 @@
-"""What commands print: progress, checks, verdicts, JSON."""
+"""What commands print: progress, notes, checks, verdicts, conversions, engines, JSON."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sovits_runtime.machine.progress import Progress
+
 if TYPE_CHECKING:
-    from sovits_runtime.verify import Check
+    from sovits_engines.build import EngineResult
+    from sovits_runtime.verify.check import Check, VerifyReport
 
 
 @contextlib.contextmanager
-def progress_line() -> Iterator[Callable[[str, int, int], None]]:
+def progress_line() -> Iterator[Progress]:
     """Shows progress: one changing line on a terminal; elsewhere a line a step and each tenth of a long one."""
     tty = sys.stderr.isatty()
     last: tuple[str, int] | None = None
@@ -33,6 +37,24 @@ def progress_line() -> Iterator[Callable[[str, int, int], None]]:
         click.echo("\r" + " " * 78 + "\r", nl=False, err=True)
 
 
+def print_json(value: object) -> None:
+    """Prints JSON for machines."""
+    from sovits_runtime.bundle.files import json_text
+
+    click.echo(json_text(value), nl=False)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Prints what a text front end dropped or did differently."""
+    for note in notes:
+        click.secho(f"note: {note}", fg="yellow", err=True)
+
+
+def verdict(passed: bool) -> str:
+    """Says ok or FAILED, in colour."""
+    return click.style("ok", fg="green") if passed else click.style("FAILED", fg="red")
+
+
 def show_check(check: Check) -> None:
     """Prints one check of a verification."""
     side = ">=" if check.at_least else "<="
@@ -43,13 +65,73 @@ def show_check(check: Check) -> None:
     )
 
 
-def verdict(passed: bool) -> str:
-    """Says ok or FAILED, in colour."""
-    return click.style("ok", fg="green") if passed else click.style("FAILED", fg="red")
+def show_whole(verification: VerifyReport | None) -> None:
+    """Prints the checks of a whole bundle, if there were any."""
+    if verification:
+        click.echo("verification of the whole:")
+        for check in verification.checks:
+            show_check(check)
 
 
-def print_json(value: object) -> None:
-    """Prints JSON for machines."""
-    from sovits_runtime.drawing.page import json_text
+def show_result(verification: VerifyReport) -> None:
+    """Prints whether a verification passed, and else what failed."""
+    click.echo(verdict(verification.passed) + ("" if verification.passed else f": {verification.failure()}"))
 
-    click.echo(json_text(value), nl=False)
+
+def conversion_json(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a conversion decided as JSON values; nothing of an FP32 bundle."""
+    decided = manifest.get("precision", {})
+    return {key: decided[key] for key in ("islands", "choices") if key in decided}
+
+
+def show_conversion(manifest: Mapping[str, Any]) -> None:
+    """Prints what a conversion decided, and why."""
+    from sovits_runtime.doctor.inspect_bundle import choice_lines
+
+    decided = conversion_json(manifest)
+    for line in choice_lines(decided.get("choices", ())):
+        click.echo(line)
+    if "islands" in decided:
+        _show_fp32_nodes(manifest["graphs"], decided["islands"])
+
+
+def _show_fp32_nodes(
+    graphs: Mapping[str, Mapping[str, Any]], islands: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    click.echo(f"{'graph':<18} {'cosine':>9} {'in FP32':>8}   reasons")
+    for name, nodes in islands.items():
+        counts = Counter(node["reason"] for node in nodes)
+        reasons = ", ".join(f"{n} {reason}" for reason, n in counts.most_common())
+        cosine = graphs[name]["check"].get("cosine")
+        shown = "unknown" if cosine is None else f"{cosine:.7f}"
+        click.echo(f"{name:<18} {shown:>9} {len(nodes):>8}   {reasons}")
+
+
+def engine_json(result: EngineResult) -> dict[str, Any]:
+    """Returns one engine as JSON values."""
+    return {
+        **result.record.to_json(),
+        "plan": str(result.record.plan),
+        "found": not result.built,
+        "seconds": result.seconds,
+        "reason": result.reason,
+    }
+
+
+def show_engines(results: Sequence[EngineResult]) -> None:
+    """Prints what became of each engine."""
+    for r in results:
+        what = f"built in {r.seconds:.1f} s" if r.built else "found"
+        why = f" ({r.reason})" if r.reason else ""
+        click.echo(f"{engine_title(r.record.to_json())}  {what}{why}")
+    total = sum(r.record.bytes for r in results)
+    built = sum(r.built for r in results)
+    seconds = sum(r.seconds for r in results)
+    click.echo(f"{len(results)} engines, {total / 1e6:.0f} MB; {built} built in {seconds:.1f} s")
+
+
+def engine_title(record: Mapping[str, Any]) -> str:
+    """Returns name, target and size of an engine, in columns."""
+    fields = record["ingredients"]
+    target = f"{fields['capability']} {fields['flavour']} {fields['version']}"
+    return f"{record['name']:<18} {target:<20} {record['bytes'] / 1e6:>8.1f} MB"

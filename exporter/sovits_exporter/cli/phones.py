@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from sovits_exporter.cli.words import CUT_OPTION, OFFICIAL_OPTION
+from sovits_exporter.cli.options import AS_JSON, takes
+from sovits_exporter.cli.output import print_json
+from sovits_exporter.cli.text_options import CUT, LANGUAGE_NAMES, LANGUAGES, OFFICIAL
 from sovits_runtime.text.pipeline import TextFrontend, TextPiece
-from sovits_runtime.text.segment import MODES
 from sovits_runtime.text.symbols import SymbolVersion
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhonesOptions:
+    """What to read, and how; the attributes are the options."""
+
+    text: str
+    lang: str
+    symbols: SymbolVersion
+    cut: str
+    official: bool
+    as_json: bool
 
 
 @click.command()
 @click.argument("text")
-@click.option("--lang", required=True, type=click.Choice(MODES), metavar="LANG", help=f"{', '.join(MODES)}.")
+@click.option("--lang", required=True, type=LANGUAGES, metavar="LANG", help=f"{LANGUAGE_NAMES}.")
 @click.option(
     "--symbols",
     type=click.Choice(["v1", "v2"]),
@@ -23,15 +36,16 @@ from sovits_runtime.text.symbols import SymbolVersion
     show_default=True,
     help="v1: of v1 models only.",
 )
-@CUT_OPTION
-@OFFICIAL_OPTION
-@click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
-def phones(text: str, lang: str, symbols: SymbolVersion, cut: str, official: bool, as_json: bool) -> None:
+@CUT
+@OFFICIAL
+@AS_JSON
+@takes(PhonesOptions)
+def phones(options: PhonesOptions) -> None:
     """Show what a text front end makes of TEXT: pieces, languages, phones, ids, and what was dropped."""
-    frontend = TextFrontend(symbols=symbols, official=official, method=cut)
-    pieces = frontend.pieces(text, lang)
-    if as_json:
-        click.echo(json.dumps([piece_json(piece) for piece in pieces], indent=1, ensure_ascii=False))
+    frontend = TextFrontend(symbols=options.symbols, official=options.official, method=options.cut)
+    pieces = frontend.pieces(options.text, options.lang)
+    if options.as_json:
+        print_json([piece_json(piece) for piece in pieces])
         return
     for number, piece in enumerate(pieces, start=1):
         _print(number, piece)

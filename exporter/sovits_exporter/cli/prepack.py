@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
-from sovits_exporter.cli.options import BUNDLE, NATIVE, SHARED
-from sovits_exporter.cli.output import progress_line, show_check, verdict
+from sovits_exporter.cli.options import BUNDLE, GPT_STEPS, SHARED, takes
+from sovits_exporter.cli.output import progress_line, show_check, show_result
+from sovits_runtime.backends.voice import GptSteps
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepackOptions:
+    """What to prepack, and for what; the attributes are the options."""
+
+    bundle: Path
+    shared: Path | None
+    gpt_steps: GptSteps
+    remove: bool
 
 
 @click.command()
 @BUNDLE
 @SHARED
-@NATIVE
+@GPT_STEPS
 @click.option("--remove", is_flag=True, help="Delete what was prepacked, for whatever machine, instead.")
-def prepack(bundle: Path, shared: Path | None, native: bool | None, remove: bool) -> None:
+@takes(PrepackOptions)
+def prepack(options: PrepackOptions) -> None:
     """Keep BUNDLE's weights as the kernels of this processor read them.
 
     From then on the voice loads at once, and processes that speak with it share their memory. Costs disk space, up
@@ -27,16 +40,16 @@ def prepack(bundle: Path, shared: Path | None, native: bool | None, remove: bool
     from sovits_runtime.bundle import Bundle
     from sovits_runtime.verify import verify_bundle
 
-    opened = Bundle.open(bundle, shared=shared)
-    if remove:
-        click.echo(f"{remove_prepacked(opened) / 1e6:.0f} MB freed")
+    bundle = Bundle.open(options.bundle, shared=options.shared)
+    if options.remove:
+        click.echo(f"{remove_prepacked(bundle) / 1e6:.0f} MB freed")
         return
     with progress_line() as progress:
-        made = write(opened, native=native, progress=progress)
-    result = verify_bundle(opened, native=native, on_check=show_check)
-    click.echo(verdict(result.passed) + ("" if result.passed else f": {result.failure()}"))
+        prepacked = write(bundle, gpt_steps=options.gpt_steps, progress=progress)
+    result = verify_bundle(bundle, gpt_steps=options.gpt_steps, on_check=show_check)
+    show_result(result)
     if not result.passed:
-        remove_prepacked(opened)
+        remove_prepacked(bundle)
         click.echo("the prepacked graphs were removed; the bundle itself is as it was", err=True)
         sys.exit(3)
-    click.echo(f"{made.folder}: {len(made.graphs)} graphs, {made.bytes / 1e6:.0f} MB")
+    click.echo(f"{prepacked.folder}: {len(prepacked.graphs)} graphs, {prepacked.bytes / 1e6:.0f} MB")

@@ -7,7 +7,6 @@ other is small and trained (`tools/demo_voice`): it speaks household English.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,10 +29,10 @@ from sovits_exporter.demo.writers import (
     write_vocoder,
     write_wav,
 )
+from sovits_runtime.bundle.files import write_into
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, model_spec
 from sovits_runtime.errors import CheckpointError
-
-Progress = Callable[[str, int, int], None]
+from sovits_runtime.machine.progress import Progress, no_progress
 
 GPT, SOVITS, BASE = "demo-gpt.ckpt", "demo-sovits.pth", "demo-base.pth"
 VOCODERS = {"bigvgan": BIGVGAN_FOLDER, "hifigan": HIFIGAN_FILE}
@@ -63,8 +62,8 @@ class DemoFiles:
         reference_wav: Reference recording: about 5 s, 32 kHz, mono, 16 bit.
         reference: JSON with language, text and phones of the recording.
         target: JSON with language, text and phones of something to say.
-        hubert: Folder of the speech encoder, if it was asked for.
-        bert: Folder of the text encoder, if it was asked for.
+        hubert: Folder of the speech encoder, if it was requested.
+        bert: Folder of the text encoder, if it was requested.
         speaker: File of the speaker network, if the version has one.
         vocoder: File or folder of the vocoder, if the version has one of its own.
         base: The complete model, if the SoVITS checkpoint is a LoRA fine-tune.
@@ -92,7 +91,7 @@ def write_demo_checkpoint(
     bert: bool = False,
     speaker: bool = True,
     lora: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> DemoFiles:
     """Writes a demo voice; the same arguments give the same bytes.
 
@@ -132,7 +131,7 @@ def write_demo_checkpoint(
     )
 
 
-def write_demo_voice(folder: str | Path, *, progress: Progress | None = None) -> DemoFiles:
+def write_demo_voice(folder: str | Path, *, progress: Progress = no_progress) -> DemoFiles:
     """Writes the small trained voice: a v2 pair, a speech encoder, a reference recording and something to say.
 
     Args:
@@ -145,7 +144,7 @@ def write_demo_voice(folder: str | Path, *, progress: Progress | None = None) ->
     folder = Path(folder)
     names = [GPT, SOVITS, REFERENCE_WAV, REFERENCE, TARGET, HUBERT]
     with _partial(folder, names) as partial:
-        unpack_voice(partial, progress or (lambda *_: None))
+        unpack_voice(partial, progress)
     return DemoFiles(*(folder / name for name in names))
 
 
@@ -153,18 +152,15 @@ def write_demo_voice(folder: str | Path, *, progress: Progress | None = None) ->
 def _partial(folder: Path, names: list[str]) -> Iterator[Path]:
     """Yields a folder to write `names` in; they move to `folder` when all are there, and none stays otherwise."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         _refuse_existing(folder, names)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
-            yield Path(partial)
-            for name in names:
-                os.replace(Path(partial, name), folder / name)
+        with write_into(folder, names) as part:
+            yield part
     except OSError as e:
         raise CheckpointError(f"{folder}: the demo cannot be written ({e}); choose another folder") from e
 
 
 def _jobs(
-    version: str, *, tiny: bool, seed: int, hubert: bool, bert: bool, progress: Progress | None
+    version: str, *, tiny: bool, seed: int, hubert: bool, bert: bool, progress: Progress
 ) -> dict[str, Callable[[Path], None]]:
     """Returns what is to be written, by name, and how."""
 
@@ -185,13 +181,13 @@ def _jobs(
     return jobs
 
 
-def _speaker_job(*, tiny: bool, seed: int, progress: Progress | None) -> Callable[[Path], None]:
+def _speaker_job(*, tiny: bool, seed: int, progress: Progress) -> Callable[[Path], None]:
     report = _reporter(SPEAKER, progress)
     return lambda path: write_speaker(path, tiny=tiny, seed=seed, report=report)
 
 
 def _flow_jobs(
-    version: str, *, tiny: bool, seed: int, lora: bool, progress: Progress | None
+    version: str, *, tiny: bool, seed: int, lora: bool, progress: Progress
 ) -> dict[str, Callable[[Path], None]]:
     """Vocoder, and base and LoRA in place of the complete checkpoint, where the version has them."""
     flow = model_spec(version).flow
@@ -217,10 +213,9 @@ def _flow_jobs(
     return jobs
 
 
-def _reporter(name: str, progress: Progress | None) -> Callable[[int, int], None]:
+def _reporter(name: str, progress: Progress) -> Callable[[int, int], None]:
     def report(done: int, total: int) -> None:
-        if progress is not None:
-            progress(name, done, total)
+        progress(name, done, total)
 
     return report
 

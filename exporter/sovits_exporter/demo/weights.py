@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Shape = tuple[int, ...]
 
-_HALF_RANGE = 32768.0
+_MIDDLE_OF_16_BITS = 32768.0
 _TABLES = ("word_embeddings.weight", "text_embedding.weight", "embed", "embed_avg")
 
 # The first pattern found in the full name scales the tensor.
@@ -55,16 +55,16 @@ def fill(name: str, shape: Shape, seed: int) -> Floats:
     """
     last = name.rsplit(".", 1)[-1]
     if last in _CONSTANTS:
-        return _as_half(_CONSTANTS[last](shape))
+        return _rounded_to_fp16(_CONSTANTS[last](shape))
     values = _scaled(name, last, unit(name, shape, seed))
     gain = next((gain for pattern, gain in _GAINS if pattern.search(name)), None)
     if gain is not None:
         values = values * values.dtype.type(gain)
-    return _as_half(values)
+    return _rounded_to_fp16(values)
 
 
 def unit(name: str, shape: Shape, seed: int) -> Floats:
-    """Returns uniform values of zero mean and unit variance, drawn from the hash of the seed and the name.
+    """Returns uniform values of zero mean and unit variance, sampled from the hash of the seed and the name.
 
     Args:
         name: Any text.
@@ -75,8 +75,8 @@ def unit(name: str, shape: Shape, seed: int) -> Floats:
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
     words = np.random.PCG64(int.from_bytes(digest[:8], "little")).random_raw(-(-count // 4))
     values = words.astype("<u8").view("<u2")[:count].astype(np.float32)
-    values -= np.float32(_HALF_RANGE - 0.5)
-    values *= np.float32(math.sqrt(3.0) / _HALF_RANGE)
+    values -= np.float32(_MIDDLE_OF_16_BITS - 0.5)
+    values *= np.float32(math.sqrt(3.0) / _MIDDLE_OF_16_BITS)
     return values.reshape(shape)
 
 
@@ -98,7 +98,7 @@ def _scaled(name: str, last: str, u: Floats) -> NDArray[np.floating]:
     return u.astype(np.float64) / math.sqrt(max(1, fan_in))
 
 
-def _as_half(values: NDArray[np.floating]) -> Floats:
+def _rounded_to_fp16(values: NDArray[np.floating]) -> Floats:
     return values.astype(np.float32).astype(np.float16).astype(np.float32)
 
 

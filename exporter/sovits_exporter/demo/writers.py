@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sovits_exporter.checkpoint.config import DEMO_DIT, OFFICIAL_DIT
 from sovits_exporter.checkpoint.layout import Layout, gpt_layout, sovits_layout
 from sovits_exporter.checkpoint.lora import lora_layout
 from sovits_exporter.checkpoint.speaker import speaker_file_layout
@@ -37,6 +36,7 @@ from sovits_exporter.demo.configs import (
     speaker_config,
 )
 from sovits_exporter.demo.weights import fill
+from sovits_exporter.modeling.sizes import DEMO_DIT, OFFICIAL_DIT
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
 

@@ -1,4 +1,4 @@
-"""Eager PyTorch as a rival for `bench`: the same checkpoint, run the way the original runs it.
+"""Eager PyTorch as the baseline of `bench`: the same checkpoint, run the way the original runs it.
 
 The decode loop grows its cache by concatenation; the reference spectrogram comes from `torch.stft`; convolutions are
 plain 1-D ones, weight norm removed. It is a stand-in: `benchmarks/cpu/low_latency.py` runs the original
@@ -18,10 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sovits_exporter.building.build import build_models
+from sovits_exporter.building.pretrained_tree import SPEAKER
+from sovits_exporter.checkpoint.models import build_models
 from sovits_exporter.checkpoint.official import check_pair, load_gpt, load_sovits
 from sovits_exporter.checkpoint.pretrained import load_hubert
-from sovits_exporter.checkpoint.speaker import OFFICIAL as SPEAKER
+from sovits_exporter.checkpoint.speaker import OFFICIAL as SPEAKER_FILE
 from sovits_exporter.checkpoint.speaker import read_speaker
 from sovits_exporter.checkpoint.vocoder import HIFIGAN_FILE
 from sovits_exporter.eager.conv import run_in_one_dimension
@@ -40,15 +41,15 @@ from sovits_exporter.modeling.vits import (
 )
 from sovits_runtime.audio import REFERENCE_RATE, speaker_wave
 from sovits_runtime.audio.fbank import fbank
-from sovits_runtime.bench.decoder import StageRuns, flow_stages
 from sovits_runtime.bench.probe import measure, print_facts
-from sovits_runtime.bench.runner import reference_of
+from sovits_runtime.bench.runner import StageRuns, decoder_runs, reference_of
 from sovits_runtime.bench.workload import NEVER_ENDS, TOKENS, Workload, make_workload
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
-from sovits_runtime.speech.types import DEFAULT_NOISE_SCALE, SpeechOptions, Utterance, seeded_normal
+from sovits_runtime.speech.noise import seeded_normal
+from sovits_runtime.speech.types import DEFAULT_NOISE_SCALE, SpeechOptions, TokenSequence
 
 
 def find_pair(place: str, *, base: Path | None = None) -> tuple[Path, Path]:
@@ -62,19 +63,19 @@ def find_pair(place: str, *, base: Path | None = None) -> tuple[Path, Path]:
     gpt, comma, sovits = place.partition(",")
     if comma:
         return Path(gpt), Path(sovits)
-    others = {SPEAKER, HIFIGAN_FILE, *([base.name] if base else [])}
-    found = [
+    others = {SPEAKER_FILE, HIFIGAN_FILE, *([base.name] if base else [])}
+    by_suffix = [
         sorted(p for p in Path(place).glob(f"*{suffix}") if p.name not in others)
         for suffix in (".ckpt", ".pth")
     ]
-    if any(len(files) != 1 for files in found):
+    if any(len(files) != 1 for files in by_suffix):
         counts = " and ".join(
-            f"{len(files)} {suffix}" for files, suffix in zip(found, (".ckpt", ".pth"), strict=True)
+            f"{len(files)} {suffix}" for files, suffix in zip(by_suffix, (".ckpt", ".pth"), strict=True)
         )
         raise CheckpointError(
             f"{place}: holds {counts}, expected a folder with one of each; or name the two files as GPT.ckpt,SOVITS.pth"
         )
-    return found[0][0], found[1][0]
+    return by_suffix[0][0], by_suffix[1][0]
 
 
 class EagerDecoder(Protocol):
@@ -83,7 +84,7 @@ class EagerDecoder(Protocol):
     def stages(self, work: Workload) -> StageRuns:
         """Returns one call for each stage."""
 
-    def speak(self, utterance: Utterance, work: Workload) -> object:
+    def speak(self, utterance: TokenSequence, work: Workload) -> object:
         """Speaks tokens from the prepared reference."""
 
 
@@ -95,7 +96,7 @@ class EagerHifigan:
         self.encoder, self.flow, self.vocoder = SemanticEncoder(vits), PriorAndFlow(vits), Vocoder(vits)
 
     def stages(self, work: Workload) -> StageRuns:
-        """See `EagerDecoder.stages`."""
+        """Calls that time encoder, flow and vocoder."""
         return {
             "sovits_encoder": _call(self.encoder, work.tokens[None], work.phones[None], work.style),
             "sovits_flow": _call(self.flow, work.state, work.style, work.noise, _scale()),
@@ -103,8 +104,8 @@ class EagerHifigan:
         }
 
     @torch.inference_mode()
-    def speak(self, utterance: Utterance, work: Workload) -> object:
-        """See `EagerDecoder.speak`."""
+    def speak(self, utterance: TokenSequence, work: Workload) -> object:
+        """Tokens to waveform."""
         tokens, phones, style = map(torch.from_numpy, (utterance.tokens, utterance.phones, work.style))
         state = self.encoder(tokens[None], phones[None], style)
         noise = torch.randn(1, self.vits.channels, state.shape[2])
@@ -119,11 +120,11 @@ class EagerFlow:
         self.decoder = decoder
 
     def stages(self, work: Workload) -> StageRuns:
-        """See `EagerDecoder.stages`."""
-        return flow_stages(self.decoder, work)
+        """Calls that time encoder, features, flow matching and vocoder."""
+        return decoder_runs(self.decoder, work)
 
-    def speak(self, utterance: Utterance, work: Workload) -> object:
-        """See `EagerDecoder.speak`."""
+    def speak(self, utterance: TokenSequence, work: Workload) -> object:
+        """Tokens to waveform, by way of a mel."""
         noise = seeded_normal(np.random.default_rng(0))
         return self.decoder.speak(utterance, reference_of(work), options=SpeechOptions(), noise=noise)
 
@@ -138,11 +139,11 @@ def _decoder(vits: Sovits, spec: ModelSpec, sovits: Path) -> EagerDecoder:
 
 def _speaker(spec: ModelSpec, sovits: Path) -> nn.Module | None:
     """The speaker network, where the version has one and its file lies beside the SoVITS file."""
-    path = sovits.parent / SPEAKER
-    return read_speaker(path).module() if spec.speaker_network and path.is_file() else None
+    path = SPEAKER.find(sovits.parent) if spec.speaker_network else None
+    return read_speaker(path).module() if path else None
 
 
-class EagerRival:
+class EagerBaseline:
     """The PyTorch models of a pair of checkpoints.
 
     Args:
@@ -201,7 +202,7 @@ class EagerRival:
         )
 
     def stages(self, work: Workload) -> StageRuns:
-        """See `Party.stages`."""
+        """The calls that time each stage of the PyTorch models; see `Runner.stages`."""
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": _call(PromptTokens(self.vits), work.ssl),
             "reference_style": _call(self.reference_style, work.wave[None], work.speaker),
@@ -218,7 +219,7 @@ class EagerRival:
         return runs
 
     def generate(self, work: Workload, phones: Array | None = None) -> Iterator[int]:
-        """See `Party.generate`; `phones` replaces the target's."""
+        """Generates tokens of the workload; `phones` replaces the target's. See `Runner.generate`."""
         target = work.phones if phones is None else phones
         ids = np.concatenate([work.prompt_phones, target])
         noise = work.token_noise()
@@ -235,7 +236,7 @@ class EagerRival:
     def speak(self, work: Workload, count: int, phones: Array) -> object:
         """Speaks `count` tokens for `phones` from the prepared reference."""
         tokens = np.array(list(islice(self.generate(work, phones), count)))
-        return self.decoder.speak(Utterance(tokens, phones), work)
+        return self.decoder.speak(TokenSequence(tokens, phones), work)
 
     def reference_style(self, wave: Tensor, speaker: Tensor) -> Tensor:
         """Wave [1, n] at 32 kHz to style [1, gin, 1], by way of `torch.stft`."""
@@ -249,7 +250,7 @@ class EagerRival:
         return embedding
 
     def probe_command(self) -> list[str]:
-        """See `Party.probe_command`."""
+        """The command that loads the checkpoints in a fresh process; see `Runner.probe_command`."""
         return [
             sys.executable,
             "-m",
@@ -291,15 +292,15 @@ def main(arguments: Sequence[str]) -> None:
     gpt, sovits, base, version, threads, started = arguments
 
     def load() -> Callable[[], object]:
-        rival = EagerRival(
+        baseline = EagerBaseline(
             Path(gpt),
             Path(sovits),
             base=Path(base) if base else None,
             version=version or None,
             threads=int(threads),
         )
-        work = rival.workload(TOKENS)
-        return lambda: rival.speak(work, len(work.tokens), work.phones)
+        work = baseline.workload(TOKENS)
+        return lambda: baseline.speak(work, len(work.tokens), work.phones)
 
     print_facts(measure(float(started), load))
 

@@ -1,4 +1,4 @@
-"""Convolutions of height 1 run as the 1-D ones of the original, for eager PyTorch as a rival."""
+"""Convolutions of height 1 run as the 1-D ones of the original, for eager PyTorch as a baseline."""
 
 from __future__ import annotations
 

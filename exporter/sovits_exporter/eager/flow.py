@@ -1,11 +1,12 @@
-"""The decoder of v3 and v4 in eager PyTorch, as a rival for `bench`: the runtime's order of work on torch modules."""
+"""The decoder of v3 and v4 in eager PyTorch, the baseline of `bench`: the runtime's order of work on torch modules."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import cast
 
-from sovits_exporter.checkpoint.vocoder import BIGVGAN_FOLDER, HIFIGAN_FILE, OFFICIAL, read_vocoder
+from sovits_exporter.building.pretrained_tree import VOCODERS
+from sovits_exporter.checkpoint.vocoder import OFFICIAL, read_vocoder
 from sovits_exporter.eager.conv import run_in_one_dimension
 from sovits_exporter.graphs.cfm import vocoder_graph
 from sovits_exporter.graphs.sovits import sovits_graphs
@@ -15,8 +16,6 @@ from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 
-VOCODERS = {"bigvgan": BIGVGAN_FOLDER, "hifigan": HIFIGAN_FILE}
-
 
 def find_vocoder(sovits: Path, flow: FlowSpec) -> Path:
     """Finds the vocoder beside a SoVITS file.
@@ -24,9 +23,11 @@ def find_vocoder(sovits: Path, flow: FlowSpec) -> Path:
     Raises:
         CheckpointError: There is none.
     """
-    path = sovits.parent / VOCODERS[flow.vocoder]
-    if not path.exists():
-        raise CheckpointError(f"{path}: missing; put {OFFICIAL[flow.vocoder]} there, beside {sovits.name}")
+    part = VOCODERS[flow.vocoder]
+    if (path := part.find(sovits.parent)) is None:
+        raise CheckpointError(
+            f"{sovits.parent / part.places[-1]}: missing; put {OFFICIAL[flow.vocoder]} there, beside {sovits.name}"
+        )
     return path
 
 

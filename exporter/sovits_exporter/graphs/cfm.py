@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from torch import nn
 
-from sovits_exporter.checkpoint.config import MEL_BANDS
-from sovits_exporter.graphs.export import GraphDef, constant, integers
+from sovits_exporter.graphs.graph_def import GraphDef, constant, integers, normal, uniform
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.convnext import MAX_FRAMES
 from sovits_exporter.modeling.hifigan import Generator
+from sovits_exporter.modeling.sizes import MEL_BANDS
 from sovits_exporter.modeling.vits_v3 import CfmCondition, CfmFeatures, CfmStep, SynthesizerTrnV3
 from sovits_runtime.bundle.graph_spec import Dim, DimRange, GraphSpec, TensorSpec
 from sovits_runtime.bundle.model_spec import ModelSpec
@@ -69,7 +68,11 @@ def flow_graphs(vits: SynthesizerTrnV3, spec: ModelSpec) -> list[GraphDef]:
             "sovits",
             _WINDOW_TRACE,
             _WINDOW_CHECKS,
-            draws={"time": _share, "step_size": _share, "prompt_len": integers(20)},
+            random_inputs={
+                "time": uniform(0.05, 1.0),
+                "step_size": uniform(0.05, 1.0),
+                "prompt_len": integers(20),
+            },
         ),
     ]
 
@@ -90,7 +93,7 @@ def _features(vits: SynthesizerTrnV3, width: int) -> GraphDef:
         "sovits",
         {"frames": 11},
         ({"frames": 1}, {"frames": 2}, {"frames": 15}, {"frames": 161}),
-        draws={"valid_frames": constant(100)},
+        random_inputs={"valid_frames": constant(100)},
     )
 
 
@@ -109,17 +112,5 @@ def vocoder_graph(module: nn.Module, config: Mapping[str, Any]) -> GraphDef:
         "vocoder",
         {"frames": 9},
         ({"frames": 1}, {"frames": 2}, {"frames": 30}),
-        draws={"mel": _log_mel},
+        random_inputs={"mel": normal(2, mean=-5)},
     )
-
-
-def _share(
-    rng: np.random.Generator, shape: tuple[int, ...]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return rng.uniform(0.05, 1.0, shape)
-
-
-def _log_mel(
-    rng: np.random.Generator, shape: tuple[int, ...]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return 2 * rng.standard_normal(shape) - 5

@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx_ir as ir
 
+from sovits_engines.passes import Pass, apply
+from sovits_engines.passes.cacheless_prefill import cacheless_prefill
 from sovits_engines.passes.cuda_ops import for_cuda
-from sovits_engines.passes.self_feeding_step import device_prefill, device_step
-from sovits_exporter.relative_error import relative_error
+from sovits_engines.passes.self_feeding_step import self_feeding_step
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.names import PREFILL, STEP
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import VerificationError
-from sovits_runtime.t2s.device_step import (
-    HISTORY,
-    NOISE_ROWS,
-    PREFILL,
-    STEP,
-    STOPPED,
-    device_step_spec,
-    rows_spec,
-)
+from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED, device_step_spec, rows_spec
 from sovits_runtime.t2s.sampling import SamplingOptions
+from sovits_runtime.verify.metrics import relative_error
 
 SUFFIX = ".device"
-DEVICE_GRAPHS = (PREFILL, STEP)
+DEVICE_PASSES = {PREFILL: cacheless_prefill, STEP: self_feeding_step}
+"""Graph -> the pass that frees it of the host."""
+DEVICE_GRAPHS = tuple(DEVICE_PASSES)
 LIMITS = {"float32": 1e-4, "float16": 5e-3}
-"""Largest difference of a float output, as a share of the largest number in it, by the type of the caches."""
+"""Largest difference of a float output, as a fraction of the largest number in it, by the type of the caches."""
 _TEXT, _PROMPT, _STEP_NUMBER, _CACHE = 9, 7, 70, 128
 
 
+def passes_of(spec: GraphSpec) -> tuple[Pass, ...]:
+    """The passes over one of `DEVICE_GRAPHS`, in order."""
+    return partial(DEVICE_PASSES[spec.name], spec=spec), partial(for_cuda, spec=spec)
+
+
 def write_device_graph(path: Path, spec: GraphSpec) -> Path:
-    """Writes the device's form of a graph beside it, on the same weights, and compares the two.
+    """Writes the variant of a graph that needs no host beside it, on the same weights, and compares the two.
 
     Args:
         path: The `.onnx` file of one of `DEVICE_GRAPHS`.
@@ -46,30 +50,28 @@ def write_device_graph(path: Path, spec: GraphSpec) -> Path:
         BundleError: The graph is not built as the exporter builds it.
         VerificationError: The two differ.
     """
-    make = {PREFILL: device_prefill, STEP: device_step}[spec.name]
     target = path.with_name(f"{path.stem}{SUFFIX}.onnx")
-    model = make(onnx.load(path, load_external_data=False), spec)
-    for_cuda(model, spec)
-    onnx.save(model, target)
+    model = ir.load(path)
+    apply(model, passes_of(spec))
+    ir.save(model, target)
     _compare(path, target, spec)
     return target
 
 
 def _compare(path: Path, target: Path, spec: GraphSpec) -> None:
-    """Runs both forms on ONNX Runtime, on one random request."""
+    """Runs both variants on ONNX Runtime, on one random request."""
     feeds = _feeds(spec)
     expected = open_session(path, spec, options=SessionOptions(prepack=False)).run(feeds)
-    given, wanted = _of_prefill(spec, feeds, expected)
-    made = rows_spec(spec)
     if spec.name == STEP:
-        given, wanted = _of_step(feeds, expected)
-        made = device_step_spec(spec, _CACHE)
-    got = open_session(target, made, options=SessionOptions(prepack=False)).run(
-        {name: given[name] for name in made.input_names}
+        variant, (inputs, expected) = device_step_spec(spec, _CACHE), _of_step(feeds, expected)
+    else:
+        variant, (inputs, expected) = rows_spec(spec), _of_prefill(spec, feeds, expected)
+    outputs = open_session(target, variant, options=SessionOptions(prepack=False)).run(
+        {name: inputs[name] for name in variant.input_names}
     )
     limit = LIMITS[spec.tensor(spec.aliases[0][0]).dtype]
-    for name, value in wanted.items():
-        error = relative_error(value, got[name])
+    for name, value in expected.items():
+        error = relative_error(value, outputs[name])
         allowed = limit if value.dtype.kind == "f" else 0.0
         if error > allowed:
             raise VerificationError(
@@ -107,7 +109,7 @@ def _feeds(spec: GraphSpec) -> dict[str, Array]:
 def _of_prefill(
     spec: GraphSpec, feeds: Mapping[str, Array], expected: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Inputs of the device's form, and what it should give: the rows that the other wrote into its caches."""
+    """Inputs of the prefill's variant, and what it should give: the positions that the other wrote into its caches."""
     caches, rows = {out for _, out in spec.aliases}, _TEXT + _PROMPT
     return dict(feeds), {n: v[:, :, :rows] if n in caches else v for n, v in expected.items()}
 
@@ -115,13 +117,13 @@ def _of_prefill(
 def _of_step(
     feeds: Mapping[str, Array], expected: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """The same of the step, which reads its noise from a block and keeps a history."""
+    """The same of the step's variant, which reads its noise from a block and keeps a history."""
     block = np.ones((NOISE_ROWS, feeds["noise"].shape[1]), np.float32)
     block[_STEP_NUMBER % NOISE_ROWS] = feeds["noise"][0]
     history = np.arange(HISTORY)[None]
     after = history.copy()
     after[0, _STEP_NUMBER] = STOPPED if expected["stop"][0] else expected["next_token"][0]
-    given = {**feeds, "noise_block": block, "stopped": np.zeros(1, np.bool_), "history": history}
-    wanted = {name: value for name, value in expected.items() if name != "stop"}
-    wanted |= {"next_step": feeds["step"] + 1, "next_stopped": expected["stop"], "next_history": after}
-    return given, wanted
+    inputs = {**feeds, "noise_block": block, "stopped": np.zeros(1, np.bool_), "history": history}
+    outputs = {name: value for name, value in expected.items() if name != "stop"}
+    outputs |= {"next_step": feeds["step"] + 1, "next_stopped": expected["stop"], "next_history": after}
+    return inputs, outputs

@@ -12,17 +12,15 @@ import hashlib
 import inspect
 import logging
 import warnings
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import onnx_ir as ir
 import torch
 from torch import nn
 
-from sovits_exporter.modeling.kv_cache import translation_table
-
-if TYPE_CHECKING:
-    from sovits_exporter.graphs.export import GraphDef
+from sovits_exporter.graphs.graph_def import GraphDef
+from sovits_exporter.modeling.kv_cache import KV_CACHE_UPDATE
 
 CACHE_OPSET = 24
 """Of graphs with caches: TensorScatter, which updates them in place, and Attention, which TensorRT fuses."""
@@ -85,11 +83,23 @@ def _export(graph: GraphDef) -> ir.Model:
             input_names=list(graph.spec.input_names),
             output_names=list(graph.spec.output_names),
             dynamic_shapes=_dynamic_shapes(graph),
-            custom_translation_table=translation_table(),
+            custom_translation_table=_translation_table(),
             verbose=False,
         )
     assert program is not None
     return program.model
+
+
+def _translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """Our operators in ONNX form, for `torch.onnx.export(custom_translation_table=...)`."""
+    from onnxscript.values import Opset
+
+    op = Opset("", CACHE_OPSET)
+
+    def tensor_scatter(cache, update, write_indices):  # type: ignore[no-untyped-def]
+        return op.TensorScatter(cache, update, write_indices, axis=-2, mode="linear")
+
+    return {KV_CACHE_UPDATE: tensor_scatter}
 
 
 def _dynamic_shapes(graph: GraphDef) -> tuple[object, ...]:

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sovits_exporter.checkpoint.config import HEAD_WIDTH, MEL_BANDS, DitDims
 from sovits_exporter.modeling.convnext import TextEmbedding
 from sovits_exporter.modeling.hifigan import FlatConv
+from sovits_exporter.modeling.sizes import HEAD_WIDTH, MEL_BANDS, DitDims
 
 ROTARY_PAIRS = HEAD_WIDTH // 2
 TIME_FEATURES = 256
@@ -76,7 +76,7 @@ class InputEmbedding(nn.Module):
 
 
 class RotaryEmbedding(nn.Module):
-    """Turns the first head only; the frequencies are those of the file, where half precision has rounded them."""
+    """Turns the first head only; the frequencies are those of the file, where FP16 has rounded them."""
 
     def __init__(self) -> None:
         super().__init__()

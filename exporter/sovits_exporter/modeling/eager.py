@@ -1,6 +1,6 @@
 """Generation in eager PyTorch the way the original does it: the reference that exported graphs are compared with.
 
-The cache grows by concatenation, attention sees exactly the rows that exist, and no graph or fixed buffer is
+The cache grows by concatenation, attention sees exactly the positions that exist, and no graph or fixed buffer is
 involved. Source: GPT-SoVITS, AR/models/t2s_model.py, infer_panel_naive.
 """
 
@@ -33,8 +33,8 @@ class EagerStep:
     """One generated token.
 
     Attributes:
-        token: The draw; may be the end-of-speech token.
-        stop: Whether generation ends with this draw (which is then not part of the speech).
+        token: The sampled one; may be the end-of-speech token.
+        stop: Whether generation ends with this token (which is then not part of the speech).
         logits: float32 [V], before any treatment.
         lead: By how much the winner beats the second in log(p / noise).
     """
@@ -106,8 +106,8 @@ def generate(
         bert: float32 [1, T, 1024].
         prompt: int64 [1, P], P may be 0.
         options: Sampling options.
-        noise: Gives Exp(1) draws [1, V] for a step.
-        forced: int64 [n]; step i is fed forced[i] in place of its own draw (teacher forcing).
+        noise: Gives Exp(1) samples [1, V] for a step.
+        forced: int64 [n]; step i is fed forced[i] in place of its own token (teacher forcing).
         measure_lead: Also compute `EagerStep.lead` (costs a second sort).
         extend: Runs the layers for one row; for a compiled `extend`.
     """

@@ -75,7 +75,7 @@ class Flow(nn.Module):
         )
 
     def reverse(self, x: Tensor, style: Tensor) -> Tensor:
-        """Maps a draw from the prior [1, channels, T] to the decoder's latent, same shape."""
+        """Maps a sample of the prior [1, channels, T] to the decoder's latent, same shape."""
         for layer in reversed(self.flows):
             x = layer.reverse(x, style) if isinstance(layer, CouplingLayer) else torch.flip(x, [1])
         return x

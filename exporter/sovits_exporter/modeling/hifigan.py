@@ -23,7 +23,7 @@ LAST_SLOPE = 0.01  # the original leaves the final activation at PyTorch's defau
 
 @dataclass(frozen=True)
 class HifiganConfig:
-    """Sizes of the decoder, from the checkpoint's config; a style width of 0 means that it takes no style."""
+    """Sizes of the decoder, from the checkpoint's config; `style_width` 0: no global speaker embedding."""
 
     in_channels: int
     channels: int

@@ -1,4 +1,4 @@
-"""The key-value cache update as one operator: eager PyTorch here, ONNX TensorScatter in the exported graph.
+"""The key-value cache update as one operator: eager PyTorch here, TensorScatter in the exported graph.
 
 TensorScatter (opset 24) is the form that ONNX Runtime updates in place when input and output are bound to the same
 buffer, and that TensorRT turns into its KV-cache update layer.
@@ -6,20 +6,17 @@ buffer, and that TensorRT turns into its KV-cache update layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 
 
 @torch.library.custom_op("sovits::kv_cache_update", mutates_args=())
 def kv_cache_update(cache: torch.Tensor, update: torch.Tensor, write_indices: torch.Tensor) -> torch.Tensor:
-    """Writes `update` [B, H, n, D] into a copy of `cache` [B, H, S, D] from row `write_indices` [B] on.
+    """Writes `update` [B, H, n, D] into a copy of `cache` [B, H, S, D] from position `write_indices` [B] on.
 
     Args:
         cache: Keys or values so far, float.
-        update: New rows.
-        write_indices: First row to write, int64, one a batch item.
+        update: Keys or values of new positions.
+        write_indices: First position to write, int64, one a batch item.
 
     Returns:
         The updated cache, same shape and dtype as `cache`.
@@ -29,18 +26,10 @@ def kv_cache_update(cache: torch.Tensor, update: torch.Tensor, write_indices: to
     return cache.scatter(2, index, update)
 
 
+KV_CACHE_UPDATE = torch.ops.sovits.kv_cache_update.default
+"""The operator as traces hold it."""
+
+
 @kv_cache_update.register_fake
 def _(cache: torch.Tensor, update: torch.Tensor, write_indices: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(cache)
-
-
-def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """Returns the ONNX form of the operator, for `torch.onnx.export(custom_translation_table=...)`."""
-    from onnxscript.values import Opset
-
-    op = Opset("", 24)
-
-    def tensor_scatter(cache, update, write_indices):  # type: ignore[no-untyped-def]
-        return op.TensorScatter(cache, update, write_indices, axis=-2, mode="linear")
-
-    return {torch.ops.sovits.kv_cache_update.default: tensor_scatter}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sovits_exporter.checkpoint.config import MEL_BANDS
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.hifigan import Generator, HifiganConfig
+from sovits_exporter.modeling.sizes import MEL_BANDS
 
 
 def mel_vocoder(config: Mapping[str, Any]) -> Generator | Bigvgan:

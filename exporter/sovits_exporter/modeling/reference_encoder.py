@@ -1,4 +1,4 @@
-"""Reference audio to the style vector.
+"""Reference audio to the global speaker embedding `ge`, which the graphs call style.
 
 Source: GPT-SoVITS, module/mel_processing.py, spectrogram_torch; module/modules.py, MelStyleEncoder.
 """

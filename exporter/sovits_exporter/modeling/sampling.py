@@ -1,7 +1,7 @@
 """The sampling rule of the original as tensor operations, so that it can live inside the decode graph.
 
 Source: GPT-SoVITS, AR/models/utils.py, logits_to_probs and sample; AR/models/t2s_model.py, infer_panel_naive.
-Every random draw is an input: `noise` holds one Exp(1) value a vocabulary entry, and the choice is argmax(p / noise).
+Every random number is an input: `noise` holds one Exp(1) value a vocabulary entry, and the choice is argmax(p / noise).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class SamplingInputs(NamedTuple):
     Attributes:
         seen: bool [B, V], tokens that already occurred, prompt included.
         step: int64 [B], new tokens so far.
-        noise: float32 [B, V], Exp(1) draws.
+        noise: float32 [B, V], Exp(1) samples.
         top_k: int64 [B], 1 to V.
         top_p: float32 [B]; 1 or more switches the rule off.
         temperature: float32 [B].
@@ -75,7 +75,7 @@ def sample(logits: Tensor, s: SamplingInputs, eos: int) -> tuple[Tensor, Tensor]
         eos: The end-of-speech token.
 
     Returns:
-        token int64 [B], and stop bool [B]: the draw is `eos`, or `eos` leads the penalised logits.
+        token int64 [B], and stop bool [B]: the sampled token is `eos`, or `eos` leads the penalised logits.
     """
     penalised = penalise(logits, s, eos)
     probabilities, order = sorted_probabilities(penalised, s)

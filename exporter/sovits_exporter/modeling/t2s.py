@@ -184,13 +184,13 @@ class GptPrefill(nn.Module):
         self.t2s = t2s
 
     def forward(self, phones: Tensor, bert: Tensor, prompt: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
-        """Runs text and prompt and draws the first token.
+        """Runs text and prompt and samples the first token.
 
         Args:
             phones: int64 [1, T], phones of the reference and of the target.
             bert: float32 [1, T, 1024].
             prompt: int64 [1, P], tokens of the reference; P may be 0.
-            rest: The fields of `SamplingInputs`, then the caches [1, H, S, D], of which rows 0 .. T+P-1 are written.
+            rest: The fields of `SamplingInputs`, then the caches [1, H, S, D]; positions 0 .. T+P-1 are written.
 
         Returns:
             token int64 [1], stop bool [1], seen bool [1, V], logits float32 [1, V], the caches.
@@ -199,7 +199,7 @@ class GptPrefill(nn.Module):
         hidden, kv = self.t2s.prefill_hidden(phones, bert, prompt)
         start = torch.zeros(1, dtype=torch.int64, device=prompt.device)
         updated = (kv_cache_update(c, new, start) for c, new in zip(caches, kv, strict=True))
-        return (*_draw(self.t2s, hidden, sampling), *updated)
+        return (*_sample(self.t2s, hidden, sampling), *updated)
 
 
 class GptStep(nn.Module):
@@ -212,14 +212,14 @@ class GptStep(nn.Module):
     def forward(
         self, token: Tensor, text_len: Tensor, prompt_len: Tensor, *rest: Tensor
     ) -> tuple[Tensor, ...]:
-        """Runs one token and draws the next.
+        """Runs one token and samples the next.
 
         Args:
             token: int64 [B], token of the previous step.
             text_len: int64 [B], phones in the cache.
             prompt_len: int64 [B], prompt tokens in the cache.
             rest: The fields of `SamplingInputs` (`step` counts the new tokens so far: 1 in the first call), then the
-                caches [B, H, S, D], of which row text_len + prompt_len + step - 1 is written.
+                caches [B, H, S, D], of which position text_len + prompt_len + step - 1 is written.
 
         Returns:
             token int64 [B], stop bool [B], seen bool [B, V], logits float32 [B, V], the caches.
@@ -236,7 +236,7 @@ class GptStep(nn.Module):
             keys, values = kv_cache_update(keys, k, row), kv_cache_update(values, v, row)
             x = layer.finish(x, F.scaled_dot_product_attention(q, keys, values, attn_mask=mask))
             updated += [keys, values]
-        return (*_draw(self.t2s, x, sampling), *updated)
+        return (*_sample(self.t2s, x, sampling), *updated)
 
 
 def _split(rest: Caches) -> tuple[SamplingInputs, Caches]:
@@ -244,7 +244,7 @@ def _split(rest: Caches) -> tuple[SamplingInputs, Caches]:
     return SamplingInputs(*rest[:n]), rest[n:]
 
 
-def _draw(t2s: Text2Semantic, hidden: Tensor, s: SamplingInputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _sample(t2s: Text2Semantic, hidden: Tensor, s: SamplingInputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     logits = t2s.ar_predict_layer(hidden).float()
     token, stop = sample(logits, s, t2s.config.eos)
     ids = torch.arange(t2s.config.vocab, device=hidden.device)[None, :]

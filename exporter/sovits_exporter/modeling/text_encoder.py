@@ -14,7 +14,7 @@ MRTE_HEADS = 4
 
 
 class MRTE(nn.Module):
-    """Brings the phones to the semantic frames by cross attention, and adds the style."""
+    """Brings the phones to the semantic frames by cross attention, and adds the global speaker embedding."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from sovits_runtime.bundle.model_spec import ModelSpec
 
 SSL_WIDTH = 768
 TEXT_STYLE_WIDTH = 512
-FRAMES_PER_TOKEN = 2
+FRAMES_PER_TOKEN = ModelSpec.frames_per_token
 
 
 class Codebook(nn.Module):
@@ -69,7 +69,7 @@ class Quantizer(nn.Module):
 
 
 class Sovits(nn.Module):
-    """The weights that every SoVITS checkpoint has: codebook, style, and the encoder up to the state."""
+    """The weights that every SoVITS checkpoint has: codebook, reference encoder, and the encoder up to the state."""
 
     def __init__(self, config: Mapping[str, Any], spec: ModelSpec) -> None:
         super().__init__()
@@ -131,7 +131,10 @@ class PromptTokens(nn.Module):
 
 
 class ReferenceStyle(nn.Module):
-    """Graph `reference_style`: reference audio, and its speaker embedding where the version has one, to the style."""
+    """Graph `reference_style`: reference audio to the global speaker embedding `ge`, here called style.
+
+    Versions with a speaker network add its embedding.
+    """
 
     def __init__(self, vits: Sovits) -> None:
         super().__init__()
@@ -189,7 +192,7 @@ class PriorAndFlow(nn.Module):
 
         Args:
             state: float32 [1, 192, N].
-            style: float32 [1, gin, 1].
+            style: float32 [1, gin, 1], the global speaker embedding.
             noise: float32 [1, C, F], standard normal.
             noise_scale: float32 [1].
 

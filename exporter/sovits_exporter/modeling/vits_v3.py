@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sovits_exporter.checkpoint.config import DitDims
 from sovits_exporter.modeling.dit import DiT
 from sovits_exporter.modeling.flow import WN
+from sovits_exporter.modeling.sizes import DitDims
 from sovits_exporter.modeling.vits import Sovits
 from sovits_runtime.bundle.model_spec import ModelSpec
 

@@ -3,82 +3,52 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sovits_calibration.fp32_nodes import Island
+from sovits_calibration.fp32_nodes import Fp32Node
 from sovits_calibration.observe import Feeds, observe
-from sovits_engines.passes.fp16_simulation import simulate
+from sovits_engines.passes.fp16_simulation import simulate_fp16
 from sovits_engines.passes.model_file import load_model
 from sovits_exporter.building.golden_steps import record_steps
-from sovits_exporter.building.lora_base import share_weights
-from sovits_exporter.building.manifest import file_records, is_complete, keep_verification, write_json
-from sovits_exporter.building.staging import check_output, publish, staging
+from sovits_exporter.building.manifest import GraphRecord, is_complete, read_json
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import ConversionRequest
+from sovits_exporter.building.steps import Steps
+from sovits_exporter.building.writer import GRAPHS, BundleWriter, check_output, write_bundle
 from sovits_exporter.graphs.device_step import DEVICE_GRAPHS, write_device_graph
-from sovits_exporter.graphs.files import BASE_SUFFIX, write_models
-from sovits_exporter.precision.fp16_graphs import FullGraph, HalfGraph, halve, wanted_islands
-from sovits_runtime.bundle import CPU_FILE, DEVICE_FILE, MANIFEST, Bundle, content_digest, manifest_digest
+from sovits_exporter.graphs.files import write_models
+from sovits_exporter.precision.fp16_graphs import Fp16Graph, Fp32Graph, fp32_nodes_of, to_fp16
+from sovits_runtime.bundle import MANIFEST, Bundle
+from sovits_runtime.bundle.files import content_digest, temporary_folder
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.names import FP16, FP32
 from sovits_runtime.errors import BundleError
+from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.speech.reference import Recording
-from sovits_runtime.verify import VerifyReport, verify_bundle
+from sovits_runtime.verify import verify_bundle
+from sovits_runtime.verify.check import VerifyReport
 from sovits_runtime.verify.mixed import FP16_TOLERANCES
 
-Progress = Callable[[str, int, int], None]
 FOLDER_SUFFIX = "-fp16"
-HALF_FIELDS = ("spec", "check", "islands")
-"""What the manifest of a converted part holds beside its files; see `_record`."""
+PART_FIELDS = ("spec", "check", "islands")
+"""What the manifest of a converted shared part holds beside its files; see `_described`."""
 
 
-@dataclass(frozen=True)
-class ConvertRequest:
-    """What to convert.
+def convert_to_fp16(
+    request: ConversionRequest, *, like: Bundle | None = None, progress: Progress = no_progress
+) -> BuildReport:
+    """Converts a bundle to mixed precision. A kill at any moment leaves the old bundle, or none.
 
-    Attributes:
-        source: An FP32 bundle.
-        output: The new bundle's folder; an older bundle there is replaced when the new one is complete.
-        shared: Where parts that voices share are kept; by default `shared` beside the new bundle.
-        recordings: Audio files of 3 to 10 s that calibration reads beside the built-in one.
-        verify: Whether to run the whole verification before the bundle takes its place.
+    Args:
+        request: What to convert.
         like: An FP16 bundle of the same architecture: the same parts stay FP32, so that the graphs differ in their
             weights alone and one refittable engine serves both.
-    """
-
-    source: Bundle
-    output: Path
-    shared: Path | None = None
-    recordings: tuple[Path, ...] = ()
-    verify: bool = True
-    like: Bundle | None = None
-
-
-@dataclass(frozen=True)
-class ConvertReport:
-    """What was converted.
-
-    Attributes:
-        path: The bundle's folder.
-        cosines: By graph, the smallest cosine with FP32 over the corpus; None where calibration did not reach it.
-        islands: By graph, the nodes that stayed FP32.
-        verification: Of the whole with every FP16 result rounded, if it ran.
-        seconds: How long it took.
-    """
-
-    path: Path
-    cosines: Mapping[str, float | None]
-    islands: Mapping[str, tuple[Island, ...]]
-    verification: VerifyReport | None
-    seconds: float
-
-
-def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> ConvertReport:
-    """Converts a bundle to mixed precision. A kill at any moment leaves the old bundle, or none.
+        progress: Called as the work goes on.
 
     Raises:
         BundleError: The source is not FP32, the output exists and is not a bundle, or the voice needs more in FP32
@@ -86,54 +56,172 @@ def convert(request: ConvertRequest, progress: Progress = lambda *_: None) -> Co
         AudioError: A recording cannot be read or has the wrong length.
         VerificationError: The result differs from FP32 by more than FP16 may; nothing is written.
     """
-    start = time.perf_counter()
     source = request.source
     check_output(request.output)
-    if source.precision != "fp32":
+    if source.precision != FP32:
         raise BundleError(
             f"{source.path}: is {source.precision} already; convert the FP32 bundle that it was made of"
         )
-    like = None if request.like is None else _islands_of(request.like, source)
+    kept = None if like is None else _kept_by(like, source)
+    steps = Steps(progress, len(source.graph_names) + 1)
     recordings = [Recording(p.name, p.read_bytes()) for p in request.recordings]
-    runs = observe(source, recordings, progress=progress)
-    with staging(request.output) as folder:
-        shared = request.shared or request.output.parent / "shared"
-        names = [p.name for p in request.recordings]
-        converter = _Converter(source, folder, shared, runs, progress, like, names)
-        converter.own_graphs()
-        converter.shared_parts()
-        shutil.copytree(source.path / "golden", folder / "golden")
-        np.savez(folder / "golden" / "steps.npz", allow_pickle=False, **record_steps(source))
-        converter.write_manifest()
-        verification = _verify(request, folder, shared) if request.verify else None
-        publish(folder, request.output)
-    islands = {name: tuple(Island(**i) for i in found) for name, found in converter.islands.items()}
-    cosines = {name: graph["check"].get("cosine") for name, graph in converter.graphs.items()}
-    return ConvertReport(request.output, cosines, islands, verification, time.perf_counter() - start)
+    conversion = _Conversion(source, observe(source, recordings, progress=progress), kept, steps)
+    with write_bundle(request.output, request.shared_folder, steps) as writer:
+        fp32_nodes = _add_own_graphs(writer, conversion)
+        fp32_nodes |= _add_shared_parts(writer, conversion, judge_again=bool(recordings) and like is None)
+        writer.copy_rest(source)
+        writer.copy_golden(source)
+        writer.add_golden("steps", record_steps(source))
+        precision = {
+            "from": source.digest,
+            "recordings": [p.name for p in request.recordings],
+            "islands": fp32_nodes,
+        }
+        return writer.finish(
+            {**source.manifest, "precision": precision, "tolerances": FP16_TOLERANCES},
+            partial(_verify_rounded, output=request.output) if request.verify else None,
+            called="the FP16 bundle",
+        )
 
 
-def _islands_of(like: Bundle, source: Bundle) -> dict[str, list[Island]]:
-    if like.precision != "fp16":
+@dataclass(frozen=True)
+class _Conversion:
+    """What the conversion of every graph depends on.
+
+    Attributes:
+        source: The FP32 bundle.
+        runs: By graph, inputs it was fed over the corpus.
+        kept: By graph, what stays in FP32; None: what calibration chooses.
+    """
+
+    source: Bundle
+    runs: Mapping[str, Sequence[Feeds]]
+    kept: Mapping[str, Sequence[Fp32Node]] | None
+    steps: Steps
+
+    def graph(self, name: str) -> Fp32Graph:
+        """A graph to convert."""
+        return Fp32Graph(self.source.graph_path(name), self.source.graph_spec(name), self.runs[name])
+
+    def convert(self, names: Sequence[str], folder: Path) -> list[Fp16Graph]:
+        """Converts graphs that share a weight file, and writes them into a folder."""
+        self.steps.begin(f"convert {', '.join(names)}", len(names))
+        weights = Path(self.source.manifest["graphs"][names[0]]["weights"]).stem
+        return to_fp16([self.graph(n) for n in names], folder, weights, like=self.kept)
+
+
+def _kept_by(like: Bundle, source: Bundle) -> dict[str, list[Fp32Node]]:
+    if like.precision != FP16:
         raise BundleError(f"{like.path}: is {like.precision}; --like names an FP16 bundle")
     if set(like.graph_names) != set(source.graph_names):
         raise BundleError(
             f"{like.path}: has other graphs than {source.path} ({', '.join(like.graph_names)}); --like names a voice "
             "of the same version, built with the same parts"
         )
-    islands = like.manifest["precision"]["islands"]
-    return {name: [Island(**i) for i in islands[name]] for name in like.graph_names}
+    nodes = like.manifest["precision"]["islands"]
+    return {name: [Fp32Node(**node) for node in nodes[name]] for name in like.graph_names}
 
 
-def _verify(request: ConvertRequest, folder: Path, shared: Path) -> VerifyReport:
-    bundle = Bundle.open(folder, shared=shared)
-    with staging(request.output.with_name(f"{request.output.name}-rounded")) as rounded:
-        report = dataclasses.replace(
-            verify_bundle(_rounded_bundle(bundle, rounded)),
-            bundle=str(request.output),
-            provider="CPU, every FP16 result rounded",
+def _add_own_graphs(writer: BundleWriter, conversion: _Conversion) -> dict[str, Any]:
+    """Converts the graphs of the voice itself; returns what stays in FP32, by graph."""
+    fp32_nodes = {}
+    for names in _sets_of(conversion.source):
+        for name, graph in zip(names, conversion.convert(names, writer.graphs_folder), strict=True):
+            device = None
+            if name in DEVICE_GRAPHS:
+                device = write_device_graph(writer.graphs_folder / f"{name}.onnx", graph.spec)
+            described = _described(graph)
+            fp32_nodes[name] = described["islands"]
+            record = _record(conversion.source, name, described)
+            writer.add_graph(
+                dataclasses.replace(record, device_file=f"{GRAPHS}/{device.name}" if device else None)
+            )
+    return fp32_nodes
+
+
+def _sets_of(source: Bundle) -> Iterator[list[str]]:
+    """Names of the voice's own graphs, those that share a weight file together."""
+    sets: dict[str, list[str]] = {}
+    for name, graph in source.manifest["graphs"].items():
+        if graph["shared"] is None:
+            sets.setdefault(graph["weights"], []).append(name)
+    yield from sets.values()
+
+
+def _add_shared_parts(writer: BundleWriter, conversion: _Conversion, *, judge_again: bool) -> dict[str, Any]:
+    """Converts the parts that voices share into the shared folder, or finds them there.
+
+    Args:
+        writer: Of the new bundle.
+        conversion: What to convert.
+        judge_again: A part that is there was decided by another voice's runs. Where this voice's want more of it in
+            FP32, it gets a part of its own, which later voices find that want the same.
+
+    Returns:
+        What stays in FP32, by graph.
+    """
+    fp32_nodes = {}
+    is_usable = partial(is_complete, fields=PART_FIELDS)
+    source = conversion.source
+    for kind, part in source.manifest["shared"].items():
+        (graph,) = (n for n, record in source.manifest["graphs"].items() if record["shared"] == kind)
+        name = part["folder"] + FOLDER_SUFFIX
+        if judge_again and is_usable(writer.shared_folder / name):
+            name += _variant(conversion.graph(graph), writer.shared_folder / name)
+        manifest = writer.add_shared(
+            kind,
+            name,
+            partial(_write_part, conversion, graph, part["folder"]),
+            source_sha256=part["source_sha256"],
+            is_usable=is_usable,
         )
-    keep_verification(report, folder, what="the FP16 bundle")
-    return report
+        fp32_nodes[graph] = manifest["islands"]
+        writer.add_graph(_record(source, graph, manifest))
+    return fp32_nodes
+
+
+def _write_part(conversion: _Conversion, graph: str, source: str, folder: Path) -> dict[str, Any]:
+    """Converts a shared part; files that are no graphs, such as BERT's tokenizer, are copied."""
+    assert conversion.source.shared is not None
+    for path in (conversion.source.shared / source).iterdir():
+        if path.name != MANIFEST and path.suffix not in (".onnx", ".weights"):
+            shutil.copy2(path, folder / path.name)
+    (converted,) = conversion.convert([graph], folder)
+    return _described(converted)
+
+
+def _variant(graph: Fp32Graph, part: Path) -> str:
+    """Suffix for a part that keeps more in FP32 than the one that is there; empty where that one keeps it all."""
+    own = fp32_nodes_of(graph).keys()
+    existing = {node["node"] for node in read_json(part / MANIFEST)["islands"]}
+    return f"-{content_digest({'islands': sorted(own)})[:8]}" if own - existing else ""
+
+
+def _described(graph: Fp16Graph) -> dict[str, Any]:
+    """What manifests say of a converted graph."""
+    measured = dataclasses.asdict(graph.distance) if graph.distance.runs else {"runs": 0}
+    check = {**measured, "limit": FP16_TOLERANCES["graph_cosine"]}
+    nodes = [dataclasses.asdict(node) for node in graph.fp32_nodes]
+    return {"spec": graph.spec.to_json(), "check": check, "islands": nodes}
+
+
+def _record(source: Bundle, name: str, described: Mapping[str, Any]) -> GraphRecord:
+    """The record of a converted graph; the variant of ONNX Runtime's CPU provider has no FP16 kernels."""
+    return dataclasses.replace(
+        GraphRecord.from_json(source.manifest["graphs"][name]),
+        precision=FP16,
+        spec=GraphSpec.from_json(described["spec"]),
+        check=described["check"],
+        cpu_file=None,
+        device_file=None,
+    )
+
+
+def _verify_rounded(bundle: Bundle, *, output: Path) -> VerifyReport:
+    """Verifies the bundle as it computes where every FP16 result is rounded, which CPUs do not do by themselves."""
+    with temporary_folder(output.with_name(f"{output.name}-rounded")) as folder:
+        report = verify_bundle(_rounded_bundle(bundle, folder))
+    return dataclasses.replace(report, provider="CPU, every FP16 result rounded")
 
 
 def _rounded_bundle(bundle: Bundle, folder: Path) -> Bundle:
@@ -142,131 +230,14 @@ def _rounded_bundle(bundle: Bundle, folder: Path) -> Bundle:
         path = bundle.graph_path(name)
         base, root = (
             (bundle.path, folder)
-            if path.is_relative_to(bundle.path / "graphs")
+            if path.is_relative_to(bundle.path / GRAPHS)
             else (bundle.shared, folder / "shared")
         )
         assert base is not None
         target = root / path.parent.relative_to(base)
         target.mkdir(parents=True, exist_ok=True)
         model = load_model(path)
-        simulate(model)
+        simulate_fp16(model)
         write_models([model], target, name)
     shutil.copytree(bundle.path / "golden", folder / "golden")
     return Bundle(folder, bundle.manifest, folder / "shared")
-
-
-class _Converter:
-    """Converts the graphs of one bundle, set by set, and keeps what the manifest needs."""
-
-    def __init__(
-        self,
-        source: Bundle,
-        folder: Path,
-        shared_folder: Path,
-        runs: Mapping[str, Sequence[Feeds]],
-        progress: Progress,
-        like: Mapping[str, Sequence[Island]] | None,
-        recordings: Sequence[str],
-    ) -> None:
-        self.source = source
-        self.folder = folder
-        self.shared_folder = shared_folder
-        self.runs = runs
-        self.progress = progress
-        self.like = like
-        self.recordings = recordings
-        self.graphs: dict[str, Any] = json.loads(json.dumps(source.manifest["graphs"]))
-        self.shared: dict[str, Any] = {}
-        self.islands: dict[str, list[dict[str, str]]] = {}
-        self.done, self.total = 0, len(self.graphs) + 1
-
-    def own_graphs(self) -> None:
-        folder = self.folder / "graphs"
-        folder.mkdir()
-        sets: dict[str, list[str]] = {}
-        for name, graph in self.graphs.items():
-            if graph["shared"] is None:
-                sets.setdefault(Path(graph["weights"]).stem, []).append(name)
-        for weights, names in sets.items():
-            for name, half in zip(names, self._halve(names, folder, weights), strict=True):
-                self._note(name, _record(half))
-                if name in DEVICE_GRAPHS:
-                    written = write_device_graph(folder / f"{name}.onnx", half.spec)
-                    self.graphs[name][DEVICE_FILE] = f"graphs/{written.name}"
-            common = folder / f"{weights}{BASE_SUFFIX}"
-            if common.exists():
-                share_weights(common, self.shared_folder)
-                for name in names:
-                    self.graphs[name]["base_weights"] = f"graphs/{common.name}"
-
-    def shared_parts(self) -> None:
-        """Converts the parts that voices share into the shared folder, or finds them there.
-
-        What is found was decided by another voice's runs. Where those of given recordings want more of it in FP32, this
-        voice gets a part of its own, which later voices find that want the same.
-        """
-        for kind, part in self.source.manifest["shared"].items():
-            (graph,) = (g for g, record in self.graphs.items() if record["shared"] == kind)
-            name = part["folder"] + FOLDER_SUFFIX
-            if (
-                self.recordings
-                and self.like is None
-                and is_complete(self.shared_folder / name, fields=HALF_FIELDS)
-            ):
-                name += self._variant(graph, self.shared_folder / name)
-            target = self.shared_folder / name
-            if not is_complete(target, fields=HALF_FIELDS):
-                assert self.source.shared is not None
-                with staging(target) as folder:
-                    _copy_others(self.source.shared / part["folder"], folder)
-                    weights = Path(self.graphs[graph]["weights"]).stem
-                    (half,) = self._halve([graph], folder, weights)
-                    write_json(folder / MANIFEST, {"files": file_records(folder), **_record(half)})
-                    publish(folder, target)
-            record = json.loads((target / MANIFEST).read_text(encoding="utf-8"))
-            self.shared[kind] = {**part, "folder": name, "files": record["files"]}
-            self._note(graph, record)
-
-    def _variant(self, graph: str, found: Path) -> str:
-        """Suffix for a part that keeps more in FP32 than the one that was found; empty where that one keeps it all."""
-        own = wanted_islands(self._full(graph)).keys()
-        kept = {i["node"] for i in json.loads((found / MANIFEST).read_text(encoding="utf-8"))["islands"]}
-        return f"-{content_digest({'islands': sorted(own)})[:8]}" if own - kept else ""
-
-    def _full(self, name: str) -> FullGraph:
-        return FullGraph(self.source.graph_path(name), self.source.graph_spec(name), self.runs[name])
-
-    def _halve(self, names: Sequence[str], folder: Path, weights: str) -> list[HalfGraph]:
-        self.progress(f"convert {', '.join(names)}", self.done, self.total)
-        self.done += len(names)
-        return halve([self._full(n) for n in names], folder, weights, like=self.like)
-
-    def _note(self, name: str, record: Mapping[str, Any]) -> None:
-        self.graphs[name].pop(CPU_FILE, None)
-        self.graphs[name] |= {"precision": "fp16", "spec": record["spec"], "check": record["check"]}
-        self.islands[name] = record["islands"]
-
-    def write_manifest(self) -> None:
-        manifest = {
-            **self.source.manifest,
-            "graphs": self.graphs,
-            "shared": self.shared,
-            "precision": {"from": self.source.digest, "recordings": self.recordings, "islands": self.islands},
-            "tolerances": FP16_TOLERANCES,
-            "files": file_records(self.folder),
-        }
-        manifest["digest"] = manifest_digest(manifest)
-        write_json(self.folder / MANIFEST, manifest)
-
-
-def _record(half: HalfGraph) -> dict[str, Any]:
-    measured = dataclasses.asdict(half.distance) if half.distance.runs else {"runs": 0}
-    check = {**measured, "limit": FP16_TOLERANCES["graph_cosine"]}
-    islands = [dataclasses.asdict(i) for i in half.islands]
-    return {"spec": half.spec.to_json(), "check": check, "islands": islands}
-
-
-def _copy_others(source: Path, folder: Path) -> None:
-    for path in source.iterdir():
-        if path.name != MANIFEST and path.suffix not in (".onnx", ".weights"):
-            shutil.copy2(path, folder / path.name)

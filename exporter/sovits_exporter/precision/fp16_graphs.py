@@ -1,4 +1,4 @@
-"""Graphs of one weight file to mixed precision: choose what stays FP32, convert, compare, choose more if need be."""
+"""Converts graphs of one weight file: choose what stays FP32, convert, compare, and choose more if need be."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import onnx_ir as ir
 
 from sovits_calibration.fp16_compare import GraphDistance, distance
 from sovits_calibration.fp16_ranges import Margins
-from sovits_calibration.fp32_nodes import Island, choose
+from sovits_calibration.fp32_nodes import Fp32Node, choose
 from sovits_calibration.measure import measure
 from sovits_calibration.observe import Feeds
-from sovits_engines.passes import fp16 as precision
+from sovits_engines.passes.fp16 import lower_to_fp16
 from sovits_engines.passes.model_file import load_model
 from sovits_exporter.graphs.files import BASE_SUFFIX, INLINE_BYTES, write_models
 from sovits_runtime.bundle.graph_spec import GraphSpec, TensorSpec
@@ -27,12 +27,12 @@ ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class FullGraph:
+class Fp32Graph:
     """An FP32 graph to convert.
 
     Attributes:
         path: The `.onnx` file.
-        spec: What it takes and gives.
+        spec: Its inputs and outputs.
         runs: Inputs it was fed over the corpus; none where nothing reached it.
     """
 
@@ -42,34 +42,33 @@ class FullGraph:
 
 
 @dataclass(frozen=True)
-class HalfGraph:
+class Fp16Graph:
     """A converted graph.
 
     Attributes:
-        spec: What it takes and gives.
-        islands: What stayed FP32.
+        spec: Its inputs and outputs.
+        fp32_nodes: What stayed FP32.
         distance: How far it is from FP32 over the corpus.
     """
 
     spec: GraphSpec
-    islands: tuple[Island, ...]
+    fp32_nodes: tuple[Fp32Node, ...]
     distance: GraphDistance
 
 
-def halve(
-    graphs: Sequence[FullGraph],
+def to_fp16(
+    graphs: Sequence[Fp32Graph],
     folder: Path,
     weights: str,
     *,
-    like: Mapping[str, Sequence[Island]] | None = None,
-) -> list[HalfGraph]:
+    like: Mapping[str, Sequence[Fp32Node]] | None = None,
+) -> list[Fp16Graph]:
     """Converts graphs that share a weight file and writes them.
 
     Args:
-        graphs: The FP32 graphs.
         folder: Where the `.onnx` files and the weight file go.
         weights: Stem of the weight file.
-        like: By graph, what shall stay FP32; None: what calibration chooses.
+        like: By graph, what has to stay FP32; None: what calibration chooses.
 
     Raises:
         BundleError: Calibration wants more in FP32 than `like` keeps.
@@ -78,26 +77,28 @@ def halve(
     """
     measured = [measure(g.path, g.runs) if g.runs else None for g in graphs]
     limit = FP16_TOLERANCES["graph_cosine"]
-    margins, base = Margins(), _halves_of_base(graphs)
+    margins, base = Margins(), _fp16_of_base(graphs)
     for _ in range(ATTEMPTS):
         models = [load_model(g.path) for g in graphs]
         chosen = choose(models, measured, margins)
         if like is not None:
-            chosen = [_kept_as(own, like[g.spec.name], g) for g, own in zip(graphs, chosen, strict=True)]
-        specs = [half_spec(g.spec, islands) for g, islands in zip(graphs, chosen, strict=True)]
-        kept = [_convert(*parts) for parts in zip(models, chosen, specs, strict=True)]
+            chosen = [
+                _same_fp32_nodes(own, like[g.spec.name], g) for g, own in zip(graphs, chosen, strict=True)
+            ]
+        specs = [fp16_spec(g.spec, nodes) for g, nodes in zip(graphs, chosen, strict=True)]
+        fp32_nodes = [_convert(*parts) for parts in zip(models, chosen, specs, strict=True)]
         _write(models, folder, weights, base)
-        halves = [
-            HalfGraph(spec, islands, distance(g.path, folder / g.path.name, spec, g.runs))
-            for g, spec, islands in zip(graphs, specs, kept, strict=True)
+        converted = [
+            Fp16Graph(spec, nodes, distance(g.path, folder / g.path.name, spec, g.runs))
+            for g, spec, nodes in zip(graphs, specs, fp32_nodes, strict=True)
         ]
-        far = [h for h in halves if not h.distance.cosine >= limit]
-        if not far:
-            return halves
+        failing = [graph for graph in converted if not graph.distance.cosine >= limit]
+        if not failing:
+            return converted
         if like is not None:
             break
         margins = margins.stricter()
-    worst = min(far, key=lambda h: h.distance.cosine)
+    worst = min(failing, key=lambda graph: graph.distance.cosine)
     tried = f"after {ATTEMPTS} attempts" if like is None else "with the same parts in FP32 as the other voice"
     raise VerificationError(
         f"graph {worst.spec.name}: cosine {worst.distance.cosine:.6f} with FP32 {tried}, expected at least {limit}; "
@@ -105,50 +106,52 @@ def halve(
     )
 
 
-def wanted_islands(graph: FullGraph) -> dict[str, Island]:
+def fp32_nodes_of(graph: Fp32Graph) -> dict[str, Fp32Node]:
     """What calibration would keep in FP32 of a graph that has its weight file to itself, by node name."""
     measured = measure(graph.path, graph.runs) if graph.runs else None
     (chosen,) = choose([load_model(graph.path)], [measured], Margins())
     return chosen
 
 
-def _kept_as(own: Mapping[str, Island], like: Sequence[Island], graph: FullGraph) -> dict[str, Island]:
+def _same_fp32_nodes(
+    own: Mapping[str, Fp32Node], like: Sequence[Fp32Node], graph: Fp32Graph
+) -> dict[str, Fp32Node]:
     """What another voice keeps in FP32, which must be all that this one needs."""
-    kept = {island.node: island for island in like}
-    more = [island for name, island in own.items() if name not in kept]
+    other = {node.node: node for node in like}
+    more = [node for name, node in own.items() if name not in other]
     if more:
         raise BundleError(
             f"graph {graph.spec.name}: this voice needs {len(more)} operators in FP32 that the other has in FP16, such "
             f"as {more[0].op} {more[0].node} ({more[0].detail or more[0].reason}); convert the other one --like this "
             "one, or this one by itself"
         )
-    return kept
+    return other
 
 
-def _convert(model: ir.Model, islands: Mapping[str, Island], spec: GraphSpec) -> tuple[Island, ...]:
-    halves = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
+def _convert(model: ir.Model, nodes: Mapping[str, Fp32Node], spec: GraphSpec) -> tuple[Fp32Node, ...]:
+    fp16_io = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
     ops = {n.outputs[0].name: n.op_type for n in model.graph}
-    kept = precision.convert(model, islands.keys(), halves)
-    return tuple(islands.get(name) or Island(name, ops[name], "between") for name in sorted(kept))
+    fp32_nodes = lower_to_fp16(model, fp32_nodes=nodes.keys(), fp16_io=fp16_io).fp32_nodes
+    return tuple(nodes.get(name) or Fp32Node(name, ops[name], "between") for name in sorted(fp32_nodes))
 
 
-def _halves_of_base(graphs: Sequence[FullGraph]) -> list[ir.TensorProtocol]:
+def _fp16_of_base(graphs: Sequence[Fp32Graph]) -> list[ir.TensorProtocol]:
     """What a LoRA voice has from its base, in FP16 and in the order of the base's file.
 
     All of it, whatever this voice keeps in FP32: so it is the same for every voice of the base, and stored once.
     """
-    found: dict[int, ir.TensorProtocol] = {}
+    by_offset: dict[int, ir.TensorProtocol] = {}
     for graph in graphs:
         mapped = load_model(graph.path).graph.initializers
         for name, value in ir.load(graph.path).graph.initializers.items():
             place = value.const_value
             if isinstance(place, ir.ExternalTensor) and str(place.location).endswith(BASE_SUFFIX):
                 assert place.offset is not None
-                found[place.offset] = _half(mapped[name])
-    return [half for _, half in sorted(found.items()) if half.nbytes > INLINE_BYTES]
+                by_offset[place.offset] = _fp16(mapped[name])
+    return [tensor for _, tensor in sorted(by_offset.items()) if tensor.nbytes > INLINE_BYTES]
 
 
-def _half(value: ir.Value) -> ir.TensorProtocol:
+def _fp16(value: ir.Value) -> ir.TensorProtocol:
     assert value.const_value is not None
     with np.errstate(over="ignore"):
         return ir.Tensor(value.const_value.numpy().astype(np.float16), name=value.name)
@@ -160,11 +163,11 @@ def _write(models: Sequence[ir.Model], folder: Path, weights: str, base: Sequenc
             onnx.checker.check_model(str(path))
 
 
-def half_spec(spec: GraphSpec, islands: Collection[str]) -> GraphSpec:
-    """The spec with its caches (what the graph updates in place) in FP16, but for those that an island writes."""
-    caches = {name for given, written in spec.aliases if written not in islands for name in (given, written)}
+def fp16_spec(spec: GraphSpec, fp32_nodes: Collection[str]) -> GraphSpec:
+    """The spec with its caches (what the graph updates in place) in FP16, but for those that a node in FP32 writes."""
+    caches = {name for read, written in spec.aliases if written not in fp32_nodes for name in (read, written)}
 
-    def half(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    def retyped(tensors: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
         return tuple(dataclasses.replace(t, dtype="float16") if t.name in caches else t for t in tensors)
 
-    return dataclasses.replace(spec, inputs=half(spec.inputs), outputs=half(spec.outputs))
+    return dataclasses.replace(spec, inputs=retyped(spec.inputs), outputs=retyped(spec.outputs))

@@ -6,106 +6,100 @@ For ONNX Runtime on a CPU; GPUs and TensorRT want FP16. Needs onnx and ONNX Runt
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from sovits_calibration.observe import Feeds, observe
-from sovits_engines.passes.cpu_step import STEP
+from sovits_calibration.token_kl import TokenDistance, TokenTimes
 from sovits_engines.passes.int8_linear import FORMS
 from sovits_exporter.building.golden_steps import record_steps
-from sovits_exporter.building.lora_base import share_weights
-from sovits_exporter.building.manifest import file_records, is_complete, keep_verification, write_json
-from sovits_exporter.building.staging import check_output, publish, staging
-from sovits_exporter.graphs.device_step import DEVICE_GRAPHS
-from sovits_exporter.graphs.files import BASE_SUFFIX
-from sovits_exporter.precision.int8_gpt import FULL, GptChoice, gpt_choices
-from sovits_exporter.precision.int8_search import ConvLimits
+from sovits_exporter.building.manifest import GraphRecord
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import ConversionRequest
+from sovits_exporter.building.steps import Steps
+from sovits_exporter.building.writer import BundleWriter, check_output, write_bundle
+from sovits_exporter.precision.int8_gpt import GRAPHS, GptChoice, gpt_choices
+from sovits_exporter.precision.int8_search import ConvChoice
 from sovits_exporter.precision.int8_vocoder import VOCODER, vocoder_choice, write_sovits
-from sovits_runtime.bundle import (
-    CPU_FILE,
-    DEVICE_FILE,
-    GRAPH_FORMS,
-    MANIFEST,
-    WEIGHT_FILES,
-    Bundle,
-    manifest_digest,
-)
+from sovits_exporter.precision.limits import Limits
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.files import temporary_folder
+from sovits_runtime.bundle.names import FP32, INT8, PREFILL, STEP
 from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.machine import read_machine
+from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.speech.reference import Recording
-from sovits_runtime.verify import VerifyReport, verify_bundle
+from sovits_runtime.verify import verify_bundle
 from sovits_runtime.verify.mixed import FP16_TOLERANCES
 
+logger = logging.getLogger(__name__)
+
 AUTO = "auto"
-PARTS: Mapping[str, tuple[str, ...]] = {"gpt": (FULL, *FORMS), "sovits": (FULL, "int8")}
+PARTS: Mapping[str, tuple[str, ...]] = {"gpt": (FP32, *FORMS), "sovits": (FP32, INT8)}
 """Part -> what it can be."""
-TOKEN_LEAD = 1.0  # in log p; a token of FP32 that leads by more must stay the best
-COSINE_MARGIN = (
-    1e-4  # the cosine of a waveform at the SNR's limit also depends on how error and waveform correlate
-)
-Progress = Callable[[str, int, int], None]
+TOKEN_LEAD = 1.0
+"""In log p; a token of FP32 that leads by more must stay the best."""
+COSINE_MARGIN = 1e-4
+"""The cosine of a waveform at the SNR's limit also depends on how error and waveform correlate."""
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a choice may cost.
+class GptMeasurement:
+    """A precision of the GPT as it was measured and judged; a row of the manifest.
 
     Attributes:
-        kl: Mean KL divergence of a token's distribution from FP32's, in nats.
-        snr_db: Least ratio of the waveform to its error, with the same tokens and noise.
-        log_mel_db: Largest mean difference of the log-mel spectrograms.
+        part: "gpt".
+        precision: Of the step.
+        error: Distance from FP32.
+        times: On this machine, all choices taking turns.
+        bytes: Of the graphs and their weights.
+        within: Whether the error keeps the limits.
+        chosen: Whether the bundle has it.
     """
 
-    kl: float = 0.02
-    snr_db: float = 25.0
-    log_mel_db: float = 0.5
+    part: Literal["gpt"]
+    precision: str
+    error: TokenDistance
+    times: TokenTimes
+    bytes: int
+    within: bool
+    chosen: bool
+
+    @classmethod
+    def of(cls, choice: GptChoice, limits: Limits, *, chosen: bool) -> GptMeasurement:
+        """Judges a choice."""
+        within = choice.distance.kl <= limits.kl
+        return cls("gpt", choice.precision, choice.distance, choice.times, choice.bytes, within, chosen)
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values."""
+        return dataclasses.asdict(self)
 
 
 @dataclass(frozen=True)
-class QuantizeRequest:
-    """What to quantize.
+class VocoderMeasurement:
+    """The vocoder with its best layers in int8, as it was measured and judged; a row of the manifest.
 
     Attributes:
-        source: An FP32 bundle.
-        output: The new bundle's folder; an older bundle there is replaced when the new one is complete.
-        precisions: Part -> a precision, or "auto": the fastest within the limits. Parts not named stay FP32.
-        limits: What a choice may cost.
-        shared: Where parts that voices share are kept; by default `shared` beside the new bundle.
-        recordings: Audio files of 3 to 10 s that are spoken with, beside the built-in one.
-        verify: Whether to run the whole verification before the bundle takes its place.
+        layers: The layers, and what they cost and gain.
+        chosen: Whether the bundle has it.
     """
 
-    source: Bundle
-    output: Path
-    precisions: Mapping[str, str]
-    limits: Limits = field(default_factory=Limits)
-    shared: Path | None = None
-    recordings: tuple[Path, ...] = ()
-    verify: bool = True
+    layers: ConvChoice
+    chosen: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values."""
+        return {"part": "sovits", "precision": "int8", "chosen": self.chosen, **self.layers.to_json()}
 
 
-@dataclass(frozen=True)
-class QuantizeReport:
-    """What was measured and chosen.
-
-    Attributes:
-        path: The bundle's folder.
-        choices: One a choice that was measured, as in the manifest.
-        verification: Of the whole, if it ran.
-        seconds: How long it took.
-    """
-
-    path: Path
-    choices: tuple[Mapping[str, Any], ...]
-    verification: VerifyReport | None
-    seconds: float
+Measurement = GptMeasurement | VocoderMeasurement
 
 
 def parse_precisions(text: str) -> dict[str, str]:
@@ -130,32 +124,69 @@ def _known() -> str:
     return "; ".join(f"{part}={'|'.join(known)}" for part, known in PARTS.items())
 
 
-def quantize(request: QuantizeRequest, progress: Progress = lambda *_: None) -> QuantizeReport:
+def convert_to_int8(
+    request: ConversionRequest,
+    precisions: Mapping[str, str],
+    *,
+    limits: Limits | None = None,
+    progress: Progress = no_progress,
+) -> BuildReport:
     """Measures the choices and writes a bundle. A kill at any moment leaves the old bundle, or none.
+
+    Args:
+        request: What to convert.
+        precisions: Part -> a precision, or "auto": the fastest within the limits. Parts not named stay FP32.
+        limits: What a choice may cost; by default those of `Limits`.
+        progress: Called as the work goes on.
 
     Raises:
         BundleError: The source is not FP32, or the output exists and is not a bundle.
         AudioError: A recording cannot be read or has the wrong length.
         VerificationError: What was asked for costs more than the limits; nothing is written.
     """
-    start = time.perf_counter()
-    source = request.source
+    source, limits = request.source, limits or Limits()
     check_output(request.output)
-    if source.precision != FULL:
+    if source.precision != FP32:
         raise BundleError(f"{source.path}: is {source.precision}; give the FP32 bundle that it was made of")
+    steps = Steps(progress, 3)
     recordings = [Recording(p.name, p.read_bytes()) for p in request.recordings]
     runs = observe(source, recordings, progress=progress)
-    with staging(request.output) as folder:
-        quantizer = _Quantizer(request, folder, progress)
-        quantizer.gpt([*runs["gpt_prefill"], _golden_prefill(source)])
-        quantizer.sovits(runs.get(VOCODER, ()))
-        quantizer.others()
-        shutil.copytree(source.path / "golden", folder / "golden")
-        np.savez(folder / "golden" / "steps.npz", allow_pickle=False, **record_steps(source))
-        quantizer.write_manifest()
-        verification = _verify(request, folder) if request.verify else None
-        publish(folder, request.output)
-    return QuantizeReport(request.output, tuple(quantizer.rows), verification, time.perf_counter() - start)
+    with write_bundle(request.output, request.shared_folder, steps) as writer:
+        rows: list[Measurement] = []
+        if (gpt := precisions.get("gpt", FP32)) != FP32:
+            steps.begin("measure the GPT")
+            rows += _add_gpt(writer, source, gpt, limits, [*runs[PREFILL], _golden_prefill(source)])
+        if (sovits := _vocoder_precision(source, precisions)) != FP32:
+            rows += _add_sovits(writer, source, sovits, limits, runs.get(VOCODER, ()), progress)
+        steps.begin("copy the other graphs")
+        writer.copy_rest(source)
+        writer.copy_golden(source)
+        writer.add_golden("steps", record_steps(source))
+        precision = {
+            "from": source.digest,
+            "recordings": [p.name for p in request.recordings],
+            "machine": read_machine().cpu,
+            "limits": dataclasses.asdict(limits),
+            "choices": [row.to_json() for row in rows],
+        }
+        tolerances = _tolerances(source.manifest["tolerances"], limits, rows)
+        return writer.finish(
+            {**source.manifest, "precision": precision, "tolerances": tolerances},
+            verify_bundle if request.verify else None,
+        )
+
+
+def _vocoder_precision(source: Bundle, precisions: Mapping[str, str]) -> str:
+    """The precision asked for the vocoder; says where there is none that int8 is for."""
+    requested = precisions.get("sovits", FP32)
+    if requested != FP32 and VOCODER not in source.graph_names:
+        logger.warning(
+            "%s: int8 is for the vocoder of v1 to v2ProPlus, %s has another; its sound stays FP32",
+            source.path,
+            source.spec.version,
+        )
+        return FP32
+    return requested
 
 
 def _golden_prefill(source: Bundle) -> Feeds:
@@ -164,150 +195,82 @@ def _golden_prefill(source: Bundle) -> Feeds:
     return {"phones": phones[None], "bert": g["bert"][None], "prompt": g["prompt"][None]}
 
 
-def _verify(request: QuantizeRequest, folder: Path) -> VerifyReport:
-    report = dataclasses.replace(
-        verify_bundle(Bundle.open(folder, shared=_shared(request))), bundle=str(request.output)
-    )
-    keep_verification(report, folder)
-    return report
+def _add_gpt(
+    writer: BundleWriter, source: Bundle, requested: str, limits: Limits, prefills: Sequence[Feeds]
+) -> list[GptMeasurement]:
+    """Measures the GPT's precisions and adds the one that is taken, unless that is FP32."""
+    candidates = [p for p in PARTS["gpt"] if p != FP32 and requested in (AUTO, p)]
+    with temporary_folder(writer.output.with_name(f"{writer.output.name}-choices")) as folder:
+        measured = gpt_choices(source, candidates, prefills, folder)
+        best = choose([choice for choice, _ in measured], requested, limits)
+        (written,) = (path for choice, path in measured if choice is best)
+        if best.precision != FP32:
+            shutil.copytree(written, writer.graphs_folder, dirs_exist_ok=True)
+            _add_gpt_graphs(writer, source, best, limits)
+    return [GptMeasurement.of(choice, limits, chosen=choice is best) for choice, _ in measured]
 
 
-def _shared(request: QuantizeRequest) -> Path:
-    return request.shared or request.output.parent / "shared"
+def _add_gpt_graphs(writer: BundleWriter, source: Bundle, choice: GptChoice, limits: Limits) -> None:
+    """Adds the GPT's graphs without their variants for GPUs; the step is itself the one for a CPU."""
+    for name in GRAPHS:
+        record = GraphRecord.from_json(source.manifest["graphs"][name])
+        record = dataclasses.replace(record, cpu_file=None, device_file=None)
+        if name == STEP:
+            check = {"kl": choice.distance.kl, "limit": limits.kl}
+            record = dataclasses.replace(record, precision=choice.precision, check=check)
+        writer.add_graph(record)
 
 
-class _Quantizer:
-    """Fills the new bundle's folder and keeps what the manifest needs."""
-
-    def __init__(self, request: QuantizeRequest, folder: Path, progress: Progress) -> None:
-        self.request = request
-        self.source = request.source
-        self.folder = folder
-        self.progress = progress
-        self.graphs: dict[str, Any] = {name: dict(g) for name, g in self.source.manifest["graphs"].items()}
-        self.rows: list[dict[str, Any]] = []
-        (folder / "graphs").mkdir()
-
-    def gpt(self, prefills: Sequence[Feeds]) -> None:
-        """Measures the GPT's choices and takes one."""
-        asked = self.request.precisions.get("gpt", FULL)
-        if asked == FULL:
-            return
-        self.progress("measure the GPT", 0, 3)
-        tried = [p for p in PARTS["gpt"] if p != FULL and asked in (AUTO, p)]
-        with staging(self.request.output.with_name(f"{self.request.output.name}-choices")) as folder:
-            measured = gpt_choices(self.source, tried, prefills, folder)
-            taken = choose([c for c, _ in measured], asked, self.request.limits)
-            for choice, made in measured:
-                self.rows.append(self._row(choice, chosen=choice is taken))
-                if choice is taken and choice.precision != FULL:
-                    shutil.copytree(made, self.folder / "graphs", dirs_exist_ok=True)
-                    self._note_gpt(choice)
-
-    def _row(self, choice: GptChoice, *, chosen: bool) -> dict[str, Any]:
-        return {
-            "part": "gpt",
-            "precision": choice.precision,
-            "error": dataclasses.asdict(choice.distance),
-            "times": dataclasses.asdict(choice.times),
-            "bytes": choice.bytes,
-            "within": choice.distance.kl <= self.request.limits.kl,
-            "chosen": chosen,
-        }
-
-    def _note_gpt(self, choice: GptChoice) -> None:
-        for name in DEVICE_GRAPHS:
-            self.graphs[name].pop(DEVICE_FILE, None)
-        step = self.graphs[STEP]
-        step.pop(CPU_FILE, None)
-        check = {"kl": choice.distance.kl, "limit": self.request.limits.kl}
-        self.graphs[STEP] = {**step, "precision": choice.precision, "check": check}
-
-    def sovits(self, runs: Sequence[Feeds]) -> None:
-        """Measures the vocoder's layers and takes those that pay."""
-        asked = self.request.precisions.get("sovits", FULL)
-        if asked == FULL or VOCODER not in self.graphs:
-            return
-        limits = ConvLimits(self.request.limits.snr_db, self.request.limits.log_mel_db)
-        choice = vocoder_choice(self.source, runs, limits, progress=self.progress)
-        chosen = bool(choice.chosen) and (asked != AUTO or choice.seconds_int8 < choice.seconds_fp32)
-        self.rows.append({"part": "sovits", "precision": "int8", "chosen": chosen, **choice.to_json()})
-        if asked != AUTO and not chosen:
-            raise VerificationError(
-                f"SoVITS in {asked}: no layer of the vocoder is faster in int8 within {limits.snr_db:g} dB and "
-                f"{limits.log_mel_db:g} dB; leave it out, or allow more by --min-snr and --max-log-mel"
-            )
-        if not chosen:
-            return
-        write_sovits(self.source, choice, self.folder / "graphs")
+def _add_sovits(
+    writer: BundleWriter,
+    source: Bundle,
+    requested: str,
+    limits: Limits,
+    runs: Sequence[Feeds],
+    progress: Progress,
+) -> list[VocoderMeasurement]:
+    """Measures the vocoder's layers in int8 and adds the graphs of SoVITS where some of them pay."""
+    choice = vocoder_choice(source, runs, limits, progress=progress)
+    chosen = bool(choice.chosen) and (requested != AUTO or choice.seconds_int8 < choice.seconds_fp32)
+    if requested != AUTO and not chosen:
+        raise VerificationError(
+            f"SoVITS in {requested}: no layer of the vocoder is faster in int8 within {limits.snr_db:g} dB and "
+            f"{limits.log_mel_db:g} dB; leave it out, or allow more by --min-snr and --max-log-mel"
+        )
+    if chosen:
+        write_sovits(source, choice, writer.graphs_folder)
+        record = GraphRecord.from_json(source.manifest["graphs"][VOCODER])
         check = {"snr_db": choice.error.snr_db, "limit": limits.snr_db}
-        self.graphs[VOCODER] |= {"precision": "int8", "check": check}
-
-    def others(self) -> None:
-        """Copies what stays as it is: graphs, and the parts that voices share where they are not there yet."""
-        self.progress("copy the other graphs", 1, 3)
-        for name in self._files():
-            if not (self.folder / name).exists():
-                shutil.copy2(self.source.path / name, self.folder / name)
-            if name.endswith(BASE_SUFFIX):
-                share_weights(self.folder / name, _shared(self.request))
-        for part in self.source.manifest["shared"].values():
-            target = _shared(self.request) / part["folder"]
-            if not is_complete(target):
-                assert self.source.shared is not None
-                with staging(target) as folder:
-                    shutil.copytree(self.source.shared / part["folder"], folder, dirs_exist_ok=True)
-                    publish(folder, target)
-
-    def _files(self) -> Iterator[str]:
-        for graph in self.graphs.values():
-            if graph["shared"] is None:
-                yield from (str(graph[key]) for key in (*GRAPH_FORMS, *WEIGHT_FILES) if key in graph)
-
-    def write_manifest(self) -> None:
-        """Writes the manifest, the table of choices included."""
-        request = self.request
-        self.progress("verify", 2, 3)
-        manifest = {
-            **self.source.manifest,
-            "graphs": self.graphs,
-            "precision": {
-                "from": self.source.digest,
-                "recordings": [p.name for p in request.recordings],
-                "machine": read_machine().cpu,
-                "limits": dataclasses.asdict(request.limits),
-                "choices": self.rows,
-            },
-            "tolerances": self._tolerances(),
-            "files": file_records(self.folder),
-        }
-        manifest["digest"] = manifest_digest(manifest)
-        write_json(self.folder / MANIFEST, manifest)
-
-    def _tolerances(self) -> dict[str, float]:
-        limits, full = self.request.limits, self.source.manifest["tolerances"]
-        if all(graph["precision"] == FULL for graph in self.graphs.values()):
-            return dict(full)
-        tokens = {**FP16_TOLERANCES, "kl": limits.kl, "token_lead": TOKEN_LEAD}
-        if self.graphs.get(VOCODER, {}).get("precision", FULL) == FULL:
-            return {**tokens, **{k: full[k] for k in ("waveform", "snr_db", "log_mel_db")}}
-        cosine = 1.0 / math.sqrt(1.0 + 10.0 ** (-limits.snr_db / 10.0))
-        sound = {"waveform": 1.0, "snr_db": limits.snr_db, "log_mel_db": limits.log_mel_db}
-        return {**tokens, "graph_cosine": cosine - COSINE_MARGIN, **sound}
+        writer.add_graph(dataclasses.replace(record, precision=INT8, check=check))
+    return [VocoderMeasurement(choice, chosen)]
 
 
-def choose(choices: Sequence[GptChoice], asked: str, limits: Limits) -> GptChoice:
-    """Takes the choice that was asked for, or of "auto" the fastest, within the limits.
+def _tolerances(fp32: Mapping[str, float], limits: Limits, rows: Sequence[Measurement]) -> dict[str, float]:
+    """How far the bundle may be from what it is verified against: FP32's tolerances for parts that stay FP32."""
+    gpt = any(isinstance(row, GptMeasurement) and row.chosen and row.precision != FP32 for row in rows)
+    vocoder = any(isinstance(row, VocoderMeasurement) and row.chosen for row in rows)
+    if not gpt and not vocoder:
+        return dict(fp32)
+    tokens = {**FP16_TOLERANCES, "kl": limits.kl, "token_lead": TOKEN_LEAD}
+    if not vocoder:
+        return {**tokens, **{k: fp32[k] for k in ("waveform", "snr_db", "log_mel_db")}}
+    cosine = 1.0 / math.sqrt(1.0 + 10.0 ** (-limits.snr_db / 10.0))
+    sound = {"waveform": 1.0, "snr_db": limits.snr_db, "log_mel_db": limits.log_mel_db}
+    return {**tokens, "graph_cosine": cosine - COSINE_MARGIN, **sound}
+
+
+def choose(choices: Sequence[GptChoice], requested: str, limits: Limits) -> GptChoice:
+    """Takes the requested choice, or for "auto" the fastest, within the limits.
 
     Raises:
         VerificationError: What was asked for costs more than the limits.
     """
-    if asked == AUTO:
+    if requested == AUTO:
         return min((c for c in choices if c.distance.kl <= limits.kl), key=lambda c: c.times.step_ms)
-    (choice,) = (c for c in choices if c.precision == asked)
+    (choice,) = (c for c in choices if c.precision == requested)
     if not choice.distance.kl <= limits.kl:
         raise VerificationError(
-            f"the GPT in {asked}: mean KL {choice.distance.kl:.3g} nats a token, allowed {limits.kl:g}; the best token "
-            f"is the same in {choice.distance.agreement:.1%}. Choose another precision, or allow more by --max-kl"
+            f"the GPT in {requested}: mean KL {choice.distance.kl:.3g} nats a token, allowed {limits.kl:g}; the best "
+            f"token is the same in {choice.distance.agreement:.1%}. Choose another precision, or allow more by --max-kl"
         )
     return choice

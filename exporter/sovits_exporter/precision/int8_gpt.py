@@ -18,22 +18,23 @@ from sovits_calibration.token_kl import (
     token_distance,
     token_times,
 )
-from sovits_engines.passes.cpu_step import STEP, fuse_step
-from sovits_engines.passes.int8_linear import quantize
+from sovits_engines.passes.cpu_step import fuse_step
+from sovits_engines.passes.int8_linear import quantize_linears
 from sovits_engines.passes.model_file import load_model
 from sovits_exporter.graphs.files import write_models
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.names import FP32, PREFILL, STEP
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.t2s.host_loop import TextToSemantic
 
-GRAPHS = ("gpt_prefill", STEP)
-FULL = "fp32"
+GRAPHS = (PREFILL, STEP)
 
 
 @dataclass(frozen=True)
 class GptChoice:
-    """One way to hold the GPT, as measured.
+    """One precision of the GPT, as measured.
 
     Attributes:
         precision: Of the step.
@@ -55,7 +56,7 @@ def gpt_choices(
 
     Args:
         source: The FP32 bundle.
-        precisions: Of the step, keys of `quantize_linear.FORMS`.
+        precisions: Of the step, keys of `int8_linear.FORMS`.
         prefills: Inputs of the prefill, one dict a request.
         folder: Where the choices' graphs go, a folder each.
 
@@ -65,26 +66,26 @@ def gpt_choices(
     Raises:
         BackendError: ONNX Runtime cannot run one.
     """
-    made = {precision: folder / precision for precision in (FULL, *precisions)}
-    for precision, target in made.items():
+    folders = {precision: folder / precision for precision in (FP32, *precisions)}
+    for precision, target in folders.items():
         write_gpt(source, precision, target)
-    models = {precision: open_gpt(source, target) for precision, target in made.items()}
-    requests = forced_requests(models[FULL], prefills)
+    models = {precision: open_gpt(source, target) for precision, target in folders.items()}
+    requests = forced_requests(models[FP32], prefills)
     distances = {precision: token_distance(model, requests) for precision, model in models.items()}
     times = token_times(models, max(requests, key=lambda r: len(r.phones)))
-    return [(GptChoice(p, distances[p], times[p], _bytes(target)), target) for p, target in made.items()]
+    return [(GptChoice(p, distances[p], times[p], _bytes(target)), target) for p, target in folders.items()]
 
 
 def write_gpt(source: Bundle, precision: str, folder: Path) -> None:
-    """Writes the GPT's graphs, the step in the CPU's form, with their weights in `gpt.weights`."""
+    """Writes the GPT's graphs, the step as the CPU's variant, with their weights in `gpt.weights`."""
     folder.mkdir(parents=True)
     models = []
     for name in GRAPHS:
         model = load_model(source.graph_path(name))
         if name == STEP:
             fuse_step(model)
-            if precision != FULL:
-                quantize(model, precision)
+            if precision != FP32:
+                quantize_linears(model, form=precision)
         models.append(model)
     write_models(models, folder, "gpt")
 

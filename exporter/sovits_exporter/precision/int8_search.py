@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,26 +16,15 @@ from sovits_calibration.int8_ranges import ConvStatistics, conv_statistics
 from sovits_calibration.observe import Feeds
 from sovits_engines.passes.int8_conv import quantizable_convs, quantize_convs
 from sovits_engines.passes.model_file import load_model
-from sovits_runtime.audio.spectrogram import log_mel_distance_db, snr_db
+from sovits_engines.passes.only_node import only_node
+from sovits_exporter.precision.limits import Limits
 from sovits_runtime.bundle.graph_spec import Array
-from sovits_runtime.errors import BackendError, VerificationError
-from sovits_runtime.machine.onnx_runtime import load_onnxruntime
+from sovits_runtime.errors import VerificationError
+from sovits_runtime.machine.onnx_runtime import load_onnxruntime, open_model, session_options
+from sovits_runtime.machine.progress import Progress, no_progress
+from sovits_runtime.verify.metrics import log_mel_distance_db, snr_db
 
-Progress = Callable[[str, int, int], None]
 REPEATS = 5
-
-
-@dataclass(frozen=True)
-class ConvLimits:
-    """How far the int8 waveform may be from FP32 with the same latent.
-
-    Attributes:
-        snr_db: Least ratio of the waveform to its error, in any run.
-        log_mel_db: Largest mean difference of the log-mel spectrograms, in any run.
-    """
-
-    snr_db: float = 25.0
-    log_mel_db: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -50,7 +39,7 @@ class ConvError:
     snr_db: float
     log_mel_db: float
 
-    def share(self, limits: ConvLimits) -> float:
+    def share(self, limits: Limits) -> float:
         """The part of the tighter limit's error power that this takes; over 1 where a limit is passed.
 
         Errors of layers add in power.
@@ -118,9 +107,9 @@ def choose_convs(
     runs: Sequence[Feeds],
     *,
     rate: int,
-    limits: ConvLimits | None = None,
+    limits: Limits | None = None,
     threads: int = 1,
-    progress: Progress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> ConvChoice:
     """Chooses the convolutions that become int8.
 
@@ -132,7 +121,7 @@ def choose_convs(
         path: An FP32 graph whose only output is a waveform [1, n].
         runs: Inputs it was fed over the corpus, at least two.
         rate: Sample rate, in Hz.
-        limits: By default 25 dB and 0.5 dB.
+        limits: How far the waveform may be from FP32; by default those of `Limits`.
         threads: Threads that times are measured with.
         progress: Called with what is being done, steps done and steps in all.
 
@@ -144,7 +133,7 @@ def choose_convs(
         raise VerificationError(
             f"int8: got {len(runs)} runs of {path.name}, expected at least 2: one to measure, one to test"
         )
-    trial = _Trial(path, runs, rate, limits or ConvLimits(), threads)
+    trial = _Trial(path, runs, rate, limits or Limits(), threads)
     names = [n.outputs[0].name or "" for n in quantizable_convs(load_model(path))]
     layers = []
     for i, name in enumerate(names):
@@ -163,9 +152,7 @@ def choose_convs(
 class _Trial:
     """Runs the graph with layers in int8 and compares."""
 
-    def __init__(
-        self, path: Path, runs: Sequence[Feeds], rate: int, limits: ConvLimits, threads: int
-    ) -> None:
+    def __init__(self, path: Path, runs: Sequence[Feeds], rate: int, limits: Limits, threads: int) -> None:
         self.path = path
         self.rate = rate
         self.limits = limits
@@ -177,7 +164,7 @@ class _Trial:
 
     def session(self, layers: Collection[str]) -> Any:
         model = load_model(self.path)
-        quantize_convs(model, layers, self.statistics.ranges)
+        quantize_convs(model, layers=layers, ranges=self.statistics.ranges)
         return _open(model, self.threads)
 
     def error(self, layers: Collection[str], tests: Sequence[tuple[Feeds, Array]]) -> ConvError:
@@ -200,9 +187,11 @@ class _Trial:
         return ConvLayer(name, weight.name or "", False, self.error([name], self.tests[:1]), *seconds)
 
     def _layer_seconds(self, node: ir.Node) -> tuple[float, float]:
-        models = [_single(node, self.statistics.shapes) for _ in range(2)]
         name = node.outputs[0].name or ""
-        quantize_convs(models[1], [name], self.statistics.ranges)
+        models = [load_model(self.path) for _ in range(2)]
+        for model in models:
+            only_node(model, output=name, shapes=self.statistics.shapes)
+        quantize_convs(models[1], layers=[name], ranges=self.statistics.ranges)
         shape = self.statistics.shapes[models[0].graph.inputs[0].name or ""]
         low, high = self.statistics.ranges[models[0].graph.inputs[0].name or ""]
         x = np.random.default_rng(0).uniform(low, high, shape).astype(np.float32)
@@ -234,45 +223,12 @@ class _Trial:
 
 def _open(model: ir.Model, threads: int) -> Any:
     ort = load_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return ort.InferenceSession(
-            ir.to_proto(model).SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
-        raise BackendError(
-            f"graph {model.graph.name}: ONNX Runtime cannot open it with int8 layers: {error}"
-        ) from error
-
-
-def _single(node: ir.Node, shapes: Mapping[str, tuple[int, ...]]) -> ir.Model:
-    """A model of one convolution."""
-    given, result = node.inputs[0], node.outputs[0]
-    assert given is not None
-    values = [
-        ir.Value(name=v.name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(shapes[v.name or ""]))
-        for v in (given, result)
-    ]
-    constants = [_copy(v) for v in node.inputs[1:] if v is not None]
-    twin = ir.Node("", "Conv", [values[0], *constants], node.attributes.values(), outputs=[values[1]])
-    graph = ir.Graph(
-        [values[0]],
-        [values[1]],
-        nodes=[twin],
-        initializers=constants,
-        opset_imports={"": 24},
-        name=result.name,
+    return open_model(
+        ort,
+        ir.to_proto(model).SerializeToString(),
+        options=session_options(ort, threads=threads),
+        what=f"graph {model.graph.name}: ONNX Runtime cannot open it with int8 layers",
     )
-    return ir.Model(graph, ir_version=10)
-
-
-def _copy(value: ir.Value) -> ir.Value:
-    copy = ir.Value(name=value.name, type=value.type, shape=value.shape)
-    copy.const_value = value.const_value
-    return copy
 
 
 def _fastest(sessions: Sequence[Any], feeds: Feeds) -> tuple[float, float]:

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sovits_calibration.observe import Feeds, Progress
+from sovits_calibration.observe import Feeds
 from sovits_engines.passes.int8_conv import quantize_convs
 from sovits_engines.passes.model_file import load_model
 from sovits_exporter.graphs.files import write_models
-from sovits_exporter.precision.int8_search import ConvChoice, ConvLimits, choose_convs
+from sovits_exporter.precision.int8_search import ConvChoice, choose_convs
+from sovits_exporter.precision.limits import Limits
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import SOVITS_VOCODER
 from sovits_runtime.machine import usable_cores
+from sovits_runtime.machine.progress import Progress
 
-VOCODER = "sovits_vocoder"
+VOCODER = SOVITS_VOCODER
 
 
 def vocoder_choice(
-    source: Bundle, runs: Sequence[Feeds], limits: ConvLimits, *, progress: Progress
+    source: Bundle, runs: Sequence[Feeds], limits: Limits, *, progress: Progress
 ) -> ConvChoice:
     """Measures which convolutions become int8; the recorded request is among what is judged.
 
@@ -52,6 +55,6 @@ def write_sovits(source: Bundle, choice: ConvChoice, folder: Path) -> None:
         if graph["shared"] is None and graph["weights"] == weights:
             model = load_model(source.graph_path(name))
             if name == VOCODER:
-                quantize_convs(model, choice.chosen, choice.ranges)
+                quantize_convs(model, layers=choice.chosen, ranges=choice.ranges)
             models.append(model)
     write_models(models, folder, Path(weights).stem)

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from sovits_exporter.building.build import BuildRequest, build
+from sovits_exporter.building.build import build
+from sovits_exporter.building.request import BuildRequest
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError, CheckpointError
 
@@ -48,9 +49,9 @@ def test_shared_parts_are_stored_once(tiny_bundle, demo_files, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in shared.rglob("*") if p.is_file()}
     assert [n.split("-")[0] for n in names] == ["bert", "hubert"]
     request = BuildRequest(
-        demo_files.gpt,
-        demo_files.sovits,
-        tmp_path / "second",
+        gpt=demo_files.gpt,
+        sovits=demo_files.sovits,
+        output=tmp_path / "second",
         hubert=demo_files.hubert,
         shared=shared,
         verify=False,
@@ -65,13 +66,13 @@ def test_output_that_is_not_a_bundle_is_left_alone(demo_files, tmp_path):
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("years of work")
     with pytest.raises(BundleError, match="is not a bundle"):
-        build(BuildRequest(demo_files.gpt, demo_files.sovits, tmp_path / "precious"))
+        build(BuildRequest(gpt=demo_files.gpt, sovits=demo_files.sovits, output=tmp_path / "precious"))
     assert (tmp_path / "precious" / "thesis.txt").exists()
 
 
 def test_swapped_checkpoints_leave_nothing(demo_files, tmp_path):
     with pytest.raises(CheckpointError):
-        build(BuildRequest(demo_files.sovits, demo_files.gpt, tmp_path / "voice"))
+        build(BuildRequest(gpt=demo_files.sovits, sovits=demo_files.gpt, output=tmp_path / "voice"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,8 +82,11 @@ def test_kill_leaves_the_old_bundle_or_none(copied_bundle, demo_files, until):
     """A build onto an existing bundle is killed at some stage; the old bundle stays whole and is found again."""
     digest = Bundle.open(copied_bundle).digest
     code = (
-        "import sys; from pathlib import Path; from sovits_exporter.building.build import BuildRequest, build\n"
-        "build(BuildRequest(*map(Path, sys.argv[1:4])), lambda what, i, n: print(what, flush=True))"
+        "import sys; from pathlib import Path; from sovits_exporter.building.build import build\n"
+        "from sovits_exporter.building.request import BuildRequest\n"
+        "gpt, sovits, output = map(Path, sys.argv[1:4])\n"
+        "request = BuildRequest(gpt=gpt, sovits=sovits, output=output)\n"
+        "build(request, lambda what, i, n: print(what, flush=True))"
     )
     command = [sys.executable, "-c", code, str(demo_files.gpt), str(demo_files.sovits), str(copied_bundle)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -98,10 +102,10 @@ def test_kill_leaves_the_old_bundle_or_none(copied_bundle, demo_files, until):
 def test_kill_between_the_two_renames_is_undone(copied_bundle, demo_files):
     digest = Bundle.open(copied_bundle).digest
     copied_bundle.rename(copied_bundle.parent / ".voice.old")
-    leftover = copied_bundle.parent / ".voice.building-999999999"
+    leftover = copied_bundle.parent / ".voice.999999999-00000000.part"
     leftover.mkdir()
     with pytest.raises(CheckpointError):  # the next build fails, and still repairs what the killed one left
-        build(BuildRequest(demo_files.sovits, demo_files.gpt, copied_bundle))
+        build(BuildRequest(gpt=demo_files.sovits, sovits=demo_files.gpt, output=copied_bundle))
     assert Bundle.open(copied_bundle).digest == digest
 
 
@@ -110,7 +114,7 @@ def test_a_rebuild_replaces_the_bundle_and_keeps_references(copied_bundle, demo_
     (copied_bundle / "references" / "kept.npz").write_bytes(b"x")
     made = json.loads((copied_bundle / "manifest.json").read_text())["sources"]
     time.sleep(0.01)
-    build(BuildRequest(demo_files.gpt, demo_files.sovits, copied_bundle, verify=False))
+    build(BuildRequest(gpt=demo_files.gpt, sovits=demo_files.sovits, output=copied_bundle, verify=False))
     bundle = Bundle.open(copied_bundle)
     assert bundle.manifest["sources"] == made
     assert bundle.manifest["shared"] == {}

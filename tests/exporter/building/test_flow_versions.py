@@ -10,13 +10,15 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from sovits_exporter.building.build import BuildReport, BuildRequest, build
+from sovits_exporter.building.build import build
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import BuildRequest
 from sovits_exporter.demo.demo import DemoFiles, write_demo_checkpoint
-from sovits_exporter.eager.baseline import EagerRival, find_pair
-from sovits_runtime import Reference, SpeechOptions, Synthesizer, Utterance
-from sovits_runtime.bench.runner import Voice as BenchVoice
-from sovits_runtime.bench.runner import speak
-from sovits_runtime.bundle import Bundle, file_record, manifest_digest
+from sovits_exporter.eager.baseline import EagerBaseline, find_pair
+from sovits_runtime import Reference, SpeechOptions, Synthesizer, TokenSequence
+from sovits_runtime.bench.runner import BundleRunner, speak
+from sovits_runtime.bundle import Bundle, manifest_digest
+from sovits_runtime.bundle.files import file_record
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
 from sovits_runtime.errors import BundleError, TextError
 from sovits_runtime.speech.flow_decoder import OVERLAP_FRAMES
@@ -40,9 +42,9 @@ def made(folder: Path, request):
     files = write_demo_checkpoint(folder / f"{version}-files", version=version, tiny=True)
     report = build(
         BuildRequest(
-            files.gpt,
-            files.sovits,
-            folder / version,
+            gpt=files.gpt,
+            sovits=files.sovits,
+            output=folder / version,
             hubert=files.hubert,
             vocoder=files.vocoder,
             shared=folder / "shared",
@@ -90,7 +92,7 @@ def test_a_long_sentence_goes_over_several_windows(made):
 
     tokens = np.arange(150) % 1024
     spoken = voice.decode(
-        Utterance(tokens, voice.phone_ids(SPEAKING)), made.reference, options=QUICK, noise=noise
+        TokenSequence(tokens, voice.phone_ids(SPEAKING)), made.reference, options=QUICK, noise=noise
     )
     flow, frames = voice.spec.flow, frames_of(voice, 150)
     prompt = len(voice.decoder.prompt_of(made.reference))
@@ -139,13 +141,13 @@ def test_a_changed_weight_fails_where_it_acts(made, folder, graph, weight, check
     assert report.failure().startswith(check)
 
 
-def test_eager_rival_computes_what_the_graphs_compute(made):
+def test_eager_baseline_computes_what_the_graphs_compute(made):
     threads = torch.get_num_threads()
-    rival = EagerRival(*find_pair(str(made.files.gpt.parent)), hubert=made.files.hubert, threads=1)
-    bench = BenchVoice(Bundle.open(made.report.path), device="cpu", threads=1)
+    baseline = EagerBaseline(*find_pair(str(made.files.gpt.parent)), hubert=made.files.hubert, threads=1)
+    bench = BundleRunner(Bundle.open(made.report.path), device="cpu", threads=1)
     work = bench.workload(12)
-    assert np.array_equal(rival.workload(12).flow.x, work.flow.x)
-    ours, theirs = bench.stages(work), rival.stages(work)
+    assert np.array_equal(baseline.workload(12).flow.x, work.flow.x)
+    ours, theirs = bench.stages(work), baseline.stages(work)
     assert set(ours) == set(theirs)
     for name in ("sovits_encoder", "cfm_features", "cfm_condition", "cfm_step", "mel_vocoder"):
         value, expected = ours[name](), theirs[name]()

@@ -10,10 +10,12 @@ import pytest
 
 from sovits_calibration.corpus import corpus
 from sovits_calibration.fp16_ranges import Margins
-from sovits_exporter.building.build import BuildReport, BuildRequest, build
+from sovits_exporter.building.build import build
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import BuildRequest, ConversionRequest
 from sovits_exporter.demo.demo import DemoFiles, write_demo_checkpoint
 from sovits_exporter.demo.writers import write_lora
-from sovits_exporter.precision.fp16 import ConvertRequest, convert
+from sovits_exporter.precision.fp16 import convert_to_fp16
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
@@ -40,9 +42,9 @@ def made(request, folder: Path):
         folder / f"{version}-files", version=version, tiny=True, lora=version == "v4"
     )
     asked = BuildRequest(
-        files.gpt,
-        files.sovits,
-        folder / version,
+        gpt=files.gpt,
+        sovits=files.sovits,
+        output=folder / version,
         hubert=files.hubert,
         shared=folder / f"{version}-shared",
         vocoder=files.vocoder,
@@ -102,27 +104,31 @@ def test_voices_of_one_base_store_it_once(made, second):
     assert digests[0] != digests[1]
 
 
-def test_fp16_voices_of_one_base_store_its_halves_once(made, second, folder, monkeypatch):
+def test_fp16_voices_of_one_base_store_it_once(made, second, folder, monkeypatch):
     """Whatever each keeps in FP32. What an older version left of a converted part is converted again."""
     monkeypatch.setattr("sovits_calibration.observe.corpus", lambda symbols: corpus(symbols)[:1])
     monkeypatch.setattr("sovits_calibration.observe.LOUDNESS", (1.0,))
-    shared, halves = made.request.shared, []
+    shared, converted = made.request.shared, []
     for voice in (made.report.path, second):
         source = Bundle.open(voice, shared=shared)
-        if halves:
+        if converted:
             monkeypatch.setattr("sovits_exporter.precision.fp16_graphs.Margins", lambda: Margins(error=1e-3))
-        request = ConvertRequest(source, folder / f"{voice.name}-fp16", shared, verify=False)
-        halves.append(convert(request).path)
+        request = ConversionRequest(
+            source=source, output=folder / f"{voice.name}-fp16", shared=shared, verify=False
+        )
+        converted.append(convert_to_fp16(request).path)
         (part,) = shared.glob("vocoder-*-fp16")
         manifest = json.loads((part / "manifest.json").read_text())
         del manifest["islands"]
         (part / "manifest.json").write_text(json.dumps(manifest))
-    kept = [Bundle.open(h, shared=shared).manifest["precision"]["islands"]["sovits_encoder"] for h in halves]
+    kept = [
+        Bundle.open(h, shared=shared).manifest["precision"]["islands"]["sovits_encoder"] for h in converted
+    ]
     assert kept[0] != kept[1]
-    (stored,) = stored_once(shared, halves)
+    (stored,) = stored_once(shared, converted)
     (full,) = stored_once(shared, [made.report.path, second])
     assert 0.45 < stored.stat().st_size / full.stat().st_size < 0.55
-    report = verify_bundle(Bundle.open(halves[1], shared=shared), threads=1)
+    report = verify_bundle(Bundle.open(converted[1], shared=shared), threads=1)
     assert report.passed, report.failure()
 
 
@@ -142,7 +148,10 @@ def test_a_missing_vocoder_is_named(made, tmp_path):
 
 def test_a_vocoder_for_a_version_without_one_is_refused(demo_files, tmp_path):
     request = BuildRequest(
-        demo_files.gpt, demo_files.sovits, tmp_path / "voice", vocoder=tmp_path / "vocoder.pth"
+        gpt=demo_files.gpt,
+        sovits=demo_files.sovits,
+        output=tmp_path / "voice",
+        vocoder=tmp_path / "vocoder.pth",
     )
     with pytest.raises(
         CheckpointError, match=r"vocoder\.pth: .* v2 model, which takes none; leave --vocoder out"

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from sovits_exporter.building.build import build_models
 from sovits_exporter.building.golden import record
 from sovits_exporter.building.request import RequestWords
+from sovits_exporter.checkpoint.models import build_models
 from sovits_exporter.checkpoint.official import load_gpt, load_sovits
 from sovits_exporter.cli.main import main
 from sovits_runtime.bundle.model_spec import model_spec

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from sovits_exporter.building.build import BuildReport, BuildRequest, build, build_models, options_left_out
+from sovits_exporter.building.build import build
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import BuildRequest
+from sovits_exporter.building.voice import options_left_out
+from sovits_exporter.checkpoint.models import build_models
 from sovits_exporter.checkpoint.official import load_gpt, load_sovits
 from sovits_exporter.checkpoint.speaker import read_speaker
 from sovits_exporter.demo.demo import DemoFiles, write_demo_checkpoint
-from sovits_exporter.eager.baseline import EagerRival
+from sovits_exporter.eager.baseline import EagerBaseline
 from sovits_exporter.modeling.reference_encoder import LinearSpectrogram
 from sovits_runtime import Audio, SpeechOptions, Synthesizer
-from sovits_runtime.audio import read_audio, reference_wave, speaker_wave
+from sovits_runtime.audio import reference_wave, speaker_wave
 from sovits_runtime.audio.fbank import fbank
-from sovits_runtime.bench.runner import Voice as BenchVoice
+from sovits_runtime.audio.files import read_audio
+from sovits_runtime.bench.runner import BundleRunner
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
@@ -44,9 +49,9 @@ def made(folder: Path, version: str):
     """Demo files, built and verified; all versions share one folder of shared parts."""
     files = write_demo_checkpoint(folder / f"{version}-files", version=version, tiny=True)
     request = BuildRequest(
-        files.gpt,
-        files.sovits,
-        folder / version,
+        gpt=files.gpt,
+        sovits=files.sovits,
+        output=folder / version,
         hubert=files.hubert,
         speaker=files.speaker,
         shared=folder / "shared",
@@ -117,11 +122,11 @@ def test_speaker_network_is_stored_once(made, folder):
     assert not list(made.report.path.rglob("speaker*"))
 
 
-def test_bench_times_the_speaker_network_of_both_parties(made):
-    bench = BenchVoice(Bundle.open(made.report.path), device="cpu", threads=1)
-    rival = EagerRival(made.files.gpt, made.files.sovits, threads=1)
+def test_bench_times_the_speaker_network_of_both_runners(made):
+    bench = BundleRunner(Bundle.open(made.report.path), device="cpu", threads=1)
+    baseline = EagerBaseline(made.files.gpt, made.files.sovits, threads=1)
     work = bench.workload(4)
-    ours, theirs = bench.stages(work), rival.stages(work)
+    ours, theirs = bench.stages(work), baseline.stages(work)
     assert ("speaker" in ours) == ("speaker" in theirs) == made.synthesizer.spec.speaker_network
     if "speaker" in ours:
         expected = theirs["speaker"]().numpy()
@@ -141,7 +146,7 @@ def test_a_recording_needs_the_speaker_network_where_the_version_has_one(made):
 
 def test_a_speaker_network_for_a_version_without_one_is_refused(demo_files, tmp_path):
     request = BuildRequest(
-        demo_files.gpt, demo_files.sovits, tmp_path / "voice", speaker=tmp_path / "sv.ckpt"
+        gpt=demo_files.gpt, sovits=demo_files.sovits, output=tmp_path / "voice", speaker=tmp_path / "sv.ckpt"
     )
     with pytest.raises(
         CheckpointError, match=r"sv\.ckpt: .* v2 model, which takes none; leave --speaker out"
@@ -154,5 +159,5 @@ def test_a_speaker_network_for_a_version_without_one_is_refused(demo_files, tmp_
     ("version", "expected"), [("v1", ("--hubert",)), ("v2Pro", ("--hubert", "--speaker"))]
 )
 def test_options_whose_lack_keeps_a_bundle_from_reading_recordings_are_named(version, expected):
-    request = BuildRequest(Path("a.ckpt"), Path("b.pth"), Path("voice"))
+    request = BuildRequest(gpt=Path("a.ckpt"), sovits=Path("b.pth"), output=Path("voice"))
     assert options_left_out(request, model_spec(version)) == expected

@@ -9,9 +9,9 @@ import json
 
 import pytest
 
-from sovits_exporter.checkpoint.config import DEMO_DIT, OFFICIAL_DIT
 from sovits_exporter.checkpoint.layout import Layout, gpt_layout, sovits_layout
 from sovits_exporter.demo.configs import gpt_config, sovits_config
+from sovits_exporter.modeling.sizes import DEMO_DIT, OFFICIAL_DIT
 from sovits_runtime.errors import CheckpointError
 
 OFFICIAL_GPT = {

@@ -14,7 +14,7 @@ from sovits_exporter.checkpoint.vocoder import read_vocoder
 from sovits_exporter.demo.configs import sovits_config
 from sovits_exporter.demo.demo import DemoFiles, write_demo_checkpoint
 from sovits_exporter.demo.weights import fill
-from sovits_exporter.eager.baseline import EagerRival, find_pair
+from sovits_exporter.eager.baseline import EagerBaseline, find_pair
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
 
@@ -87,14 +87,14 @@ def test_eager_pytorch_runs_a_lora_beside_its_base(made):
     files, threads = made["v4"], torch.get_num_threads()
     pair = find_pair(str(files.gpt.parent), base=files.base)
     assert pair == (files.gpt, files.sovits)
-    rival = EagerRival(*pair, base=files.base, version="v4", threads=1)
-    plain = EagerRival(files.gpt, files.base, version="v4", threads=1)
-    work = rival.workload(4)
-    tuned, untuned = (party.stages(work)["cfm_step"]() for party in (rival, plain))
+    baseline = EagerBaseline(*pair, base=files.base, version="v4", threads=1)
+    plain = EagerBaseline(files.gpt, files.base, version="v4", threads=1)
+    work = baseline.workload(4)
+    tuned, untuned = (runner.stages(work)["cfm_step"]() for runner in (baseline, plain))
     assert np.isfinite(tuned).all()
     assert tuned.shape == untuned.shape
     assert np.abs(tuned - untuned).max() > 1e-4
-    assert rival.probe_command()[-3:] == [str(files.base), "v4", "1"]
+    assert baseline.probe_command()[-3:] == [str(files.base), "v4", "1"]
     torch.set_num_threads(threads)
 
 

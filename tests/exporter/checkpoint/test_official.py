@@ -13,11 +13,10 @@ from torch import nn
 from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
 from sovits_exporter.checkpoint.official import (
     check_pair,
-    check_tensors,
-    fold_weight_norm,
     load_gpt,
     load_sovits,
 )
+from sovits_exporter.checkpoint.tensors import check_tensors, fold_weight_norm
 from sovits_exporter.checkpoint.version import detect_version
 from sovits_exporter.demo.configs import gpt_config, sovits_config
 from sovits_exporter.demo.weights import fill
@@ -290,7 +289,7 @@ V3, NONE = {"model": {"version": "v3"}}, {"model": {}}
     ],
 )
 def test_version_is_detected(header, shapes, config, asked, version):
-    assert detect_version(header, shapes, config, asked=asked) == version
+    assert detect_version(header, shapes, config, requested=asked) == version
 
 
 @pytest.mark.parametrize(
@@ -310,7 +309,7 @@ def test_version_is_detected(header, shapes, config, asked, version):
 )
 def test_contradictory_or_open_versions_are_refused(header, shapes, config, asked, told):
     with pytest.raises(CheckpointError) as e:
-        detect_version(header, shapes, config, asked=asked)
+        detect_version(header, shapes, config, requested=asked)
     assert told in str(e.value)
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sovits_exporter.checkpoint.pretrained import Kind, load_bert, load_hubert, read_pretrained
+from sovits_exporter.checkpoint.pretrained import Kind, load_hubert, read_pretrained
 from sovits_exporter.modeling.bert import Bert, BertConfig
 from sovits_exporter.modeling.hubert import Hubert, HubertConfig
 from sovits_runtime.errors import CheckpointError
@@ -103,7 +103,7 @@ def test_reads_every_format(kind: Kind, save: Callable[[State, Path], None], tmp
 
 def test_loads_modules_ready_to_run(tmp_path: Path) -> None:
     hubert = load_hubert(write(tmp_path / "hubert", "hubert"))
-    bert = load_bert(str(write(tmp_path / "bert", "bert")))
+    bert = read_pretrained(str(write(tmp_path / "bert", "bert")), "bert").module()
     assert not hubert.training
     assert not any(p.requires_grad or p.is_meta for m in (hubert, bert) for p in m.parameters())
     wave, ids = torch.randn(1, 1040), torch.tensor([[1, 5, 2]])
@@ -131,7 +131,7 @@ def test_folders_written_by_transformers(tmp_path: Path) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(load_hubert(tmp_path / "hubert")(wave), hubert(wave).last_hidden_state)
         want = bert(ids, output_hidden_states=True).hidden_states[-3][0, 1:-1]
-        torch.testing.assert_close(load_bert(tmp_path / "bert")(ids), want)
+        torch.testing.assert_close(read_pretrained(tmp_path / "bert", "bert").module()(ids), want)
 
 
 def test_refuses_missing_parts(tmp_path: Path) -> None:

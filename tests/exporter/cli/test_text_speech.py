@@ -7,9 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 import soundfile
-from click.testing import CliRunner
 
-from sovits_exporter.cli.main import main
 from sovits_runtime.text.ja.openjtalk import find_dictionary
 
 TEXTS = {
@@ -42,10 +40,6 @@ def needs(language):
 
 
 LANGUAGES = [pytest.param(language, marks=needs(language)) for language in TEXTS]
-
-
-def run(*args):
-    return CliRunner().invoke(main, [str(a) for a in args])
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +98,7 @@ def test_long_text_is_spoken_piece_by_piece(voice, reference):
             yield "The river runs slowly past the old stone mill.\n"
 
     options = SpeechOptions(max_tokens=12, pause_s=0)
-    sentences = voice.text.speak(lines(), reference, language="en", options=options)
+    sentences = voice.synthesize_each(voice.text.phrases(lines(), "en"), reference, options=options)
     assert len(next(sentences).tokens) == 12
     chunks = voice.stream_text(lines(), reference, language="en", options=options)
     assert sum(len(next(chunks).samples) for _ in range(2)) == 12 * 1280
@@ -115,12 +109,12 @@ def test_long_text_is_spoken_piece_by_piece(voice, reference):
 def test_mandarin_features_are_those_of_the_graph(voice):
     import numpy as np
 
-    piece = next(iter(voice.text.pieces("今天我们去河边散步。", "zh")))
-    features = voice.text.bert_features(piece)
-    tokens = voice.text._tokenizer.encode(piece.norm_text)
-    rows = voice.text._encode(tokens)
-    assert features.shape == (len(piece.ids), 1024)
-    np.testing.assert_array_equal(features, np.repeat(rows, piece.phones[0].word2ph, axis=0))
+    text, bert = "今天我们去河边散步。", voice.text.bert
+    phrase = next(voice.text.phrases(text, "zh"))
+    piece = next(voice.text.frontend.pieces(text, "zh"))
+    rows = bert._encode(bert._tokenizer.encode(piece.norm_text))
+    assert phrase.bert.shape == (len(phrase.phones), 1024)
+    np.testing.assert_array_equal(phrase.bert, np.repeat(rows, piece.phones[0].word2ph, axis=0))
 
 
 @pytest.mark.skipif("zh" not in INSTALLED, reason="the extra zh is not installed")
@@ -131,10 +125,10 @@ def test_words_that_were_read_once_need_no_bert(tiny_bundle, monkeypatch, tmp_pa
     made = []
     for _ in range(3):
         with Synthesizer.load(tiny_bundle, threads=1) as voice:
-            piece = next(iter(voice.text.pieces("今天我们去河边散步。", "zh")))
-            made.append((voice.text.bert_features(piece).tobytes(), "_session" in vars(voice.text)))
+            phrase, bert = next(voice.text.phrases("今天我们去河边散步。", "zh")), voice.text.bert
+            made.append((phrase.bert.tobytes(), "_session" in vars(bert)))
             voice.release_feature_graphs()
-            assert "_session" not in vars(voice.text)
+            assert "_session" not in vars(bert)
         if len(made) == 2:
             (kept,) = (tmp_path / "bert").iterdir()
             kept.write_bytes(b"damaged")
@@ -145,8 +139,6 @@ def test_words_that_were_read_once_need_no_bert(tiny_bundle, monkeypatch, tmp_pa
 
 @pytest.mark.skipif("zh" not in INSTALLED, reason="the extra zh is not installed")
 def test_a_bundle_without_bert_says_so_and_speaks(voice, monkeypatch, caplog):
-    from sovits_runtime.speech.text_reader import TextSpeaker
-
     bundle = type(voice.bundle)(
         voice.bundle.path,
         {
@@ -156,10 +148,13 @@ def test_a_bundle_without_bert_says_so_and_speaks(voice, monkeypatch, caplog):
         voice.bundle.shared,
     )
     monkeypatch.setattr(voice, "bundle", bundle)
-    speaker = TextSpeaker(voice)
-    piece = speaker.frontend.read("今天我们去河边。", "zh")
-    assert speaker.bert_features(piece) is None
-    assert speaker.bert_features(piece) is None
+    monkeypatch.delitem(vars(voice), "_bert", raising=False)
+    reader = voice.open_reader()
+    monkeypatch.delitem(vars(voice), "_bert")  # the other tests' voice holds BERT
+    for _ in range(2):
+        (phrase,) = reader.phrases("今天我们去河边。", "zh")
+        assert phrase.bert is None
+        assert phrase.text == "今天我们去河边。"
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "--bert" in caplog.text
 
@@ -185,65 +180,3 @@ def test_a_bert_folder_without_tokenizer_is_refused(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"vocab\.txt"):
         copy_tokenizer(tmp_path, tmp_path)
-
-
-SPEAK = ("speak", "nowhere", "--reference", "x.npz", "-o", "a.wav")
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ((*SPEAK,), "exactly one of --text, --text-file and --phones"),
-        ((*SPEAK, "--text", "a", "--phones", "AA1"), "exactly one of"),
-        ((*SPEAK, "--text", "a"), "give --lang"),
-        ((*SPEAK, "--text", "a", "--lang", "fr"), "--lang"),
-        ((*SPEAK, "--phones", "AA1", "--ref-text", "a"), "needs its language"),
-        ((*SPEAK, "--phones", "AA1", "--ref-text", "a", "--ref-phones", "AA1"), "not both"),
-        (("reference", "nowhere", "a.wav", "--text", "a", "-o", "b.npz"), "needs its language"),
-        (("phones", "a"), "--lang"),
-    ],
-)
-def test_wrong_use_is_named_with_exit_code_2(args, message):
-    result = run(*args)
-    assert result.exit_code == 2, result.output
-    assert message in result.output
-
-
-@pytest.mark.skipif("en" not in INSTALLED, reason="the extra en is not installed")
-def test_phones_shows_what_is_read():
-    shown = run("phones", "--lang", "en", "It isn’t 15 😊.")
-    assert shown.exit_code == 0, shown.output
-    assert "isn't fifteen" in shown.output
-    assert "note: English: dropped 😊" in shown.output
-    assert "IH1 Z AH0 N T" in shown.output
-    (piece,) = json.loads(run("phones", "--lang", "en", "It isn’t 15.", "--json", "--official").stdout)
-    assert "isnt" in piece["stretches"][0]["norm_text"]
-    assert len(piece["stretches"][0]["ids"]) == len(piece["phones"])
-
-
-@pytest.mark.skipif("en" not in INSTALLED, reason="the extra en is not installed")
-def test_text_comes_from_a_file_and_the_reference_from_text(tiny_bundle, demo_files, tmp_path):
-    saved, out, page = tmp_path / "me.npz", tmp_path / "a.wav", tmp_path / "page.txt"
-    page.write_text("One line.\nAnother line here.\n", encoding="utf-8")
-    made = run(
-        "reference",
-        tiny_bundle,
-        demo_files.reference_wav,
-        "--text",
-        "The river.",
-        "--lang",
-        "en",
-        "-o",
-        saved,
-    )
-    assert made.exit_code == 0, made.output
-    result = run(
-        "speak", tiny_bundle, "--reference", saved, "--text-file", page, "--lang", "en", "--cut", "cut0",
-        "--max-seconds", "0.48", "-o", out, "--json",
-    )  # fmt: skip
-    assert result.exit_code == 0, result.output
-    assert len(json.loads(result.stdout)["sentences"]) == 2
-    page.write_bytes(b"\xff\xfe")
-    broken = run("speak", tiny_bundle, "--reference", saved, "--text-file", page, "--lang", "en", "-o", out)
-    assert broken.exit_code == 1
-    assert "UTF-8" in broken.output

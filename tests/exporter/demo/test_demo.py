@@ -11,7 +11,7 @@ import torch
 
 from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
 from sovits_exporter.checkpoint.official import load_gpt, load_sovits
-from sovits_exporter.checkpoint.pretrained import load_bert, load_hubert
+from sovits_exporter.checkpoint.pretrained import load_hubert, read_pretrained
 from sovits_exporter.demo.audio import speech_like
 from sovits_exporter.demo.configs import bert_config, bert_layout, bert_vocab, hubert_config, hubert_layout
 from sovits_exporter.demo.demo import write_demo_checkpoint
@@ -125,7 +125,8 @@ def test_encoders_tell_positions_apart(demo):
     wave_16k = torch.from_numpy(rng.standard_normal((1, 16000)).astype(np.float32) * 0.1)
     ids = torch.tensor([[101, *range(200, 210), 102]])
     with torch.inference_mode():
-        ssl, text = load_hubert(demo.hubert)(wave_16k)[0], load_bert(demo.bert)(ids)
+        bert = read_pretrained(demo.bert, "bert").module()
+        ssl, text = load_hubert(demo.hubert)(wave_16k)[0], bert(ids)
     assert ssl.shape[-2:] == (49, 768)
     assert text.shape[-2:] == (10, 1024)
     for features in (ssl, text):

@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from sovits_engines.passes.self_feeding_step import device_step
+from sovits_engines.passes.self_feeding_step import self_feeding_step
 from sovits_exporter.graphs import device_step as device_graphs
 from sovits_exporter.graphs.device_step import write_device_graph
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
@@ -61,19 +61,23 @@ def test_a_step_of_fixed_sizes_needs_no_host(bundle, tmp_path):
     assert not operators & ON_THE_HOST
 
 
-def swapped(model, spec):
+def swapped(model, *, spec):
     """Keys and values of the first layer in each other's place."""
-    made = device_step(model, spec)
-    split = next(node for node in made.graph.node if node.op_type == "Split")
-    split.output[1], split.output[2] = split.output[2], split.output[1]
-    return made
+    self_feeding_step(model, spec=spec)
+    split = next(node for node in model.graph if node.op_type == "Split")
+    readers = [[use.node for use in part.uses()] for part in split.outputs]
+    for part, nodes in zip(split.outputs[1:], reversed(readers[1:]), strict=True):
+        for node in nodes:
+            node.replace_input_with(0, part)
+    return True
 
 
-def quieter(model, spec):
+def quieter(model, *, spec):
     """Noise of another step."""
-    made = device_step(model, spec)
-    next(node for node in made.graph.node if node.name == "device_row").input[0] = "text_len"
-    return made
+    self_feeding_step(model, spec=spec)
+    text_len = next(value for value in model.graph.inputs if value.name == "text_len")
+    next(node for node in model.graph if node.name == "device_row").replace_input_with(0, text_len)
+    return True
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def quieter(model, spec):
 )
 def test_a_form_that_computes_something_else_is_refused(bundle, tmp_path, monkeypatch, wrong, name):
     shutil.copytree(bundle.path / "graphs", tmp_path / "graphs")
-    monkeypatch.setattr(device_graphs, "device_step", wrong)
+    monkeypatch.setitem(device_graphs.DEVICE_PASSES, "gpt_step", wrong)
     with pytest.raises(VerificationError, match=rf"its form for a GPU differs in ({name})"):
         write_device_graph(tmp_path / "graphs" / "gpt_step.onnx", bundle.graph_spec("gpt_step"))
 

@@ -6,11 +6,13 @@ import torch
 from torch import nn
 
 from sovits_exporter.graphs import trace as trace_module
-from sovits_exporter.graphs.export import GraphDef, export_graph
+from sovits_exporter.graphs.export import export_graph
 from sovits_exporter.graphs.files import write_models
+from sovits_exporter.graphs.graph_def import GraphDef
 from sovits_exporter.graphs.trace import architecture
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.session import SessionOptions
 
 
 class Scaled(nn.Module):

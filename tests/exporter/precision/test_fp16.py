@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from sovits_engines.passes.fp16 import casts
 from sovits_exporter.building import converted as build_converted
-from sovits_exporter.building.build import BuildReport
+from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import ConversionRequest
 from sovits_exporter.cli.main import main
-from sovits_exporter.precision.fp16 import ConvertRequest, convert
+from sovits_exporter.precision.fp16 import convert_to_fp16
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.errors import BundleError
 from sovits_runtime.t2s.device_step import device_step_spec
@@ -114,7 +115,8 @@ def test_build_fp16_converts_its_build_and_finds_the_shared_parts(
     def copy_instead(request, progress):
         shutil.copytree(tiny_bundle, request.output)
         shutil.copytree(tiny_bundle.parent / "shared", request.shared, dirs_exist_ok=True)
-        return BuildReport(request.output, (), None, 0.0)
+        manifest = json.loads((request.output / "manifest.json").read_text())
+        return BuildReport(path=request.output, manifest=manifest, verification=None, seconds=0.0)
 
     monkeypatch.setattr(build_converted, "build", copy_instead)
     shared = converted.path.parent / "shared"
@@ -151,10 +153,14 @@ def test_recordings_that_want_more_in_fp32_get_a_part_of_their_own(
     try:
         manifest.write_text(json.dumps(record))
         for turn in ("first", "second"):
-            request = ConvertRequest(
-                Bundle.open(tiny_bundle), folder / turn, shared, (demo_files.reference_wav,), verify=False
+            request = ConversionRequest(
+                source=Bundle.open(tiny_bundle),
+                output=folder / turn,
+                shared=shared,
+                recordings=(demo_files.reference_wav,),
+                verify=False,
             )
-            convert(request)
+            convert_to_fp16(request)
             bundle = Bundle.open(folder / turn, full=True)
             made[turn] = bundle.manifest["shared"]["hubert"]["folder"]
             assert needed["node"] in {i["node"] for i in bundle.manifest["precision"]["islands"]["hubert"]}
@@ -199,7 +205,7 @@ def test_a_converted_voice_speaks(converted):
 
 def test_a_bundle_is_converted_once(converted, tmp_path):
     with pytest.raises(BundleError, match="is fp16 already"):
-        convert(ConvertRequest(Bundle.open(converted.path), tmp_path / "twice"))
+        convert_to_fp16(ConversionRequest(source=Bundle.open(converted.path), output=tmp_path / "twice"))
     assert list(tmp_path.iterdir()) == []
 
 

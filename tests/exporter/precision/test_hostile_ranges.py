@@ -11,13 +11,13 @@ import pytest
 
 from sovits_calibration.fp16_compare import distance
 from sovits_calibration.observe import observe
-from sovits_engines.passes.fp16 import convert
+from sovits_engines.passes.fp16 import lower_to_fp16
 from sovits_engines.passes.model_file import load_model
-from sovits_engines.passes.operator_rules import islands
+from sovits_engines.passes.operator_rules import fp32_by_meaning
 from sovits_engines.refit import weights_signature
 from sovits_exporter.graphs.files import write_models
-from sovits_exporter.precision.fp16 import _record
-from sovits_exporter.precision.fp16_graphs import FullGraph, half_spec, halve
+from sovits_exporter.precision.fp16 import _described
+from sovits_exporter.precision.fp16_graphs import Fp32Graph, fp16_spec, to_fp16
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BundleError
 
@@ -45,15 +45,16 @@ def scaled(source, names, folder, changes):
             numbers[rows] *= np.float32(factor)
             value.const_value = ir.Tensor(numbers, name=name)
     write_models(models, folder, "hostile")
-    return [FullGraph(folder / f"{n}.onnx", bundle.graph_spec(n), runs[n]) for n in names]
+    return [Fp32Graph(folder / f"{n}.onnx", bundle.graph_spec(n), runs[n]) for n in names]
 
 
 def naive(graph, folder):
     """The conversion without calibration."""
     model = load_model(graph.path)
-    spec = half_spec(graph.spec, ())
-    halves = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
-    convert(model, {n.outputs[0].name for n in islands(model.graph)}, halves)
+    spec = fp16_spec(graph.spec, ())
+    fp16_io = {t.name for t in (*spec.inputs, *spec.outputs) if t.dtype == "float16"}
+    fp32_nodes = {n.outputs[0].name for n in fp32_by_meaning(model.graph)}
+    lower_to_fp16(model, fp32_nodes=fp32_nodes, fp16_io=fp16_io)
     folder.mkdir()
     write_models([model], folder, "naive")
     return distance(graph.path, folder / graph.path.name, spec, graph.runs)
@@ -65,7 +66,7 @@ def everything(factor):
 
 def converted(graphs, folder, **options):
     folder.mkdir()
-    return halve(graphs, folder, "hostile", **options)
+    return to_fp16(graphs, folder, "hostile", **options)
 
 
 def test_activations_of_the_vocoder_beyond_half(source, tmp_path):
@@ -74,11 +75,11 @@ def test_activations_of_the_vocoder_beyond_half(source, tmp_path):
     )
     (graph,) = scaled(source, ["sovits_vocoder"], tmp_path / "full", changes)
     assert not naive(graph, tmp_path / "naive").cosine > 0.9995
-    (half,) = converted([graph], tmp_path / "half")
-    assert half.distance.cosine > 0.99999
-    assert {i.op for i in half.islands} == {"Conv", "LeakyRelu"}
-    assert any("reaches" in i.detail and "beyond 65504" in i.detail for i in half.islands)
-    assert len(half.islands) < 6  # of 250 operators
+    (graph_fp16,) = converted([graph], tmp_path / "half")
+    assert graph_fp16.distance.cosine > 0.99999
+    assert {i.op for i in graph_fp16.fp32_nodes} == {"Conv", "LeakyRelu"}
+    assert any("reaches" in i.detail and "beyond 65504" in i.detail for i in graph_fp16.fp32_nodes)
+    assert len(graph_fp16.fp32_nodes) < 6  # of 250 operators
 
 
 def test_a_feed_forward_beyond_half(source, tmp_path):
@@ -89,9 +90,9 @@ def test_a_feed_forward_beyond_half(source, tmp_path):
     }
     graphs = scaled(source, ["gpt_prefill", "gpt_step"], tmp_path / "full", changes)
     assert not naive(graphs[1], tmp_path / "naive").cosine > 0.9995
-    for half in converted(graphs, tmp_path / "half"):
-        measured = [i for i in half.islands if i.reason not in ("choice", "position")]
-        assert half.distance.cosine > 0.99999
+    for graph_fp16 in converted(graphs, tmp_path / "half"):
+        measured = [i for i in graph_fp16.fp32_nodes if i.reason not in ("choice", "position")]
+        assert graph_fp16.distance.cosine > 0.99999
         assert {i.op for i in measured} == {"Gemm", "Relu"}
         assert len(measured) == 3
 
@@ -104,9 +105,9 @@ def test_values_beyond_half_keep_their_caches_in_fp32(source, tmp_path):
     }
     graphs = scaled(source, ["gpt_prefill", "gpt_step"], tmp_path / "full", changes)
     assert not naive(graphs[1], tmp_path / "naive").cosine > 0.9995
-    for half in converted(graphs, tmp_path / "half"):
-        assert half.distance.cosine > 0.99999
-        kinds = {t.name: t.dtype for t in half.spec.outputs if "cache" in t.name}
+    for graph_fp16 in converted(graphs, tmp_path / "half"):
+        assert graph_fp16.distance.cosine > 0.99999
+        kinds = {t.name: t.dtype for t in graph_fp16.spec.outputs if "cache" in t.name}
         assert kinds["v_cache_0_out"] == "float32"
         assert kinds["k_cache_1_out"] == kinds["v_cache_1_out"] == "float16"
 
@@ -118,10 +119,10 @@ def test_a_weight_beyond_half_is_named(source, tmp_path):
         f"{LAYER}linear2.weight": everything(2.0**-24),
     }
     graphs = scaled(source, ["gpt_prefill", "gpt_step"], tmp_path / "full", changes)
-    for half in converted(graphs, tmp_path / "half"):
-        weight = [i.detail for i in half.islands if i.reason == "weight"]
+    for graph_fp16 in converted(graphs, tmp_path / "half"):
+        weight = [i.detail for i in graph_fp16.fp32_nodes if i.reason == "weight"]
         assert any("linear1.weight reaches" in d and "FP16 ends at 65504" in d for d in weight)
-        assert half.distance.cosine > 0.99999
+        assert graph_fp16.distance.cosine > 0.99999
 
 
 def test_graphs_of_two_voices_alike_or_refused(source, tmp_path):
@@ -133,22 +134,22 @@ def test_graphs_of_two_voices_alike_or_refused(source, tmp_path):
         tmp_path / "wild",
         dict.fromkeys(RESBLOCK, everything(2.0**16)) | dict.fromkeys(RESBLOCK_NEXT, everything(2.0**-16)),
     )
-    signatures, islands_of = [], {}
+    signatures, fp32_nodes = [], {}
     for name, graphs in (("wild", wild), ("tame", tame)):
-        (half,) = converted(graphs, tmp_path / f"{name}-half", like=islands_of or None)
-        islands_of = {"sovits_vocoder": half.islands}
+        (graph_fp16,) = converted(graphs, tmp_path / f"{name}-half", like=fp32_nodes or None)
+        fp32_nodes = {"sovits_vocoder": graph_fp16.fp32_nodes}
         path = tmp_path / f"{name}-half" / "sovits_vocoder.onnx"
         signatures.append(weights_signature(onnx.load(path, load_external_data=False), path.parent))
     assert signatures[0] == signatures[1]
     (alone,) = converted(tame, tmp_path / "alone")
-    assert len(alone.islands) < len(half.islands)
+    assert len(alone.fp32_nodes) < len(graph_fp16.fp32_nodes)
     with pytest.raises(
         BundleError, match=r"this voice needs \d operators in FP32 that the other has in FP16"
     ):
-        converted(wild, tmp_path / "refused", like={"sovits_vocoder": alone.islands})
+        converted(wild, tmp_path / "refused", like={"sovits_vocoder": alone.fp32_nodes})
 
 
 def test_a_graph_that_nothing_reaches_claims_no_figure(source, tmp_path):
     (graph,) = scaled(source, ["sovits_vocoder"], tmp_path / "full", {})
-    (half,) = converted([FullGraph(graph.path, graph.spec, ())], tmp_path / "half")
-    assert _record(half)["check"] == {"runs": 0, "limit": 0.9995}
+    (graph_fp16,) = converted([Fp32Graph(graph.path, graph.spec, ())], tmp_path / "half")
+    assert _described(graph_fp16)["check"] == {"runs": 0, "limit": 0.9995}

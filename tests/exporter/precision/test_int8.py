@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,10 +13,11 @@ from sovits_calibration.corpus import corpus
 from sovits_calibration.token_kl import TokenDistance, TokenTimes
 from sovits_engines.engine_graph import trt_graphs
 from sovits_exporter.cli.main import main
-from sovits_exporter.precision import int8 as quantized
-from sovits_exporter.precision.int8 import Limits, choose, parse_precisions
+from sovits_exporter.precision import int8 as conversion
+from sovits_exporter.precision.int8 import choose, parse_precisions
 from sovits_exporter.precision.int8_gpt import GptChoice
 from sovits_exporter.precision.int8_search import ConvChoice, ConvError, ConvLayer
+from sovits_exporter.precision.limits import Limits
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.backends.prepacked import prepack, remove_prepacked
 from sovits_runtime.bundle import Bundle
@@ -117,7 +119,7 @@ def test_where_nothing_is_within_the_limits_all_stays_fp32_or_is_refused(
 ):
     """The test above tries every layer of a vocoder; here none was good enough."""
     measured = ConvChoice((LAYER,), {}, ConvError(float("inf"), 0.0), 1.0, 1.0)
-    monkeypatch.setattr(quantized, "vocoder_choice", lambda *_, **__: measured)
+    monkeypatch.setattr(conversion, "vocoder_choice", lambda *_, **__: measured)
     strict = ["--max-kl", "1e-12", "--min-snr", "200", str(tiny_bundle), "-o"]
     result = CliRunner().invoke(main, ["convert", "--precision", "auto", *strict, str(tmp_path / "voice")])
     assert result.exit_code == 0, result.output
@@ -196,3 +198,10 @@ def test_precisions_are_read_by_part():
 def test_contradictions_are_wrong_use(options, tiny_bundle, tmp_path):
     result = CliRunner().invoke(main, ["convert", *options, str(tiny_bundle), "-o", str(tmp_path / "v")])
     assert result.exit_code == 2
+
+
+@pytest.mark.parametrize(("graphs", "expected"), [((conversion.VOCODER,), "int8"), ((), "fp32")])
+def test_a_voice_without_that_vocoder_says_that_its_sound_stays_fp32(graphs, expected, caplog):
+    source = SimpleNamespace(path="v4-voice", spec=SimpleNamespace(version="v4"), graph_names=graphs)
+    assert conversion._vocoder_precision(source, {"gpt": "int8", "sovits": "int8"}) == expected
+    assert ("v4-voice: int8 is for the vocoder of v1 to v2ProPlus" in caplog.text) == (not graphs)

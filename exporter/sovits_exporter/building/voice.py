@@ -1,0 +1,92 @@
+"""The checkpoints that a build request names, read and checked together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sovits_exporter.building.request import BuildRequest, GoldenWords
+from sovits_exporter.checkpoint.models import Models, build_models
+from sovits_exporter.checkpoint.official import (
+    GptCheckpoint,
+    SovitsCheckpoint,
+    check_pair,
+    load_gpt,
+    load_sovits,
+)
+from sovits_exporter.checkpoint.pretrained import FolderKind, Pretrained, read_pretrained
+from sovits_exporter.checkpoint.speaker import read_speaker
+from sovits_exporter.checkpoint.vocoder import OFFICIAL, read_vocoder
+from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
+from sovits_runtime.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice to export.
+
+    Attributes:
+        gpt: Its GPT checkpoint.
+        sovits: Its SoVITS checkpoint.
+        shared: The parts that voices share.
+        models: The PyTorch models of them all.
+        words: What it says when it is verified; None: a made-up request.
+    """
+
+    gpt: GptCheckpoint
+    sovits: SovitsCheckpoint
+    shared: tuple[Pretrained, ...]
+    models: Models
+    words: GoldenWords | None
+
+
+def read_voice(request: BuildRequest) -> Voice:
+    """Reads all that a request names.
+
+    Raises:
+        CheckpointError: A checkpoint or model folder cannot be used, or they do not go together.
+        AudioError: The recording of the request's words cannot be read.
+        TextError: The request's words lack phones.
+    """
+    gpt = load_gpt(request.gpt)
+    sovits = load_sovits(request.sovits, version=request.version, base=request.base)
+    check_pair(gpt, sovits)
+    spec = model_spec(sovits.version)
+    shared = _read_shared_parts(request, spec)
+    words = request.words.read(spec) if request.words else None
+    return Voice(gpt, sovits, shared, build_models(gpt, sovits, shared), words)
+
+
+def options_left_out(request: BuildRequest, spec: ModelSpec) -> tuple[str, ...]:
+    """Returns the options of the request without which its bundle cannot read recordings."""
+    missing = {
+        "--hubert": request.hubert is None,
+        "--speaker": spec.speaker_network and request.speaker is None,
+    }
+    return tuple(option for option, is_missing in missing.items() if is_missing)
+
+
+def _read_shared_parts(request: BuildRequest, spec: ModelSpec) -> tuple[Pretrained, ...]:
+    if request.speaker and not spec.speaker_network:
+        raise _needless(request, spec, request.speaker, "a speaker network", "--speaker")
+    if request.vocoder and not spec.flow:
+        raise _needless(request, spec, request.vocoder, "a vocoder", "--vocoder")
+    folders: dict[FolderKind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
+    parts = [read_pretrained(folder, kind) for kind, folder in folders.items() if folder is not None]
+    if request.speaker:
+        parts.append(read_speaker(request.speaker))
+    if spec.flow:
+        if request.vocoder is None:
+            raise CheckpointError(
+                f"{request.sovits}: is a {spec.version} model, which speaks through a vocoder of its own; "
+                f"give --vocoder: {OFFICIAL[spec.flow.vocoder]}"
+            )
+        parts.append(read_vocoder(request.vocoder, spec.flow))
+    return tuple(parts)
+
+
+def _needless(request: BuildRequest, spec: ModelSpec, path: Path, what: str, option: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: {what} was given, but {request.sovits} is a {spec.version} model, which takes none; "
+        f"leave {option} out"
+    )

@@ -1,0 +1,66 @@
+"""`sovits-export reference`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from sovits_exporter.cli.options import BUNDLE, DEVICE, PATH, SHARED, THREADS, takes
+from sovits_exporter.cli.text_options import LANGUAGE_NAMES, LANGUAGES, Transcript
+from sovits_runtime.backends.voice import LoadOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceOptions:
+    """What to prepare, and where; the attributes are the options."""
+
+    bundle: Path
+    recording: Path
+    shared: Path | None
+    load: LoadOptions
+    transcript: Transcript
+    more: tuple[Path, ...]
+    output: Path
+
+
+@click.command()
+@BUNDLE
+@click.argument("recording", type=PATH)
+@SHARED
+@DEVICE
+@THREADS
+@click.option("--text", "ref_text", help="What is said in the recording.")
+@click.option(
+    "--lang",
+    "ref_lang",
+    type=LANGUAGES,
+    metavar="LANG",
+    help=f"Language of the text: {LANGUAGE_NAMES}.",
+)
+@click.option(
+    "--phones",
+    "ref_phones",
+    help="Phones of the transcript, or a .json file that holds them, in place of text.",
+)
+@click.option("--more", type=PATH, multiple=True, help="Further recordings whose style is averaged in.")
+@click.option("-o", "--output", required=True, type=PATH, help="File to write, .npz.")
+@takes(ReferenceOptions)
+def reference(options: ReferenceOptions) -> None:
+    """Prepare RECORDING once and save it, so that speaking needs neither the recording nor HuBERT."""
+    from sovits_runtime.backends.open import open_voice
+    from sovits_runtime.bundle import Bundle
+    from sovits_runtime.synthesizer import Synthesizer
+
+    options.transcript.check()
+    bundle = Bundle.open(options.bundle, shared=options.shared)
+    with Synthesizer(open_voice(bundle, options.load)) as voice:
+        transcript = options.transcript.read(voice.text)
+        prepared = voice.reference(
+            options.recording, transcript.phones, bert=transcript.bert, more_recordings=options.more
+        )
+    prepared.save(options.output)
+    click.echo(
+        f"{options.output}: {len(prepared.prompt)} prompt tokens, {len(prepared.phones)} phones, key {prepared.key}"
+    )
