@@ -11,22 +11,29 @@ from sovits_runtime.audio import Audio
 from sovits_runtime.machine import no_telemetry
 from sovits_runtime.speech.chunk_stream import ChunkStream
 from sovits_runtime.speech.reference import Reference
-from sovits_runtime.speech.types import Chunk, ChunkOptions, Phrase, Sentence, SpeechOptions, Utterance
+from sovits_runtime.speech.types import (
+    AudioSentence,
+    Chunk,
+    ChunkOptions,
+    Phrase,
+    SpeechOptions,
+    TokenSequence,
+)
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 __all__ = [
     "Audio",
+    "AudioSentence",
     "Chunk",
     "ChunkOptions",
     "ChunkStream",
     "Phrase",
     "Reference",
     "SamplingOptions",
-    "Sentence",
     "SpeechOptions",
     "Synthesizer",
-    "Utterance",
+    "TokenSequence",
 ]
 
 no_telemetry.turn_off()

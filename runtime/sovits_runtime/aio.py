@@ -39,24 +39,24 @@ async def stream_async(chunks: ChunkStream, *, ahead: int = CHUNKS_AHEAD) -> Asy
     if ahead < 1:
         raise ShapeError(f"ahead: got {ahead}, expected at least 1 chunk")
     loop, room = asyncio.get_running_loop(), threading.Semaphore(ahead)
-    made: asyncio.Queue[Chunk | BaseException | None] = asyncio.Queue()
+    queue: asyncio.Queue[Chunk | BaseException | None] = asyncio.Queue()
     ended = asyncio.Event()
 
     def make() -> None:
         end: BaseException | None = None
         try:
             while room.acquire() and (chunk := next(chunks, None)) is not None:
-                loop.call_soon_threadsafe(made.put_nowait, chunk)
+                loop.call_soon_threadsafe(queue.put_nowait, chunk)
         except BaseException as error:  # raised again by the consumer
             end = error
         with suppress(RuntimeError):  # the loop may be closed by now
-            loop.call_soon_threadsafe(made.put_nowait, end)
+            loop.call_soon_threadsafe(queue.put_nowait, end)
             loop.call_soon_threadsafe(ended.set)
 
     thread = threading.Thread(target=make, name="chunks", daemon=True)
     thread.start()
     try:
-        while (chunk := await made.get()) is not None:
+        while (chunk := await queue.get()) is not None:
             if isinstance(chunk, BaseException):
                 raise chunk
             room.release()

@@ -1,6 +1,6 @@
 """Errors that sovits-export raises on purpose.
 
-Every message says what was got, what was expected and what to do next, in one line. The command line prints that
+Every message says in one line what was received, what was expected and what to do next. The command line prints that
 line and exits with `exit_code`; anything that is not a `SovitsError` is a defect and shows its traceback.
 """
 
@@ -47,3 +47,8 @@ class VerificationError(SovitsError):
     """A bundle's output differs from the recorded PyTorch values by more than the stated limit."""
 
     exit_code = 3
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its class where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -4,69 +4,61 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import cached_property
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.audio.files import AudioSource, read_content
-from sovits_runtime.backends.native import library_for, open_step
-from sovits_runtime.backends.prepacked import MEMORY_MAPPED, STEP, find_prepacked
-from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.feature_cache import reference_cache
-from sovits_runtime.bundle.model_spec import ModelSpec
-from sovits_runtime.bundle.session import BACKENDS, BindableSession, Session, SessionOptions, open_session
-from sovits_runtime.errors import BackendError, BundleError, GenerationError, ShapeError, TextError
-from sovits_runtime.machine import return_freed_memory
-from sovits_runtime.machine.cuda_packages import installed_mix
-from sovits_runtime.speech.chunk_stream import ChunkStream, sentence_chunks
-from sovits_runtime.speech.decoder import GraphOpener, SemanticDecoder, SpeechDecoder
+from sovits_runtime.backends.open import open_voice
+from sovits_runtime.backends.voice import GptSteps, LoadOptions, VoiceBackend
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import HUBERT, PROMPT_TOKENS, REFERENCE_STYLE, SPEAKER
+from sovits_runtime.bundle.session import Session
+from sovits_runtime.errors import BackendError, GenerationError, ShapeError, TextError
+from sovits_runtime.machine.process_memory import return_freed_memory
+from sovits_runtime.speech.bert_features import BertFeatures
+from sovits_runtime.speech.chunk_stream import ChunkStream, until_closed
+from sovits_runtime.speech.decoder import SpeechDecoder
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
-from sovits_runtime.speech.reference import Recording, Reference, ReferenceEncoder, reference_key
+from sovits_runtime.speech.hifigan_decoder import HifiganDecoder
+from sovits_runtime.speech.noise import NormalNoise, seeded_generators, seeded_normal
+from sovits_runtime.speech.reference import Recording, Reference, ReferenceEncoder, ReferenceStore
+from sovits_runtime.speech.text_reader import TextReader
 from sovits_runtime.speech.types import (
+    AudioSentence,
     Chunk,
     ChunkOptions,
-    NormalNoise,
     PhoneInput,
     Phrase,
-    Sentence,
     SpeechOptions,
-    Utterance,
-    seeded_normal,
+    TokenSequence,
 )
-from sovits_runtime.t2s.host_loop import (
-    MAX_NEW_TOKENS,
-    SemanticGenerator,
-    TextToSemantic,
-    TokenStream,
-    seeded_noise,
-)
+from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, SemanticGenerator, TokenStream, seeded_noise
+from sovits_runtime.text.pipeline import TextFrontend
+from sovits_runtime.text.split import STREAM
 from sovits_runtime.text.symbols import symbol_ids
-
-if TYPE_CHECKING:
-    from sovits_runtime.backends.onnxruntime_cuda import OrtCudaVoice
-    from sovits_runtime.backends.tensorrt import TensorRtVoice
-    from sovits_runtime.speech.text_reader import TextSpeaker
+from sovits_runtime.text.zh.g2pw import PolyphoneReader, polyphone_reader
 
 logger = logging.getLogger(__name__)
 
-REMEMBERED_REFERENCES = 32  # kept in memory
-EVERY_TOKEN = {STEP}
-
-DECODERS: dict[str, Callable[[GraphOpener, ModelSpec], SpeechDecoder]] = {
-    "hifigan": SemanticDecoder.open,
-    "cfm": FlowMatchingDecoder.open,
+EMPTY = "it ended before the first token"
+ENDLESS = f"it did not end within {MAX_NEW_TOKENS} tokens"
+REMEDIES = {
+    EMPTY: "try another seed or reference",
+    ENDLESS: "try another seed or reference, a shorter sentence, or max_tokens to cut it",
 }
-"""Decoder kind of `ModelSpec` -> what opens it."""
+
+DECODERS: dict[str, type[SpeechDecoder]] = {"hifigan": HifiganDecoder, "cfm": FlowMatchingDecoder}
+"""Decoder kind of `ModelSpec` -> its class."""
 
 
 class Synthesizer:
@@ -75,41 +67,29 @@ class Synthesizer:
     Use `Synthesizer.load`; the parts (`text_to_semantic`, `decoder`, `reference_encoder`) are public and can be used
     alone with arrays and given noise.
 
+    Args:
+        backend: What runs the graphs, from `open_voice`.
+
     Attributes:
+        spec: What its version is like.
+        options: How it was loaded.
         runs_on: Graph -> what runs it, of the graphs opened so far.
     """
 
-    def __init__(self, bundle: Bundle, options: SessionOptions) -> None:
-        self.bundle = bundle
-        self.spec = bundle.spec
-        self.options = options
-        self.runs_on: dict[str, str] = {}
-        self.text_to_semantic: SemanticGenerator
-        if options.backend not in BACKENDS:
-            raise BackendError(
-                f"backend {options.backend!r} is unknown; known backends: {', '.join(BACKENDS)}"
-            )
-        self._refuse_cpu_precision()
-        self._native = library_for(bundle, options.native) if options.device == "cpu" else None
-        if options.native and options.backend != "onnxruntime":
-            raise BackendError(
-                f"native kernels run beside backend 'onnxruntime', asked for {options.backend!r}"
-            )
-        self._prepacked = find_prepacked(bundle, native=options.native) if options.device == "cpu" else None
-        self._gpu = self._open_gpu()
-        if self._gpu:
-            self.text_to_semantic, self.runs_on = self._gpu.text_to_semantic, self._gpu.runs_on
-        else:
-            self.text_to_semantic = TextToSemantic(self._session("gpt_prefill"), self._step())
+    def __init__(self, backend: VoiceBackend) -> None:
+        self.bundle = backend.bundle
+        self.spec = self.bundle.spec
+        self.options = backend.options
+        self.runs_on = backend.runs_on
+        self._backend: VoiceBackend | None = backend
+        self._references = ReferenceStore(self.bundle)
+        self._reference_encoder: ReferenceEncoder | None = None
         try:
-            self.decoder = DECODERS[self.spec.decoder](self.open_graph, self.spec)
-            if self._gpu:
-                self._gpu.warm()
+            self._decoder = DECODERS[self.spec.decoder].open(backend.graph, self.spec)
+            backend.warm()
         except BaseException:
             self.close()
             raise
-        self._reference_encoder: ReferenceEncoder | None = None
-        self._references: dict[str, Reference] = {}
 
     @classmethod
     def load(
@@ -120,7 +100,7 @@ class Synthesizer:
         backend: str = "onnxruntime",
         threads: int | None = None,
         requests: int = 1,
-        native: bool | None = None,
+        gpt_steps: GptSteps = "auto",
         strict: bool = False,
         shared: str | os.PathLike[str] | None = None,
         full_check: bool = False,
@@ -129,16 +109,12 @@ class Synthesizer:
 
         Args:
             bundle: The bundle's folder, or an opened one.
-            device: "cpu" or "cuda".
-            backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
-            threads: Threads within one operator; None: the physical cores that affinity and container allow.
-            requests: On a GPU, how many requests may be in flight; each takes device memory of its own.
-            native: Whether the GPT's steps run on this project's own kernels: True, they must; False, they must not;
-                None, on the CPU where `sovits-export-native` is installed and written for the processor and for the
-                bundle's precision, on a GPU not. `describe` says what runs.
-            strict: Whether what cannot run as asked is an error: a graph without an engine, steps that cannot be
-                captured, operators that would run on the CPU. Otherwise it runs in another way, which is logged; what
-                runs each graph is told by `describe`.
+            device: See `LoadOptions`, as for the next five.
+            backend: "onnxruntime" or "tensorrt".
+            threads: Threads within one operator.
+            requests: On a GPU, how many requests may be in flight.
+            gpt_steps: What runs the GPT's steps: "auto", "onnxruntime" or "native".
+            strict: Whether what cannot run as requested is an error.
             shared: Folder of shared parts, when not beside the bundle.
             full_check: Compare the sha256 of every file first.
 
@@ -148,10 +124,15 @@ class Synthesizer:
         """
         if not isinstance(bundle, Bundle):
             bundle = Bundle.open(bundle, shared=shared, full=full_check)
-        options = SessionOptions(
-            device, threads, backend=backend, requests=requests, native=native, strict=strict
+        options = LoadOptions(
+            device=device,
+            backend=backend,
+            threads=threads,
+            requests=requests,
+            gpt_steps=gpt_steps,
+            strict=strict,
         )
-        return cls(bundle, options)
+        return cls(open_voice(bundle, options))
 
     def __enter__(self) -> Synthesizer:
         return self
@@ -162,103 +143,108 @@ class Synthesizer:
         self.close()
 
     def close(self) -> None:
-        """Frees sessions and caches; the synthesizer cannot be used afterwards."""
-        if self._gpu:
-            self._gpu.close()
-            self._gpu = None
-        for name in ("text_to_semantic", "decoder", "_reference_encoder", "_references", "text"):
+        """Frees sessions and caches; what is called afterwards raises `BackendError`."""
+        backend, self._backend = self._backend, None
+        if backend is not None:
+            backend.close()
+        self._reference_encoder = None
+        self._release_polyphones()
+        for name in ("_decoder", "_bert", "_polyphones", "text"):
             self.__dict__.pop(name, None)
 
+    def _release_polyphones(self) -> None:
+        polyphones = self.__dict__.get("_polyphones")  # opened when first needed
+        if polyphones is not None:
+            polyphones.release()
+
     def describe(self) -> dict[str, Any]:
-        """What was asked for and what runs: device, backend, and by graph; on a GPU, also memory."""
-        asked = {"device": self.options.device, "backend": self.options.backend, "graphs": dict(self.runs_on)}
-        return {**asked, **(self._gpu.describe() if self._gpu else {})}
+        """The requested device and backend, and what runs each graph; on a GPU, also memory."""
+        requested = {
+            "device": self.options.device,
+            "backend": self.options.backend,
+            "graphs": dict(self.runs_on),
+        }
+        return {**requested, **(self._backend.describe() if self._backend else {})}
 
-    def open_graph(self, name: str) -> Session:
-        """Opens a graph of the bundle on the backend of this voice."""
-        return self._gpu.graph(name) if self._gpu else self._session(name)
+    @property
+    def backend(self) -> VoiceBackend:
+        """What runs the graphs.
 
-    def _step(self) -> BindableSession:
-        if self._native is None:
-            return self._session(STEP)
-        prepacked = self._prepacked.path(STEP) if self._prepacked else None
-        step = open_step(self._native, self.bundle, prepacked, self.options.threads)
-        self.runs_on[STEP] = step.provider
-        return step
+        Raises:
+            BackendError: The voice is closed.
+        """
+        if self._backend is None:
+            raise BackendError("this voice is closed; load it again to speak")
+        return self._backend
 
-    def _session(self, name: str, device: str | None = None) -> BindableSession:
-        device = device or self.options.device
-        prepacked = self._prepacked.path(name) if self._prepacked and device == "cpu" else None
-        options = SessionOptions(
-            device,
-            self.options.threads,
-            prepack=name not in MEMORY_MAPPED or prepacked is not None,
-            keep_buffers=name in EVERY_TOKEN,
-            optimized=prepacked is not None,
-            strict=self.options.strict,
-            tf32=self.bundle.manifest["graphs"][name]["precision"] == "fp16",
-        )
-        form = CPU_FILE if device == "cpu" else "file"
-        path = prepacked or self.bundle.graph_path(name, form=form)
-        session = open_session(path, self.bundle.graph_spec(name), options=options)
-        self.runs_on[name] = session.provider
-        return session
+    @property
+    def text_to_semantic(self) -> SemanticGenerator:
+        """The GPT."""
+        return self.backend.text_to_semantic
 
-    def _refuse_cpu_precision(self) -> None:
-        if self.options.device != "cpu" and self.bundle.cpu_only:
-            raise BackendError(
-                f"{self.bundle.path}: is {self.bundle.precision} for ONNX Runtime's CPU, and cannot run on "
-                f"{self.options.device!r}; use device 'cpu', or the FP32 or FP16 bundle"
-            )
-
-    def _open_gpu(self) -> TensorRtVoice | OrtCudaVoice | None:
-        tensorrt = self.options.backend == "tensorrt"
-        if self.options.device != "cuda":
-            if tensorrt:
-                raise BackendError(
-                    f"backend 'tensorrt' runs on device 'cuda', got {self.options.device!r}; name both, or use "
-                    "backend 'onnxruntime'"
-                )
-            return None
-        if mix := installed_mix(torch="torch" in sys.modules):
-            logger.warning("%s", mix)
-        if not tensorrt:
-            from sovits_runtime.backends.onnxruntime_cuda import OrtCudaVoice
-
-            return OrtCudaVoice(self.bundle, self.options, session=self._session)
-        from sovits_runtime.backends.tensorrt import TensorRtVoice
-
-        return TensorRtVoice(
-            self.bundle,
-            requests=self.options.requests,
-            strict=self.options.strict,
-            fallback=lambda name: self._session(name, "cpu"),
-        )
-
-    def _open_if_there(self, name: str) -> Session | None:
-        return self.open_graph(name) if name in self.bundle.graph_names else None
+    @property
+    def decoder(self) -> SpeechDecoder:
+        """What turns semantic tokens into sound."""
+        self.backend  # noqa: B018 - refuses a closed voice
+        return self._decoder
 
     @property
     def reference_encoder(self) -> ReferenceEncoder:
         """The graphs that read recordings, opened when first needed."""
         if self._reference_encoder is None:
             self._reference_encoder = ReferenceEncoder(
-                self._open_if_there("hubert"),
-                self.open_graph("prompt_tokens"),
-                style=self.open_graph("reference_style"),
-                speaker=self._open_if_there("speaker"),
+                self._open_if_there(HUBERT),
+                self.open_graph(PROMPT_TOKENS),
+                style=self.open_graph(REFERENCE_STYLE),
+                speaker=self._open_if_there(SPEAKER),
                 flow=self.spec.flow,
             )
         return self._reference_encoder
 
+    @cached_property
+    def text(self) -> TextReader:
+        """Reads text for this voice; opened when first needed."""
+        return self.open_reader()
+
+    def open_graph(self, name: str) -> Session:
+        """Opens a graph of the bundle on the backend of this voice."""
+        return self.backend.graph(name)
+
+    def open_reader(self, *, official: bool = False, method: str = STREAM) -> TextReader:
+        """Opens a text front end for this voice.
+
+        Args:
+            official: Read as the original does, its plain misreadings included.
+            method: How text is cut: `"stream"`, or `"cut0"` to `"cut5"` of the original.
+
+        Raises:
+            TextError: No such method, or `SOVITS_G2PW_DIR` names a folder that cannot be used.
+            BackendError: The G2PW model there cannot be opened.
+        """
+        frontend = TextFrontend(self.spec.symbols, official, method, polyphones=self._polyphones)
+        return TextReader(frontend, self._bert)
+
+    @cached_property
+    def _bert(self) -> BertFeatures:
+        return BertFeatures(self.bundle, self.open_graph)
+
+    @cached_property
+    def _polyphones(self) -> PolyphoneReader | None:
+        if self.spec.symbols == "v1":  # trained without
+            return None
+        return polyphone_reader(tokenizer=self._bert.tokenizer_folder, threads=self.options.threads)
+
+    def _open_if_there(self, name: str) -> Session | None:
+        return self.open_graph(name) if name in self.bundle.graph_names else None
+
     def release_feature_graphs(self) -> None:
-        """Closes the graphs that only read recordings and text (HuBERT, speaker network, style, BERT).
+        """Closes the graphs that only read recordings and text (HuBERT, speaker network, reference_style, BERT, G2PW).
 
         Prepared references stay. What is needed again is opened again.
         """
         self._reference_encoder = None
-        if "text" in self.__dict__:
-            self.text.release_bert()
+        self._bert.release()
+        self._release_polyphones()
         return_freed_memory()
 
     def phone_ids(self, phones: PhoneInput) -> NDArray[np.int64]:
@@ -292,14 +278,13 @@ class Synthesizer:
     ) -> Reference:
         """Prepares a voice to clone.
 
-        The result is kept by content: in memory, and in the bundle's `references/` or, where that cannot be written, in
-        the user's cache folder (`$SOVITS_EXPORT_CACHE`).
+        The result is kept by content, see `ReferenceStore`.
 
         Args:
             recording: WAV, FLAC, OGG or MP3 of 3 to 10 s (path, bytes or file object).
-            phones: Of its transcript. Without them the voice comes from the style alone.
+            phones: Of its transcript. Without them the voice comes from the global speaker embedding alone.
             bert: float32 [T, 1024] of a Chinese transcript; None: zeros, as for every other language.
-            more_recordings: Further recordings of the voice, whose style is averaged in.
+            more_recordings: Further recordings of the voice, whose speaker embedding is averaged in.
 
         Raises:
             AudioError: A recording cannot be read or has the wrong length.
@@ -308,37 +293,31 @@ class Synthesizer:
         """
         recordings = [Recording(*read_content(r)) for r in (recording, *more_recordings)]
         ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
-        features = self._bert(ids, bert)
-        key = reference_key(recordings, ids, features, self._reader_digest())
-        reference = self._references.pop(key, None)
-        if reference is None:
-            reference = self._cached_reference(key, recordings, ids, features)
-        self._references[key] = reference  # now the most recent one
-        while len(self._references) > REMEMBERED_REFERENCES:
-            self._references.pop(next(iter(self._references)), None)
-        return reference
+        features = self.bert_or_zeros(ids, bert)
+        return self._references.get(recordings, ids, features, encoder=lambda: self.reference_encoder)
 
-    def _reader_digest(self) -> str:
-        names = ("prompt_tokens", "reference_style", "hubert", "speaker")
-        return "".join(self.bundle.graph_digest(n) for n in names if n in self.bundle.graph_names)
-
-    def _cached_reference(
-        self, key: str, recordings: Sequence[Recording], ids: NDArray[np.int64], bert: NDArray[np.float32]
+    def reference_from_text(
+        self, recording: AudioSource, text: str, *, language: str, more_recordings: Sequence[AudioSource] = ()
     ) -> Reference:
-        def load(path: Path) -> Reference:
-            found = Reference.load(path)
-            if found.key != key:
-                raise BundleError(f"it holds the reference {found.key}")
-            return found
+        """Prepares a voice from a recording and its transcript as text.
 
-        return reference_cache(self.bundle.path).get(
-            key,
-            load=load,
-            make=lambda: self.reference_encoder.encode(recordings, ids, bert, key=key),
-            save=lambda reference, path: reference.save(path),
+        Args:
+            recording: As in `reference`, as are the errors.
+            text: Its transcript.
+            language: Language or mode of the transcript.
+            more_recordings: As in `reference`.
+        """
+        transcript = self.text.transcript(text, language)
+        return self.reference(
+            recording, transcript.phones, bert=transcript.bert, more_recordings=more_recordings
         )
 
-    def _bert(self, ids: NDArray[np.int64], bert: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    def bert_or_zeros(self, ids: NDArray[np.int64], bert: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        """BERT features float32 [T, 1024] of phone ids int64 [T]: those given, else zeros.
+
+        Raises:
+            TextError: Those given have another shape.
+        """
         width = self.text_to_semantic.bert_width
         if bert is None:
             return np.zeros((len(ids), width), np.float32)
@@ -356,15 +335,15 @@ class Synthesizer:
         bert: NDArray[np.float32] | None = None,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> Sentence:
+    ) -> AudioSentence:
         """Speaks one sentence.
 
         Args:
             phones: Of the sentence.
-            reference: The voice.
+            reference: The voice to clone.
             bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
             options: How to speak.
-            noise: The decoder's noise; None: drawn from the seed.
+            noise: The decoder's noise; None: sampled from the seed.
 
         Raises:
             GenerationError: No usable speech within the allowed retries.
@@ -374,68 +353,70 @@ class Synthesizer:
 
     def synthesize_many(
         self,
-        sentences: Sequence[Phrase | PhoneInput],
+        phrases: Sequence[Phrase | PhoneInput],
         reference: Reference,
         *,
         batch_size: int | None = None,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> Iterator[Sentence]:
+    ) -> Iterator[AudioSentence]:
         """Speaks sentences in batches; those of a batch are decoded in one go, as the original does by default.
 
-        What stands beside a sentence then colours it a little, so the audio differs from `synthesize`'s.
+        Neighbours in a batch change the audio slightly, so it differs from `synthesize`'s.
 
         Args:
-            sentences: Phones, or a `Phrase` where a sentence has BERT features.
-            reference: The voice.
+            phrases: Phones, or a `Phrase` where a sentence has BERT features.
+            reference: The voice to clone.
             batch_size: How many sentences are decoded together; None: all.
             options: How to speak.
-            noise: The decoder's noise, for all batches in turn; None: drawn from the seed.
+            noise: The decoder's noise, for all batches in turn; None: sampled from the seed.
 
         Raises:
             GenerationError: No usable speech within the allowed retries.
         """
-        size = batch_size or len(sentences)
-        phrases = [_phrase(s) for s in sentences]
+        size = batch_size or len(phrases)
         for start in range(0, len(phrases), size):
             utterances = [
                 self.generate(p.phones, reference, bert=p.bert, options=options)
-                for p in phrases[start : start + size]
+                for p in map(_phrase, phrases[start : start + size])
             ]
             yield from self.decode_joined(utterances, reference, options=options, noise=noise)
 
     def synthesize_each(
         self,
-        sentences: Iterable[Phrase | PhoneInput],
+        phrases: Iterable[Phrase | PhoneInput],
         reference: Reference,
         *,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> Iterator[Sentence]:
+    ) -> Iterator[AudioSentence]:
         """Speaks sentence by sentence: each is yielded as soon as it is whole. Arguments as in `synthesize_many`."""
-        phrases = map(_phrase, sentences)
 
-        def generate(phrase: Phrase) -> Utterance:
+        def generate(phrase: Phrase | PhoneInput) -> TokenSequence:
+            phrase = _phrase(phrase)
             return self.generate(phrase.phones, reference, bert=phrase.bert, options=options)
 
-        for utterance in self._ahead(generate, phrases) if self._gpu else map(generate, phrases):
+        ahead = self._ahead if self.backend.overlaps else map
+        for utterance in ahead(generate, phrases):
             yield self.decode(utterance, reference, options=options, noise=noise)
 
     @staticmethod
-    def _ahead(generate: Callable[[Phrase], Utterance], phrases: Iterable[Phrase]) -> Iterator[Utterance]:
+    def _ahead(
+        generate: Callable[[Phrase | PhoneInput], TokenSequence], phrases: Iterable[Phrase | PhoneInput]
+    ) -> Iterator[TokenSequence]:
         """Makes the tokens of a sentence while the caller makes the sound of the one before."""
         with ThreadPoolExecutor(1, thread_name_prefix="tokens") as worker:
-            following: Future[Utterance] | None = None
+            following: Future[TokenSequence] | None = None
             for phrase in phrases:
-                made, following = following, worker.submit(generate, phrase)
-                if made is not None:
-                    yield made.result()
+                current, following = following, worker.submit(generate, phrase)
+                if current is not None:
+                    yield current.result()
             if following is not None:
                 yield following.result()
 
     def stream(
         self,
-        sentences: Iterable[Phrase | PhoneInput],
+        phrases: Iterable[Phrase | PhoneInput],
         reference: Reference,
         *,
         chunks: ChunkOptions | None = None,
@@ -449,11 +430,11 @@ class Synthesizer:
         there.
 
         Args:
-            sentences: Phones, or a `Phrase` where a sentence has BERT features.
-            reference: The voice.
+            phrases: Phones, or a `Phrase` where a sentence has BERT features.
+            reference: The voice to clone.
             chunks: How to cut.
             options: How to speak.
-            noise: The decoder's noise, for all sentences in turn; None: drawn from the seed.
+            noise: The decoder's noise, for all sentences in turn; None: sampled from the seed.
 
         Raises:
             GenerationError: A sentence ended before its first token, within the allowed retries.
@@ -462,13 +443,66 @@ class Synthesizer:
         how, cut = options or SpeechOptions(), chunks or ChunkOptions()
 
         def make(closed: threading.Event) -> Generator[Chunk, None, None]:
-            for i, phrase in enumerate(map(_phrase, sentences)):
-                yield from sentence_chunks(
-                    self, phrase, reference, index=i, chunks=cut, options=how, noise=noise, closed=closed
+            for i, phrase in enumerate(map(_phrase, phrases)):
+                yield from self._chunks(
+                    phrase, reference, index=i, chunks=cut, options=how, noise=noise, closed=closed
                 )
                 return_freed_memory()
 
         return ChunkStream(make)
+
+    def _chunks(
+        self,
+        phrase: Phrase,
+        reference: Reference,
+        *,
+        index: int,
+        chunks: ChunkOptions,
+        options: SpeechOptions,
+        noise: NormalNoise | None,
+        closed: threading.Event,
+    ) -> Iterator[Chunk]:
+        """Yields one sentence in chunks, the pause after it as the last.
+
+        What was given out cannot be taken back: only a sentence that ends before its first token is sampled again.
+        """
+        ids, rate = self.phone_ids(phrase.phones), self.spec.sample_rate
+        attempts = self._attempts(ids, reference, bert=phrase.bert, options=options, problem_of=_is_empty)
+        with closing(attempts):
+            for attempt, tokens in attempts:
+                sound = self.decoder.stream(
+                    until_closed(tokens, closed),
+                    ids,
+                    reference=reference,
+                    options=options,
+                    chunks=chunks,
+                    noise=noise or self.decoder_noise(options, attempt),
+                )
+                yield from (Chunk(samples, rate, sentence=index) for samples in sound if len(samples))
+        if problem := _is_endless(tokens, options):
+            logger.warning("sentence of %d phones: %s", len(ids), problem)
+        pause = np.zeros(round(rate * options.pause_s), np.float32)
+        yield Chunk(pause, rate, sentence=index, stop_reason=tokens.stop_reason)
+
+    def stream_text(
+        self,
+        text: str | Iterable[str],
+        reference: Reference,
+        *,
+        language: str,
+        chunks: ChunkOptions | None = None,
+        options: SpeechOptions | None = None,
+    ) -> ChunkStream:
+        """Speaks a text of any length in chunks. Arguments and errors as in `stream` and `TextReader.phrases`."""
+        phrases = self.text.phrases(text, language)
+        return self.stream(phrases, reference, chunks=chunks, options=options)
+
+    def synthesize_text(
+        self, text: str, reference: Reference, *, language: str, options: SpeechOptions | None = None
+    ) -> Audio:
+        """Speaks a text as a whole. Arguments and errors as in `synthesize` and `TextReader.phrases`."""
+        phrases = self.text.phrases(text, language)
+        return Audio.concatenate(list(self.synthesize_each(phrases, reference, options=options)))
 
     def tokens(
         self,
@@ -483,14 +517,14 @@ class Synthesizer:
 
         Args:
             phones: int64 [T], of the sentence.
-            reference: The voice.
+            reference: The voice to clone.
             bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
             options: How to speak.
-            attempt: Each attempt draws from noise of its own.
+            attempt: Number of the attempt; each has noise of its own.
         """
         return self.text_to_semantic.tokens(
             np.concatenate([reference.phones, phones]),
-            np.concatenate([reference.bert, self._bert(phones, bert)]),
+            np.concatenate([reference.bert, self.bert_or_zeros(phones, bert)]),
             reference.prompt,
             options=options.sampling,
             noise=seeded_noise(seeded_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
@@ -508,35 +542,52 @@ class Synthesizer:
         *,
         bert: NDArray[np.float32] | None = None,
         options: SpeechOptions | None = None,
-    ) -> Utterance:
+    ) -> TokenSequence:
         """Makes the semantic tokens of one sentence, for `decode`. Arguments and errors as in `synthesize`."""
         options = options or SpeechOptions()
         ids = self.phone_ids(phones)
         start = time.perf_counter()
-        problem = ""
+        attempts = self._attempts(ids, reference, bert=bert, options=options, problem_of=_problem)
+        for number, tokens in attempts:
+            generation, attempt = tokens.finish(), number
+        seconds = time.perf_counter() - start
+        return TokenSequence(generation.tokens, ids, generation.stop_reason, attempt, seconds)
+
+    def _attempts(
+        self,
+        ids: NDArray[np.int64],
+        reference: Reference,
+        *,
+        bert: NDArray[np.float32] | None,
+        options: SpeechOptions,
+        problem_of: Callable[[TokenStream, SpeechOptions], str],
+    ) -> Generator[tuple[int, TokenStream], None, None]:
+        """Yields a sentence's tokens, for the caller to take all of them, until they are without a problem.
+
+        Raises:
+            GenerationError: No attempt was.
+        """
         for attempt in range(1, options.retries + 2):
-            generation = self.tokens(ids, reference, bert=bert, options=options, attempt=attempt).finish()
-            if len(generation.tokens) == 0:
-                problem = "it ended before the first token"
-            elif generation.stop_reason == "max_tokens" and options.max_tokens is None:
-                problem = f"it did not end within {MAX_NEW_TOKENS} tokens"
-            else:
-                seconds = time.perf_counter() - start
-                return Utterance(generation.tokens, ids, generation.stop_reason, attempt, seconds)
+            tokens = self.tokens(ids, reference, bert=bert, options=options, attempt=attempt)
+            with closing(tokens):
+                yield attempt, tokens
+            problem = problem_of(tokens, options)
+            if not problem:
+                return
             logger.warning("sentence of %d phones, attempt %d: %s", len(ids), attempt, problem)
         raise GenerationError(
-            f"no usable speech for {len(ids)} phones after {options.retries + 1} attempts: {problem}; try another "
-            "seed or reference, a shorter sentence, or max_tokens to cut it"
+            f"no usable speech for {len(ids)} phones after {options.retries + 1} attempts: {problem}; "
+            f"{REMEDIES[problem]}"
         )
 
     def decode(
         self,
-        utterance: Utterance,
+        utterance: TokenSequence,
         reference: Reference,
         *,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> Sentence:
+    ) -> AudioSentence:
         """Speaks tokens that `generate` made, or others. Arguments as in `synthesize`."""
         options = options or SpeechOptions()
         noise = noise or self.decoder_noise(options, utterance.attempts)
@@ -547,12 +598,12 @@ class Synthesizer:
 
     def decode_joined(
         self,
-        utterances: Sequence[Utterance],
+        utterances: Sequence[TokenSequence],
         reference: Reference,
         *,
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
-    ) -> list[Sentence]:
+    ) -> list[AudioSentence]:
         """Speaks the tokens of several sentences in one go. Arguments as in `synthesize_many`."""
         options = options or SpeechOptions()
         if not utterances:
@@ -561,16 +612,16 @@ class Synthesizer:
         start = time.perf_counter()
         samples = self.decoder.speak_joined(utterances, reference, options=options, noise=noise)
         return_freed_memory()
-        share = (time.perf_counter() - start) / len(utterances)
-        return [self._sentence(s, u, options, share) for s, u in zip(samples, utterances, strict=True)]
+        seconds_each = (time.perf_counter() - start) / len(utterances)
+        return [self._sentence(s, u, options, seconds_each) for s, u in zip(samples, utterances, strict=True)]
 
     def _sentence(
-        self, samples: NDArray[np.float32], utterance: Utterance, options: SpeechOptions, decode_s: float
-    ) -> Sentence:
+        self, samples: NDArray[np.float32], utterance: TokenSequence, options: SpeechOptions, decode_s: float
+    ) -> AudioSentence:
         peak = float(np.max(np.abs(samples), initial=0.0))
         samples = samples / peak if peak > 1 else samples
         silence = np.zeros(round(self.spec.sample_rate * options.pause_s), np.float32)
-        return Sentence(
+        return AudioSentence(
             np.concatenate([samples, silence]),
             self.spec.sample_rate,
             tokens=utterance.tokens,
@@ -580,44 +631,19 @@ class Synthesizer:
             decode_s=decode_s,
         )
 
-    @cached_property
-    def text(self) -> TextSpeaker:
-        """The text front end of this voice; opened when first needed."""
-        from sovits_runtime.speech.text_reader import TextSpeaker
 
-        return TextSpeaker(self)
-
-    def stream_text(
-        self,
-        text: str | Iterable[str],
-        reference: Reference,
-        *,
-        language: str,
-        chunks: ChunkOptions | None = None,
-        options: SpeechOptions | None = None,
-    ) -> ChunkStream:
-        """Speaks a text of any length in chunks, see `stream`. Arguments and errors as in `TextSpeaker.speak`."""
-        phrases = self.text.phrases(text, language)
-        return self.stream(phrases, reference, chunks=chunks, options=options)
-
-    def synthesize_text(
-        self, text: str, reference: Reference, *, language: str, options: SpeechOptions | None = None
-    ) -> Audio:
-        """Speaks a text as a whole. Arguments and errors as in `TextSpeaker.speak`."""
-        return Audio.concatenate(list(self.text.speak(text, reference, language=language, options=options)))
-
-    def reference_from_text(
-        self, recording: AudioSource, text: str, *, language: str, more_recordings: Sequence[AudioSource] = ()
-    ) -> Reference:
-        """Prepares a voice from a recording and its words. Arguments and errors as in `TextSpeaker.reference`."""
-        return self.text.reference(recording, text, language=language, more_recordings=more_recordings)
+def _phrase(phrase: Phrase | PhoneInput) -> Phrase:
+    return phrase if isinstance(phrase, Phrase) else Phrase(phrase)
 
 
-def _phrase(sentence: Phrase | PhoneInput) -> Phrase:
-    return sentence if isinstance(sentence, Phrase) else Phrase(sentence)
+def _is_empty(tokens: TokenStream, options: SpeechOptions) -> str:
+    return "" if tokens.count else EMPTY
 
 
-def seeded_generators(seed: int, attempt: int) -> tuple[np.random.Generator, np.random.Generator]:
-    """Returns the generators of the sampling noise and of the decoder's noise."""
-    tokens_seed, decoder_seed = np.random.SeedSequence([seed, attempt - 1]).spawn(2)
-    return np.random.default_rng(tokens_seed), np.random.default_rng(decoder_seed)
+def _is_endless(tokens: TokenStream, options: SpeechOptions) -> str:
+    return ENDLESS if tokens.stop_reason == "max_tokens" and options.max_tokens is None else ""
+
+
+def _problem(tokens: TokenStream, options: SpeechOptions) -> str:
+    """What is wrong with tokens that are all made, or nothing."""
+    return _is_empty(tokens, options) or _is_endless(tokens, options)

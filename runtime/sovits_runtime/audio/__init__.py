@@ -1,4 +1,4 @@
-"""Speech as a value that saves itself, and the two waves that a reference recording turns into."""
+"""Speech as an `Audio` value that can be saved, and the waves that the model reads from a reference recording."""
 
 from __future__ import annotations
 
@@ -13,26 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.audio.files import check_finite, libsndfile_reason, read_audio
-from sovits_runtime.audio.resample import resample
-from sovits_runtime.bundle.files import whole_file
+from sovits_runtime.audio.files import check_finite, libsndfile_reason
+from sovits_runtime.audio.resampling import resample
+from sovits_runtime.bundle.files import write_file
+from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.errors import AudioError, ShapeError
 
 logger = logging.getLogger(__name__)
 
-__all__ = [
-    "HUBERT_RATE",
-    "REFERENCE_RATE",
-    "Audio",
-    "check_reference",
-    "hubert_wave",
-    "mono",
-    "read_audio",
-    "reference_wave",
-]
-
-HUBERT_RATE = 16000
-REFERENCE_RATE = 32000
+HUBERT_RATE = ModelSpec.ssl_sample_rate
+REFERENCE_RATE = ModelSpec.reference_sample_rate
 SPEAKER_RATE = 16000
 REFERENCE_MIN_S = 3.0
 REFERENCE_MAX_S = 10.0
@@ -124,7 +114,7 @@ class Audio:
         target = Path(path)
         content = self.encode(target.suffix.lower().removeprefix(".") or "wav")
         try:
-            with whole_file(target) as file:
+            with write_file(target) as file:
                 file.write(content)
         except OSError as error:
             reason = error.strerror or error

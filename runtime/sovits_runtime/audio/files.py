@@ -21,7 +21,7 @@ _BLOCK = 1 << 15
 
 
 def read_audio(source: AudioSource, name: str | None = None) -> tuple[NDArray[np.float32], int]:
-    """Reads WAV, FLAC, OGG (Vorbis, Opus), MP3 and whatever else libsndfile knows, told apart by content.
+    """Reads WAV, FLAC, OGG (Vorbis, Opus), MP3 and whatever else libsndfile knows, recognized by content.
 
     Args:
         source: Path, the file's bytes, or a binary file object.
@@ -35,8 +35,8 @@ def read_audio(source: AudioSource, name: str | None = None) -> tuple[NDArray[np
         AudioError: There is no such file, it is no audio that can be decoded, it is empty or damaged, it
             holds NaN or infinity, or its size or rate is beyond reason.
     """
-    found, content = read_content(source)
-    name = name or found
+    own_name, content = read_content(source)
+    name = name or own_name
     if not content:
         raise AudioError(f"{name}: got an empty file, expected audio; record or copy it again")
     foreign = _foreign_container(content)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import mono
-from sovits_runtime.audio.resample import resample
+from sovits_runtime.audio.resampling import resample
 from sovits_runtime.audio.spectrogram import log_mel
 from sovits_runtime.bundle.model_spec import FlowSpec
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 def reference_mel(samples: Floats, rate: int, *, flow: FlowSpec) -> Floats:
-    """Computes the mel of a recording; unlike the wave of the style, its loud peaks stay as they are.
+    """Computes the mel of a recording; unlike in the wave for the speaker embedding, its loud peaks stay as they are.
 
     Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.using_vocoder_synthesis.
 

@@ -1,4 +1,4 @@
-"""Spectrograms of the model's inputs, and the measures that compare two waves."""
+"""Spectrograms: those that the model reads, and log-mel."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from sovits_runtime.errors import AudioError, ShapeError
 _FRAMES_PER_BLOCK = 512
 _POWER_FLOOR = 1e-8
 _MEL_FLOOR = 1e-5
-_DB_PER_NEPER = 20.0 / np.log(10.0)
-_RANGE_DB = 80.0
 
 
 def linear_spectrogram(
@@ -73,57 +71,6 @@ def log_mel(
         return np.log(np.maximum(mel, _MEL_FLOOR))
 
     return _map_blocks(frames, _window(n_fft, n_fft), log_bands)
-
-
-def snr_db(reference: NDArray[np.float32], test: NDArray[np.float32]) -> float:
-    """Measures how far below the reference the error lies: 10 log10(sum(ref^2) / sum((ref - test)^2)).
-
-    Args:
-        reference: [n] float32.
-        test: [n] float32.
-
-    Returns:
-        dB; inf when the waves are equal (two silent ones too), -inf when only the reference is silent.
-
-    Raises:
-        ShapeError: The waves are not one-dimensional or differ in length.
-        AudioError: A wave is empty or holds NaN or infinity, so that no measure could be trusted.
-    """
-    _check_pair(reference, test)
-    signal = np.asarray(reference, np.float64)
-    noise_power = float(np.sum((signal - test) ** 2))
-    signal_power = float(np.sum(signal**2))
-    if noise_power == 0.0:
-        return float("inf")
-    if signal_power == 0.0:
-        return float("-inf")
-    return float(10.0 * np.log10(signal_power / noise_power))
-
-
-def log_mel_distance_db(reference: NDArray[np.float32], test: NDArray[np.float32], rate: int) -> float:
-    """Measures the mean absolute difference of two log-mel spectrograms, over all frames and 80 bands.
-
-    Levels more than 80 dB below the reference's loudest band count as that, the usual range of a mel spectrogram in
-    decibels: below it lie the empty bands and the silence of a trained voice, where what differs is not heard.
-    Unlike in `snr_db`, phase hardly matters.
-
-    Args:
-        reference: [n] float32 samples in [-1, 1].
-        test: [n] float32, of the same length and rate.
-        rate: Sample rate of both, in Hz.
-
-    Returns:
-        dB; 0 for equal waves.
-
-    Raises:
-        ShapeError: The waves are not one-dimensional or differ in length.
-        AudioError: A wave is too short (384 samples or less) or holds NaN or infinity.
-    """
-    _check_pair(reference, test)
-    expected, got = log_mel(reference, rate), log_mel(test, rate)
-    floor = expected.max() - _RANGE_DB / _DB_PER_NEPER
-    difference = np.maximum(expected, floor) - np.maximum(got, floor)
-    return float(np.mean(np.abs(difference), dtype=np.float64) * _DB_PER_NEPER)
 
 
 def mel_filterbank(rate: int, n_fft: int, *, n_mels: int) -> NDArray[np.float64]:
@@ -212,20 +159,3 @@ def _map_blocks(
         power = np.square(spectrum.real) + np.square(spectrum.imag)
         blocks.append(bands_from_power(power).astype(np.float32))
     return np.ascontiguousarray(np.concatenate(blocks).T)
-
-
-def _check_pair(reference: NDArray[np.float32], test: NDArray[np.float32]) -> None:
-    if np.ndim(reference) != 1 or np.shape(reference) != np.shape(test):
-        raise ShapeError(
-            f"comparison: got waves of shape {np.shape(reference)} and {np.shape(test)}, "
-            "expected two of the same [n]; cut them to the same length first"
-        )
-    if len(reference) == 0:
-        raise AudioError("comparison: got two empty waves, expected at least one sample")
-    for name, wave in (("reference", reference), ("tested", test)):
-        bad = int(np.count_nonzero(~np.isfinite(wave)))
-        if bad:
-            raise AudioError(
-                f"comparison: the {name} wave holds {bad} NaN or infinite samples of {len(wave)}, "
-                "expected finite ones; check the model that made it"
-            )

@@ -16,25 +16,18 @@ from typing import Any
 
 import numpy as np
 
+from sovits_runtime.backends.native_packing import FORMS, Packed, load_packed, pack
+from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.bundle.gpt_weights import (
-    EMBEDDING,
-    EPSILON,
-    FORMS,
-    HEAD,
-    POSITION_SCALE,
-    Packed,
-    StepWeights,
-    load_packed,
-    pack,
-)
+from sovits_runtime.bundle.gpt_weights import EPSILON, GptWeights, LayerWeights, Linear
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
+from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, caches_in_memory
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.machine import usable_cores
 
 PACKAGE = "sovits-export-native"
-ABI = 1
+ABI = 2
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
 _OUT_OF_MEMORY = -1
@@ -97,6 +90,10 @@ class _Request(Structure):
     ]
 
 
+_STRUCTURES = (_Linear, _Layer, _Gpt, _Request)
+"""In the order of `sovits_struct_sizes`."""
+
+
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Loads the kernels; None where `sovits-export-native` is not installed.
@@ -117,6 +114,7 @@ def library() -> ctypes.CDLL | None:
             f"{PACKAGE} is of another version (interface {lib.sovits_abi()}, expected {ABI}); "
             "install the one that came with this version of sovits-export"
         )
+    _check_structures(lib)
     lib.sovits_kernels.restype = c_char_p
     lib.sovits_packed_bytes.restype = c_int64
     lib.sovits_pack.argtypes = [c_int32, c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_void_p]
@@ -126,32 +124,43 @@ def library() -> ctypes.CDLL | None:
     return lib
 
 
+def _check_structures(lib: ctypes.CDLL) -> None:
+    sizes = (c_int64 * len(_STRUCTURES))()
+    lib.sovits_struct_sizes(sizes)
+    for structure, size in zip(_STRUCTURES, sizes, strict=True):
+        if ctypes.sizeof(structure) != size:
+            raise BackendError(
+                f"{PACKAGE} is of another version (its {structure.__name__[1:].lower()} has {size} bytes, "
+                f"expected {ctypes.sizeof(structure)}); install the one that came with this version of sovits-export"
+            )
+
+
 def kernels(lib: ctypes.CDLL) -> str:
     """Which kernels run on this processor."""
     return str(lib.sovits_kernels().decode())
 
 
-def library_for(bundle: Bundle, wanted: bool | None) -> ctypes.CDLL | None:
+def library_for(bundle: Bundle, gpt_steps: GptSteps) -> ctypes.CDLL | None:
     """Returns the kernels if they are to run a bundle's step on the CPU.
 
     Args:
-        bundle: The bundle.
-        wanted: True: they must; False: they must not; None: where they are installed, fit, and are fast.
+        gpt_steps: "native": they must; "onnxruntime": they must not; "auto": where they are installed, fit, and are
+            fast.
 
     Raises:
         BackendError: They must, and cannot.
     """
-    if wanted is False:
+    if gpt_steps == "onnxruntime":
         return None
-    lib, precision = library(), bundle.manifest["graphs"]["gpt_step"]["precision"]
+    lib, precision = library(), bundle.manifest["graphs"][STEP]["precision"]
     problem = ""
     if lib is None:
         problem = f"{PACKAGE} is not installed; 'sovits-export doctor' says how to get it"
     elif precision not in FORMS:
         problem = f"the bundle's GPT is {precision}, native kernels take {' and '.join(FORMS)}"
-    elif kernels(lib) == GENERIC and not wanted:
+    elif kernels(lib) == GENERIC and gpt_steps == "auto":
         return None
-    if problem and wanted:
+    if problem and gpt_steps == "native":
         raise BackendError(problem)
     return None if problem else lib
 
@@ -161,9 +170,7 @@ def open_step(lib: ctypes.CDLL, bundle: Bundle, packed: Path | None, threads: in
 
     Args:
         lib: The kernels, from `library_for`.
-        bundle: The bundle.
-        packed: What `save_packed` wrote, to be mapped; None: packed anew, in memory of this process.
-        threads: See `SessionOptions`.
+        packed: What `save_packed` wrote, to be mapped; None: packed again, in memory of this process.
 
     Raises:
         BundleError: The weights are damaged or not those of a GPT.
@@ -171,9 +178,7 @@ def open_step(lib: ctypes.CDLL, bundle: Bundle, packed: Path | None, threads: in
     """
     weights = _weights(bundle)
     matrices = load_packed(lib, packed) if packed else _packed(lib, bundle, weights)
-    return NativeStep(
-        lib, bundle.graph_spec("gpt_step"), weights, matrices, threads=threads or usable_cores()
-    )
+    return NativeStep(lib, bundle.graph_spec(STEP), weights, matrices, threads=threads or usable_cores())
 
 
 def pack_step(lib: ctypes.CDLL, bundle: Bundle) -> dict[str, Packed]:
@@ -181,12 +186,12 @@ def pack_step(lib: ctypes.CDLL, bundle: Bundle) -> dict[str, Packed]:
     return _packed(lib, bundle, _weights(bundle))
 
 
-def _packed(lib: ctypes.CDLL, bundle: Bundle, weights: StepWeights) -> dict[str, Packed]:
-    return pack(lib, weights, bundle.manifest["graphs"]["gpt_step"]["precision"])
+def _packed(lib: ctypes.CDLL, bundle: Bundle, weights: GptWeights) -> dict[str, Packed]:
+    return pack(lib, weights, bundle.manifest["graphs"][STEP]["precision"])
 
 
-def _weights(bundle: Bundle) -> StepWeights:
-    return StepWeights(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
+def _weights(bundle: Bundle) -> GptWeights:
+    return GptWeights.read(bundle.graph_path(PREFILL), bundle.graph_spec(STEP))
 
 
 class NativeStep:
@@ -213,7 +218,7 @@ class NativeStep:
         self,
         lib: ctypes.CDLL,
         spec: GraphSpec,
-        weights: StepWeights,
+        weights: GptWeights,
         packed: Mapping[str, Packed],
         *,
         threads: int,
@@ -221,24 +226,24 @@ class NativeStep:
         self.spec = spec
         self.provider = f"native ({kernels(lib)})"
         self._lib = lib
-        for name, n, k in weights.matrices():
-            if name not in packed or (packed[name].n, packed[name].k) != (n, k):
-                raise BundleError(f"{name}: not packed as [{n}, {k}]; prepack the bundle again")
+        for linear in weights.linears():
+            matrix, size = packed.get(linear.name), linear.weight.shape
+            if matrix is None or (matrix.n, matrix.k) != size:
+                raise BundleError(f"{linear.name}: not packed as {list(size)}; prepack the bundle again")
         self._kept: list[Any] = []  # what the structures point to
         self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
-        width = weights.width
-        layers = (_Layer * weights.layers)(*(self._layer(weights, packed, i) for i in range(weights.layers)))
+        layers = (_Layer * len(weights.layers))(*(self._layer(layer, packed) for layer in weights.layers))
         self._gpt = _Gpt(
-            width=width,
+            width=weights.width,
             heads=weights.heads,
-            layers=weights.layers,
+            layers=len(weights.layers),
             vocab=weights.vocab,
             eos=weights.vocab - 1,  # which the original asserts
             layer=layers,
-            head=self._linear(packed[HEAD], None),
-            embedding=self._keep(weights.array(EMBEDDING, weights.vocab, width)),
+            head=self._linear(weights.head, packed),
+            embedding=self._keep(weights.embedding),
             frequency=self._keep(weights.frequencies()),
-            position_scale=float(weights.array(POSITION_SCALE, 1)[0]),
+            position_scale=weights.position_scale,
             epsilon=EPSILON,
         )
         self._pool = lib.sovits_pool_new(threads)
@@ -254,36 +259,29 @@ class NativeStep:
         self._kept.append(array)
         return int(array.ctypes.data)
 
-    def _linear(self, m: Packed, bias: Array | None) -> _Linear:
+    def _linear(self, linear: Linear, packed: Mapping[str, Packed]) -> _Linear:
+        m = packed[linear.name]
         return _Linear(
             form=m.form,
             n=m.n,
             k=m.k,
             weight=self._keep(m.weight),
-            bias=None if bias is None else self._keep(bias),
+            bias=None if linear.bias is None else self._keep(linear.bias),
             scale=self._keep(m.scale),
             sum=self._keep(m.total),
         )
 
-    def _layer(self, weights: StepWeights, packed: Mapping[str, Packed], i: int) -> _Layer:
-        name = f"t2s.h.layers.{i}."
-        attention = f"{name}self_attn."
-        parts = {
-            "qkv": (f"{attention}in_proj_weight", f"{attention}in_proj_bias"),
-            "out": (f"{attention}out_proj.weight", f"{attention}out_proj.bias"),
-            "up": (f"{name}linear1.weight", f"{name}linear1.bias"),
-            "down": (f"{name}linear2.weight", f"{name}linear2.bias"),
-        }
-        norms = {
-            f"{norm}_{what}": self._keep(weights.array(f"{name}{norm}.{what}", weights.width))
-            for norm in ("norm1", "norm2")
-            for what in ("weight", "bias")
-        }
-        linears = {
-            part: self._linear(packed[weight], weights.array(bias, packed[weight].n))
-            for part, (weight, bias) in parts.items()
-        }
-        return _Layer(**linears, **norms)
+    def _layer(self, layer: LayerWeights, packed: Mapping[str, Packed]) -> _Layer:
+        return _Layer(
+            qkv=self._linear(layer.qkv, packed),
+            out=self._linear(layer.out, packed),
+            up=self._linear(layer.up, packed),
+            down=self._linear(layer.down, packed),
+            norm1_weight=self._keep(layer.norm1.weight),
+            norm1_bias=self._keep(layer.norm1.bias),
+            norm2_weight=self._keep(layer.norm2.weight),
+            norm2_bias=self._keep(layer.norm2.bias),
+        )
 
     def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
         """Makes all caches; see `BindableSession.grown_caches`."""

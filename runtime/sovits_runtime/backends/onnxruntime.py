@@ -6,7 +6,6 @@ import contextlib
 import functools
 import io
 import logging
-import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,20 +14,22 @@ from typing import Any
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
 from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
 from sovits_runtime.errors import BackendError, ShapeError
-from sovits_runtime.machine import usable_cores
 from sovits_runtime.machine.cuda_packages import CUDA_EXTRA
 from sovits_runtime.machine.onnx_runtime import (
     CPU_EXTRA,
+    CPU_PROVIDER,
     install_anew,
     installed_onnxruntimes,
     load_onnxruntime,
+    open_model,
+    ort_errors,
+    session_options,
 )
 
 logger = logging.getLogger(__name__)
 
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": "CUDAExecutionProvider"}
 INSTALL = {"cpu": CPU_EXTRA, "cuda": CUDA_EXTRA}
-QUIET = 3  # errors only
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm anew for every length of sentence
     "use_tf32": "0",  # a graph in FP32 is run in FP32
@@ -36,12 +37,6 @@ CUDA_OPTIONS = {
 TF32 = {"use_tf32": "1"}
 """For graphs in FP16: without it, ONNX Runtime keeps every convolution from tensor cores, whatever its type. What
 stayed in FP32 did so for its range, which TF32 has; its digits are those of FP16."""
-SPINNING = {"session.intra_op.spin_duration_us": "200", "session.force_spinning_stop": "1"}
-"""Every graph has threads of its own. They wait for work in a loop, long enough for the next operator of the graph, but
-not so long that they take the cores from the next graph, or from another session or program."""
-EXACT_INT8 = ("session.x64quantprecision", "1")
-"""Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
-its slower, exact kernels there; it changes nothing elsewhere."""
 EXACT_WEIGHTS = ("session.use_device_allocator_for_initializers", "1")
 """Weights on a GPU take what they are, outside the arena, which grows by powers of two."""
 RECORD_PLACES = ("session.record_ep_graph_assignment_info", "1")
@@ -58,7 +53,16 @@ SMALLEST_EXTERNAL = 1024
 
 
 def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSession:
-    """Opens a graph on the one provider that `options.device` names; see `bundle.session.open_session`."""
+    """Opens a graph on the one provider that `options.device` names.
+
+    Args:
+        path: The `.onnx` file.
+        spec: Inputs and outputs of the graph.
+        options: Device, threads, memory.
+
+    Raises:
+        BackendError: ONNX Runtime is not installed, or cannot run the graph on the device.
+    """
     if options.device not in PROVIDERS:
         raise BackendError(
             f"device {options.device!r} is unknown; ONNX Runtime runs on: {', '.join(PROVIDERS)}"
@@ -69,7 +73,7 @@ def open_session(path: Path, spec: GraphSpec, options: SessionOptions) -> OrtSes
 
 
 def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda: Mapping[str, str]) -> Any:
-    """Opens a graph as a session of ONNX Runtime's own, on the provider asked for and no other.
+    """Opens a graph as a session of ONNX Runtime's own, on the requested provider and no other.
 
     Args:
         ort: The module `onnxruntime`.
@@ -88,14 +92,14 @@ def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda:
             f"{ort.__version__} offers {ort.get_available_providers()}; "
             f"{install_anew(installed_onnxruntimes(), INSTALL[device])}, or use device 'cpu'"
         )
-    given = (provider, dict(cuda)) if device == "cuda" else provider
-    try:
-        # Its own fallback would print to stdout and go on with the CPU.
-        session = ort.InferenceSession(str(path), settings, providers=[given], enable_fallback=0)
-    except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
-        raise BackendError(
-            f"{path}: ONNX Runtime {ort.__version__} cannot open it: {reason_of(error)}"
-        ) from error
+    entry = (provider, dict(cuda)) if device == "cuda" else provider
+    session = open_model(
+        ort,
+        path,
+        options=settings,
+        what=f"{path}: ONNX Runtime {ort.__version__} cannot open it",
+        providers=(entry,),
+    )
     if provider not in session.get_providers():
         raise BackendError(
             f"{path}: asked for {provider}, ONNX Runtime fell back to {session.get_providers()}; check the CUDA and "
@@ -103,10 +107,10 @@ def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda:
         )
     moved = operators_on_cpu(session) if device != "cpu" else ""
     if moved:
-        told = f"ONNX Runtime {ort.__version__} has no CUDA kernel for {moved} and runs it on the CPU"
+        message = f"ONNX Runtime {ort.__version__} has no CUDA kernel for {moved} and runs it on the CPU"
         if options.strict:
-            raise BackendError(f"{path}: {told}; without strict it may")
-        logger.warning("%s: %s", path, told)
+            raise BackendError(f"{path}: {message}; without strict it may")
+        logger.warning("%s: %s", path, message)
     return session
 
 
@@ -117,14 +121,14 @@ def operators_on_cpu(session: Any, *, sizes: bool = False) -> str:
         session: A session of ONNX Runtime, opened with `RECORD_PLACES`.
         sizes: Also those that may compute sizes.
     """
-    found = Counter(
+    counts = Counter(
         node.op_type
         for part in session.get_provider_graph_assignment_info()
         if part.ep_name == PROVIDERS["cpu"]
         for node in part.get_nodes()
     )
     return ", ".join(
-        f"{count} {op}" for op, count in sorted(found.items()) if sizes or op not in SIZE_OPERATORS
+        f"{count} {op}" for op, count in sorted(counts.items()) if sizes or op not in SIZE_OPERATORS
     )
 
 
@@ -147,12 +151,8 @@ def write_optimized(path: Path, target: Path) -> None:
         ("session.save_external_prepacked_constant_initializers", "1"),
     ):
         options.add_session_config_entry(name, value)
-    try:
-        ort.InferenceSession(str(path), options, providers=[PROVIDERS["cpu"]])
-    except Exception as error:
-        raise BackendError(
-            f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized: {reason_of(error)}"
-        ) from error
+    what = f"{path}: ONNX Runtime {ort.__version__} cannot write it optimized"
+    open_model(ort, path, options=options, what=what)
 
 
 def import_onnxruntime(device: str) -> Any:
@@ -166,23 +166,17 @@ def import_onnxruntime(device: str) -> Any:
 @functools.cache
 def _load_cuda(ort: Any) -> None:
     """Loads CUDA's libraries from the packages that pip installs, where ONNX Runtime does not look by itself."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):  # it prints what it misses, where our callers may print JSON
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):  # it prints what it misses, where our callers may print JSON
         ort.preload_dlls(directory="")
-    for line in said.getvalue().splitlines():
+    for line in printed.getvalue().splitlines():
         logger.info("ONNX Runtime: %s", line)
 
 
 def ort_options(ort: Any, options: SessionOptions) -> Any:
     """Session options of ONNX Runtime for ours."""
-    result = ort.SessionOptions()
-    result.log_severity_level = QUIET
-    # Left alone, ONNX Runtime pins a thread to every core that it sees, whatever affinity and containers allow.
     # On a GPU, only sizes are computed on the host.
-    result.intra_op_num_threads = options.threads or usable_cores() if options.device == "cpu" else 1
-    for name, value in SPINNING.items():
-        result.add_session_config_entry(name, value)
-    result.add_session_config_entry(*EXACT_INT8)
+    result = session_options(ort, threads=options.threads if options.device == "cpu" else 1)
     if not options.prepack:
         result.add_session_config_entry("session.disable_prepacking", "1")
     if options.optimized:
@@ -198,21 +192,13 @@ def cuda_options(options: SessionOptions) -> dict[str, str]:
     return CUDA_OPTIONS | (TF32 if options.tf32 else {})
 
 
-def reason_of(error: Exception) -> str:
-    """What ONNX Runtime says in one line: what CUDA said where that is in it, else its first line."""
-    text = str(error).strip()
-    found = re.search(r"\w+ failure \d+: [^;\n]*[^;\s]", text)
-    return found.group() if found else text.partition("\n")[0]
-
-
 class OrtSession:
     """One graph in ONNX Runtime.
 
     Args:
-        ort: The module.
         session: Its session.
-        spec: What the graph takes and gives.
-        options: How it was opened.
+        spec: Inputs and outputs of the graph.
+        options: The options that it was opened with.
     """
 
     def __init__(self, ort: Any, session: Any, spec: GraphSpec, options: SessionOptions) -> None:
@@ -230,10 +216,8 @@ class OrtSession:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph on NumPy arrays; see `Session.run`."""
         self.spec.check(feeds)
-        try:
+        with ort_errors(f"graph {self.spec.name}: ONNX Runtime failed"):
             outputs = self._session.run(list(self.spec.output_names), dict(feeds), self._run_options)
-        except Exception as error:
-            raise BackendError(f"graph {self.spec.name}: ONNX Runtime failed: {reason_of(error)}") from error
         return dict(zip(self.spec.output_names, outputs, strict=True))
 
     def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:
@@ -282,7 +266,5 @@ class OrtBinding:
 
     def run(self) -> None:
         """Runs the graph once; see `Binding.run`."""
-        try:
+        with ort_errors(f"graph {self._name}: ONNX Runtime failed"):
             self._session.run_with_iobinding(self._binding, self._run_options)
-        except Exception as error:
-            raise BackendError(f"graph {self._name}: ONNX Runtime failed: {reason_of(error)}") from error

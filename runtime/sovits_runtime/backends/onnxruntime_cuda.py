@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sovits_runtime.backends.onnxruntime import CUDA_OPTIONS, import_onnxruntime, open_raw, ort_options
+from sovits_runtime.backends.onnxruntime import (
+    CUDA_OPTIONS,
+    import_onnxruntime,
+    open_raw,
+    open_session,
+    ort_options,
+)
 from sovits_runtime.backends.ort_engine import NO_WAIT, DeviceWeights, OrtEngine
+from sovits_runtime.backends.prepacked import MEMORY_MAPPED
+from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.bundle.feature_cache import user_cache_folder
 from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.names import FP16, PREFILL, STEP
 from sovits_runtime.bundle.session import Session, SessionOptions
 from sovits_runtime.errors import BundleError
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
@@ -18,8 +27,6 @@ from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
 from sovits_runtime.t2s.device_step import (
     CACHE_LENGTHS,
-    PREFILL,
-    STEP,
     device_step_spec,
     rows_spec,
     step_sizes,
@@ -33,62 +40,67 @@ class OrtCudaVoice:
 
     Args:
         bundle: An opened bundle.
-        options: `requests`, `native` and `strict` as in `Synthesizer.load`.
-        session: Opens a graph on ONNX Runtime's CUDA provider.
-        cache_lengths: Rows of the caches, shortest first.
+        options: `requests`, `gpt_steps` and `strict` count.
+        cache_lengths: Positions that the KV caches hold, shortest first.
 
     Attributes:
-        runs_on: What runs each graph of the GPT.
+        runs_on: What runs each graph opened so far.
 
     Raises:
         BackendError: No GPU, no ONNX Runtime with CUDA, or kernels that were asked for cannot run.
         BundleError: The bundle holds no graphs for this.
     """
 
+    overlaps = True
+
     def __init__(
-        self,
-        bundle: Bundle,
-        options: SessionOptions,
-        *,
-        session: Callable[[str], Session],
-        cache_lengths: Sequence[int] = CACHE_LENGTHS,
+        self, bundle: Bundle, options: LoadOptions, *, cache_lengths: Sequence[int] = CACHE_LENGTHS
     ) -> None:
+        self.bundle = bundle
+        self.options = options
+        self.runs_on: dict[str, str] = {}
         device = open_cuda()
         self.gpu = device.name
-        self._open = session
         self._opened: list[Session] = []
         self._weights = DeviceWeights(import_onnxruntime("cuda"), device)
         try:
-            self._load(device, bundle, options, cache_lengths)
+            self._load(device, cache_lengths)
         except BaseException:
             self._weights.free()
             raise
 
-    def _load(
-        self, device: CudaDevice, bundle: Bundle, options: SessionOptions, cache_lengths: Sequence[int]
-    ) -> None:
+    def _load(self, device: CudaDevice, cache_lengths: Sequence[int]) -> None:
+        bundle, options = self.bundle, self.options
+        session_options = SessionOptions("cuda", strict=options.strict)
         steps: tuple[Engine, ...]
-        if options.native:
+        if options.gpt_steps == "native":
             kernels = cuda_kernels(device, user_cache_folder() / "kernels")
-            steps = open_kernel_steps(device, bundle, cache_lengths, kernels)
+            kernel_steps = open_kernel_steps(device, bundle, cache_lengths, kernels)
+            steps, self._step_weights = kernel_steps, kernel_steps[0].shared.weight_bytes
         else:
-            steps = _steps(bundle, options, self._weights, cache_lengths)
-        engines = GptEngines(_prefill(bundle, options, self._weights), steps)
-        self._step_weights = sum(step.weight_bytes for step in steps)
+            steps, self._step_weights = _steps(bundle, session_options, self._weights, cache_lengths), 0
+        engines = GptEngines(_prefill(bundle, session_options, self._weights), steps)
         self.text_to_semantic = DeviceTextToSemantic(
             device, engines, slots=options.requests, strict=options.strict
         )
         self.text_to_semantic.warm()
         lengths = ", ".join(map(str, engines.lengths))
-        self.runs_on = {
-            PREFILL: engines.prefill.provider,
-            STEP: f"{steps[0].provider}, caches of {lengths} rows",
-        }
+        self.runs_on[PREFILL] = engines.prefill.provider
+        self.runs_on[STEP] = f"{steps[0].provider}, caches of {lengths} rows"
 
     def graph(self, name: str) -> Session:
-        """Opens a graph other than the GPT's."""
-        self._opened.append(self._open(name))
-        return self._opened[-1]
+        """Opens a graph other than the GPT's; see `VoiceBackend.graph`."""
+        options = SessionOptions(
+            "cuda",
+            prepack=name not in MEMORY_MAPPED,
+            keep_buffers=False,
+            strict=self.options.strict,
+            tf32=self.bundle.manifest["graphs"][name]["precision"] == FP16,
+        )
+        session = open_session(self.bundle.graph_path(name), self.bundle.graph_spec(name), options)
+        self._opened.append(session)
+        self.runs_on[name] = session.provider
+        return session
 
     def warm(self) -> None:
         """Runs the graphs opened so far once, so that no request pays for what the first run of each sets up.

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.backends.onnxruntime import operators_on_cpu, reason_of
+from sovits_runtime.backends.onnxruntime import operators_on_cpu
 from sovits_runtime.bundle.external_weights import map_external
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import Device, DeviceArray, Layout, Memory, Stream
 from sovits_runtime.gpu.dlpack import Exported
+from sovits_runtime.machine.onnx_runtime import ort_errors
 
 PROVIDER = "CUDAExecutionProvider"
 NO_WAIT = ("disable_synchronize_execution_providers", "1")
@@ -54,11 +55,11 @@ class DeviceWeights:
         Raises:
             BackendError: There is not enough memory.
         """
-        found = map_external(path)
-        missing = {place: array for place, array in found.values() if place not in self._values}
+        weights = map_external(path)
+        missing = {place: array for place, array in weights.values() if place not in self._values}
         if missing:
             self._upload(missing)
-        return {name: self._values[place] for name, (place, _) in found.items()}
+        return {name: self._values[place] for name, (place, _) in weights.items()}
 
     def free(self) -> None:
         """Gives the memory back; no session that reads it may run any more."""
@@ -88,13 +89,12 @@ class OrtEngine:
     """One graph; see `sovits_runtime.gpu.device.Engine`.
 
     Args:
-        spec: What it takes and gives.
+        spec: Its inputs and outputs.
         open_session: Opens it as a session of ONNX Runtime that runs on a CUDA stream, given by its handle.
-        run_options: What every run is told; it must not wait for the stream.
+        run_options: ONNX Runtime's options of every run; they must not make it wait for the stream.
     """
 
     provider = PROVIDER
-    weight_bytes = 0  # shared by several engines, see `DeviceWeights.nbytes`
     scratch_bytes = 0  # in ONNX Runtime's own arena
 
     def __init__(self, spec: GraphSpec, open_session: Callable[[int], Any], run_options: Any) -> None:
@@ -141,14 +141,10 @@ class OrtContext:
                 f"graph {self._engine.spec.name}: ONNX Runtime runs {self._on_cpu} on the CPU, which a CUDA graph "
                 "would not run again"
             )
-        try:
+        with ort_errors(f"graph {self._engine.spec.name}: ONNX Runtime failed"):
             if self._binding is None:
                 self._binding = self._bound()
             self._session.run_with_iobinding(self._binding, self._engine.run_options)
-        except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
-            raise BackendError(
-                f"graph {self._engine.spec.name}: ONNX Runtime failed: {reason_of(error)}"
-            ) from error
 
     def _bound(self) -> Any:
         binding, spec = self._session.io_binding(), self._engine.spec

@@ -1,7 +1,7 @@
-"""Graphs on disk as ONNX Runtime runs them on this processor: loaded at once, and shared between processes.
+"""Graphs optimized for this processor and kept on disk: quick to load, and shared between processes.
 
-Whenever a graph is opened, ONNX Runtime optimizes it and copies most weights to the layout that its kernels for the
-processor at hand read fastest. That takes most of the time of loading, and the copies belong to the process alone.
+Whenever a graph is opened, ONNX Runtime optimizes it and copies most weights to the layout that its kernels for this
+processor read fastest. That takes most of the loading time, and the copies belong to one process alone.
 `prepack` writes the result, copies included, to `prepacked/<key>/` in the bundle; whoever loads the bundle then maps
 those files into memory. Where native kernels run the GPT's step, its weights are kept as those read them instead. The
 key holds everything the files depend on, the processor among it: another machine, another ONNX Runtime or another
@@ -13,29 +13,40 @@ from __future__ import annotations
 import ctypes
 import json
 import logging
-import os
 import platform
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from sovits_runtime.backends.native import ABI, library_for, pack_step
-from sovits_runtime.bundle import CPU_FILE, Bundle, content_digest, sampled_digest
-from sovits_runtime.bundle.gpt_weights import save_packed
-from sovits_runtime.drawing.page import json_text
+from sovits_runtime.backends.native_packing import save_packed
+from sovits_runtime.backends.onnxruntime import write_optimized
+from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.bundle import CPU_FILE, Bundle
+from sovits_runtime.bundle.external_weights import share_weights
+from sovits_runtime.bundle.files import (
+    FileRecord,
+    difference,
+    differing,
+    json_text,
+    key_of,
+    write_folder,
+)
+from sovits_runtime.bundle.names import HUBERT, PREFILL, STEP
 from sovits_runtime.errors import BundleError
+from sovits_runtime.machine import read_machine
+from sovits_runtime.machine.onnx_runtime import load_onnxruntime
+from sovits_runtime.machine.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
 FOLDER, RECORD = "prepacked", "prepacked.json"
 FORMAT = 1
 KEY_CHARACTERS = 16
-STEP, PREFILL = "gpt_step", "gpt_prefill"
-MEMORY_MAPPED = {PREFILL, "hubert"}
+MEMORY_MAPPED = {PREFILL, HUBERT}
 """Graphs that read their weights where the bundle has them, without copies that are faster to read, unless those are on
 disk. The prefill's weights are those of the step, and a process must not hold two copies of them; HuBERT runs once a
 recording, and making the copies takes longer than they save."""
@@ -47,20 +58,20 @@ class Prepacked:
 
     Attributes:
         folder: Where they lie.
-        ingredients: What they were made from and for; their digest is the folder's name.
-        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`, or by `native_weights.load_packed`.
+        key_fields: What they were made from and for; their digest is the folder's name.
+        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`, or by `native_packing.load_packed`.
         files: File -> size and sampled digest.
     """
 
     folder: Path
-    ingredients: Mapping[str, Any]
+    key_fields: Mapping[str, Any]
     graphs: Mapping[str, str]
-    files: Mapping[str, Mapping[str, Any]]
+    files: Mapping[str, FileRecord]
 
     @property
     def bytes(self) -> int:
         """Size of all files."""
-        return sum(int(record["bytes"]) for record in self.files.values())
+        return sum(record.bytes for record in self.files.values())
 
     def path(self, graph: str) -> Path | None:
         """Returns the prepacked graph, or None where there is none of it."""
@@ -69,21 +80,17 @@ class Prepacked:
     def problem(self) -> str:
         """Says which file is missing or visibly damaged; empty when all look whole. Reads samples only."""
         for name, record in self.files.items():
-            path = self.folder / name
-            if not path.is_file():
-                return f"{name} is missing"
-            if path.stat().st_size != record["bytes"]:
-                return f"{name} has {path.stat().st_size} bytes, expected {record['bytes']}"
-            if sampled_digest(path) != record["sampled"]:
-                return f"{name} was changed"
+            problem = record.problem(self.folder / name)
+            if problem:
+                return f"{name} {problem}"
         return ""
 
 
 def prepack(
     bundle: Bundle,
     *,
-    native: bool | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    gpt_steps: GptSteps = "auto",
+    progress: Progress = no_progress,
 ) -> Prepacked:
     """Writes the bundle's own graphs as ONNX Runtime runs them on this processor; what is there already is kept.
 
@@ -92,29 +99,23 @@ def prepack(
     left alone too.
 
     Args:
-        bundle: The bundle.
-        native: Whether the step is packed for the native kernels; see `Synthesizer.load`.
+        gpt_steps: What the step is packed for; see `LoadOptions`.
         progress: Called with a graph's name, how many graphs are done, and how many there are.
 
     Raises:
         BackendError: ONNX Runtime is not installed or cannot write a graph.
         BundleError: The bundle's folder cannot be written.
     """
-    from sovits_runtime.backends.onnxruntime import write_optimized
-
-    kernels = library_for(bundle, native)
-    ingredients = _ingredients(bundle, kernels)
-    target = bundle.path / FOLDER / _key(ingredients)
+    kernels = library_for(bundle, gpt_steps)
+    key_fields = _key_fields(bundle, kernels)
+    target = bundle.path / FOLDER / _key(key_fields)
     if target.is_dir() and not _problem(target):
         return _read(target)
     shared = {name for name, graph in bundle.manifest["graphs"].items() if graph["shared"] is not None}
     names = [name for name in bundle.graph_names if name not in shared]
     try:
         shutil.rmtree(target, ignore_errors=True)  # damaged
-        target.parent.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=target.parent) as temporary:
-            folder = Path(temporary) / target.name
-            folder.mkdir()
+        with write_folder(target, keep=True) as folder:
             graphs = {name: f"{name}.onnx" for name in names}
             if kernels is not None:
                 del graphs[PREFILL]
@@ -129,12 +130,10 @@ def prepack(
                 del graphs[PREFILL]
             progress("done", len(graphs), len(graphs))
             files = {
-                path.name: {"bytes": path.stat().st_size, "sampled": sampled_digest(path)}
-                for path in sorted(folder.iterdir())
+                path.name: FileRecord.of(path, whole=False).to_json() for path in sorted(folder.iterdir())
             }
-            record = {"ingredients": ingredients, "graphs": graphs, "files": files}
+            record = {"ingredients": key_fields, "graphs": graphs, "files": files}
             (folder / RECORD).write_text(json_text(record), encoding="utf-8")
-            _move(folder, target)
     except OSError as error:
         raise BundleError(
             f"{target}: cannot be written ({error}); free some space, or copy the bundle"
@@ -144,8 +143,6 @@ def prepack(
 
 def _share_weights(folder: Path) -> bool:
     """Lets the prefill take its weights from the step's file; removes it where that has other ones."""
-    from sovits_runtime.bundle.external_weights import share_weights
-
     shared = share_weights(folder / f"{PREFILL}.onnx", folder / f"{STEP}.onnx")
     if shared >= (folder / f"{PREFILL}.weights").stat().st_size:
         return True
@@ -154,20 +151,11 @@ def _share_weights(folder: Path) -> bool:
     return False
 
 
-def _move(folder: Path, target: Path) -> None:
-    try:
-        os.replace(folder, target)
-    except OSError:
-        if not (target / RECORD).is_file():  # else another process was faster, and made the same
-            raise
-
-
-def find_prepacked(bundle: Bundle, *, native: bool | None = None) -> Prepacked | None:
+def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto") -> Prepacked | None:
     """Finds the prepacked graphs for this processor and ONNX Runtime; logs when there are only others.
 
     Args:
-        bundle: The bundle.
-        native: Whether the step is to run on the native kernels; see `Synthesizer.load`.
+        gpt_steps: What is to run the step; see `LoadOptions`.
 
     Raises:
         BundleError: They are damaged.
@@ -175,14 +163,14 @@ def find_prepacked(bundle: Bundle, *, native: bool | None = None) -> Prepacked |
     folders = list(_folders(bundle))
     if not folders:
         return None
-    ingredients = _ingredients(bundle, library_for(bundle, native))
-    folder = bundle.path / FOLDER / _key(ingredients)
+    key_fields = _key_fields(bundle, library_for(bundle, gpt_steps))
+    folder = bundle.path / FOLDER / _key(key_fields)
     if folder not in folders:
         logger.warning(
             "%s: its prepacked graphs are not for this processor, ONNX Runtime and bundle (%s); they are not used. "
             "'sovits-export prepack %s' makes them anew",
             bundle.path,
-            _difference(folders, ingredients),
+            _nearest(folders, key_fields),
             bundle.path,
         )
         return None
@@ -214,17 +202,17 @@ def remove_prepacked(bundle: Bundle) -> int:
 def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
     """Says for each set of prepacked graphs what it is for, how large it is, and whether it is taken here."""
     folders, sets = list(_folders(bundle)), []
-    key = _key(_ingredients(bundle, library_for(bundle, None))) if folders else ""
+    key = _key(_key_fields(bundle, library_for(bundle, "auto"))) if folders else ""
     for folder in folders:
-        problem, here = _problem(folder), folder.name == key
-        found = None if problem else _read(folder)
-        facts = {**found.ingredients, "bytes": found.bytes} if found else {}
-        sets.append({"folder": str(folder), **facts, "here": here, "problem": problem})
+        problem, fits = _problem(folder), folder.name == key
+        prepacked = None if problem else _read(folder)
+        facts = {**prepacked.key_fields, "bytes": prepacked.bytes} if prepacked else {}
+        sets.append({"folder": str(folder), **facts, "here": fits, "problem": problem})
     return sets
 
 
 def _folders(bundle: Bundle) -> Iterator[Path]:
-    for record in sorted((bundle.path / FOLDER).glob(f"*/{RECORD}")):
+    for record in sorted((bundle.path / FOLDER).glob(f"[!.]*/{RECORD}")):
         yield record.parent
 
 
@@ -239,21 +227,19 @@ def _read(folder: Path) -> Prepacked:
     path = folder / RECORD
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        return Prepacked(folder, value["ingredients"], value["graphs"], value["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        files = {name: FileRecord.from_json(record) for name, record in value["files"].items()}
+        return Prepacked(folder, value["ingredients"], value["graphs"], files)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleError(f"{path.name} is damaged ({error})") from error
 
 
-def _ingredients(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
+def _key_fields(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
     native = None if kernels is None else ABI
     return {**_here(), "native": native, "bundle": bundle.digest, "format": FORMAT}
 
 
 @lru_cache(maxsize=1)
 def _here() -> Mapping[str, Any]:
-    from sovits_runtime.machine import read_machine
-    from sovits_runtime.machine.onnx_runtime import load_onnxruntime
-
     machine = read_machine()
     return {
         "onnxruntime": load_onnxruntime().__version__,
@@ -263,18 +249,14 @@ def _here() -> Mapping[str, Any]:
     }
 
 
-def _key(ingredients: Mapping[str, Any]) -> str:
-    return content_digest(ingredients)[:KEY_CHARACTERS]
+def _key(key_fields: Mapping[str, Any]) -> str:
+    return key_of(key_fields, KEY_CHARACTERS)
 
 
-def _difference(folders: list[Path], here: Mapping[str, Any]) -> str:
-    """How the nearest of some sets differs."""
-    nearest: list[str] | None = None
-    for folder in folders:
-        if _problem(folder):
-            continue
-        made = _read(folder).ingredients
-        found = [f"{k}: made for {made.get(k)}, here {here[k]}" for k in here if made.get(k) != here[k]]
-        if nearest is None or len(found) < len(nearest):
-            nearest = found
-    return "; ".join(nearest or ["damaged"])
+def _nearest(folders: list[Path], current: Mapping[str, Any]) -> str:
+    """How that one of some sets differs which differs least."""
+    candidates = [_read(folder).key_fields for folder in folders if not _problem(folder)]
+    if not candidates:
+        return "damaged"
+    nearest = min(candidates, key=lambda fields: len(differing(fields, current, list(current))))
+    return difference(nearest, current, list(current))

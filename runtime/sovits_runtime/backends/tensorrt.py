@@ -1,4 +1,4 @@
-"""A voice on TensorRT: its engines for this GPU, found, loaded and given streams and memory."""
+"""A voice on TensorRT: finds and loads its engines for this GPU, with streams and memory for each request."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+from sovits_runtime.backends.cpu import open_cpu_graph
 from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TrtApi, load_api
-from sovits_runtime.backends.trt_engine import TrtRuntime
+from sovits_runtime.backends.trt_engine import TrtEngine, TrtRuntime
+from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import EngineRecord, EngineTarget, engine_names, find_engine
+from sovits_runtime.bundle.names import BERT, HUBERT, PREFILL, PROMPT_TOKENS, REFERENCE_STYLE, SPEAKER, STEP
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.device import Device, ShapedEngine
-from sovits_runtime.gpu.lanes import DeviceGraph, Lane
+from sovits_runtime.gpu.execution import DeviceGraph, ExecutionSlot
 from sovits_runtime.gpu.pool import SlotPool
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
-from sovits_runtime.t2s.device_step import PREFILL, STEP
 
 logger = logging.getLogger(__name__)
 
-REFERENCE_GRAPHS = ("hubert", "bert", "speaker", "prompt_tokens", "reference_style")
-"""Run once a voice or a text, each in a lane of its own that is made when first needed; the others share lanes."""
+REFERENCE_GRAPHS = (HUBERT, BERT, SPEAKER, PROMPT_TOKENS, REFERENCE_STYLE)
+"""Run once a voice or a text: each has an execution slot of its own, made when first needed. The others share slots."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,7 @@ class TensorRtVoice:
 
     Args:
         bundle: An opened bundle.
-        requests: Requests in flight; each has buffers of its own, weights are shared.
-        strict: Whether what cannot run as asked is an error: a graph without an engine, a step that is not captured.
-        fallback: Opens a graph in another way where it has no engine.
+        options: `requests` and `strict` count; without `strict`, a graph that has no engine runs on the CPU.
         gpu: The GPU; None: the first one.
         load: Loads a flavour of TensorRT.
 
@@ -72,40 +72,39 @@ class TensorRtVoice:
         BackendError: No GPU, no TensorRT, or no engines of the GPT for them.
     """
 
+    overlaps = True
+
     def __init__(
         self,
         bundle: Bundle,
+        options: LoadOptions,
         *,
-        requests: int,
-        strict: bool,
-        fallback: Callable[[str], Session],
         gpu: Gpu | None = None,
         load: Callable[[str], TrtApi] = load_api,
     ) -> None:
         gpu = gpu or open_gpu()
         self.bundle = bundle
+        self.options = options
         self.gpu = gpu
         self.runs_on: dict[str, str] = {}
-        self._requests = requests
-        self._strict = strict
-        self._fallback = fallback
-        self._engines: dict[str, ShapedEngine] = {}
-        self._lanes: dict[str, SlotPool[Lane]] = {}
+        self._engines: dict[str, TrtEngine] = {}
+        self._slots: dict[str, SlotPool[ExecutionSlot]] = {}
         self.target, api = choose_flavour(bundle, gpu, load)
         folder = bundle.path / "engines" / self.target.folder
         self._runtime = TrtRuntime(api, folder / f"kernels-{api.version}.cache")
         steps = sorted(_steps(bundle, self.target), key=lambda r: r.cache_size)
-        engines = GptEngines(
-            self._runtime.load(find_engine(bundle, PREFILL, self.target)),
-            tuple(self._runtime.load(record) for record in steps),
-        )
+        records = [find_engine(bundle, PREFILL, self.target), *steps]
+        prefill, *loaded = map(self._runtime.load, records)
+        engines = GptEngines(prefill, tuple(loaded))
         self.runs_on[PREFILL] = engines.prefill.provider
         self.runs_on[STEP] = (
             f"{engines.prefill.provider}, caches of {', '.join(map(str, engines.lengths))} rows"
         )
-        self.text_to_semantic = DeviceTextToSemantic(gpu.device, engines, slots=requests, strict=strict)
+        self.text_to_semantic = DeviceTextToSemantic(
+            gpu.device, engines, slots=options.requests, strict=options.strict
+        )
         self.text_to_semantic.warm()
-        self._gpt_weights = sum(e.weight_bytes for e in (engines.prefill, *engines.steps))
+        self._gpt_weights = sum(engine.weight_bytes for engine in (prefill, *loaded))
 
     def graph(self, name: str) -> Session:
         """Opens a graph other than the GPT's.
@@ -116,42 +115,42 @@ class TensorRtVoice:
         try:
             engine = self._runtime.load(find_engine(self.bundle, name, self.target))
         except BackendError as error:
-            if self._strict:
+            if self.options.strict:
                 raise
-            session = self._fallback(name)
+            session = open_cpu_graph(self.bundle, name, self.options.threads)
             self.runs_on[name] = f"{session.provider}, for want of an engine"
             logger.warning("graph %s runs on %s: %s", name, session.provider, error)
             return session
         self._engines[name] = engine
         self.runs_on[name] = engine.provider
-        return DeviceGraph(engine, self._lanes_of(name), name)
+        return DeviceGraph(engine, self._slots_of(name), name)
 
     def warm(self) -> None:
-        """Makes all lanes for speech and runs their engines once; keeps what RTX compiled for that.
+        """Makes all execution slots for speech and runs their engines once; keeps what RTX compiled for that.
 
         Raises:
             BackendError: There is not enough memory, or an engine fails.
         """
-        pool = self._lanes.get("speech")
+        pool = self._slots.get("speech")
         with ExitStack() as stack:
-            for lane in [stack.enter_context(pool.slot()) for _ in range(pool.size)] if pool else ():
-                lane.warm()
+            for slot in [stack.enter_context(pool.slot()) for _ in range(pool.size)] if pool else ():
+                slot.warm()
         self._runtime.save_kernels()
 
     def memory(self) -> dict[str, int]:
         """Device memory in bytes: weights, what a request in flight takes, and the sum for all requests at once."""
         weights = self._gpt_weights + sum(e.weight_bytes for e in self._engines.values())
-        lanes = sum(lane.nbytes for pool in self._lanes.values() for lane in pool.all())
+        graphs = sum(slot.nbytes for pool in self._slots.values() for slot in pool.all())
         tokens = self.text_to_semantic
         return {
             "weights": weights,
             "tokens_each": tokens.slot_bytes,
-            "graphs_now": lanes,
+            "graphs_now": graphs,
             "tokens_all": tokens.memory_bytes,
         }
 
     def describe(self) -> dict[str, Any]:
-        """What was asked for and what runs, for reports."""
+        """The target, and what runs each graph, for reports."""
         return {
             "gpu": self.gpu.name,
             "target": self.target.folder,
@@ -163,16 +162,16 @@ class TensorRtVoice:
     def close(self) -> None:
         """Frees what the voice holds on the GPU; nothing may be in flight."""
         self.text_to_semantic.close()
-        for pool in self._lanes.values():
+        for pool in self._slots.values():
             pool.close()
         self._runtime.save_kernels()
 
-    def _lanes_of(self, name: str) -> SlotPool[Lane]:
+    def _slots_of(self, name: str) -> SlotPool[ExecutionSlot]:
         key = name if name in REFERENCE_GRAPHS else "speech"
-        if key not in self._lanes:
-            size = 1 if name in REFERENCE_GRAPHS else self._requests
-            self._lanes[key] = SlotPool(lambda: Lane(self.gpu.device, self._members(key)), size)
-        return self._lanes[key]
+        if key not in self._slots:
+            size = 1 if name in REFERENCE_GRAPHS else self.options.requests
+            self._slots[key] = SlotPool(lambda: ExecutionSlot(self.gpu.device, self._members(key)), size)
+        return self._slots[key]
 
     def _members(self, key: str) -> Mapping[str, ShapedEngine]:
         if key in REFERENCE_GRAPHS:
@@ -204,14 +203,14 @@ def choose_flavour(
 
 
 def _steps(bundle: Bundle, target: EngineTarget) -> list[EngineRecord]:
-    found, problem = [], None
+    records, problem = [], None
     for name in engine_names(bundle, STEP):
         try:
-            found.append(find_engine(bundle, name, target))
+            records.append(find_engine(bundle, name, target))
         except BackendError as error:
             problem = error
-    if not found:
+    if not records:
         raise problem or BackendError(
             f"{bundle.path}: no engine {STEP} for {target.folder}; sovits-export engine build {bundle.path}"
         )
-    return found
+    return records

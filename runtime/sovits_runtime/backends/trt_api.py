@@ -1,21 +1,20 @@
-"""The one door to TensorRT: which of its two flavours is installed, its version, and what must hold before its use.
+"""Imports TensorRT: which of its two flavours is installed, its version, and what must hold before it is used.
 
-Both flavours share one Python interface. Their enum values differ between versions, so members are asked for by name.
+Both flavours share one Python interface. Their enum values differ between versions, so members are looked up by name.
 """
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import logging
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from sovits_runtime.errors import BackendError
+from sovits_runtime.errors import BackendError, first_line
+from sovits_runtime.gpu import driver
 
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ class TrtApi:
         flavour: `RTX` or `ENTERPRISE`.
         module: The imported Python module.
         version: All four parts.
-        cuda: Major version of CUDA it is built for; 0 when the installation does not tell.
+        cuda: Major version of CUDA it is built for; 0 when it is not known.
     """
 
     flavour: str
@@ -80,7 +79,7 @@ class TrtApi:
         Raises:
             BackendError: There is no usable driver, or it is too old.
         """
-        problem = driver_problem(load, cuda=self.cuda)
+        problem = driver.driver_problem(load, cuda=self.cuda)
         if problem:
             raise BackendError(
                 f"{self.title} needs an NVIDIA GPU to run engines: {problem}; see 'sovits-export doctor'"
@@ -103,7 +102,7 @@ def load_api(flavour: str, *, load: Callable[[str], Any] | None = None) -> TrtAp
         try:
             module = (load or importlib.import_module)(name)
         except (ImportError, OSError, RuntimeError) as error:
-            reasons.append(str(error).splitlines()[0] if str(error) else type(error).__name__)
+            reasons.append(first_line(error))
             continue
         if hasattr(module, "Builder"):
             return _api(flavour, module)
@@ -130,28 +129,3 @@ def _cuda_major(flavour: str, version: str) -> int:
         except metadata.PackageNotFoundError:
             continue
     return 0
-
-
-def driver_problem(load: Callable[[str], Any] | None = None, *, cuda: int = 0) -> str:
-    """Asks the NVIDIA driver whether a device can be used; returns what is wrong, or nothing.
-
-    Args:
-        load: Opens a library by name; None: `ctypes.CDLL`.
-        cuda: Major version of CUDA that it must run; 0: any.
-    """
-    for name in ("nvcuda.dll",) if os.name == "nt" else ("libcuda.so.1", "libcuda.so"):
-        try:
-            library = (load or ctypes.CDLL)(name)
-        except OSError:
-            continue
-        code = int(library.cuInit(0))
-        if code:
-            return f"the NVIDIA driver cannot be used (cuInit gives {code})"
-        runs = ctypes.c_int()
-        if not int(library.cuDriverGetVersion(ctypes.byref(runs))) and runs.value < 1000 * cuda:
-            newest = f"{runs.value // 1000}.{runs.value % 1000 // 10}"
-            return f"the NVIDIA driver runs CUDA up to {newest}, CUDA {cuda} is needed; update the driver"
-        count = ctypes.c_int()
-        code = int(library.cuDeviceGetCount(ctypes.byref(count)))
-        return "" if code == 0 and count.value > 0 else "the NVIDIA driver sees no device"
-    return "no NVIDIA driver is installed"

@@ -41,11 +41,11 @@ class TrtRuntime:
                 f"{record.plan}: {self.api.title} cannot load it here: {self.why()}; build the engine again"
             )
         names = {engine.get_tensor_name(i) for i in range(engine.num_io_tensors)}
-        wanted = {*record.spec.input_names, *record.spec.output_names}
-        if names != wanted:
+        expected = {*record.spec.input_names, *record.spec.output_names}
+        if names != expected:
             raise BackendError(
-                f"{record.plan}: the engine has {sorted(names ^ wanted)[:4]} more or less than its record says; build "
-                "the engine again"
+                f"{record.plan}: the engine has {sorted(names ^ expected)[:4]} more or less than its record says; "
+                "build the engine again"
             )
         return TrtEngine(self, engine, record)
 
@@ -68,8 +68,8 @@ class TrtRuntime:
         assert self._kernels is not None
         if self._kernel_cache is None:
             self._kernel_cache = config.create_runtime_cache()
-            if kept := read_code(self._kernels):
-                self._kernel_cache.deserialize(kept)  # False: made elsewhere; compiled anew
+            if code := read_code(self._kernels):
+                self._kernel_cache.deserialize(code)  # False: made elsewhere; compiled anew
         config.set_runtime_cache(self._kernel_cache)
 
     def save_kernels(self) -> None:
@@ -79,7 +79,11 @@ class TrtRuntime:
 
 
 class TrtEngine:
-    """One deserialized engine; see `sovits_runtime.gpu.device.Engine`."""
+    """One deserialized engine; see `sovits_runtime.gpu.device.Engine`.
+
+    Attributes:
+        weight_bytes: Device memory that its weights take; no other engine shares them.
+    """
 
     def __init__(self, runtime: TrtRuntime, engine: Any, record: EngineRecord) -> None:
         self.spec: GraphSpec = record.spec
@@ -123,14 +127,14 @@ class TrtContext:
         """Returns the outputs' shapes; see `ShapedContext.output_shapes`."""
         for name, shape in inputs.items():
             self._shape(name, shape)
-        found = {n: tuple(self._raw.get_tensor_shape(n)) for n in self._engine.spec.output_names}
-        unknown = [name for name, shape in found.items() if min(shape, default=0) < 0]
+        shapes = {n: tuple(self._raw.get_tensor_shape(n)) for n in self._engine.spec.output_names}
+        unknown = [name for name, shape in shapes.items() if min(shape, default=0) < 0]
         if unknown:
             raise ShapeError(
                 f"graph {self._engine.spec.name}: sizes of {unknown} depend on values, which this runtime does not do; "
                 "build the bundle again"
             )
-        return found
+        return shapes
 
     def enqueue(self, stream: Stream) -> None:
         """Gives one run to the stream; see `Context.enqueue`."""

@@ -7,13 +7,13 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import cast
 
+from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bench.result import ProcessFacts
 from sovits_runtime.bench.workload import TOKENS
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.machine import peak_memory_bytes, resident_bytes
-
-NATIVE = {"auto": None, "yes": True, "no": False}
+from sovits_runtime.machine.process_memory import peak_memory_bytes, resident_bytes
 
 
 def measure(started: float, load: Callable[[], Callable[[], object]]) -> ProcessFacts:
@@ -47,20 +47,22 @@ def main(arguments: Sequence[str]) -> None:
     """Measures a bundle.
 
     Args:
-        arguments: Folder, device, backend, threads, a key of `NATIVE`, shared folder (or nothing), time of the start.
+        arguments: Folder, device, backend, threads, gpt_steps, shared folder (or nothing), time of the start.
     """
-    from sovits_runtime.bench.runner import Voice, reference_of, speak
+    from sovits_runtime.bench.runner import BundleRunner, reference_of, speak
     from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 
     load_onnxruntime()
 
-    path, device, backend, threads, native, shared, started = arguments
+    path, device, backend, threads, gpt_steps, shared, started = arguments
 
     def load() -> Callable[[], object]:
         bundle = Bundle.open(path, shared=shared or None)
-        party = Voice(bundle, device=device, backend=backend, threads=int(threads), native=NATIVE[native])
-        work = party.workload(TOKENS)
-        return lambda: speak(party.voice, work, reference_of(work))
+        runner = BundleRunner(
+            bundle, device=device, backend=backend, threads=int(threads), gpt_steps=cast(GptSteps, gpt_steps)
+        )
+        work = runner.workload(TOKENS)
+        return lambda: speak(runner.voice, work, reference_of(work))
 
     print_facts(measure(float(started), load))
 

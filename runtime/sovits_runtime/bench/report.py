@@ -5,9 +5,11 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from sovits_runtime.bench.result import BenchResult, Stage, Timing
+from sovits_runtime.bench.result import BenchResult, StageTiming, Timing
+from sovits_runtime.bundle.files import json_text, write_files
+from sovits_runtime.bundle.names import STEP
 from sovits_runtime.drawing.bar_chart import bar_chart_svg
-from sovits_runtime.drawing.page import facts, json_text, page, table, versions_line, write_files
+from sovits_runtime.drawing.page import facts, page, table, versions_line
 
 
 def write_bench_report(result: BenchResult, folder: Path) -> Path:
@@ -48,21 +50,21 @@ def bench_chart(result: BenchResult) -> str:
 
     The factor beside a name is the median of the ratios of each repetition, as in the table.
     """
-    stages = [s for s in result.stages if s.name not in {"gpt_step", "import"}]
+    stages = [s for s in result.stages if s.name not in {STEP, "import"}]
     groups = [(f"{s.name}  {s.ratio:.2f}×" if s.ratio else s.name, _bars(s, result)) for s in stages]
     machine, work = result.conditions["machine"], result.conditions["workload"]
     note = (
         f"{machine['cpu']}, {result.conditions['threads']} threads, {result.audio_s:g} s of speech "
         f"({work['generated_tokens']} tokens), medians of {result.conditions['repeats']} repetitions"
     )
-    series = [result.rival, "sovits-export"] if result.rival else ["sovits-export"]
-    title = f"Seconds by stage, beside {result.rival}" if result.rival else "Seconds by stage"
+    series = [result.baseline, "sovits-export"] if result.baseline else ["sovits-export"]
+    title = f"Seconds by stage, beside {result.baseline}" if result.baseline else "Seconds by stage"
     return bar_chart_svg(title, groups, series=series, unit="s", note=note, width=1000)
 
 
-def _bars(stage: Stage, result: BenchResult) -> list[float | None]:
+def _bars(stage: StageTiming, result: BenchResult) -> list[float | None]:
     ours = [stage.ours.p50]
-    return [stage.rival.p50 if stage.rival else None, *ours] if result.rival else [*ours]
+    return [stage.baseline.p50 if stage.baseline else None, *ours] if result.baseline else [*ours]
 
 
 def _bench_verdict(result: BenchResult) -> str:
@@ -70,9 +72,9 @@ def _bench_verdict(result: BenchResult) -> str:
     title = f"{result.audio_s:g} s of speech in {utterance.ours.p50:.2f} s" if utterance else "Benchmark"
     text = f"Real-time factor {result.rtf():.3f}, {result.gpt[0].tokens_per_s:.1f} tokens a second"
     beside = ""
-    if result.rival and utterance and utterance.rival and utterance.ratio:
+    if result.baseline and utterance and utterance.baseline and utterance.ratio:
         beside = (
-            f"<p>{escape(result.rival)} took {utterance.rival.p50:.2f} s: {utterance.ratio:.2f} times as long "
+            f"<p>{escape(result.baseline)} took {utterance.baseline.p50:.2f} s: {utterance.ratio:.2f} times as long "
             f"(median of {len(utterance.ratios)} repetitions side by side). "
             f'<span class="soft">{escape(result.agreement)}.</span></p>'
         )
@@ -84,19 +86,19 @@ def _bench_verdict(result: BenchResult) -> str:
 
 def _stage_table(result: BenchResult) -> str:
     heads = ["Stage", "p50", "p95", "p99", "min", "max", "warm-up", "samples"]
-    if result.rival:
-        heads += [f"{result.rival} p50", "p95", "ratio"]
+    if result.baseline:
+        heads += [f"{result.baseline} p50", "p95", "ratio"]
     rows = []
     for s in result.stages:
         row = [f"{escape(s.name)}<small>{escape(s.what)}</small>", *_timing_cells(s.ours)]
-        if result.rival:
+        if result.baseline:
             ratio = f"{s.ratio:.2f}" if s.ratio else "–"
-            cells = [_ms(s.rival.p50), _ms(s.rival.percentile(95))] if s.rival else ["–", "–"]
+            cells = [_ms(s.baseline.p50), _ms(s.baseline.percentile(95))] if s.baseline else ["–", "–"]
             row += [*cells, f"<b>{ratio}</b>"]
         rows.append(row)
     note = (
         '<p class="soft">Milliseconds. p95 and p99 of few samples say little: with fewer than 20 they are near the '
-        "maximum. Ratio: the rival's time over ours, median over repetitions in which both took turns.</p>"
+        "maximum. Ratio: the baseline's time over ours, median over repetitions in which both took turns.</p>"
     )
     return note + table(heads, rows, numbers=range(1, len(heads)))
 
@@ -109,9 +111,9 @@ def _timing_cells(t: Timing) -> list[str]:
 
 def _figure_table(result: BenchResult) -> str:
     rows = []
-    for i, name in enumerate(result.parties):
+    for i, name in enumerate(result.runners):
         gpt, first = result.gpt[i], result.stage("first_audio")
-        timing = None if first is None else (first.ours, first.rival)[i]
+        timing = None if first is None else (first.ours, first.baseline)[i]
         peak, private = (
             result.peak_bytes(i),
             [p.private_bytes for p in result.processes[i] if p.private_bytes],
@@ -151,7 +153,7 @@ def _conditions(result: BenchResult) -> dict[str, str]:
         "Load average": f"{c['load_average_before']} before, {c['load_average_after']} after",
         "Time": str(c["time"]),
     }
-    return {**rows, "Rival": result.rival_note} if result.rival else rows
+    return {**rows, "Baseline": result.baseline_note} if result.baseline else rows
 
 
 def _ms(seconds: float) -> str:

@@ -1,10 +1,11 @@
-"""An opened bundle as one party of a benchmark: every stage as a call that can be timed."""
+"""The interface of what a benchmark times stage by stage, and a bundle behind it."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -12,9 +13,11 @@ import numpy as np
 
 from sovits_runtime.audio import REFERENCE_RATE
 from sovits_runtime.backends.native import NativeStep
-from sovits_runtime.bench.decoder import DECODER_STAGES, StageRuns, latent_channels
+from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bench.workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import FP16, FP32, STEP
+from sovits_runtime.speech.decoder import SpeechDecoder
 from sovits_runtime.speech.reference import Reference
 from sovits_runtime.speech.types import Phrase, SpeechOptions
 from sovits_runtime.synthesizer import Synthesizer
@@ -22,9 +25,13 @@ from sovits_runtime.t2s.device_loop import POLL_STEPS
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 ENDLESS = SamplingOptions(min_tokens=NEVER_ENDS)
+BACKEND_NAMES = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}
+
+StageRuns = Mapping[str, Callable[[], object]]
+"""One call for each stage, by the names of `result.STAGES`."""
 
 
-class Party(Protocol):
+class Runner(Protocol):
     """Something that speaks and can be timed stage by stage, in this process.
 
     Attributes:
@@ -38,20 +45,20 @@ class Party(Protocol):
     tokens_at_once: int
 
     def stages(self, work: Workload) -> StageRuns:
-        """Returns one call for each stage it has, by the names of `bench.STAGES`."""
+        """Returns one call for each stage that it has."""
 
     def generate(self, work: Workload) -> Iterator[int]:
         """Yields the tokens of an endless sentence, the first after the prefill."""
 
     def probe_command(self) -> list[str]:
-        """Returns a command that loads the party in a fresh process and prints `ProcessFacts` as JSON.
+        """Returns a command that loads the runner in a fresh process and prints `ProcessFacts` as JSON.
 
         The time at which it was started, as `time.time()`, is appended to it.
         """
 
 
-class Voice:
-    """Our side: a bundle in the runtime."""
+class BundleRunner:
+    """Our side: a bundle in the runtime; arguments as in `Synthesizer.load`."""
 
     name = "sovits-export"
 
@@ -62,15 +69,17 @@ class Voice:
         device: str,
         threads: int,
         backend: str = "onnxruntime",
-        native: bool | None = None,
+        gpt_steps: GptSteps = "auto",
     ) -> None:
         self.bundle = bundle
         self.device = device
         self.threads = threads
         self.tokens_at_once = POLL_STEPS if device == "cuda" else 1
-        self._backend, self._native = backend, native
-        self.voice = Synthesizer.load(bundle, device=device, backend=backend, threads=threads, native=native)
-        self.note = {"onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}[backend]
+        self._backend, self._gpt_steps = backend, gpt_steps
+        self.voice = Synthesizer.load(
+            bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps
+        )
+        self.note = f"{BACKEND_NAMES[backend]}; the GPT's steps: {self.voice.text_to_semantic.step.provider}"
 
     def workload(self, tokens: int) -> Workload:
         """Makes the workload that fits this bundle's sizes."""
@@ -79,7 +88,7 @@ class Voice:
         return make_workload(
             tokens=tokens,
             style_width=style,
-            channels=latent_channels(self.voice.decoder),
+            channels=self.voice.decoder.latent_channels,
             n_symbols=self.voice.spec.n_symbols,
             bert_width=self.voice.text_to_semantic.bert_width,
             vocab=self.voice.text_to_semantic.vocab,
@@ -87,13 +96,13 @@ class Voice:
         )
 
     def stages(self, work: Workload) -> StageRuns:
-        """See `Party.stages`."""
+        """The calls that time each stage of the bundle; see `Runner.stages`."""
         encoder, reference = self.voice.reference_encoder, reference_of(work)
         style_feeds = {"wave": work.wave[None]} | ({"speaker": work.speaker} if encoder.needs_speaker else {})
         runs: dict[str, Callable[[], object]] = {
             "prompt_tokens": lambda: encoder.tokens(work.ssl),
             "reference_style": lambda: encoder.style.run(style_feeds),
-            **DECODER_STAGES[self.voice.spec.decoder](self.voice.decoder, work),
+            **decoder_runs(self.voice.decoder, work),
             "utterance": lambda: speak(self.voice, work, reference),
             "first_audio": lambda: self._first_chunk(work, reference),
         }
@@ -104,7 +113,7 @@ class Voice:
         return runs
 
     def generate(self, work: Workload) -> Iterator[int]:
-        """See `Party.generate`."""
+        """Generates tokens of the workload without end; see `Runner.generate`."""
         return iter(
             self.voice.text_to_semantic.tokens(
                 work.all_phones, work.bert, work.prompt, options=ENDLESS, noise=work.token_noise()
@@ -112,18 +121,24 @@ class Voice:
         )
 
     def probe_command(self) -> list[str]:
-        """See `Party.probe_command`."""
+        """The command that loads the bundle in a fresh process; see `Runner.probe_command`."""
         shared = str(self.bundle.shared or "")
-        native = {None: "auto", True: "yes", False: "no"}[self._native]
-        place = (str(self.bundle.path), self.device, self._backend, str(self.threads), native, shared)
+        place = (
+            str(self.bundle.path),
+            self.device,
+            self._backend,
+            str(self.threads),
+            self._gpt_steps,
+            shared,
+        )
         return [sys.executable, "-m", "sovits_runtime.bench.probe", *place]
 
     def bytes_per_token(self, work: Workload) -> int | None:
-        """Returns the bytes a step must read: weights of layers and head, and the rows of the cache that exist.
+        """Returns the bytes a step must read: weights of layers and head, and the filled positions of the cache.
 
-        The rows are counted at the middle of the generation. None for a precision whose weights this does not know.
+        Positions are counted at the middle of the generation. None for a precision whose weights this does not know.
         """
-        size = {"fp32": 4, "fp16": 2}.get(self.bundle.manifest["graphs"]["gpt_step"]["precision"])
+        size = {FP32: 4, FP16: 2}.get(self.bundle.manifest["graphs"][STEP]["precision"])
         t2s = self.voice.text_to_semantic
         native = t2s.step if isinstance(t2s.step, NativeStep) else None
         cache = t2s.step.spec.tensor(t2s.cache_names[0])
@@ -142,6 +157,12 @@ class Voice:
             return next(chunks)
 
 
+def decoder_runs(decoder: SpeechDecoder, work: Workload) -> StageRuns:
+    """Returns one call for each stage of a decoder."""
+    arrays = work.decoder_arrays()
+    return {stage.name: partial(stage.output, arrays) for stage in decoder.stages}
+
+
 def reference_of(work: Workload) -> Reference:
     """Returns the workload's prepared reference."""
     phones = len(work.prompt_phones)
@@ -155,9 +176,9 @@ def speak(voice: Synthesizer, work: Workload, reference: Reference) -> object:
     return voice.synthesize(work.phones, reference, bert=bert, options=_options(len(work.tokens)))
 
 
-def first_tokens(party: Party, work: Workload) -> list[int]:
+def first_tokens(runner: Runner, work: Workload) -> list[int]:
     """Generates the workload's tokens."""
-    return list(islice(party.generate(work), len(work.tokens)))
+    return list(islice(runner.generate(work), len(work.tokens)))
 
 
 def _options(tokens: int) -> SpeechOptions:

@@ -1,4 +1,4 @@
-"""The one utterance that every benchmark times: fixed lengths, made-up content, the same for every party."""
+"""The one utterance that every benchmark times: fixed lengths, made-up content, the same for every runner."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import REFERENCE_RATE, hubert_wave
-from sovits_runtime.bundle.model_spec import FlowSpec
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.bundle.graph_spec import Array
+from sovits_runtime.bundle.model_spec import FlowSpec, ModelSpec
+from sovits_runtime.t2s.generator import seeded_noise
 
 PROMPT_PHONES = 40
 TARGET_PHONES = 60
@@ -25,7 +26,7 @@ NEVER_ENDS = 1 << 30
 _SSL_WIDTH = 768
 STATE_CHANNELS = 192
 _SPEAKER_WIDTH = 20480
-_FRAMES_PER_TOKEN = 2
+_FRAMES_PER_TOKEN = ModelSpec.frames_per_token
 
 Normal = Callable[..., NDArray[np.float32]]
 """Draws normal numbers of the shape given by its arguments, times `scale`."""
@@ -43,6 +44,7 @@ class FlowWorkload:
         prompt_mel: float32 [1, 100, T], zero after the prompt.
         prompt_len: Frames of the prompt.
         mel: float32 [1, 100, F], normed, of all the speech.
+        steps: Euler steps of the version.
     """
 
     reference_mel: NDArray[np.float32] = field(repr=False)
@@ -52,6 +54,7 @@ class FlowWorkload:
     prompt_mel: NDArray[np.float32] = field(repr=False)
     prompt_len: int
     mel: NDArray[np.float32] = field(repr=False)
+    steps: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,13 +70,13 @@ class Workload:
         bert: float32 [100, 1024].
         prompt: int64 [125].
         tokens: int64 [n], what the decoder stages read.
-        style: float32 [1, gin, 1].
+        style: float32 [1, gin, 1], the global speaker embedding.
         state: float32 [1, 192, 2n].
         noise: float32 [1, C, 2n].
         z: float32 [1, C, 2n].
         speaker: float32 [1, 20480], read by versions that have a speaker network.
         vocab: Semantic tokens, the end of speech included.
-        flow: What versions with flow matching read besides; else None.
+        flow: Further inputs of versions with flow matching; else None.
     """
 
     wave: NDArray[np.float32] = field(repr=False)
@@ -101,6 +104,24 @@ class Workload:
     def all_phones(self) -> NDArray[np.int64]:
         """Phones of reference and target, int64 [100], as the GPT reads them."""
         return np.concatenate([self.prompt_phones, self.phones])
+
+    def decoder_arrays(self) -> dict[str, Array]:
+        """Returns the inputs of a decoder's stages, by the names of `SpeechDecoder.stages`."""
+        names = ("tokens", "phones", "style", "state", "noise", "z")
+        arrays: dict[str, Array] = {name: getattr(self, name) for name in names}
+        if self.flow is None:
+            return arrays
+        return {
+            **arrays,
+            "window_features": self.flow.features,
+            "condition": self.flow.condition,
+            "x": self.flow.x,
+            "prompt_mel": self.flow.prompt_mel,
+            "time": np.zeros(1, np.float32),
+            "step_size": np.array([1 / self.flow.steps], np.float32),
+            "prompt_len": np.array([self.flow.prompt_len]),
+            "mel": self.flow.mel,
+        }
 
     def token_noise(self) -> Callable[[int], NDArray[np.float32]]:
         """Returns a fresh source of the sampling noise, the same at every call."""
@@ -132,7 +153,7 @@ def make_workload(
 
     Args:
         tokens: How many semantic tokens are generated and decoded.
-        style_width: Channels of the style.
+        style_width: Channels of the global speaker embedding.
         channels: Channels of the decoder's latent.
         n_symbols: Rows of the phone table.
         bert_width: Width of the BERT features.
@@ -181,6 +202,7 @@ def _flow_workload(flow: FlowSpec, frames: int, normal: Normal) -> FlowWorkload:
         prompt_mel=prompt_mel,
         prompt_len=prompt_len,
         mel=normal(1, flow.mel_bands, speech, scale=0.4),
+        steps=flow.steps,
     )
 
 

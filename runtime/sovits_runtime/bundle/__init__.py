@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from sovits_runtime.bundle.files import FileRecord, content_digest
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
 from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
+from sovits_runtime.bundle.names import CPU_PRECISIONS
 from sovits_runtime.errors import BundleError
 
 SCHEMA = 1
@@ -30,42 +32,6 @@ DEVICE_FILE = "device_file"
 """A second form of the GPT's graphs, which needs no host between steps; see `sovits_runtime.t2s.device_step`."""
 GRAPH_FORMS = ("file", CPU_FILE, DEVICE_FILE)
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
-SMALL_FILE = 4 << 20
-_CHUNK = 1 << 20
-_SAMPLE_BYTES = 4096
-_SAMPLES = 64
-
-
-def file_record(path: Path) -> dict[str, Any]:
-    """Describes a file for the manifest: size, sha256, and a digest of evenly spread samples for quick checks."""
-    return {"bytes": path.stat().st_size, "sha256": sha256_file(path), "sampled": sampled_digest(path)}
-
-
-def sha256_file(path: Path) -> str:
-    """sha256 of a file's content, read in pieces."""
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        while block := f.read(_CHUNK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def sampled_digest(path: Path) -> str:
-    """sha256 over 64 blocks spread over the file, or all of a small file: finds most damage in a millisecond."""
-    size = path.stat().st_size
-    if size <= SMALL_FILE:
-        return sha256_file(path)
-    digest = hashlib.sha256()
-    with path.open("rb") as f:
-        for i in range(_SAMPLES):
-            f.seek((size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
-            digest.update(f.read(_SAMPLE_BYTES))
-    return digest.hexdigest()
-
-
-def content_digest(value: Mapping[str, Any]) -> str:
-    """Digest of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
@@ -115,30 +81,19 @@ class Bundle:
             BundleError: Names the first file that is missing or changed.
         """
         for path, record in self._records():
-            if not path.is_file():
+            problem = record.problem(path, whole=full)
+            if problem:
                 raise BundleError(
-                    f"{path}: missing; the manifest of {self.path} lists it. Build the bundle again"
-                )
-            size = path.stat().st_size
-            if size != record["bytes"]:
-                raise BundleError(
-                    f"{path}: {size} bytes, expected {record['bytes']}; it was changed or cut. Build the bundle again"
-                )
-            good = (
-                sha256_file(path) == record["sha256"] if full else sampled_digest(path) == record["sampled"]
-            )
-            if not good:
-                raise BundleError(
-                    f"{path}: its content changed since the bundle was built. Build the bundle again"
+                    f"{path}: {problem}; the manifest of {self.path} lists it. Build the bundle again"
                 )
 
-    def _records(self) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    def _records(self) -> Iterator[tuple[Path, FileRecord]]:
         for name, record in self.manifest["files"].items():
-            yield self.path / name, record
+            yield self.path / name, FileRecord.from_json(record)
         for part in self.manifest["shared"].values():
             assert self.shared is not None
             for name, record in part["files"].items():
-                yield self.shared / part["folder"] / name, record
+                yield self.shared / part["folder"] / name, FileRecord.from_json(record)
 
     @property
     def digest(self) -> str:
@@ -153,12 +108,17 @@ class Bundle:
     @property
     def precision(self) -> str:
         """What the graphs are in: "fp32", "fp16" (with FP32 parts that the manifest lists), or several: "fp32+int8"."""
-        return "+".join(sorted({graph["precision"] for graph in self.manifest["graphs"].values()}))
+        return "+".join(sorted(self.precisions))
+
+    @property
+    def precisions(self) -> frozenset[str]:
+        """The precisions of all graphs, of `bundle.names`."""
+        return frozenset(graph["precision"] for graph in self.manifest["graphs"].values())
 
     @property
     def cpu_only(self) -> bool:
         """Whether graphs hold int8 or int4 operators, which ONNX Runtime has for CPUs."""
-        return not {"int8", "int4"}.isdisjoint(self.precision.split("+"))
+        return not CPU_PRECISIONS.isdisjoint(self.precisions)
 
     @property
     def graph_names(self) -> tuple[str, ...]:
@@ -166,7 +126,7 @@ class Bundle:
         return tuple(self.manifest["graphs"])
 
     def graph_spec(self, name: str) -> GraphSpec:
-        """Returns what a graph takes and gives."""
+        """Returns the inputs and outputs of a graph."""
         return GraphSpec.from_json(self._graph(name)["spec"])
 
     def graph_path(self, name: str, *, form: str = GRAPH_FORMS[0]) -> Path:
@@ -224,21 +184,21 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _find_shared(
-    folder: Path, manifest: Mapping[str, Any], given: str | os.PathLike[str] | None
+    folder: Path, manifest: Mapping[str, Any], explicit: str | os.PathLike[str] | None
 ) -> Path | None:
-    wanted = [part["folder"] for part in manifest["shared"].values()]
-    if not wanted:
+    folders = [part["folder"] for part in manifest["shared"].values()]
+    if not folders:
         return None
     env = os.environ.get(SHARED_ENV)
     places = (
-        [Path(given)]
-        if given
+        [Path(explicit)]
+        if explicit
         else [*([Path(env)] if env else []), folder / "shared", folder.parent / "shared"]
     )
     for place in places:
-        if all((place / name).is_dir() for name in wanted):
+        if all((place / name).is_dir() for name in folders):
             return place
     raise BundleError(
-        f"{folder}: refers to shared parts {', '.join(wanted)}, not found in {', '.join(map(str, places))}; copy the "
+        f"{folder}: refers to shared parts {', '.join(folders)}, not found in {', '.join(map(str, places))}; copy the "
         f"shared folder along, or name it with --shared or ${SHARED_ENV}"
     )

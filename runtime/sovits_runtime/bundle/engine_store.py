@@ -1,4 +1,4 @@
-"""Engines on disk: plans beside records that say what they were built from, found and checked before they are loaded.
+"""Engines on disk: each plan has a record of what it was built from, which is checked before the plan is loaded.
 
 A plan `engines/<target>/NAME-<key>.plan` counts only with its record `NAME-<key>.json`, which is written last. Engines
 of parts that voices share lie beside those, in `<shared>/engines/<part>/<target>/`, so that voices share them too.
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.bundle import Bundle, content_digest, sampled_digest, sha256_file
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.files import FileRecord, difference, key_of
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BackendError
 
@@ -56,7 +57,7 @@ class EngineTarget:
         """Such as `sm89-rtx1.7-cu12`."""
         return f"{self.sm}-{self.flavour}{'.'.join(self.version.split('.')[:2])}-cu{self.cuda or ''}"
 
-    def ingredients(self) -> dict[str, Any]:
+    def key_fields(self) -> dict[str, Any]:
         """Its part of an engine's key."""
         return {
             "flavour": self.flavour,
@@ -73,15 +74,15 @@ class EngineRecord:
     """One engine on disk.
 
     Attributes:
-        name: The graph's name; for the decode step, also the rows of its caches: `gpt_step-512`.
+        name: The graph's name; for the decode step, with the cache length: `gpt_step-512`.
         graph: The bundle's graph it was made of.
-        cache_size: Rows of the caches it updates in place; 0 when it has none.
+        cache_size: Positions in the caches it updates in place; 0 when it has none.
         plan: The plan's file.
         bytes: Size of the plan.
         sha256: Of the plan.
         sampled: Digest of samples of the plan.
-        ingredients: What it was built from and for; their digest is the key.
-        spec: What the engine takes and gives; the graph's, but for fixed sizes and the way caches are handed over.
+        key_fields: What it was built from and for; their digest is the key.
+        spec: Inputs and outputs of the engine: those of the graph, except for fixed sizes and the caches.
         built: When, how long it took, which precision its layers have, what was done to the graph.
     """
 
@@ -92,30 +93,25 @@ class EngineRecord:
     bytes: int
     sha256: str
     sampled: str
-    ingredients: Mapping[str, Any]
+    key_fields: Mapping[str, Any]
     spec: GraphSpec
     built: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The record's file, as data."""
         plain = {k: getattr(self, k) for k in ("name", "graph", "cache_size", "bytes", "sha256", "sampled")}
-        spec, ingredients = self.spec.to_json(), dict(self.ingredients)
-        return {**plain, "ingredients": ingredients, "spec": spec, "built": dict(self.built)}
+        spec, key_fields = self.spec.to_json(), dict(self.key_fields)
+        return {**plain, "ingredients": key_fields, "spec": spec, "built": dict(self.built)}
 
     def problem(self, *, whole: bool = False) -> str:
         """Says whether the plan is missing or damaged; empty when it is not. Reads samples, or all of it."""
-        if not self.plan.is_file():
-            return "its plan is missing"
-        size = self.plan.stat().st_size
-        if size != self.bytes:
-            return f"its plan has {size} bytes, expected {self.bytes}"
-        same = sha256_file(self.plan) == self.sha256 if whole else sampled_digest(self.plan) == self.sampled
-        return "" if same else "its plan was changed since it was built"
+        problem = FileRecord(self.bytes, self.sampled, self.sha256).problem(self.plan, whole=whole)
+        return problem and f"its plan {problem}"
 
 
-def engine_key(ingredients: Mapping[str, Any]) -> str:
+def engine_key(key_fields: Mapping[str, Any]) -> str:
     """The key of an engine: a digest of everything it depends on."""
-    return content_digest(ingredients)[:KEY_CHARACTERS]
+    return key_of(key_fields, KEY_CHARACTERS)
 
 
 def engine_folder(bundle: Bundle, graph: str) -> Path:
@@ -135,8 +131,9 @@ def read_record(path: Path) -> EngineRecord:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         spec = GraphSpec.from_json(value.pop("spec"))
-        record = EngineRecord(**value, spec=spec, plan=path.with_suffix(".plan"))
-        name = f"{record.name}-{engine_key(record.ingredients)}"
+        key_fields = value.pop("ingredients")
+        record = EngineRecord(**value, key_fields=key_fields, spec=spec, plan=path.with_suffix(".plan"))
+        name = f"{record.name}-{engine_key(record.key_fields)}"
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackendError(f"{path}: a damaged engine record ({error}); build the engine again") from error
     if path.stem != name:
@@ -149,10 +146,10 @@ def read_record(path: Path) -> EngineRecord:
 def engine_records(bundle: Bundle, graph: str | None = None) -> Iterator[Path]:
     """Lists the record files of a bundle's engines, or of those of one graph."""
     names = bundle.graph_names if graph is None else (graph,)
-    seen: set[Path] = set()
+    paths: set[Path] = set()
     for folder in dict.fromkeys(engine_folder(bundle, name) for name in names):
-        seen.update(folder.glob("*/*.json"))
-    yield from sorted(seen)
+        paths.update(folder.glob("*/*.json"))
+    yield from sorted(paths)
 
 
 def engine_names(bundle: Bundle, graph: str) -> list[str]:
@@ -165,16 +162,15 @@ def fitting_engines(bundle: Bundle, name: str, target: EngineTarget) -> tuple[li
     """Lists the engines of one name for a bundle's graph as it is now.
 
     Args:
-        bundle: The bundle.
         name: The engine's name, `gpt_step-512` or a graph's name.
-        target: What they shall run on.
+        target: What they have to run on.
 
     Returns:
         The engines, and how another one differs.
     """
     graph = graph_of(bundle, name)
-    wanted = {**target.ingredients(), "graph": bundle.graph_digest(graph), "form": FORM}
-    found, reason = [], "it was never built"
+    expected = {**target.key_fields(), "graph": bundle.graph_digest(graph), "form": FORM}
+    fitting, reason = [], "it was never built"
     for path in engine_records(bundle, graph):
         if _engine_name(path) != name:
             continue
@@ -183,31 +179,30 @@ def fitting_engines(bundle: Bundle, name: str, target: EngineTarget) -> tuple[li
         except BackendError as error:
             reason = str(error)
             continue
-        different = [k for k in (*PORTABILITY, "graph", "form") if record.ingredients.get(k) != wanted[k]]
+        different = difference(record.key_fields, expected, (*PORTABILITY, "graph", "form"))
         if different:
-            reason = describe_difference(record.ingredients, wanted, different)
+            reason = different
         else:
-            found.append(record)
-    return found, reason
+            fitting.append(record)
+    return fitting, reason
 
 
 def find_engine(bundle: Bundle, name: str, target: EngineTarget) -> EngineRecord:
     """Finds an engine for a bundle's graph as it is now.
 
     Args:
-        bundle: The bundle.
         name: The engine's name, `gpt_step-512` or a graph's name.
-        target: What it shall run on.
+        target: What it has to run on.
 
     Raises:
         BackendError: None fits; says how the nearest differs.
     """
-    found, reason = fitting_engines(bundle, name, target)
-    if not found:
+    fitting, reason = fitting_engines(bundle, name, target)
+    if not fitting:
         build = f"sovits-export engine build {bundle.path}"
         raise BackendError(f"{bundle.path}: no engine {name} for {target.folder} ({reason}); {build}")
     # One for refitting only if there is no other; of several, the newest.
-    return max(found, key=lambda r: (-len(r.ingredients.get("flags", ())), r.built.get("at", "")))
+    return max(fitting, key=lambda r: (-len(r.key_fields.get("flags", ())), r.built.get("at", "")))
 
 
 def graph_of(bundle: Bundle, name: str) -> str:
@@ -231,18 +226,6 @@ def _engine_name(record: Path) -> str:
 def _graph_name(engine: str) -> str:
     stem, _, size = engine.rpartition("-")
     return stem if size.isdigit() else engine
-
-
-def describe_difference(built: Mapping[str, Any], wanted: Mapping[str, Any], names: list[str]) -> str:
-    """One phrase: what an engine was built for and what is asked of it."""
-    return "; ".join(
-        f"{n} is {_short(wanted.get(n))}, it was built for {_short(built.get(n))}" for n in names
-    )
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 48 else f"{text[:45]}..."
 
 
 def read_plan(record: EngineRecord) -> bytes:

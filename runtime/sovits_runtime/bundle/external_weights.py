@@ -1,4 +1,4 @@
-"""Where a `.onnx` file says that its weights lie, read and changed without the onnx package.
+"""The weights of a `.onnx` file and where they lie, read and changed without the onnx package.
 
 Only the fields on the way there are looked at, by their numbers in onnx.proto: ModelProto.graph,
 GraphProto.initializer, TensorProto.dims, .data_type, .name, .raw_data and .external_data,
@@ -16,9 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sovits_runtime.bundle.files import write_file
+
 GRAPH, INITIALIZER, DIMS, DATA_TYPE, NAME, RAW_DATA, EXTERNAL_DATA, KEY, VALUE = 7, 5, 1, 2, 8, 9, 13, 1, 2
-DTYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16"}
-"""Types of weights, by TensorProto.DataType."""
+DTYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64"
+}  # fmt: skip
+"""Types of weights, by TensorProto.DataType; NumPy has no others of those that the exporter writes."""
 ALIGNMENT = 4096  # of what is mapped into memory
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PREPACKED = "prepacked_"
@@ -72,34 +76,25 @@ class External:
 
 def read_external(model: bytes) -> dict[str, External]:
     """Returns where the weights of a model lie, by name; those within the model are left out."""
-    found = {}
+    locations = {}
     for tensor in _initializers(model):
         entries = _entries(tensor)
         if entries:
-            found[_name(tensor)] = External.from_entries(entries)
-    return found
+            locations[_name(tensor)] = External.from_entries(entries)
+    return locations
 
 
-def read_floats(path: Path) -> dict[str, NDArray[np.float32]]:
-    """Maps the weights of an FP32 graph into memory.
+def read_weights(path: Path) -> dict[str, NDArray[Any]]:
+    """Maps the weights of a graph into memory, those within the model and those in files beside it.
 
     Args:
         path: The `.onnx` file.
 
     Returns:
-        Name -> float32 [n], flat, read-only. Weights of other types are there too, as if they were float32.
+        Name -> the weight in its own type and shape, read-only. Weights of types that NumPy lacks are left out, and
+        those that the model spells out number by number.
     """
-    model = path.read_bytes()
-    found = {}
-    for tensor in _initializers(model):
-        raw = b"".join(_messages(tensor, RAW_DATA))
-        if len(raw) % 4 == 0:
-            found[_name(tensor)] = np.frombuffer(raw, np.float32)
-    for name, place in read_external(model).items():
-        file = path.with_name(place.location)
-        if place.raw.length % 4 == 0:
-            found[name] = np.memmap(file, np.float32, "r", place.raw.offset, (place.raw.length // 4,))
-    return found
+    return {name: array for name, _, array in _mapped(path)}
 
 
 def map_external(path: Path) -> dict[str, tuple[tuple[str, int], NDArray[Any]]]:
@@ -109,18 +104,13 @@ def map_external(path: Path) -> dict[str, tuple[tuple[str, int], NDArray[Any]]]:
         path: The `.onnx` file.
 
     Returns:
-        Name -> the file beside it with the weight's first byte there, and the weight, read-only.
+        Name -> the file beside it with the weight's first byte there, and the weight as `read_weights` gives it.
     """
-    found: dict[str, tuple[tuple[str, int], NDArray[Any]]] = {}
-    for tensor in _initializers(path.read_bytes()):
-        entries = _entries(tensor)
-        if entries:
-            place = External.from_entries(entries)
-            (number,), shape = _numbers(tensor, DATA_TYPE), tuple(_numbers(tensor, DIMS))
-            file = path.with_name(place.location)
-            array = np.memmap(file, DTYPES[number], "r", place.raw.offset, shape)
-            found[_name(tensor)] = ((place.location, place.raw.offset), array)
-    return found
+    return {
+        name: ((place.location, place.raw.offset), array)
+        for name, place, array in _mapped(path)
+        if place is not None
+    }
 
 
 def change_external(model: bytes, change: Mapping[str, External]) -> bytes:
@@ -129,9 +119,9 @@ def change_external(model: bytes, change: Mapping[str, External]) -> bytes:
     def tensor(message: bytes) -> bytes:
         if not _entries(message):
             return message
-        kept = b"".join(raw for field, _, raw in _fields(message) if field != EXTERNAL_DATA)
+        unchanged = b"".join(raw for field, _, raw in _fields(message) if field != EXTERNAL_DATA)
         entries = change[_name(message)].to_entries()
-        return kept + b"".join(
+        return unchanged + b"".join(
             _field(EXTERNAL_DATA, _field(KEY, key.encode()) + _field(VALUE, value.encode()))
             for key, value in entries.items()
         )
@@ -151,13 +141,13 @@ def share_weights(path: Path, other: Path) -> int:
     """
     model = path.read_bytes()
     theirs = read_external(other.read_bytes())
-    own_file, part = path.with_suffix(".weights"), path.with_suffix(".part")
+    own_file = path.with_suffix(".weights")
     places: dict[str, External] = {}
     shared = 0
     with (
+        write_file(own_file) as rest,
         own_file.open("rb") as own,
         other.with_suffix(".weights").open("rb") as their,
-        part.open("wb") as rest,
     ):
 
         def same(a: Stretch, b: Stretch) -> bool:
@@ -185,9 +175,24 @@ def share_weights(path: Path, other: Path) -> int:
             else:
                 packed = {key: tuple(map(copied, parts)) for key, parts in ours.packed.items()}
                 places[name] = replace(ours, raw=copied(ours.raw), packed=packed)
-    part.replace(own_file)
     path.write_bytes(change_external(model, places))
     return shared
+
+
+def _mapped(path: Path) -> Iterator[tuple[str, External | None, NDArray[Any]]]:
+    """Yields the name of each weight, its place where that is another file, and the weight."""
+    for tensor in _initializers(path.read_bytes()):
+        (number,), shape = _numbers(tensor, DATA_TYPE), tuple(_numbers(tensor, DIMS))
+        raw, entries = b"".join(_messages(tensor, RAW_DATA)), _entries(tensor)
+        if number not in DTYPES or not (raw or entries):
+            continue
+        dtype = np.dtype(DTYPES[number])
+        if entries:
+            place = External.from_entries(entries)
+            file = path.with_name(place.location)
+            yield _name(tensor), place, np.memmap(file, dtype, "r", place.raw.offset, shape)
+        else:
+            yield _name(tensor), None, np.frombuffer(raw, dtype).reshape(shape)
 
 
 def _initializers(model: bytes) -> Iterator[bytes]:
@@ -220,15 +225,15 @@ def _messages(message: bytes, field: int) -> Iterator[bytes]:
 
 def _numbers(message: bytes, field: int) -> list[int]:
     """Values of a field of whole numbers, packed or one by one."""
-    found = []
+    values = []
     for number, content, raw in _fields(message):
         if number == field:
             at, end = (0, len(content)) if raw[0] & 7 == _BYTES else (1, len(raw))
             stretch = content if raw[0] & 7 == _BYTES else raw
             while at < end:
                 value, at = _read_varint(stretch, at)
-                found.append(value)
-    return found
+                values.append(value)
+    return values
 
 
 def _field(number: int, content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Results that are dear to compute, kept on disk under a digest of all that they depend on."""
+"""A cache on disk for results that are expensive to compute, by a digest of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 FOLDER_VARIABLE = "SOVITS_EXPORT_CACHE"
 KEY_LENGTH = 32
 DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
-"""What NumPy raises for a file that is not what it should be."""
+"""What NumPy raises for a damaged file."""
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
-"""A user without a home, or whose home is read-only: nothing that they could mend in the middle of speech."""
+"""Errors of a user without a home, or with a read-only one, who can do nothing about it while speech runs."""
 REFERENCE_BYTES = 256 << 20  # some hundred references
 TEXT_BYTES = 64 << 20  # some hundred sentences of Chinese
 
@@ -37,7 +37,7 @@ class FeatureCache:
     Attributes:
         folder: Where the files lie; made when first needed.
         most_bytes: How much may lie there. Files with other names do not count and are never removed.
-        shipped: A folder that is only read, besides.
+        shipped: A second folder, which is only read.
     """
 
     folder: Path
@@ -74,15 +74,15 @@ class FeatureCache:
         return result
 
     def _prune(self) -> None:
-        kept = []
+        files = []
         for path in self.folder.glob("*.npz"):
             if len(path.stem) == KEY_LENGTH:
                 try:
-                    kept.append((path.stat(), path))
+                    files.append((path.stat(), path))
                 except FileNotFoundError:  # another process pruned it
                     continue
-        excess = sum(stat.st_size for stat, _ in kept) - self.most_bytes
-        for stat, path in sorted(kept, key=lambda entry: entry[0].st_mtime_ns):
+        excess = sum(stat.st_size for stat, _ in files) - self.most_bytes
+        for stat, path in sorted(files, key=lambda entry: entry[0].st_mtime_ns):
             if excess <= 0:
                 return
             path.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ class FeatureCache:
 
 
 def _level(error: Exception) -> int:
-    """How loudly a cache that fails is told: a closed folder is a matter for `-v`, unless the user named it."""
+    """Log level of a cache that fails: a folder that may not be written is for `-v` only, unless the user named it."""
     closed = isinstance(error, OSError) and error.errno in CLOSED
     return logging.INFO if closed and not os.environ.get(FOLDER_VARIABLE) else logging.WARNING
 
@@ -104,9 +104,9 @@ def _mark_used(path: Path) -> None:
 
 def user_cache_folder() -> Path:
     """Returns the folder of the user's caches: `$SOVITS_EXPORT_CACHE`, or the platform's own place."""
-    given = os.environ.get(FOLDER_VARIABLE)
-    if given:
-        return Path(given)
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder:
+        return Path(folder)
     place = os.environ.get({"win32": "LOCALAPPDATA"}.get(sys.platform, "XDG_CACHE_HOME"))
     if place:
         return Path(place) / "sovits-export"

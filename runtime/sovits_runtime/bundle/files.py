@@ -1,26 +1,344 @@
-"""Files that appear whole or not at all."""
+"""Writes files and folders whole or not at all, and recognizes later what was written.
+
+Content goes to a hidden name beside its target and is renamed when all is there: a reader never meets half a file, and
+a write that fails, or a process that is killed, leaves an older file or folder as it was. The hidden folder of a killed
+process goes with the next write of the same folder.
+
+    .NAME.PROCESS-RANDOM.part   being written
+    .NAME.old                   the folder that NAME replaces, between two renames
+"""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import os
+import re
 import secrets
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+from sovits_runtime.errors import SovitsError
+
+PART = ".part"
+SMALL_FILE = 4 << 20
+_CHUNK = 1 << 20
+_SAMPLE_BYTES = 4096
+_SAMPLES = 64
+_LONGEST_VALUE = 120
+_PART_NAME = re.compile(r"\.(?P<target>.+)\.(?P<process>\d+)-[0-9a-f]{8}\.part")
+_own_parts: set[Path] = set()
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[BinaryIO]:
-    """Opens a file for writing that takes the name `target` when the block ends well.
+def write_path(target: Path) -> Iterator[Path]:
+    """Yields the name of a file to make, which becomes `target` when the block ends well and is gone otherwise.
 
-    The content goes to a temporary file in the same folder, so a reader never meets half a file, and a failed write
-    leaves an older file as it was.
+    Raises:
+        OSError: The file cannot be written; names it, which a full disk does not.
     """
-    part = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    with _part(target) as part:
+        try:
+            yield part
+            os.replace(part, target)
+        except OSError as error:
+            if error.errno is not None:
+                error.filename = error.filename or str(target)
+            raise
+
+
+@contextmanager
+def write_file(target: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
+    """Opens a file for writing that takes the name `target` when the block ends well; see `write_path`.
+
+    Args:
+        sync: Wait until the disk has the content before it takes its name, for what must survive a power cut.
+    """
+    with write_path(target) as part, open(part, "xb") as file:
+        yield file
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def temporary_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target`, on the same disk, that is gone when the block ends."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(target)
+    with _part(target) as folder:
+        folder.mkdir()
+        yield folder
+
+
+@contextmanager
+def write_folder(target: Path, *, keep: bool = False, move: Sequence[str] = ()) -> Iterator[Path]:
+    """Yields a folder to fill, which becomes `target` when the block ends well and is gone otherwise.
+
+    A kill between the two renames that replace an older folder leaves that as `.NAME.old`; `restore_folder` brings it
+    back.
+
+    Args:
+        keep: What another process put at `target` meanwhile stays: for folders that are named by their content.
+        move: Subfolders of the older folder that stay, where the new one has none of that name.
+    """
+    with temporary_folder(target) as folder:
+        yield folder
+        if keep and _rename_unless_there(folder, target):
+            return
+        old = _old(target)
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+            for name in move:
+                if (old / name).is_dir() and not (folder / name).exists():
+                    (old / name).rename(folder / name)
+        folder.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def write_into(folder: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yields a folder to write files in, which lie in `folder` when the block ends well, and nowhere otherwise.
+
+    A new folder appears complete; in one that exists every file is put in place in one move, the last one last, and
+    other files stay.
+
+    Args:
+        folder: The folder of the files; created if missing.
+        names: Their names, in order.
+    """
+    existed = folder.exists()
+    with temporary_folder(folder / "files" if existed else folder) as part:
+        yield part
+        if not existed:
+            part.rename(folder)
+            return
+        for name in names:
+            os.replace(part / name, folder / name)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes the files of a report into a folder; see `write_into`.
+
+    Raises:
+        SovitsError: The folder cannot be written.
+    """
     try:
-        with open(part, "xb") as file:
-            yield file
-        os.replace(part, target)
+        with write_into(folder, list(files)) as part:
+            for name, content in files.items():
+                (part / name).write_bytes(content)
+    except OSError as error:
+        reason = error.strerror or error
+        raise SovitsError(
+            f"{folder}: the report cannot be written ({reason}); choose another folder"
+        ) from error
+
+
+def restore_folder(target: Path) -> None:
+    """Brings back the older folder where a process was killed between the two renames of `write_folder`."""
+    old = _old(target)
+    if old.is_dir() and not target.exists():
+        old.rename(target)
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes unfinished files of a folder; the caller has to hold the folder's lock."""
+    for path in folder.glob(f".*{PART}"):
+        if _PART_NAME.fullmatch(path.name):
+            _remove(path)
+
+
+def _remove_stale(target: Path) -> None:
+    """Removes what killed processes left of a folder."""
+    for path in target.parent.glob(f".*{PART}"):
+        name = _PART_NAME.fullmatch(path.name)
+        if not name or name["target"] != target.name or path in _own_parts:
+            continue
+        if not _is_running(int(name["process"])):
+            _remove(path)
+
+
+@contextmanager
+def _part(target: Path) -> Iterator[Path]:
+    """A hidden name beside `target` for what is being written; what still has it afterwards is removed."""
+    part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
+    _own_parts.add(part)
+    try:
+        yield part
     finally:
-        part.unlink(missing_ok=True)
+        _remove(part)
+        _own_parts.discard(part)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
+
+
+def _rename_unless_there(folder: Path, target: Path) -> bool:
+    """Renames a folder; False where that cannot be because there is none to keep."""
+    if not target.exists():
+        with contextlib.suppress(OSError):  # another process was faster
+            folder.rename(target)
+    return target.is_dir() and any(target.iterdir())
+
+
+def _is_running(process: int) -> bool:
+    """Whether another process may still be writing; one that had this one's number is none."""
+    if process == os.getpid():
+        return False
+    if sys.platform == "win32":
+        from sovits_runtime.machine.windows import process_runs
+
+        return process_runs(process)
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What a file was when it was written.
+
+    Attributes:
+        bytes: Its size.
+        sampled: Digest of samples; see `sampled_digest`.
+        sha256: Of all of it; empty where it was not taken.
+    """
+
+    bytes: int
+    sampled: str
+    sha256: str = ""
+
+    @classmethod
+    def of(cls, path: Path, *, whole: bool = True) -> FileRecord:
+        """Describes a file; `whole`: with the sha256 of all of it."""
+        return cls(path.stat().st_size, sampled_digest(path), sha256_file(path) if whole else "")
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FileRecord:
+        """Reads what `to_json` gave."""
+        return cls(int(value["bytes"]), str(value["sampled"]), str(value.get("sha256", "")))
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain values."""
+        whole = {"sha256": self.sha256} if self.sha256 else {}
+        return {"bytes": self.bytes, **whole, "sampled": self.sampled}
+
+    def problem(self, path: Path, *, whole: bool = False) -> str:
+        """Says how a file is not the one that was written; empty when it is.
+
+        Args:
+            whole: Read every byte and compare sha256; otherwise sizes and samples are compared.
+        """
+        if not path.is_file():
+            return "is missing"
+        size = path.stat().st_size
+        if size != self.bytes:
+            return f"has {size} bytes, expected {self.bytes}"
+        same = sha256_file(path) == self.sha256 if whole else sampled_digest(path) == self.sampled
+        return "" if same else "was changed since it was built"
+
+
+def file_record(path: Path) -> dict[str, Any]:
+    """Describes a file for the manifest: size, sha256, and a digest of evenly spread samples for quick checks."""
+    return FileRecord.of(path).to_json()
+
+
+def sha256_file(path: Path) -> str:
+    """sha256 of a file's content, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as f:
+        while block := f.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sampled_digest(path: Path) -> str:
+    """sha256 over 64 blocks spread over the file, or all of a small file: finds most damage in a millisecond."""
+    size = path.stat().st_size
+    if size <= SMALL_FILE:
+        return sha256_file(path)
+    digest = hashlib.sha256()
+    with path.open("rb") as f:
+        for i in range(_SAMPLES):
+            f.seek((size - _SAMPLE_BYTES) * i // (_SAMPLES - 1))
+            digest.update(f.read(_SAMPLE_BYTES))
+    return digest.hexdigest()
+
+
+def content_digest(value: Mapping[str, Any]) -> str:
+    """Digest of a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def key_of(fields: Mapping[str, Any], characters: int) -> str:
+    """The key of something kept: a digest of everything that it depends on.
+
+    Args:
+        fields: Everything that it depends on, as JSON.
+        characters: How long the key is, which is part of the file's or folder's name.
+    """
+    return content_digest(fields)[:characters]
+
+
+def differing(
+    built: Mapping[str, Any], requested: Mapping[str, Any], names: Sequence[str] | None = None
+) -> list[str]:
+    """Names of the fields of two keys that differ.
+
+    Args:
+        built: What a kept file was built from and for.
+        requested: What it has to be built from and for.
+        names: The fields to look at; by default all of both.
+    """
+    return [n for n in names or sorted({*built, *requested}) if built.get(n) != requested.get(n)]
+
+
+def difference(
+    built: Mapping[str, Any], requested: Mapping[str, Any], names: Sequence[str] | None = None
+) -> str:
+    """One phrase: how a kept file differs from the requested one; see `differing`."""
+    return "; ".join(
+        f"{n} is {_short(requested.get(n))}, it was built for {_short(built.get(n))}"
+        for n in differing(built, requested, names)
+    )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else "none" if value is None else json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+
+
+def json_text(value: Any) -> str:
+    """Returns strict JSON; numbers that JSON cannot hold become the strings "nan", "inf" and "-inf"."""
+    return json.dumps(_strict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _strict(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(v) for v in value]
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)
+    return value

@@ -1,85 +1,154 @@
-"""Weights of the GPT's step in the order in which the native kernels read them, in memory or mapped from a file."""
+"""The weights of a GPT, described once for all who read them: the CPU's kernels, the GPU's kernel, and packing."""
 
 from __future__ import annotations
 
-import ctypes
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.bundle.external_weights import read_floats
+from sovits_runtime.bundle.external_weights import read_weights
 from sovits_runtime.bundle.graph_spec import GraphSpec
-from sovits_runtime.bundle.memory_block import ALIGNMENT, MemoryBlock
 from sovits_runtime.errors import BundleError
 
-F32, F16, INT8 = 0, 1, 2
-FORMS = {"fp32": (F16, F32), "int8": (INT8,)}
-"""Precision of a bundle's step -> forms of its layers; the first one that holds the weights is taken."""
-HEAD, EMBEDDING = "t2s.ar_predict_layer.weight", "t2s.ar_audio_embedding.word_embeddings.weight"
-POSITION_SCALE = "t2s.ar_audio_position.alpha"
 EPSILON = 1e-5  # of the norms, as PyTorch's
-INDEX = ".json"  # what is added to a file's name
 
 Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+Stored = NDArray[Any]
+"""float32, or float16 where the graph has it so."""
 
 
 @dataclass(frozen=True)
-class Packed:
-    """One matrix.
+class Linear:
+    """y = W x + b.
 
     Attributes:
-        form: `F32`, `F16` or `INT8`.
-        n: Outputs.
-        k: Inputs.
-        weight: uint8 [bytes], as the kernels read it.
-        scale: float32 [n], of int8.
-        total: int32 [n], sum of each output's int8 weights.
+        name: Of the matrix, as the checkpoint calls it.
+        weight: [outputs, inputs], as stored.
+        bias: float32 [outputs]; None where there is none.
     """
 
-    form: int
-    n: int
-    k: int
-    weight: Bytes
-    scale: Floats
-    total: NDArray[np.int32]
+    name: str
+    weight: Stored
+    bias: Floats | None
+
+    @property
+    def outputs(self) -> int:
+        """Rows of the matrix."""
+        return int(self.weight.shape[0])
+
+    @property
+    def inputs(self) -> int:
+        """Columns of the matrix."""
+        return int(self.weight.shape[1])
 
 
-class StepWeights:
-    """The weights of a GPT by their official names (with the prefix `t2s.`), mapped from a graph's file.
+@dataclass(frozen=True)
+class Norm:
+    """A layer norm; both float32 [width]."""
 
-    Args:
-        path: The `.onnx` file of the prefill or the step, in FP32 or FP16.
-        spec: Of the step; gives the sizes.
+    weight: Floats
+    bias: Floats
+
+
+@dataclass(frozen=True)
+class LayerWeights:
+    """One layer: attention, norm, feed-forward, norm.
+
+    Attributes:
+        qkv: Gives queries, keys and values, one behind the other.
+        out: Of attention.
+        up: To four times the width.
+        down: Back from there.
+        norm1: After attention.
+        norm2: After the feed-forward.
     """
 
-    def __init__(self, path: Path, spec: GraphSpec) -> None:
-        cache = spec.tensor("k_cache_0").shape
-        self.heads, self.width = int(cache[1]), int(cache[1]) * int(cache[3])
-        self.layers = len(spec.aliases) // 2
-        self.vocab = int(spec.tensor("seen").shape[1])
-        self._path, self._floats = path, read_floats(path)
+    qkv: Linear
+    out: Linear
+    up: Linear
+    down: Linear
+    norm1: Norm
+    norm2: Norm
 
-    def array(self, name: str, *shape: int) -> Floats:
-        """Returns a weight as float32.
+    @property
+    def linears(self) -> tuple[Linear, Linear, Linear, Linear]:
+        """The matrices, in the order in which a step needs them."""
+        return self.qkv, self.out, self.up, self.down
+
+
+@dataclass(frozen=True)
+class GptWeights:
+    """All weights that a step reads.
+
+    Attributes:
+        heads: Of attention.
+        layers: In order.
+        head: Gives the logits; has no bias.
+        embedding: float32 [vocabulary, width].
+        position_scale: What the sine positions are multiplied by.
+    """
+
+    heads: int
+    layers: tuple[LayerWeights, ...]
+    head: Linear
+    embedding: Floats
+    position_scale: float
+
+    @classmethod
+    def read(cls, path: Path, spec: GraphSpec) -> GptWeights:
+        """Maps the weights from a graph's file; this is the one place that knows what the checkpoint calls them.
+
+        Args:
+            path: The `.onnx` file of the prefill or the step, in FP32 or FP16.
+            spec: Of the step; gives the sizes.
 
         Raises:
-            BundleError: There is none of this name and size.
+            BundleError: They are not those of a GPT of these sizes.
         """
-        array, size = self._floats.get(name), math.prod(shape)
-        if array is not None and 2 * array.size == size:
-            array = array.view(np.float16).astype(np.float32)
-        if array is None or array.size != size:
-            found = "no such weight" if array is None else f"{array.size} numbers"
-            raise BundleError(
-                f"{self._path}: {name}: {found}, expected float32 {list(shape)}; build it again"
+        file = _File(path, read_weights(path))
+        _, heads, _, head_width = spec.tensor("k_cache_0").shape
+        width, vocab = int(heads) * int(head_width), int(spec.tensor("seen").shape[1])
+
+        def layer(i: int) -> LayerWeights:
+            at = f"t2s.h.layers.{i}."
+            return LayerWeights(
+                qkv=file.linear(f"{at}self_attn.in_proj_", 3 * width, width),
+                out=file.linear(f"{at}self_attn.out_proj.", width, width),
+                up=file.linear(f"{at}linear1.", 4 * width, width),
+                down=file.linear(f"{at}linear2.", width, 4 * width),
+                norm1=file.norm(f"{at}norm1.", width),
+                norm2=file.norm(f"{at}norm2.", width),
             )
-        return array.reshape(shape)
+
+        head = "t2s.ar_predict_layer.weight"
+        return cls(
+            heads=int(heads),
+            layers=tuple(layer(i) for i in range(len(spec.aliases) // 2)),
+            head=Linear(head, file.stored(head, vocab, width), None),
+            embedding=file.floats("t2s.ar_audio_embedding.word_embeddings.weight", vocab, width),
+            position_scale=float(file.floats("t2s.ar_audio_position.alpha", 1)[0]),
+        )
+
+    @property
+    def width(self) -> int:
+        """Of the residual row."""
+        return int(self.embedding.shape[1])
+
+    @property
+    def vocab(self) -> int:
+        """Tokens; the last one ends speech."""
+        return int(self.embedding.shape[0])
+
+    def linears(self) -> Iterator[Linear]:
+        """All matrices, the head's last."""
+        for layer in self.layers:
+            yield from layer.linears
+        yield self.head
 
     def frequencies(self) -> Floats:
         """Angles per position of the sine positions, float32 [width / 2]."""
@@ -87,74 +156,32 @@ class StepWeights:
         angles: Floats = np.exp(columns * np.float32(-np.log(10000.0) / self.width)).astype(np.float32)
         return angles
 
-    def matrices(self) -> Iterator[tuple[str, int, int]]:
-        """Name, outputs and inputs of every matrix."""
-        for i in range(self.layers):
-            layer = f"t2s.h.layers.{i}."
-            yield f"{layer}self_attn.in_proj_weight", 3 * self.width, self.width
-            yield f"{layer}self_attn.out_proj.weight", self.width, self.width
-            yield f"{layer}linear1.weight", 4 * self.width, self.width
-            yield f"{layer}linear2.weight", self.width, 4 * self.width
-        yield HEAD, self.vocab, self.width
 
+@dataclass(frozen=True)
+class _File:
+    """The weights of one graph, each checked when it is read."""
 
-def pack(library: ctypes.CDLL, weights: StepWeights, precision: str) -> dict[str, Packed]:
-    """Packs all matrices in memory; the head's stays exact in every precision.
+    path: Path
+    weights: Mapping[str, Stored]
 
-    Args:
-        library: The kernels.
-        weights: What to pack.
-        precision: A key of `FORMS`.
-
-    Raises:
-        BundleError: A weight is missing.
-    """
-    packed, block = {}, MemoryBlock()
-    for name, n, k in weights.matrices():
-        numbers = np.ascontiguousarray(weights.array(name, n, k))
-        scale, total = np.zeros(n, np.float32), np.zeros(n, np.int32)
-        for form in FORMS["fp32" if name == HEAD else precision]:
-            weight = block.take(library.sovits_packed_bytes(form, n, k))
-            arrays = (a.ctypes.data for a in (numbers, weight, scale, total))
-            if library.sovits_pack(form, n, k, *arrays):
-                packed[name] = Packed(form, n, k, weight, scale, total)
-                break
-            block.give_back()
-    return packed
-
-
-def save_packed(packed: Mapping[str, Packed], path: Path) -> None:
-    """Writes packed matrices to a file that `load_packed` maps, and an index beside it."""
-    index = {}
-    with path.open("wb") as file:
-        for name, matrix in packed.items():
-            places = {}
-            for field in ("weight", "scale", "total"):
-                file.write(bytes(-file.tell() % ALIGNMENT))
-                places[field] = file.tell()
-                file.write(getattr(matrix, field).tobytes())
-            index[name] = {"form": matrix.form, "n": matrix.n, "k": matrix.k, **places}
-    path.with_name(path.name + INDEX).write_text(json.dumps(index), encoding="utf-8")
-
-
-def load_packed(library: ctypes.CDLL, path: Path) -> dict[str, Packed]:
-    """Maps what `save_packed` wrote.
-
-    Raises:
-        BundleError: The files are damaged.
-    """
-    try:
-        whole: Bytes = np.memmap(path, np.uint8, "r")
-        packed = {}
-        for name, entry in json.loads(path.with_name(path.name + INDEX).read_text(encoding="utf-8")).items():
-            form, n, k = (int(entry[field]) for field in ("form", "n", "k"))
-            sizes = {"weight": library.sovits_packed_bytes(form, n, k), "scale": 4 * n, "total": 4 * n}
-            pieces = {field: whole[entry[field] : entry[field] + size] for field, size in sizes.items()}
-            if any(len(pieces[field]) != size for field, size in sizes.items()):
-                raise ValueError(f"it ends before {name}")
-            packed[name] = Packed(
-                form, n, k, pieces["weight"], pieces["scale"].view(np.float32), pieces["total"].view(np.int32)
+    def stored(self, name: str, *shape: int) -> Stored:
+        array, problem = self.weights.get(name), ""
+        if array is None:
+            problem = "no such weight"
+        elif array.dtype not in (np.float32, np.float16) or array.size != math.prod(shape):
+            problem = f"{array.dtype}{list(array.shape)}"
+        if array is None or problem:
+            raise BundleError(
+                f"{self.path}: {name}: {problem}, expected float32 or float16 {list(shape)}; build it again"
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path} is damaged ({error}); prepack the bundle again") from error
-    return packed
+        return array.reshape(shape)
+
+    def floats(self, name: str, *shape: int) -> Floats:
+        return np.asarray(self.stored(name, *shape), np.float32)
+
+    def linear(self, prefix: str, outputs: int, inputs: int) -> Linear:
+        name = f"{prefix}weight"
+        return Linear(name, self.stored(name, outputs, inputs), self.floats(f"{prefix}bias", outputs))
+
+    def norm(self, prefix: str, width: int) -> Norm:
+        return Norm(self.floats(f"{prefix}weight", width), self.floats(f"{prefix}bias", width))

@@ -1,4 +1,4 @@
-"""What a graph takes and gives: one value that serves export, engines and run-time checks alike.
+"""The inputs and outputs of a graph: one value for export, engines and run-time checks.
 
 A `GraphSpec` yields the ONNX input and output names, the dynamic axes, sample shapes, the optimisation profile and
 the checks of arrays before they reach a backend. It is stored in the bundle's manifest.

@@ -24,7 +24,7 @@ class MemoryBlock:
         self._left = self._before = np.empty(0, np.uint8)
 
     def take(self, size: int) -> NDArray[np.uint8]:
-        """Returns uint8 [size], aligned to cache lines, with whatever was there."""
+        """Returns uint8 [size], aligned to cache lines and not initialized."""
         skipped = -self._left.ctypes.data % ALIGNMENT
         if len(self._left) < size + skipped:
             self._left = np.empty(max(self._size, size) + ALIGNMENT, np.uint8)

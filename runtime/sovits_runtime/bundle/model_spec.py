@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sovits_runtime.errors import CheckpointError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlowSpec:
     """How a version with decoder "cfm" gets from encoder state to waveform; frames are those of the mel.
 
@@ -41,7 +41,7 @@ class FlowSpec:
     feature_width: int = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """What sets one model version apart.
 
@@ -51,10 +51,18 @@ class ModelSpec:
         n_symbols: Rows of that table.
         reference_bins: Spectrogram bins that the reference encoder reads (of 1025).
         decoder: "hifigan": tokens to waveform in one pass; "cfm": flow matching to mel, then a vocoder.
-        speaker_network: Whether the style takes an ERes2NetV2 speaker embedding.
+        speaker_network: Whether the global speaker embedding depends on that of ERes2NetV2.
         sample_rate: Of the speech it makes, in Hz.
         decoder_width: Channels that a full-size HiFi-GAN starts with.
         flow: Numbers of the flow matching, where the decoder is "cfm".
+        token_rate_hz: Semantic tokens a second of speech; as all that follows, the same in all versions.
+        max_tokens: Most new tokens that the GPT was trained to make in one go.
+        frames_per_token: Frames of the decoder's state a token.
+        eos: The token that ends a sentence.
+        codebook_size: Tokens that sound.
+        reference_sample_rate: Of the recording that the global speaker embedding is computed from, in Hz.
+        ssl_sample_rate: Of the recording that HuBERT reads, in Hz.
+        speaker_width: Numbers of a speaker embedding.
     """
 
     version: str
@@ -69,6 +77,8 @@ class ModelSpec:
 
     # Common to all versions.
     token_rate_hz: int = 25
+    max_tokens: int = 1500
+    frames_per_token: int = 2
     eos: int = 1024
     codebook_size: int = 1024
     reference_sample_rate: int = 32000
@@ -76,18 +86,50 @@ class ModelSpec:
     speaker_width: int = 20480
 
 
-_FLOW_V3 = FlowSpec(24000, 1024, 256, (15, 8), 3.875, 32, 468, 934, "bigvgan", 256)
-_FLOW_V4 = FlowSpec(32000, 1280, 320, (2, 1), 4.0, 8, 500, 1000, "hifigan", 480)
+_FLOW_V3 = FlowSpec(
+    mel_sample_rate=24000,
+    mel_n_fft=1024,
+    mel_hop=256,
+    feature_rate=(15, 8),
+    frames_per_token=3.875,
+    steps=32,
+    prompt_frames=468,
+    window_frames=934,
+    vocoder="bigvgan",
+    vocoder_hop=256,
+)
+_FLOW_V4 = FlowSpec(
+    mel_sample_rate=32000,
+    mel_n_fft=1280,
+    mel_hop=320,
+    feature_rate=(2, 1),
+    frames_per_token=4.0,
+    steps=8,
+    prompt_frames=500,
+    window_frames=1000,
+    vocoder="hifigan",
+    vocoder_hop=480,
+)
+_V1 = ModelSpec(
+    version="v1",
+    symbols="v1",
+    n_symbols=322,
+    reference_bins=1025,
+    decoder="hifigan",
+    speaker_network=False,
+    sample_rate=32000,
+)
+_V2 = replace(_V1, version="v2", symbols="v2", n_symbols=732, reference_bins=704)
 
 MODEL_SPECS: dict[str, ModelSpec] = {
     row.version: row
     for row in (
-        ModelSpec("v1", "v1", 322, 1025, "hifigan", False, 32000),
-        ModelSpec("v2", "v2", 732, 704, "hifigan", False, 32000),
-        ModelSpec("v2Pro", "v2", 732, 704, "hifigan", True, 32000),
-        ModelSpec("v2ProPlus", "v2", 732, 704, "hifigan", True, 32000, decoder_width=768),
-        ModelSpec("v3", "v2", 732, 704, "cfm", False, 24000, flow=_FLOW_V3),
-        ModelSpec("v4", "v2", 732, 704, "cfm", False, 48000, flow=_FLOW_V4),
+        _V1,
+        _V2,
+        replace(_V2, version="v2Pro", speaker_network=True),
+        replace(_V2, version="v2ProPlus", speaker_network=True, decoder_width=768),
+        replace(_V2, version="v3", decoder="cfm", sample_rate=24000, flow=_FLOW_V3),
+        replace(_V2, version="v4", decoder="cfm", sample_rate=48000, flow=_FLOW_V4),
     )
 }
 

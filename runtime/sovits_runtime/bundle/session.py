@@ -1,11 +1,10 @@
-"""How the runtime runs a graph, whatever the backend."""
+"""The interface through which the runtime runs a graph, whatever the backend."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -26,10 +25,7 @@ class SessionOptions:
         keep_buffers: Whether memory of intermediate results is kept for the next run. Without it, it goes back to the
             system after each run: worth it for graphs that run for long and seldom. On the CPU only.
         optimized: Whether the file holds the graph as this backend optimized it, see `backends.prepacked`.
-        backend: What runs the graphs, one of `BACKENDS`.
-        requests: On a GPU, requests in flight.
-        native: Whether the GPT's step runs on the native kernels; see `Synthesizer.load`.
-        strict: Whether whatever cannot run as asked is an error.
+        strict: Whether whatever cannot run as requested is an error.
         tf32: On a GPU, whether products may be rounded as tensor cores do it; for graphs in FP16.
     """
 
@@ -38,9 +34,6 @@ class SessionOptions:
     prepack: bool = True
     keep_buffers: bool = True
     optimized: bool = False
-    backend: str = "onnxruntime"
-    requests: int = 1
-    native: bool | None = None
     strict: bool = False
     tf32: bool = False
 
@@ -71,7 +64,7 @@ class BindableSession(Session, Protocol):
     """A graph that can also be bound to arrays.
 
     Attributes:
-        cache_quantum: Rows by which its caches should grow.
+        cache_quantum: Number of positions by which its caches should grow.
     """
 
     cache_quantum: int
@@ -80,9 +73,9 @@ class BindableSession(Session, Protocol):
         """Makes all caches.
 
         Args:
-            capacity: Their rows; those that are not taken over are zeros.
-            old: Caches made before, by name, whose first rows are taken over.
-            rows: How many.
+            capacity: Positions in the new caches; those that are not copied are zeros.
+            old: Earlier caches, by name, whose first positions are copied.
+            rows: How many positions are copied.
         """
 
     def bind(self, arrays: Mapping[str, Array]) -> Binding:
@@ -96,7 +89,7 @@ class BindableSession(Session, Protocol):
 
 
 CPU_CACHE_QUANTUM = 128
-"""Rows by which caches grow on the CPU, where a step should read little more than it needs."""
+"""Positions by which caches grow on the CPU, where a step should read little more than it needs."""
 
 
 def caches_in_memory(
@@ -114,23 +107,3 @@ def caches_in_memory(
             cache[:, :, :rows] = old[t.name][:, :, :rows]
         caches[t.name] = cache
     return caches
-
-
-BACKENDS = ("onnxruntime", "tensorrt")
-"""What runs a voice: graph by graph on ONNX Runtime, or as a whole on TensorRT."""
-
-
-def open_session(path: Path, spec: GraphSpec, *, options: SessionOptions) -> BindableSession:
-    """Opens one graph on ONNX Runtime.
-
-    Args:
-        path: The `.onnx` file.
-        spec: What the graph takes and gives.
-        options: Device and threads.
-
-    Raises:
-        BackendError: ONNX Runtime is not installed, or cannot run the graph on the device.
-    """
-    from sovits_runtime.backends import onnxruntime
-
-    return onnxruntime.open_session(path, spec, options)

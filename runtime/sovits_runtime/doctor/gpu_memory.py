@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sovits_runtime.bundle import WEIGHT_FILES, Bundle
-from sovits_runtime.t2s.device_step import CACHE_LENGTHS, STEP, step_sizes
+from sovits_runtime.bundle.names import FP16, FP32, STEP
+from sovits_runtime.t2s.device_step import CACHE_LENGTHS, step_sizes
 
-_SIZES = {"fp32": 4, "fp16": 2}
+_SIZES = {FP32: 4, FP16: 2}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def estimate_memory(
     Args:
         bundle: An opened bundle, of any precision.
         precision: "fp32" or "fp16".
-        cache_lengths: Rows of the caches.
+        cache_lengths: Positions that the caches have room for.
     """
     size = _SIZES[precision]
     files: dict[str, tuple[int, int]] = {}

@@ -12,6 +12,7 @@ from typing import Any
 from sovits_runtime.backends.prepacked import describe_prepacked
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import engine_records, read_record
+from sovits_runtime.bundle.names import FP16
 from sovits_runtime.errors import BackendError
 
 _PRECISIONS = {"FLOAT": "FP32", "HALF": "FP16", "BF16": "BF16"}
@@ -25,7 +26,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "path": str(bundle.path),
         "digest": bundle.digest,
         "model": m["model"],
-        "compared_with": "FP32" if bundle.precision == "fp16" else "PyTorch",
+        "compared_with": "FP32" if bundle.precision == FP16 else "PyTorch",
         "choices": m.get("precision", {}).get("choices", []),
         "flow": asdict(bundle.spec.flow) if bundle.spec.flow else None,
         "made_by": m["made_by"],
@@ -53,10 +54,10 @@ def describe_text(d: dict[str, Any]) -> str:
     ]
     for name, g in d["graphs"].items():
         lines.append(f"    {name:<17} {g['precision']:<10} {_error(g):<17} {g['inputs']}")
-        lines += [f"      in FP32: {line}" for line in _islands(g["fp32_parts"])]
+        lines += [f"      in FP32: {line}" for line in _fp32_lines(g["fp32_parts"])]
     lines += [f"  {line}" for line in choice_lines(d["choices"])]
     lines += _engine_lines(d["engines"])
-    lines += [_prepacked_line(found) for found in d["prepacked"]]
+    lines += [_prepacked_line(entry) for entry in d["prepacked"]]
     v = d["verification"]
     verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
     return "\n".join(
@@ -73,7 +74,7 @@ def _error(graph: Mapping[str, Any]) -> str:
 
 
 def choice_lines(choices: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was measured of each way to hold the GPT and the vocoder, as tables; nothing where nothing was."""
+    """Measurements of each precision of the GPT and the vocoder, as tables; nothing where none were taken."""
     gpt = [row for row in choices if row["part"] == "gpt"]
     head = [f"{'GPT in':<7} {'MB':>5} {'KL, nats':>9} {'best token':>10} {'step':>9}"] if gpt else []
     return [*head, *map(_gpt_line, gpt), *(_vocoder_line(row) for row in choices if row["part"] == "sovits")]
@@ -124,14 +125,14 @@ def _graph(bundle: Bundle, name: str) -> dict[str, Any]:
     }
 
 
-def _islands(parts: list[dict[str, str]]) -> list[str]:
-    """One line a reason; where numbers decided, one line a finding, with the numbers."""
-    found: dict[tuple[str, str], list[str]] = {}
+def _fp32_lines(parts: list[dict[str, str]]) -> list[str]:
+    """FP32 fallback nodes in lines: one a reason, or one a measurement where that decided."""
+    by_reason: dict[tuple[str, str], list[str]] = {}
     for part in parts:
-        found.setdefault((part["reason"], part["detail"]), []).append(part["op"])
+        by_reason.setdefault((part["reason"], part["detail"]), []).append(part["op"])
     return [
         f"{len(ops)} operators ({', '.join(sorted(set(ops)))}), {reason}" + (f": {detail}" if detail else "")
-        for (reason, detail), ops in found.items()
+        for (reason, detail), ops in by_reason.items()
     ]
 
 
@@ -141,10 +142,10 @@ def _engine(path: Path) -> dict[str, Any]:
     except BackendError as error:
         return {"problem": str(error)}
     keys = ("name", "bytes", "cache_size")
-    made = {
-        k: record.ingredients[k] for k in ("capability", "flavour", "version", "cuda", "platform", "device")
+    target = {
+        k: record.key_fields[k] for k in ("capability", "flavour", "version", "cuda", "platform", "device")
     }
-    return {**{k: getattr(record, k) for k in keys}, **made, **record.built, "problem": record.problem()}
+    return {**{k: getattr(record, k) for k in keys}, **target, **record.built, "problem": record.problem()}
 
 
 def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
@@ -169,12 +170,12 @@ def _engine_lines(engines: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _prepacked_line(found: dict[str, Any]) -> str:
-    if found["problem"]:
-        return f"  prepacked  {found['folder']}: {found['problem']}"
-    made_for = f"{found['cpu']}, ONNX Runtime {found['onnxruntime']}"
-    where = "used here" if found["here"] else "not for this machine"
-    return f"  prepacked  {found['bytes'] / 1e6:.0f} MB for {made_for}: {where}"
+def _prepacked_line(entry: dict[str, Any]) -> str:
+    if entry["problem"]:
+        return f"  prepacked  {entry['folder']}: {entry['problem']}"
+    made_for = f"{entry['cpu']}, ONNX Runtime {entry['onnxruntime']}"
+    where = "used here" if entry["here"] else "not for this machine"
+    return f"  prepacked  {entry['bytes'] / 1e6:.0f} MB for {made_for}: {where}"
 
 
 def _bytes(files: dict[str, Any]) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from sovits_runtime.doctor import Finding
+from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.errors import TextError
 
 _DICTIONARY_REMEDY = (

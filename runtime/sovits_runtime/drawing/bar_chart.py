@@ -79,7 +79,7 @@ def nice_ticks(top: float, count: int) -> list[float]:
 
     Args:
         top: Largest value, above 0.
-        count: Most steps wanted.
+        count: Most steps.
     """
     least = top / count
     power = 10.0 ** math.floor(math.log10(least))

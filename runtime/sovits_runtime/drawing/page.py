@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
-import secrets
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from math import isfinite
-from pathlib import Path
-from typing import Any
 
 from sovits_runtime.drawing.bar_chart import FONT
-from sovits_runtime.errors import SovitsError
 from sovits_runtime.machine import Machine
 
 STYLE = f"""
@@ -108,46 +100,3 @@ def machine_facts(machine: Machine) -> dict[str, str]:
 def versions_line(versions: Mapping[str, str]) -> str:
     """Returns names and versions as one line."""
     return ", ".join(f"{name} {version}" for name, version in versions.items())
-
-
-def json_text(value: Any) -> str:
-    """Returns strict JSON; numbers that JSON cannot hold become the strings "nan", "inf" and "-inf"."""
-    return json.dumps(_strict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files into a folder, whole or not at all.
-
-    A new folder appears complete; in one that exists every file is replaced in one move, the last one last.
-
-    Raises:
-        SovitsError: The folder cannot be written.
-    """
-    staging = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.part"
-    try:
-        try:
-            staging.mkdir(parents=True)
-            for name, content in files.items():
-                (staging / name).write_bytes(content)
-            if not folder.exists():
-                staging.rename(folder)
-                return
-            for name in files:
-                os.replace(staging / name, folder / name)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SovitsError(
-            f"{folder}: the report cannot be written ({reason}); choose another folder"
-        ) from error
-
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _strict(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(v) for v in value]
-    if isinstance(value, float) and not isfinite(value):
-        return str(value)
-    return value

@@ -58,7 +58,7 @@ def text_coverage(text: str, size: float) -> NDArray[np.float64]:
         size: Height of the capitals, in pixels.
 
     Returns:
-        [height, width] float64, the share of ink of each pixel; a narrow margin surrounds the text.
+        [height, width] float64, the fraction of each pixel that ink covers; a narrow margin surrounds the text.
 
     Raises:
         ShapeError: A character has no glyph.

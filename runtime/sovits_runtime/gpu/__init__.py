@@ -1,1 +1,1 @@
-"""Speech on a device with streams: schedulers that know no vendor, and CUDA as their one device."""
+"""Speech on a device with streams: schedulers that depend on no vendor, and CUDA as the one device."""

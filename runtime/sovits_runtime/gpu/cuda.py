@@ -1,4 +1,4 @@
-"""CUDA as a `Device`, through the cuda-bindings package: a call for a call, and every status looked at."""
+"""CUDA as a `Device`, through the cuda-bindings package: a call for a call, with every status checked."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from sovits_runtime.backends.trt_api import driver_problem
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.cuda_errors import CudaError
 from sovits_runtime.gpu.device import DeviceArray, Event, Graph
+from sovits_runtime.gpu.driver import driver_problem
 
 INSTALL = 'pip install "cuda-bindings>=12.6,<13"'
 
@@ -32,10 +32,10 @@ def open_cuda(problem: Callable[[], str] = driver_problem) -> CudaDevice:
     Raises:
         BackendError: No driver, no GPU, no cuda-bindings, or CUDA fails.
     """
-    found = problem()
-    if found:
+    reason = problem()
+    if reason:
         raise BackendError(
-            f"device 'cuda' cannot be used: {found}; see 'sovits-export doctor', or use device 'cpu'"
+            f"device 'cuda' cannot be used: {reason}; see 'sovits-export doctor', or use device 'cpu'"
         )
     try:
         from cuda.bindings import runtime
@@ -167,8 +167,8 @@ class CudaStream:
         """Copies device memory; see `Stream.copy`."""
         self._copy(target.address, source.address, source.nbytes, self._kinds.cudaMemcpyDeviceToDevice)
 
-    def copy_rows(self, target: DeviceArray, source: DeviceArray, rows: int) -> None:
-        """Copies the first rows of a cache; see `Stream.copy_rows`."""
+    def copy_positions(self, target: DeviceArray, source: DeviceArray, count: int) -> None:
+        """Copies the first positions of a cache; see `Stream.copy_positions`."""
         row = source.shape[3] * source.dtype.itemsize
         pitches = target.shape[2] * row, source.shape[2] * row
         self._device.call(
@@ -178,7 +178,7 @@ class CudaStream:
             pitches[0],
             source.address,
             pitches[1],
-            rows * row,
+            count * row,
             source.shape[0] * source.shape[1],
             self._kinds.cudaMemcpyDeviceToDevice,
             self.raw,

@@ -1,4 +1,4 @@
-"""CUDA's status codes as errors of ours: which, what it means, and what is left to do."""
+"""CUDA's status codes as errors of ours: which code, what it means, and what to do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _REMEDIES = {
     "engine was built for another one; see 'sovits-export doctor'",
     222: "the driver cannot compile this code for the GPU; update the NVIDIA driver",
     720: "the kernel needs a place on every multiprocessor at once, which this GPU or its sharing (MPS) does not give; "
-    "load without native=True",
+    "load with gpt_steps='onnxruntime'",
     802: "the system is not ready yet (fabric manager of NVSwitch machines?)",
     803: "driver and its kernel module differ in version; restart after the update",
     804: "forward compatibility (the cuda-compat package) is not for this GPU; remove it or update the driver",

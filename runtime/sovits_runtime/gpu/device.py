@@ -22,7 +22,7 @@ from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import ShapeError
 
 ALIGNMENT = 256
-"""Of every array in device memory, as TensorRT wants its tensors."""
+"""Alignment of every array in device memory, in bytes; TensorRT requires it of its tensors."""
 
 
 class Memory(Protocol):
@@ -108,7 +108,7 @@ class Stream(Protocol):
 
     Attributes:
         handle: CUDA's.
-        capturing: Whether what it is given is recorded instead of run.
+        capturing: Whether work is recorded instead of run.
     """
 
     handle: int
@@ -117,8 +117,8 @@ class Stream(Protocol):
     def copy(self, target: DeviceArray, source: DeviceArray) -> None:
         """Copies device memory; both have the same number of bytes."""
 
-    def copy_rows(self, target: DeviceArray, source: DeviceArray, rows: int) -> None:
-        """Copies the first `rows` of the third axis between two caches [1, H, S, D] that differ in S alone."""
+    def copy_positions(self, target: DeviceArray, source: DeviceArray, count: int) -> None:
+        """Copies the first `count` positions between two caches [1, H, S, D] that differ in S alone."""
 
     def clear(self, target: DeviceArray) -> None:
         """Sets every byte to zero."""
@@ -169,14 +169,14 @@ class Device(Protocol):
         """Allocates host memory that the device can reach while the host goes on; freed with the array."""
 
     def stream(self, *, urgent: bool = False) -> Stream:
-        """Makes a stream; what is given to an urgent one starts before what waits on others."""
+        """Makes a stream; work on an urgent one starts before work that waits on others."""
 
     def event(self) -> Event:
         """Makes an event; waiting for one that was never recorded does not wait."""
 
 
 class Context(Protocol):
-    """One way through an engine, with its own addresses and scratch memory. Used by one stream at a time."""
+    """An execution context of an engine, with its own addresses and scratch memory. Used by one stream at a time."""
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
         """Sets place and shape of the inputs and outputs named; the others keep theirs.
@@ -197,15 +197,13 @@ class Engine(Protocol):
     """A graph ready for the device. Its weights are shared by all contexts. Safe to use from several threads.
 
     Attributes:
-        spec: What it takes and gives; sizes of dimensions are bounded by their ranges.
+        spec: Its inputs and outputs; sizes of dimensions are bounded by their ranges.
         provider: What runs it, for reports.
-        weight_bytes: Device memory that the weights take; 0 where that is not known.
         scratch_bytes: Device memory that a run needs beside inputs and outputs.
     """
 
     spec: GraphSpec
     provider: str
-    weight_bytes: int
     scratch_bytes: int
 
     def context(self, scratch: DeviceArray) -> Context:
@@ -216,7 +214,7 @@ class Engine(Protocol):
 
 
 class ShapedContext(Context, Protocol):
-    """One that knows the sizes of its outputs before it runs."""
+    """A context that knows the sizes of its outputs before it runs."""
 
     def output_shapes(self, inputs: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
         """Returns the outputs' shapes for the shapes of all inputs.
@@ -227,14 +225,14 @@ class ShapedContext(Context, Protocol):
 
 
 class ShapedEngine(Engine, Protocol):
-    """An engine for any graph; the scheduler of tokens, which knows all sizes itself, takes others too."""
+    """An engine that can tell its output sizes. The GPT's need not: their scheduler knows all sizes itself."""
 
     def context(self, scratch: DeviceArray) -> ShapedContext:
         """Makes a context; see `Engine.context`."""
 
 
 class Layout:
-    """Places for arrays in one piece of memory, collected before it is allocated."""
+    """Offsets of arrays in one piece of memory, collected before it is allocated."""
 
     def __init__(self) -> None:
         self.nbytes = 0

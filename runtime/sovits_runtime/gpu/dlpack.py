@@ -41,10 +41,10 @@ _new_capsule.restype, _new_capsule.argtypes = (
 
 
 class Exported:
-    """An array as others take it: an object with `__dlpack__`.
+    """An array for other libraries: an object with `__dlpack__`.
 
-    The memory stays the array's: whoever gives it away keeps it until the consumer is gone. The description is the
-    consumer's, who frees it with C's `free`, in whatever thread, also when Python is no more.
+    The memory still belongs to the array, which has to live until the consumer is gone. The description belongs to the
+    consumer, who frees it with C's `free`, in any thread and even after Python has ended.
 
     Attributes:
         dtype: Of the array; the protocol has long had no code for bool, and consumers look here.
@@ -61,15 +61,15 @@ class Exported:
         """Returns a capsule for one consumer."""
         array = self._array
         sizes = (ctypes.c_int64 * len(array.shape))(*array.shape)
-        place = _libc.malloc(ctypes.sizeof(ManagedTensor) + ctypes.sizeof(sizes))
-        if not place:
+        memory = _libc.malloc(ctypes.sizeof(ManagedTensor) + ctypes.sizeof(sizes))
+        if not memory:
             raise MemoryError
-        shape = place + ctypes.sizeof(ManagedTensor)
+        shape = memory + ctypes.sizeof(ManagedTensor)
         ctypes.memmove(shape, sizes, ctypes.sizeof(sizes))
-        told = ManagedTensor.from_address(place)
-        told.data, told.byte_offset = array.address, 0
-        told.device_type, told.device_id = self.__dlpack_device__()
-        told.ndim, told.shape, told.strides = len(sizes), shape, None
-        told.code, told.bits, told.lanes = _KINDS[array.dtype.kind], 8 * array.dtype.itemsize, 1
-        told.context, told.deleter = None, ctypes.cast(_libc.free, ctypes.c_void_p).value
-        return _new_capsule(place, _NAME, None)
+        tensor = ManagedTensor.from_address(memory)
+        tensor.data, tensor.byte_offset = array.address, 0
+        tensor.device_type, tensor.device_id = self.__dlpack_device__()
+        tensor.ndim, tensor.shape, tensor.strides = len(sizes), shape, None
+        tensor.code, tensor.bits, tensor.lanes = _KINDS[array.dtype.kind], 8 * array.dtype.itemsize, 1
+        tensor.context, tensor.deleter = None, ctypes.cast(_libc.free, ctypes.c_void_p).value
+        return _new_capsule(memory, _NAME, None)

@@ -1,12 +1,13 @@
-"""Compiled code kept in files, behind its sha256: code that is not as it was written is compiled anew."""
+"""A cache of compiled code in files, checked by sha256: code that was changed is compiled again."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import logging
-import os
 from pathlib import Path
+
+from sovits_runtime.bundle.files import write_file
 
 logger = logging.getLogger(__name__)
 _DIGEST_BYTES = 32
@@ -24,12 +25,9 @@ def read_code(path: Path) -> bytes | None:
 
 def keep_code(path: Path, code: bytes | memoryview) -> None:
     """Writes compiled code; a place that cannot be written is a warning, it costs the next start its time."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(hashlib.sha256(code).digest() + code)
-        unfinished.replace(path)
+        with write_file(path) as file:
+            file.write(hashlib.sha256(code).digest() + code)
     except OSError as error:
         logger.warning("%s: compiled code is not kept: %s", path, error)
-        with contextlib.suppress(OSError):
-            unfinished.unlink()

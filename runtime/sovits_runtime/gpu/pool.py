@@ -1,4 +1,4 @@
-"""Places on a device that requests take turns in: a bounded number, made when first needed."""
+"""A pool of slots on a device that requests take turns in: a bounded number, made when first needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 class Slot(Protocol):
-    """One place."""
+    """Resources of one request on a device: a stream, and what runs on it."""
 
     stream: Stream
 

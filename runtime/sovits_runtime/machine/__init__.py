@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.metadata
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from sovits_runtime.machine.system import output_of, read_text
 
 # Name shown -> flags that /proc/cpuinfo (x86 "flags", Arm "Features") or macOS' sysctl uses for it.
 FEATURES: dict[str, tuple[str, ...]] = {
@@ -30,7 +30,6 @@ FEATURES: dict[str, tuple[str, ...]] = {
     "I8MM": ("i8mm", "hw.optional.arm.feat_i8mm"),
     "SVE": ("sve",),
 }
-_TIMEOUT_S = 5
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def read_machine(root: Path = Path("/")) -> Machine:
     Args:
         root: Where /proc and /sys are looked for.
     """
-    cpuinfo = _read(root / "proc/cpuinfo")
+    cpuinfo = read_text(root / "proc/cpuinfo")
     memory = _memory(root)
     allowed = allowed_cores()
     return Machine(
@@ -104,19 +103,19 @@ def own_version() -> str:
 
 def version_numbers(text: str) -> tuple[int, ...]:
     """The numbers that a version begins with, to compare; empty where it begins with none."""
-    found = re.match(r"\d+(?:\.\d+)*", text)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()
+    match = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
 def installed_versions(names: tuple[str, ...]) -> dict[str, str]:
     """Returns the versions of those distributions that are installed, by name; nothing is imported."""
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for name in names:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def features_of(cpuinfo: str) -> tuple[str, ...]:
@@ -156,9 +155,9 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """Returns the smallest limit, in cores, that a control group above this process sets; None without one."""
     limits: list[float] = []
     for folder in _group_folders(root, "cpu"):
-        quota, _, period = _read(folder / "cpu.max").partition(" ")
+        quota, _, period = read_text(folder / "cpu.max").partition(" ")
         if not period:
-            quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
+            quota, period = read_text(folder / "cpu.cfs_quota_us"), read_text(folder / "cpu.cfs_period_us")
         if quota.strip().isdigit() and period.strip().isdigit() and int(quota) > 0:
             limits.append(int(quota) / int(period))
     return min(limits, default=None)
@@ -169,56 +168,16 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     limits: list[int] = []
     for folder in _group_folders(root, "memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
-            value = _read(folder / name).strip()
+            value = read_text(folder / name).strip()
             if value.isdigit() and int(value) < 1 << 60:  # version 1 writes almost 2^63 for "no limit"
                 limits.append(int(value))
     return min(limits, default=None)
 
 
-def peak_memory_bytes() -> int | None:
-    """Returns the largest resident memory that this process had, its own alone; None where it cannot be told."""
-    if sys.platform == "linux":
-        return _status_bytes("VmHWM")  # not getrusage: its peak starts at that of the parent process
-    if sys.platform == "win32":
-        from sovits_runtime.machine.windows import process_memory
-
-        return process_memory("PeakWorkingSetSize")
-    import resource
-
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-
-
-def resident_bytes(*, private: bool = False) -> int | None:
-    """Returns the resident memory now; `private`: without pages that mirror files. None where it cannot be told."""
-    if sys.platform == "linux":
-        return _status_bytes("RssAnon" if private else "VmRSS")
-    if sys.platform == "win32":
-        from sovits_runtime.machine.windows import process_memory
-
-        return process_memory("PrivateUsage" if private else "WorkingSetSize")
-    if private:
-        return None
-    listed = _output("ps", "-o", "rss=", "-p", str(os.getpid())).strip()
-    return int(listed) * 1024 if listed.isdigit() else None
-
-
-def return_freed_memory() -> None:
-    """Gives the system what this process freed but its allocator kept for later, where the allocator can be asked."""
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl does not
-        if trim is not None:
-            trim(0)
-
-
-def _status_bytes(field: str) -> int | None:
-    found = re.search(rf"^{field}:\s+(\d+) kB", _read(Path("/proc/self/status")), re.MULTILINE)
-    return int(found[1]) * 1024 if found else None
-
-
 def _group_folders(root: Path, controller: str) -> list[Path]:
     """Control group folders of this process for a controller, versions 1 and 2, from its own up to the top."""
     folders: list[Path] = []
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in read_text(root / "proc/self/cgroup").splitlines():
         _, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         if controllers and controller not in controllers.split(","):
@@ -231,22 +190,22 @@ def _group_folders(root: Path, controller: str) -> list[Path]:
 
 def _physical_cores(root: Path, allowed: tuple[int, ...]) -> int | None:
     if sys.platform == "darwin":
-        count = _output("sysctl", "-n", "hw.physicalcpu").strip()
+        count = output_of("sysctl", "-n", "hw.physicalcpu").strip()
         return int(count) if count.isdigit() else None
     places = (root / f"sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list" for i in allowed)
-    siblings = {_read(place).strip() for place in places} - {""}
+    siblings = {read_text(place).strip() for place in places} - {""}
     return len(siblings) or None
 
 
 def _memory(root: Path) -> Mapping[str, int]:
     if sys.platform == "darwin":
-        total = _output("sysctl", "-n", "hw.memsize").strip()
+        total = output_of("sysctl", "-n", "hw.memsize").strip()
         return {"MemTotal": int(total)} if total.isdigit() else {}
     if sys.platform == "win32":
         from sovits_runtime.machine.windows import machine_memory
 
         return machine_memory()
-    rows = re.findall(r"^(\w+):\s+(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
+    rows = re.findall(r"^(\w+):\s+(\d+) kB", read_text(root / "proc/meminfo"), re.MULTILINE)
     return {name: int(kilobytes) * 1024 for name, kilobytes in rows}
 
 
@@ -263,35 +222,20 @@ def _system_name() -> str:
 
 def _cpu_name(cpuinfo: str) -> str:
     if sys.platform == "darwin":
-        return _output("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
+        return output_of("sysctl", "-n", "machdep.cpu.brand_string").strip() or platform.machine()
     if sys.platform == "win32":
         from sovits_runtime.machine.windows import cpu_name
 
         return cpu_name()
-    found = re.search(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
-    return found[1].strip() if found else platform.machine()
+    match = re.search(r"^(?:model name|Hardware|Model)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    return match[1].strip() if match else platform.machine()
 
 
 def _features(cpuinfo: str) -> tuple[str, ...]:
     if sys.platform == "darwin":
-        return features_of(_output("sysctl", "-a"))
+        return features_of(output_of("sysctl", "-a"))
     if sys.platform == "win32":
         from sovits_runtime.machine.windows import features
 
         return features()
     return features_of(cpuinfo)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def _output(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return done.stdout

@@ -1,4 +1,4 @@
-"""Installed packages that are built for one CUDA, and whether they fit together: told by metadata, nothing is imported.
+"""Installed packages that are built for one CUDA, and whether they fit together. Reads metadata; imports nothing.
 
 Facts: PyPI's onnxruntime-gpu is built for CUDA 12 since 1.19 (ONNX Runtime's page of the CUDA provider) and for CUDA 13
 since 1.27 (the wheels' metadata).
@@ -36,7 +36,7 @@ _SUFFIXED = re.compile(r".*-cu(?:da)?(1\d)x?(?:-\w+)?")
 
 @dataclass(frozen=True)
 class CudaUser:
-    """A package that brings or wants CUDA libraries.
+    """A package that brings or needs CUDA libraries.
 
     Attributes:
         name: Package and version.
@@ -49,10 +49,10 @@ class CudaUser:
 
 def installed_packages(names: tuple[str, ...] = CUDA_PACKAGES) -> dict[str, str]:
     """Returns the versions of those distributions that are installed; that of PyTorch with its CUDA."""
-    found = installed_versions(names)
-    if "torch" in found:
-        found["torch"] = torch_version()
-    return found
+    versions = installed_versions(names)
+    if "torch" in versions:
+        versions["torch"] = torch_version()
+    return versions
 
 
 def torch_version() -> str:
@@ -77,7 +77,7 @@ def cuda_users(versions: Mapping[str, str]) -> list[CudaUser]:
     Args:
         versions: Of `installed_packages`.
     """
-    found = []
+    users = []
     for name, version in sorted(versions.items()):
         suffixed = _SUFFIXED.fullmatch(name)
         local = re.search(r"\+cu(\d\d)(\d+)", version)
@@ -91,8 +91,8 @@ def cuda_users(versions: Mapping[str, str]) -> list[CudaUser]:
             cuda = cuda_major_of_ort(version), 0
         else:
             continue
-        found.append(CudaUser(f"{name} {version}", cuda))
-    return found
+        users.append(CudaUser(f"{name} {version}", cuda))
+    return users
 
 
 def cuda_major_of_ort(version: str) -> int:

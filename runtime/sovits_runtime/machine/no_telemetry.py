@@ -2,7 +2,7 @@
 
 Importing `sovits_runtime` sets the switches below, and importing any of our other packages imports it. That early,
 because they are read once, when the library is imported, and not by us alone: `onnxscript`, which the exporter needs,
-imports ONNX Runtime as well. What the user has said before is left as it is.
+imports ONNX Runtime as well. What the user has set before stays as it is.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class Variable:
 
     def is_on(self) -> bool:
         """Whether the user turned it on."""
-        said = os.environ.get(self.name, "").strip().lower()
-        return bool(said) and said not in _OFF
+        value = os.environ.get(self.name, "").strip().lower()
+        return bool(value) and value not in _OFF
 
     def turn_off(self) -> None:
         """Sets the variable, unless the user set it to anything but nothing."""

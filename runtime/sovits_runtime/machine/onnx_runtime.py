@@ -1,17 +1,22 @@
-"""The door through which everything of ours gets ONNX Runtime: telemetry off, its version checked, one of its kind.
+"""Imports ONNX Runtime for all of this project: telemetry off, and its version checked.
 
-`import onnxruntime` stands here and nowhere else in the packages, the examples and the benchmarks; a test sees to it.
+`load_onnxruntime` imports it, `session_options` says how graphs are opened, `open_model` opens one, and what it raises
+becomes ours in `ort_errors`. No other file of the packages, the examples and the benchmarks imports
+`onnxruntime`; a test sees to it.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from sovits_runtime.errors import BackendError
-from sovits_runtime.machine import installed_versions, no_telemetry, version_numbers
+from sovits_runtime.errors import BackendError, SovitsError, first_line
+from sovits_runtime.machine import installed_versions, no_telemetry, usable_cores, version_numbers
 from sovits_runtime.machine.cuda_packages import CUDA_EXTRA
 
 LEAST_ONNXRUNTIME = "1.25"
@@ -32,12 +37,21 @@ PACKAGES = (
 """Distributions that hold the package `onnxruntime`, so that any two of them overwrite each other's files. Plug-ins
 beside it (onnxruntime-ep-..., -extensions, -genai) do not."""
 
+CPU_PROVIDER = "CPUExecutionProvider"
+QUIET = 3  # errors only
+SPINNING = {"session.intra_op.spin_duration_us": "200", "session.force_spinning_stop": "1"}
+"""Every graph has threads of its own. They wait for work in a loop, long enough for the next operator of the graph, but
+not so long that they take the cores from the next graph, or from another session or program."""
+EXACT_INT8 = ("session.x64quantprecision", "1")
+"""Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
+its slower, exact kernels there; it changes nothing elsewhere."""
+
 
 def load_onnxruntime(install: str = CPU_EXTRA) -> Any:
     """Imports ONNX Runtime.
 
     Args:
-        install: The pip line for whoever has none.
+        install: The pip line for a machine without one.
 
     Raises:
         BackendError: It is not installed, not whole, or too old for our graphs; says what mends that.
@@ -74,12 +88,12 @@ def refuse_old(ort: Any) -> None:
 
 def is_old(version: str) -> bool:
     """Whether a version is below the least; one that cannot be read is not."""
-    found = version_numbers(version)
-    return bool(found) and found < version_numbers(LEAST_ONNXRUNTIME)
+    numbers = version_numbers(version)
+    return bool(numbers) and numbers < version_numbers(LEAST_ONNXRUNTIME)
 
 
 def too_old(version: str, installed: Mapping[str, str]) -> str:
-    """Says which package is too old, in words that are the same wherever they are said."""
+    """The message that a package is too old, the same for all callers."""
     names = [name for name in installed if installed[name] == version] or ["onnxruntime"]
     return f"{' and '.join(names)} {version} is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
 
@@ -98,7 +112,7 @@ def install_anew(installed: Mapping[str, str], install: str) -> str:
 
     Args:
         installed: The packages that are there, of `PACKAGES`; others are not looked at.
-        install: The pip line for the one that is wanted.
+        install: The pip line for the one that is needed.
     """
     names = [name for name in PACKAGES if name in installed]
     return f"pip uninstall -y {' '.join(names)}, then {install}" if names else install
@@ -120,4 +134,78 @@ def _holds_it(name: str) -> bool:
 def _what_failed(error: ImportError) -> str:
     if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
         return "onnxruntime is not installed"
-    return f"onnxruntime cannot be imported ({str(error).partition(chr(10))[0]})"
+    return f"onnxruntime cannot be imported ({first_line(error)})"
+
+
+def session_options(ort: Any, *, threads: int | None = None) -> Any:
+    """Session options that every graph of ours starts from.
+
+    Args:
+        ort: The module `onnxruntime`.
+        threads: Threads within one operator; None: the physical cores that this process may use.
+    """
+    options = ort.SessionOptions()
+    options.log_severity_level = QUIET
+    # Left alone, ONNX Runtime pins a thread to every core that it sees, whatever affinity and containers allow.
+    options.intra_op_num_threads = threads or usable_cores()
+    for name, value in SPINNING.items():
+        options.add_session_config_entry(name, value)
+    options.add_session_config_entry(*EXACT_INT8)
+    return options
+
+
+def open_model(
+    ort: Any,
+    model: Path | bytes,
+    *,
+    options: Any,
+    what: str,
+    then: str = "",
+    providers: tuple[str | tuple[str, Mapping[str, str]], ...] = (CPU_PROVIDER,),
+) -> Any:
+    """Opens a model as a session of ONNX Runtime's own.
+
+    Args:
+        ort: The module `onnxruntime`.
+        model: The `.onnx` file, or its content.
+        options: From `session_options`.
+        what: Begins the message of an error: which model could not be opened, and what for.
+        then: Ends it: what to do next.
+        providers: What it may run on.
+
+    Raises:
+        BackendError: ONNX Runtime does not take it.
+    """
+    with ort_errors(what, then=then):
+        # Its own fallback would print to stdout and go on with the CPU.
+        return ort.InferenceSession(
+            str(model) if isinstance(model, Path) else model,
+            options,
+            providers=list(providers),
+            enable_fallback=0,
+        )
+
+
+@contextmanager
+def ort_errors(what: str, *, then: str = "") -> Iterator[None]:
+    """Turns what ONNX Runtime raises, a class of its own for each kind of failure, into one error of ours.
+
+    Args:
+        what: What failed.
+        then: What to do next.
+
+    Raises:
+        BackendError: The block failed; an error of ours passes as it is.
+    """
+    try:
+        yield
+    except SovitsError:
+        raise
+    except Exception as error:
+        raise BackendError(f"{what}: {_reason(error)}{then and '; '}{then}") from error
+
+
+def _reason(error: Exception) -> str:
+    """ONNX Runtime's error in one line: the part about CUDA where there is one, else the first line."""
+    match = re.search(r"\w+ failure \d+: [^;\n]*[^;\s]", str(error))
+    return match.group() if match else first_line(error)

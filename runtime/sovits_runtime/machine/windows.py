@@ -10,6 +10,7 @@ assert sys.platform == "win32"
 
 _FEATURES = {"AVX": 39, "AVX2": 40, "AVX512": 41, "NEON": 19, "dot product": 43}
 """Numbers that IsProcessorFeaturePresent takes."""
+_QUERY_LIMITED_INFORMATION, _ACCESS_DENIED, _STILL_ACTIVE = 0x1000, 5, 259
 
 
 class _MemoryStatus(ctypes.Structure):
@@ -69,3 +70,16 @@ def process_memory(field: str) -> int | None:
     if not ask(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
         return None
     return int(getattr(counters, field))
+
+
+def process_runs(number: int) -> bool:
+    """Whether there is a process of that number; one that may not be asked counts."""
+    kernel = ctypes.windll.kernel32
+    kernel.OpenProcess.restype = wintypes.HANDLE
+    handle = kernel.OpenProcess(_QUERY_LIMITED_INFORMATION, False, wintypes.DWORD(number))
+    if not handle:
+        return bool(kernel.GetLastError() == _ACCESS_DENIED)
+    code = wintypes.DWORD()
+    kernel.GetExitCodeProcess(wintypes.HANDLE(handle), ctypes.byref(code))
+    kernel.CloseHandle(wintypes.HANDLE(handle))
+    return code.value == _STILL_ACTIVE

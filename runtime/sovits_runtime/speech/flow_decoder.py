@@ -9,8 +9,9 @@ Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.using_vocoder_synthesis and using
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,28 @@ from numpy.typing import NDArray
 from sovits_runtime.audio.mel import denormed, normed
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.bundle.names import CFM_CONDITION, CFM_FEATURES, CFM_STEP, MEL_VOCODER, SOVITS_ENCODER
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BundleError, TextError
-from sovits_runtime.speech.decoder import FRAMES_PER_TOKEN, GraphOpener, encode_tokens, frame_count, resampled
+from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of
+from sovits_runtime.speech.decoder import (
+    FRAMES_PER_TOKEN,
+    Arrays,
+    GraphOpener,
+    Stage,
+    encode_tokens,
+    frame_count,
+    resampled,
+)
+from sovits_runtime.speech.noise import NormalNoise
 from sovits_runtime.speech.reference import NEEDS_TRANSCRIPT, Reference
 from sovits_runtime.speech.sola import sola_join
-from sovits_runtime.speech.types import Floats, NormalNoise, SpeechOptions, Utterance
+from sovits_runtime.speech.types import ChunkOptions, Floats, SpeechOptions, TokenSequence
 
 OVERLAP_FRAMES = 12
 
-GRAPHS = ("sovits_encoder", "cfm_features", "cfm_condition", "cfm_step", "mel_vocoder")
+GRAPHS = (SOVITS_ENCODER, CFM_FEATURES, CFM_CONDITION, CFM_STEP, MEL_VOCODER)
+STEP_INPUTS = ("x", "prompt_mel", "condition", "time", "step_size", "prompt_len")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,6 +106,8 @@ class FlowMatchingDecoder:
         BundleError: The version has no flow matching.
     """
 
+    waveform_tolerance: ClassVar[float] = 1e-3  # through many more layers than HiFi-GAN alone
+
     def __init__(self, sessions: dict[str, Session], spec: ModelSpec) -> None:
         if spec.flow is None:
             raise BundleError(
@@ -106,8 +121,47 @@ class FlowMatchingDecoder:
         """Opens the graphs of a bundle."""
         return cls({name: graph(name) for name in GRAPHS}, spec)
 
+    @property
+    def latent_channels(self) -> int:
+        """There is no latent: channels of the encoder's state."""
+        channels = self.features.spec.tensor("state").shape[1]
+        assert isinstance(channels, int)
+        return channels
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Encoder, features, condition, Euler step and vocoder.
+
+        Beside what all stages may read, these read `window_features` [1, 512, T] (the prompt's and the speech's, of the
+        first window), the inputs of the Euler step by its own names, and `mel` [1, 100, F], normed.
+        """
+        return (
+            Stage(
+                SOVITS_ENCODER,
+                ("state",),
+                lambda a: {"state": self.encode(a["tokens"], a["phones"], a["style"])},
+            ),
+            Stage(
+                "cfm_features",
+                ("features",),
+                lambda a: {"features": self.features_of(a["state"], a["style"])},
+            ),
+            Stage(
+                "cfm_condition",
+                ("condition",),
+                lambda a: self.condition.run({"features": a["window_features"]}),
+            ),
+            Stage(
+                "cfm_step",
+                ("velocity", "next_x"),
+                lambda a: self.step.run({name: a[name] for name in STEP_INPUTS}),
+                _recorded_steps,
+            ),
+            Stage("mel_vocoder", ("waveform",), lambda a: {"waveform": self.vocode(a["mel"])}, _recorded_mel),
+        )
+
     def encode(self, tokens: NDArray[np.int64], phones: NDArray[np.int64], style: Floats) -> Floats:
-        """See `encode_tokens`."""
+        """Runs the encoder; arguments and result as in `encode_tokens`."""
         return encode_tokens(self.encoder, tokens, phones, style)
 
     def features_of(self, state: Floats, style: Floats, *, speed: float = 1.0) -> Floats:
@@ -115,7 +169,7 @@ class FlowMatchingDecoder:
 
         Args:
             state: float32 [1, 192, 2n].
-            style: float32 [1, 512, 1].
+            style: float32 [1, 512, 1], the global speaker embedding.
             speed: Above 1 is faster.
 
         Returns:
@@ -154,10 +208,10 @@ class FlowMatchingDecoder:
         start = max(0, common - self.flow.prompt_frames)
         return FlowPrompt(features[:, :, start:common], mel[:, :, start:common])
 
-    def match(
+    def solve(
         self, features: Floats, prompt: FlowPrompt, *, noise: NormalNoise, steps: int | None = None
     ) -> Floats:
-        """Makes the mel of windows, prompt frames included in the work but not in the result.
+        """Integrates noise to the mel of windows; prompt frames take part, but are not in the result.
 
         Source: GPT-SoVITS, module/models.py, CFM.inference.
 
@@ -201,18 +255,18 @@ class FlowMatchingDecoder:
     def mel_pieces(
         self, features: Floats, prompt: FlowPrompt, *, noise: NormalNoise, steps: int | None = None
     ) -> Iterator[Floats]:
-        """Yields the normed mel [1, 100, f] of one sentence window by window; arguments as in `match`."""
+        """Yields the normed mel [1, 100, f] of one sentence window by window; arguments as in `solve`."""
         keep, size = len(prompt), self.flow.window_frames - len(prompt)
         for start in range(0, features.shape[2], size):
             piece = features[:, :, start : start + size]
-            mel = self.match(piece, prompt, noise=noise, steps=steps)
+            mel = self.solve(piece, prompt, noise=noise, steps=steps)
             yield mel
             prompt = FlowPrompt(piece[:, :, -keep:], mel[:, :, -keep:])
 
     def speak(
-        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+        self, utterance: TokenSequence, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
     ) -> Floats:
-        """See `SpeechDecoder.speak`; noise is drawn once a window.
+        """Decodes one utterance; see `SpeechDecoder.speak`. Noise is sampled once a window.
 
         Raises:
             BundleError: As `prompt_of`.
@@ -222,8 +276,32 @@ class FlowMatchingDecoder:
         pieces = self.utterance_pieces(utterance, reference, options=options, noise=noise)
         return self.vocode(np.concatenate(list(pieces), axis=2))
 
+    def stream(
+        self,
+        tokens: Iterable[int],
+        phones: NDArray[np.int64],
+        *,
+        reference: Reference,
+        options: SpeechOptions,
+        chunks: ChunkOptions,
+        noise: NormalNoise,
+    ) -> Iterator[Floats]:
+        """Decodes window by window; see `SpeechDecoder.stream`.
+
+        Flow matching needs all tokens before it starts, so `chunks` decides nothing.
+        """
+        whole = np.fromiter(tokens, np.int64)
+        if not len(whole):
+            return
+        vocoder = ChunkedVocoder(self.vocode, context_of(self.vocoder))
+        for mel in self.utterance_pieces(
+            TokenSequence(whole, phones), reference, options=options, noise=noise
+        ):
+            yield vocoder.feed(mel)
+        yield vocoder.finish()
+
     def utterance_pieces(
-        self, utterance: Utterance, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
+        self, utterance: TokenSequence, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
     ) -> Iterator[Floats]:
         """Yields the normed mel [1, 100, f] of an utterance window by window; arguments and errors as in `speak`."""
         features = self._features(utterance, reference, options)
@@ -231,7 +309,7 @@ class FlowMatchingDecoder:
 
     def speak_joined(
         self,
-        utterances: Sequence[Utterance],
+        utterances: Sequence[TokenSequence],
         reference: Reference,
         *,
         options: SpeechOptions,
@@ -239,13 +317,13 @@ class FlowMatchingDecoder:
     ) -> list[Floats]:
         """Fills windows with all sentences, makes them side by side, and cuts the joined waveform.
 
-        Noise is drawn once. Joins shorten the waveform by up to 320 samples each, which the last sentence lacks.
+        Noise is sampled once. Joins shorten the waveform by up to 320 samples each, which the last sentence lacks.
         """
         prompt = self.prompt_of(reference)
         parts = [self._features(u, reference, options) for u in utterances]
         size, hop = self.flow.window_frames - len(prompt), self.flow.vocoder_hop
         windows, padding = split_windows(np.concatenate(parts, axis=2), size)
-        mel = self.match(windows, prompt, noise=noise, steps=options.flow_steps)
+        mel = self.solve(windows, prompt, noise=noise, steps=options.flow_steps)
         side_by_side = np.ascontiguousarray(mel.transpose(1, 0, 2)).reshape(1, mel.shape[1], -1)
         pieces = np.split(self.vocode(side_by_side), len(windows))
         joined = sola_join(pieces, OVERLAP_FRAMES * hop)
@@ -253,6 +331,33 @@ class FlowMatchingDecoder:
         ends = np.cumsum([hop * part.shape[2] for part in parts])
         return [spoken[end - hop * part.shape[2] : end] for end, part in zip(ends, parts, strict=True)]
 
-    def _features(self, utterance: Utterance, reference: Reference, options: SpeechOptions) -> Floats:
+    def _features(self, utterance: TokenSequence, reference: Reference, options: SpeechOptions) -> Floats:
         state = self.encode(utterance.tokens, utterance.phones, reference.style)
         return self.features_of(state, reference.style, speed=options.speed)
+
+
+def _recorded_steps(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields every Euler step of the first window with what went in and came out."""
+    prompt_len, steps = recording["prompt_mel"].shape[2], len(recording["velocities"])
+    prompt_mel = np.zeros_like(recording["noise"])
+    prompt_mel[:, :, :prompt_len] = recording["prompt_mel"]
+    for i in range(steps):
+        yield (
+            f"cfm_step {i}",
+            {
+                "x": recording["x"][i],
+                "prompt_mel": prompt_mel,
+                "condition": recording["condition"],
+                "time": np.array([i / steps], np.float32),
+                "step_size": np.array([1 / steps], np.float32),
+                "prompt_len": np.array([prompt_len]),
+                "velocity": recording["velocities"][i],
+                "next_x": recording["x"][i + 1],
+            },
+        )
+
+
+def _recorded_mel(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields what the vocoder made of the frames after the prompt."""
+    mel = recording["x"][-1][:, :, recording["prompt_mel"].shape[2] :]
+    yield "mel_vocoder", {"mel": mel, "waveform": recording["waveform"]}

@@ -5,22 +5,28 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.audio import check_reference, hubert_wave, read_audio, reference_wave, speaker_wave
+from sovits_runtime.audio import check_reference, hubert_wave, reference_wave, speaker_wave
 from sovits_runtime.audio.fbank import fbank
+from sovits_runtime.audio.files import read_audio
 from sovits_runtime.audio.mel import reference_mel
-from sovits_runtime.bundle.files import whole_file
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.feature_cache import reference_cache
+from sovits_runtime.bundle.files import write_file
 from sovits_runtime.bundle.model_spec import FlowSpec
+from sovits_runtime.bundle.names import HUBERT, PROMPT_TOKENS, REFERENCE_STYLE, SPEAKER
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import AudioError, BundleError, TextError
 
 FORMAT = 3
+REMEMBERED = 32
+"""References that are kept in memory."""
 NEEDS_TRANSCRIPT = (
     "v3 and v4 speak on from the words of the reference, but this reference has no transcript; give what is said in "
     "the recording, as text or phones"
@@ -36,7 +42,7 @@ class Reference:
         phones: int64 [T], of the transcript; empty when there is none.
         bert: float32 [T, 1024].
         prompt: int64 [P], semantic tokens of the recording; empty when there is no transcript.
-        style: float32 [1, gin, 1].
+        style: float32 [1, gin, 1], the global speaker embedding `ge`.
         mel: float32 [bands, frames], ln of magnitudes, where the version speaks from it; else None.
     """
 
@@ -52,7 +58,7 @@ class Reference:
         arrays = {name: getattr(self, name) for name in ("phones", "bert", "prompt", "style")}
         if self.mel is not None:
             arrays["mel"] = self.mel
-        with whole_file(Path(path)) as out:
+        with write_file(Path(path)) as out:
             np.savez(out, allow_pickle=False, format=np.int64(FORMAT), key=np.array(self.key), **arrays)
 
     @classmethod
@@ -64,18 +70,16 @@ class Reference:
         """
         try:
             with np.load(path, allow_pickle=False) as z:
-                if int(z["format"]) != FORMAT:
-                    raise BundleError(
-                        f"{path}: reference format {int(z['format'])}, expected {FORMAT}; make it again"
-                    )
-                mel = z["mel"] if "mel" in z.files else None
-                return cls(str(z["key"]), z["phones"], z["bert"], z["prompt"], z["style"], mel)
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, BundleError):
-                raise
+                saved = int(z["format"])
+                arrays = {name: z[name] for name in z.files if name not in ("format", "key")}
+                reference = cls(str(z["key"]), **arrays) if saved == FORMAT else None
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise BundleError(
                 f"{path}: not a saved reference ({error}); make it again with 'reference'"
             ) from error
+        if reference is None:
+            raise BundleError(f"{path}: reference format {saved}, expected {FORMAT}; make it again")
+        return reference
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,62 @@ def reference_key(
     for part in (*(r.content for r in recordings), phones.tobytes(), bert.tobytes()):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:32]
+
+
+class ReferenceStore:
+    """Prepared references of one bundle, by content.
+
+    The latest are in memory. All of them are in the bundle's `references/` or, where that cannot be written, in the
+    user's cache folder (`$SOVITS_EXPORT_CACHE`).
+    """
+
+    GRAPHS = (PROMPT_TOKENS, REFERENCE_STYLE, HUBERT, SPEAKER)
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._files = reference_cache(bundle.path)
+        self._graphs = "".join(bundle.graph_digest(n) for n in self.GRAPHS if n in bundle.graph_names)
+        self._remembered: dict[str, Reference] = {}
+
+    def get(
+        self,
+        recordings: Sequence[Recording],
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        *,
+        encoder: Callable[[], ReferenceEncoder],
+    ) -> Reference:
+        """Returns the reference of a recording and its transcript, made where it is not there.
+
+        Args:
+            recordings: As in `ReferenceEncoder.encode`.
+            phones: int64 [T] of the transcript.
+            bert: float32 [T, 1024].
+            encoder: Opens the graphs that make it.
+
+        Raises:
+            AudioError: As `ReferenceEncoder.encode`.
+            TextError: As `ReferenceEncoder.encode`.
+        """
+        key = reference_key(recordings, phones, bert, self._graphs)
+        reference = self._remembered.pop(key, None)
+        if reference is None:
+            reference = self._files.get(
+                key,
+                load=lambda path: _load_keyed(path, key),
+                make=lambda: encoder().encode(recordings, phones, bert, key=key),
+                save=lambda reference, path: reference.save(path),
+            )
+        self._remembered[key] = reference  # now the most recent one
+        while len(self._remembered) > REMEMBERED:
+            self._remembered.pop(next(iter(self._remembered)), None)
+        return reference
+
+
+def _load_keyed(path: Path, key: str) -> Reference:
+    reference = Reference.load(path)
+    if reference.key != key:
+        raise BundleError(f"it holds the reference {reference.key}")
+    return reference
 
 
 class ReferenceEncoder:
@@ -134,7 +194,7 @@ class ReferenceEncoder:
 
     @property
     def needs_speaker(self) -> bool:
-        """Whether the style takes a speaker embedding."""
+        """Whether the global speaker embedding depends on that of the speaker network."""
         return "speaker" in self.style.spec.input_names
 
     def speaker_of(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
@@ -151,7 +211,7 @@ class ReferenceEncoder:
         return self.speaker.run({"features": fbank(speaker_wave(samples, rate))[None]})["speaker"]
 
     def style_of(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        """Recording [n] or [n, channels] to its style float32 [1, gin, 1].
+        """Recording [n] or [n, channels] to its global speaker embedding float32 [1, gin, 1].
 
         Raises:
             BundleError: The version needs a speaker network and the bundle has none.
@@ -172,8 +232,8 @@ class ReferenceEncoder:
         """Makes a reference.
 
         Args:
-            recordings: Audio files; the first is the one with the transcript, styles are averaged over all.
-            phones: int64 [T] of the transcript; empty: no prompt, the voice comes from the style alone.
+            recordings: Audio files; the first has the transcript, global speaker embeddings are averaged over all.
+            phones: int64 [T] of the transcript; empty: no prompt, only the global speaker embedding.
             bert: float32 [T, 1024].
             key: From `reference_key`.
 

@@ -1,8 +1,8 @@
-"""What is asked of a voice and what comes back: options, noise, tokens to speak, spoken sentences."""
+"""Types of a request and its result: options, phrases, tokens, spoken sentences, chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.t2s.host_loop import StopReason
+from sovits_runtime.t2s.generator import StopReason
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 Floats = NDArray[np.float32]
@@ -19,34 +19,20 @@ PhoneInput = Sequence[str] | NDArray[np.int64]
 DEFAULT_NOISE_SCALE = 0.5
 MAX_FLOW_STEPS = 1000
 
-NormalNoise = Callable[[tuple[int, ...]], Floats]
-"""Gives standard normal draws float32 of the asked shape [batch, channels, frames]; called once a decoder run."""
-
-
-def seeded_normal(rng: np.random.Generator) -> NormalNoise:
-    """Returns a source that draws frame by frame, so that a longer draw begins with a shorter one."""
-
-    def draw(shape: tuple[int, ...]) -> Floats:
-        batch, channels, frames = shape
-        rows = rng.standard_normal((batch, frames, channels), dtype=np.float32)
-        return np.ascontiguousarray(rows.transpose(0, 2, 1))
-
-    return draw
-
 
 @dataclass(frozen=True)
 class SpeechOptions:
     """How to speak.
 
     Attributes:
-        sampling: How tokens are drawn.
+        sampling: How tokens are sampled.
         seed: Same seed, same speech, bit for bit on one machine.
         speed: Above 1 is faster.
         noise_scale: Liveliness of the decoder of v1 to v2ProPlus.
         pause_s: Silence after each sentence, in seconds.
         max_tokens: Limit of one sentence (25 tokens are one second). Reaching a limit that was given ends the
-            sentence there; without one, a sentence that does not end by itself is drawn again.
-        retries: How often a failed sentence (empty, or without an end) is drawn again with another seed.
+            sentence there; without one, a sentence that does not end by itself is generated again.
+        retries: How often a failed sentence (empty, or without an end) is generated again with another seed.
         flow_steps: Euler steps of v3 and v4: more are slower and finer; None: what the version is made for.
 
     Raises:
@@ -112,19 +98,23 @@ class ChunkOptions:
 
 @dataclass(frozen=True, eq=False)
 class Phrase:
-    """One sentence to speak.
+    """One sentence to speak, or the transcript of a recording.
 
     Attributes:
         phones: Symbols, or ids int64 [T].
         bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
+        text: What was read, where it was read from text.
+        notes: What the text front end dropped or did differently.
     """
 
     phones: PhoneInput
     bert: NDArray[np.float32] | None = None
+    text: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
-class Utterance:
+class TokenSequence:
     """Semantic tokens of one sentence, ready to be decoded.
 
     Attributes:
@@ -143,7 +133,7 @@ class Utterance:
 
 
 @dataclass(frozen=True, eq=False)
-class Sentence(Audio):
+class AudioSentence(Audio):
     """One spoken sentence, with how it was made.
 
     Attributes:

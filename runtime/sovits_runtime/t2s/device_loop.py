@@ -1,7 +1,7 @@
 """Text to semantic tokens on a device: the loop of `sovits_runtime.t2s.host_loop`, without the host in it.
 
 The host enqueues steps in small batches, one batch ahead of the one it is waiting for, and looks at the tokens of a
-batch when its event is reached. Steps past the end of speech are run for nothing and their tokens dropped.
+batch when its event is reached. Steps past the end of speech run in vain, and their tokens are dropped.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sovits_runtime.gpu.device import Device, Event
 from sovits_runtime.gpu.pool import SlotPool
 from sovits_runtime.t2s.device_slot import GptEngines, TokenSlot, slot_bytes
 from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED
-from sovits_runtime.t2s.host_loop import MAX_NEW_TOKENS, Generation, Noise, Step, StopReason, TokenStream
+from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, Generation, Noise, Step, StopReason, TokenStream
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 POLL_STEPS = 8
@@ -40,7 +40,6 @@ class DeviceTextToSemantic:
     """The GPT on a device. Safe to use from several threads: each request has a slot of its own.
 
     Args:
-        device: The device.
         engines: Prefill and steps.
         slots: Requests in flight; more wait for their turn.
         poll_steps: Steps between two looks at the tokens.
@@ -139,15 +138,27 @@ class DeviceTextToSemantic:
         index = self._check(phones, prompt)
         total = min(max(max_tokens, 1), MAX_NEW_TOKENS)
 
-        def made() -> Generator[int, None, StopReason]:
+        def batches() -> Generator[int, None, StopReason]:
             with self._slots.slot() as slot:
                 run = _Run(slot, self.lengths, noise, total)
                 run.start(phones, bert, prompt, options=options, index=index)
                 return (yield from self._batches(run))
 
-        return TokenStream(made())
+        return TokenStream(batches())
 
     def _batches(self, run: _Run) -> Generator[int, None, StopReason]:
+        # AHEAD batches are in flight: while the host waits for one and hands out its tokens, the device has the next
+        # one to work on. Batch 0 is the prefill with the first token, each other one up to POLL_STEPS steps.
+        #
+        #   time    ------------------------------------------------------------------------------------------>
+        #   device  | 0: prefill     | 1: steps        | 2: steps        | 3: steps        |
+        #   host    E0 E1 w0 ........t0 E2 w1 .........t1 E3 w2 .........t2 E4 w3 .........t3
+        #
+        #   E enqueue a batch, the copy of its tokens to the host and an event, then sample noise for the block ahead
+        #   w wait for the batch's event                     t hand out its tokens
+        #
+        # Where t2 finds the end of speech, batch 3 is already enqueued. It runs for nothing and its tokens are
+        # dropped; the next request in this slot queues up behind it on the same stream.
         history = run.slot.history
         batches = deque([_Batch(run.mark(self._event()), 1)])
         done = 0
@@ -209,9 +220,9 @@ class DeviceTextToSemantic:
                     f"{name}: got {size}, the engines take {ranges[name].min} to {ranges[name].max}; split the text, "
                     "or build engines with a wider range"
                 )
-        rows = len(phones) + len(prompt)
+        positions = len(phones) + len(prompt)
         for index, length in enumerate(self.lengths):
-            if rows < length:
+            if positions < length:
                 return index
         raise ShapeError(
             f"{len(phones)} phones and {len(prompt)} prompt tokens need more than {self.lengths[-1]} "
@@ -240,10 +251,10 @@ class _Run:
         options: SamplingOptions,
         index: int,
     ) -> None:
-        self.index, self.rows = index, len(phones) + len(prompt)
+        self.index, self.prefilled = index, len(phones) + len(prompt)
         self.slot.send_noise_row(0, self._noise(0))
         self.slot.start(phones, bert, prompt, options=options, index=index)
-        self.made = 1  # the rest of the block is drawn while the prefill runs
+        self.made = 1  # the rest of the block is sampled while the prefill runs
         self._send(0)
 
     def launch(self, most: int) -> None:
@@ -251,7 +262,7 @@ class _Run:
         self._make_room()
         if self.made % NOISE_ROWS == 0:
             self._send(self.made // NOISE_ROWS)
-        room = self._lengths[self.index] - self.rows - self.made + 1
+        room = self._lengths[self.index] - self.prefilled - self.made + 1
         count = min(most, room, NOISE_ROWS - self.made % NOISE_ROWS, self.total - self.made)
         self.slot.steps(self.index, count)
         self.made += count
@@ -272,15 +283,15 @@ class _Run:
         return event
 
     def prepare_noise(self) -> None:
-        """Draws the next block while the device is at work."""
+        """Samples the next block of noise while the device is at work."""
         self._stage(self._sent + 1)
 
     def end(self, start: int, stop: int) -> int | None:
         """Where in the tokens `start` to `stop`, which must have come back, the model ended."""
         if start == 0 and self.slot.first_stop[0]:
             return 0
-        found = np.flatnonzero(self.slot.history[start:stop] == STOPPED)
-        return start + int(found[0]) if len(found) else None
+        stops = np.flatnonzero(self.slot.history[start:stop] == STOPPED)
+        return start + int(stops[0]) if len(stops) else None
 
     def _send(self, block: int) -> None:
         self._stage(block)
@@ -296,8 +307,8 @@ class _Run:
             staging[step % NOISE_ROWS] = self._noise(step)[0]
 
     def _make_room(self) -> None:
-        """Moves to the next cache length when the row of the next step lies beyond this one."""
-        needed = self.rows + self.made
+        """Moves to the next cache length when the position of the next step lies beyond this one."""
+        needed = self.prefilled + self.made
         if needed <= self._lengths[self.index]:
             return
         if self.index + 1 == len(self._lengths):

@@ -1,4 +1,4 @@
-"""What one request for tokens needs on the device, allocated once: buffers, contexts, a stream, captured steps."""
+"""What one request for tokens needs on the device: buffers, contexts, a stream, captured steps. Allocated once."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class GptEngines:
     """The GPT on a device.
 
     Attributes:
-        prefill: `gpt_prefill` without caches: it gives the rows [1, H, T + P, D] that belong at their head.
+        prefill: `gpt_prefill` that gives keys and values [1, H, T + P, D]; they become the caches' first positions.
         steps: Steps that feed themselves (see `device_step_spec`), one a cache length, shortest first.
     """
 
@@ -43,7 +43,7 @@ class GptEngines:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Rows of the steps' caches."""
+        """Cache lengths of the steps, in positions."""
         return tuple(e.spec.tensor(e.spec.aliases[0][0]).resolve({})[2] for e in self.steps)
 
 
@@ -58,19 +58,18 @@ class _Length:
 
 
 class TokenSlot:
-    """One request's place on the device; requests take turns in it.
+    """Buffers, execution contexts and captured steps of one request in flight; requests use them one after the other.
 
     Args:
-        device: The device.
         engines: Their weights are shared with other slots.
         capture: Whether to replay captured steps; otherwise each is enqueued.
         strict: Whether a step that cannot be captured is an error.
 
     Attributes:
         nbytes: Device memory of the slot.
-        first_stop: Pinned bool [1]; whether the prefill's own draw was the end, once the first event is reached.
+        first_stop: Pinned bool [1]; whether the prefill sampled the end of speech, once the first event is reached.
         history: Pinned int64 [HISTORY]; tokens that came back.
-        fallback: Why steps are enqueued although capture was asked for; empty when they are not.
+        fallback: Why steps are enqueued although `capture` is set; empty when they are captured.
     """
 
     def __init__(self, device: Device, engines: GptEngines, *, capture: bool, strict: bool) -> None:
@@ -134,8 +133,8 @@ class TokenSlot:
         host, arrays, spec = self._host, self.arrays, self._engines.prefill.spec
         sizes = {"rows": len(phones) + len(prompt)}
         staged: dict[str, DeviceArray] = {}
-        given: tuple[NDArray[Any], ...] = (phones, bert, prompt)
-        for name, content in zip(_STAGED, given, strict=True):
+        contents: tuple[NDArray[Any], ...] = (phones, bert, prompt)
+        for name, content in zip(_STAGED, contents, strict=True):
             part = host[name][0, : len(content)]
             part[...] = content
             staged[name] = arrays[name].reshaped((1, *content.shape))
@@ -156,13 +155,20 @@ class TokenSlot:
         host["one"][...] = 1
         self.stream.upload(arrays["step"], host["zero"])
         self.stream.upload(arrays["next_step"], host["one"])
-        rows = {name: arrays[name].reshaped(t.resolve(sizes)) for name, t in _row_tensors(self._engines)}
-        first = {**staged, **rows, "noise": arrays["noise_block"].row(0), "stop": arrays["next_stopped"]}
+        keys_values = {
+            name: arrays[name].reshaped(t.resolve(sizes)) for name, t in _key_value_tensors(self._engines)
+        }
+        first = {
+            **staged,
+            **keys_values,
+            "noise": arrays["noise_block"].row(0),
+            "stop": arrays["next_stopped"],
+        }
         self._prefill.bind(self._named(spec, {}, **first))
         self._prefill.enqueue(self.stream)
         self._clear(index)
         for name, out in self._engines.steps[index].spec.aliases:
-            self.stream.copy_rows(self.lengths[index].caches[name], rows[out], sizes["rows"])
+            self.stream.copy_positions(self.lengths[index].caches[name], keys_values[out], sizes["rows"])
         self.stream.copy(arrays["next_history"].span(0, 1), arrays["next_token"])
         self.stream.download(self.first_stop, arrays["next_stopped"])
         self.stream.copy(self._state, self._next_state)
@@ -183,15 +189,15 @@ class TokenSlot:
             else:
                 self._step(length)
 
-    def grow(self, index: int, rows: int) -> None:
-        """Copies the first `rows` rows of the caches of length `index` into those of the next length."""
+    def grow(self, index: int, count: int) -> None:
+        """Copies the first `count` positions of the caches of length `index` into those of the next length."""
         old, new = self.lengths[index], self.lengths[index + 1]
         self._clear(index + 1)
         for name, cache in old.caches.items():
-            self.stream.copy_rows(new.caches[name], cache, rows)
+            self.stream.copy_positions(new.caches[name], cache, count)
 
     def override(self, token: int, seen: NDArray[np.bool_]) -> None:
-        """Replaces the last draw by `token` and what was seen by `seen`; the stream must be idle."""
+        """Replaces the last sampled token and the set of seen tokens; the stream must be idle."""
         host = self._host
         host["token"][...], host["seen"][...], host["flag"][...] = token, seen, False
         for name, source in (("token", "token"), ("seen", "seen"), ("stopped", "flag")):
@@ -211,7 +217,7 @@ class TokenSlot:
         self._memory.free()
 
     def _clear(self, index: int) -> None:
-        """Rows past the last one are masked, but a share of zero of what is not a number is not a number."""
+        """Zeroes the caches: positions past the end are masked, but still enter as 0 * x, and 0 * NaN is NaN."""
         for cache in self.lengths[index].caches.values():
             self.stream.clear(cache)
 
@@ -248,7 +254,7 @@ def layouts(engines: GptEngines) -> tuple[Layout, Layout, tuple[Layout, ...], in
     spec, prefill = engines.steps[-1].spec, engines.prefill.spec
     shared, state = Layout(), Layout()
     sizes = _largest(engines)
-    for name, t in [(name, prefill.tensor(name)) for name in _STAGED] + _row_tensors(engines):
+    for name, t in [(name, prefill.tensor(name)) for name in _STAGED] + _key_value_tensors(engines):
         shared.add(name, t.resolve(sizes), t.dtype)
     for name in ("text_len", "prompt_len", *_OPTIONS, "noise_block", "logits"):
         shared.add(name, spec.tensor(name).resolve({}), spec.tensor(name).dtype)
@@ -271,13 +277,13 @@ def slot_bytes(engines: GptEngines) -> int:
     return shared.nbytes + 2 * state.nbytes + sum(layout.nbytes for layout in caches) + scratch
 
 
-def _row_tensors(engines: GptEngines) -> list[tuple[str, TensorSpec]]:
-    """The prefill's rows, by the name of the cache outputs that the step calls them."""
+def _key_value_tensors(engines: GptEngines) -> list[tuple[str, TensorSpec]]:
+    """Pairs of the step's name for a cache output and the prefill's tensor that fills it."""
     return [(out, engines.prefill.spec.tensor(out)) for _, out in engines.steps[-1].spec.aliases]
 
 
 def _largest(engines: GptEngines) -> dict[str, int]:
-    """Largest sizes of the prefill's dimensions; rows that no cache could take need no room."""
+    """Largest sizes of the prefill's dimensions; positions that no cache could take need no room."""
     sizes = {name: r.max for name, r in engines.prefill.spec.dim_ranges.items()}
     return {**sizes, "rows": min(sizes["phones"] + sizes["prompt"], engines.lengths[-1])}
 
@@ -285,9 +291,9 @@ def _largest(engines: GptEngines) -> dict[str, int]:
 def _pinned(device: Device, engines: GptEngines) -> dict[str, NDArray[Any]]:
     """Host memory for what goes up and comes back."""
     step, prefill, sizes = engines.steps[-1].spec, engines.prefill.spec, _largest(engines)
-    wanted = {name: prefill.tensor(name) for name in _STAGED}
-    wanted |= {n: step.tensor(n) for n in ("token", "seen", "text_len", "prompt_len", *_OPTIONS, "logits")}
-    result = {name: device.pinned(t.resolve(sizes), t.dtype) for name, t in wanted.items()}
+    tensors = {name: prefill.tensor(name) for name in _STAGED}
+    tensors |= {n: step.tensor(n) for n in ("token", "seen", "text_len", "prompt_len", *_OPTIONS, "logits")}
+    result = {name: device.pinned(t.resolve(sizes), t.dtype) for name, t in tensors.items()}
     for name in ("zero", "one"):
         result[name] = device.pinned((1,), np.int64)
     for name in ("flag", "next_stopped"):

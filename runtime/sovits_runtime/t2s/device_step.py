@@ -1,4 +1,4 @@
-"""What the GPT's two graphs take and give on a device; `sovits_engines.passes.self_feeding_step` makes them."""
+"""Inputs and outputs of the GPT's two graphs on a device; `sovits_engines.passes.self_feeding_step` makes the step."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from dataclasses import replace
 
 from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 
-PREFILL, STEP = "gpt_prefill", "gpt_step"
 NOISE_ROWS = 64
 """Steps that one block of noise on the device lasts."""
 HISTORY = 1536
 """Slots for new tokens; more than the model makes in one go."""
 STOPPED = -1
-"""Stands in the history from the step on in which the model ended."""
+"""Token in the history from the step on in which the model ended."""
 FEEDBACK = ("token", "step", "seen", "stopped", "history")
 """Inputs that a run's `next_*` outputs replace before the next run."""
 CACHE_LENGTHS = (512, 1024, 2048)
-"""Rows of the caches that steps are made for: short sentences should not pay for long ones."""
+"""Cache lengths that steps are built for: short sentences should not pay for long ones."""
 CACHE_DIM, ROWS_DIM = "cache_size", "rows"
 
 
 def device_step_spec(spec: GraphSpec, cache_length: int) -> GraphSpec:
-    """Returns what the step that feeds itself takes and gives.
+    """Returns the spec of the step that feeds itself.
 
     Args:
         spec: Of `gpt_step`.
-        cache_length: Rows of its caches.
+        cache_length: Positions in its caches.
     """
     plain = fixed_spec(spec, step_sizes(cache_length))
     vocab = plain.tensor("seen").shape[1]
@@ -50,17 +49,17 @@ def step_sizes(cache_length: int) -> dict[str, int]:
 
 
 def rows_spec(spec: GraphSpec) -> GraphSpec:
-    """Returns the spec of a prefill that hands out rows of keys and values in place of caches.
+    """Returns the spec of a prefill that outputs the keys and values of its positions instead of updating caches.
 
     Args:
         spec: Of `gpt_prefill`.
     """
-    given, handed = ({pair[i] for pair in spec.aliases} for i in (0, 1))
+    cache_inputs, cache_outputs = ({pair[i] for pair in spec.aliases} for i in (0, 1))
     return replace(
         spec,
-        inputs=tuple(t for t in spec.inputs if t.name not in given),
+        inputs=tuple(t for t in spec.inputs if t.name not in cache_inputs),
         outputs=tuple(
-            replace(t, shape=(*t.shape[:2], ROWS_DIM, *t.shape[3:])) if t.name in handed else t
+            replace(t, shape=(*t.shape[:2], ROWS_DIM, *t.shape[3:])) if t.name in cache_outputs else t
             for t in spec.outputs
         ),
         dims=tuple(d for d in spec.dims if d.name != CACHE_DIM),

@@ -3,175 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.bundle.session import BindableSession, Binding
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.machine import return_freed_memory
+from sovits_runtime.machine.process_memory import return_freed_memory
+from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, Generation, Noise, Step, TokenStream, tokens_until
 from sovits_runtime.t2s.sampling import SamplingOptions
-
-MAX_NEW_TOKENS = 1500
-MIN_NOISE = 1e-20  # an Exp(1) draw of exactly 0 would make p / noise undefined
-
-StopReason = Literal["eos", "max_tokens"]
-Noise = Callable[[int], NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Generation:
-    """Semantic tokens of one request.
-
-    Attributes:
-        tokens: int64 [n], end-of-speech token excluded.
-        stop_reason: "eos": the model ended by itself; "max_tokens": the limit was reached.
-    """
-
-    tokens: NDArray[np.int64]
-    stop_reason: StopReason
-
-
-@dataclass(frozen=True)
-class Step:
-    """One draw.
-
-    Attributes:
-        token: The token; not part of the speech when `stop` is set.
-        stop: Whether the model ended.
-        logits: float32 [V] before any treatment; a view that the next step overwrites.
-    """
-
-    token: int
-    stop: bool
-    logits: NDArray[np.float32]
-
-
-class TokenStream:
-    """Semantic tokens of one request, each made when it is asked for.
-
-    Attributes:
-        count: Tokens given so far.
-        stop_reason: Why there are no more; "max_tokens" before.
-    """
-
-    def __init__(self, made: Generator[int, None, StopReason]) -> None:
-        self.count = 0
-        self.stop_reason: StopReason = "max_tokens"
-        self._made = made
-
-    def __iter__(self) -> Iterator[int]:
-        while True:
-            try:
-                token = next(self._made)
-            except StopIteration as end:
-                self.stop_reason = end.value or self.stop_reason
-                return
-            self.count += 1
-            yield token
-
-    def finish(self) -> Generation:
-        """Makes all tokens that are left."""
-        tokens = np.fromiter(self, np.int64)
-        return Generation(tokens, self.stop_reason)
-
-    def close(self) -> None:
-        """Frees the request's state; no more tokens come."""
-        self._made.close()
-
-
-def seeded_noise(rng: np.random.Generator, vocab: int) -> Noise:
-    """Returns a source of Exp(1) draws [1, vocab], one call a step, in order."""
-    return lambda _step: np.maximum(
-        rng.standard_exponential((1, vocab), dtype=np.float32), np.float32(MIN_NOISE)
-    )
-
-
-class RunnableGraph(Protocol):
-    """What reports want to know of a graph, whatever runs it."""
-
-    @property
-    def spec(self) -> GraphSpec:
-        """What it takes and gives."""
-
-    @property
-    def provider(self) -> str:
-        """What runs it."""
-
-
-def _until(steps: Generator[Step, None, None], max_tokens: int) -> Generator[int, None, StopReason]:
-    try:
-        for count, step in enumerate(steps, 1):
-            if step.stop:
-                return "eos"
-            yield step.token
-            if count >= max_tokens:
-                break
-        return "max_tokens"
-    finally:
-        steps.close()
-
-
-class SemanticGenerator(Protocol):
-    """What turns text into semantic tokens. Safe to use from several threads.
-
-    Attributes:
-        cache_names: Inputs of the step that are its caches.
-        vocab: Semantic tokens, the end of speech included.
-        bert_width: Width of the BERT features.
-    """
-
-    cache_names: list[str]
-    vocab: int
-    bert_width: int
-
-    @property
-    def prefill(self) -> RunnableGraph:
-        """The graph of the first token."""
-
-    @property
-    def step(self) -> RunnableGraph:
-        """The graph of the others."""
-
-    def steps(
-        self,
-        phones: NDArray[np.int64],
-        bert: NDArray[np.float32],
-        prompt: NDArray[np.int64],
-        *,
-        options: SamplingOptions,
-        noise: Noise,
-        forced: NDArray[np.int64] | None = None,
-    ) -> Iterator[Step]:
-        """See `TextToSemantic.steps`."""
-
-    def generate(
-        self,
-        phones: NDArray[np.int64],
-        bert: NDArray[np.float32],
-        prompt: NDArray[np.int64],
-        *,
-        options: SamplingOptions,
-        noise: Noise,
-        max_tokens: int = MAX_NEW_TOKENS,
-    ) -> Generation:
-        """See `TextToSemantic.generate`."""
-
-    def tokens(
-        self,
-        phones: NDArray[np.int64],
-        bert: NDArray[np.float32],
-        prompt: NDArray[np.int64],
-        *,
-        options: SamplingOptions,
-        noise: Noise,
-        max_tokens: int = MAX_NEW_TOKENS,
-    ) -> TokenStream:
-        """See `TextToSemantic.tokens`."""
 
 
 class TextToSemantic:
@@ -204,8 +46,8 @@ class TextToSemantic:
             bert: float32 [T, 1024].
             prompt: int64 [P], semantic tokens of the reference; may be empty.
             options: Sampling options.
-            noise: Gives Exp(1) draws float32 [1, V] for step 0, 1, 2, ...
-            forced: int64 [n]; step i is fed forced[i] in place of its own draw, and the steps end after n + 1.
+            noise: Gives Exp(1) samples float32 [1, V] for step 0, 1, 2, ...
+            forced: int64 [n]; step i is fed forced[i] in place of the token it sampled; the steps end after n + 1.
 
         Raises:
             ShapeError: Wrong shapes, or more than the model's 1500 new tokens.
@@ -249,7 +91,9 @@ class TextToSemantic:
         max_tokens: int = MAX_NEW_TOKENS,
     ) -> TokenStream:
         """As `generate`, but gives each token as it is made."""
-        return TokenStream(_until(self.steps(phones, bert, prompt, options=options, noise=noise), max_tokens))
+        return TokenStream(
+            tokens_until(self.steps(phones, bert, prompt, options=options, noise=noise), max_tokens)
+        )
 
     def _acquire(
         self,
@@ -304,8 +148,8 @@ class _State:
         a["step"][0], a["text_len"][0], a["prompt_len"][0] = 0, len(phones), len(prompt)
         a["seen"][...] = False
         a["seen"][0, prompt] = True
-        self.rows = len(phones) + len(prompt)
-        self._reserve(self.rows + 1, keep=0)
+        self.prefilled = len(phones) + len(prompt)
+        self._reserve(self.prefilled + 1, keep=0)
         feeds = {
             "phones": np.ascontiguousarray(phones[None], np.int64),
             "bert": np.ascontiguousarray(bert[None], np.float32),
@@ -319,7 +163,7 @@ class _State:
         return Step(int(a["next_token"][0]), bool(a["stop"][0]), a["logits"][0])
 
     def override(self, token: int) -> None:
-        """Replaces the last draw by `token`."""
+        """Replaces the last sampled token by `token`."""
         a = self.arrays
         a["next_token"][0] = token
         a["next_seen"][...] = a["seen"]
@@ -331,14 +175,14 @@ class _State:
         a["token"][0] = a["next_token"][0]
         a["seen"][...] = a["next_seen"]
         a["noise"][...] = noise
-        self._reserve(self.rows + step, keep=self.rows + step - 1)
+        self._reserve(self.prefilled + step, keep=self.prefilled + step - 1)
 
-    def _reserve(self, rows: int, *, keep: int) -> None:
-        """Makes room for `rows` rows, keeping the first `keep`, and binds the step graph to the buffers."""
-        if rows <= self.capacity:
+    def _reserve(self, positions: int, *, keep: int) -> None:
+        """Makes room for as many positions, keeping the first `keep`, and binds the step graph to the buffers."""
+        if positions <= self.capacity:
             return
         quantum, first = self.model.step.cache_quantum, not self.capacity
-        self.capacity = -(-rows // quantum) * quantum
+        self.capacity = -(-positions // quantum) * quantum
         old = {name: self.arrays[name] for name in self.model.cache_names if name in self.arrays}
         self.arrays |= self.model.step.grown_caches(self.capacity, old=old, rows=keep)
         del old

@@ -1,4 +1,4 @@
-"""Sampling options, and the sampling rule in NumPy as an independent check of the one inside the graphs.
+"""Sampling options: inputs of the sampling rule, which is inside the graphs.
 
 Source: GPT-SoVITS, AR/models/utils.py, logits_to_probs.
 """
@@ -17,11 +17,11 @@ MIN_TEMPERATURE = 1e-5
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How tokens are drawn; the defaults are those of the original's API.
+    """How tokens are sampled; the defaults are those of the original's API.
 
     Attributes:
-        top_k: Draw from the k likeliest tokens; 1 is greedy, 0 switches the rule off.
-        top_p: Draw from the likeliest tokens whose probabilities add up to at most this; 1 switches the rule off.
+        top_k: Sample from the k likeliest tokens; 1 is greedy, 0 switches the rule off.
+        top_p: Sample from the likeliest tokens whose probabilities add up to at most this; 1 switches the rule off.
         temperature: Below 1 steadier, above 1 livelier.
         repetition_penalty: Above 1 discourages tokens that already occurred, prompt included.
         min_tokens: The end of speech cannot come before this many tokens.
@@ -60,36 +60,3 @@ class SamplingOptions:
             "repetition_penalty": np.full(batch, self.repetition_penalty, np.float32),
             "min_tokens": np.full(batch, self.min_tokens, np.int64),
         }
-
-
-def probabilities(
-    logits: NDArray[np.float32], seen: NDArray[np.bool_], options: SamplingOptions
-) -> NDArray[np.float32]:
-    """Distribution that a token is drawn from.
-
-    Args:
-        logits: float32 [V]; leave the end-of-speech column out where it cannot come yet.
-        seen: bool [V], tokens that already occurred.
-        options: Sampling options.
-
-    Returns:
-        float32 [V].
-    """
-    x = logits.astype(np.float64)
-    penalty = options.repetition_penalty
-    x = np.where(seen, np.where(x < 0, x * penalty, x / penalty), x)
-    if options.top_p < 1:
-        order = np.argsort(-x, kind="stable")
-        drop = np.cumsum(_softmax(x[order])) > options.top_p
-        drop[0] = False
-        x[order[drop]] = -np.inf
-    x = x / max(options.temperature, MIN_TEMPERATURE)
-    k = min(options.top_k or len(x), len(x))
-    x[x < np.sort(x)[-k]] = -np.inf
-    return _softmax(x).astype(np.float32)
-
-
-def _softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    e = np.exp(x - x.max())
-    result: NDArray[np.float64] = e / e.sum()
-    return result

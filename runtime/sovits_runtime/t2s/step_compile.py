@@ -1,4 +1,4 @@
-"""step_kernel.cu made ready for a GPU: compiled by NVRTC, kept, loaded and launched."""
+"""Compiles step_kernel.cu by NVRTC, caches the result, loads it on a GPU and launches it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.errors import BackendError
+from sovits_runtime.errors import BackendError, first_line
 from sovits_runtime.gpu.cuda import CudaDevice
 from sovits_runtime.gpu.device import DeviceArray, Stream
 from sovits_runtime.gpu.kernel_cache import keep_code, read_code
@@ -22,7 +22,6 @@ def cuda_kernels(device: CudaDevice, folder: Path | None = None) -> Callable[[St
     """How `open_kernel_steps` makes the kernel ready on a GPU: compiled by NVRTC, or as it was compiled before.
 
     Args:
-        device: The GPU.
         folder: Where compiled kernels are kept; None: compiled in every process, which takes a second or two.
     """
 
@@ -45,9 +44,15 @@ def cuda_kernels(device: CudaDevice, folder: Path | None = None) -> Callable[[St
             request = (ctypes.c_uint64 * (len(arrays) + 1))(*(a.address for a in arrays), rows)
             parameters = (ctypes.c_void_p * 1)(ctypes.addressof(request))
             grid = (blocks, 1, 1, kernel.threads, 1, 1, 0)
-            given = (stream.handle, ctypes.addressof(parameters))
+            stream_and_request = (stream.handle, ctypes.addressof(parameters))
             # Cooperative: else blocks of two steps could each hold half of the GPU and wait for the rest for ever.
-            call("launch the GPT's step", driver.cuLaunchCooperativeKernel, function, *grid, *given)
+            call(
+                "launch the GPT's step",
+                driver.cuLaunchCooperativeKernel,
+                function,
+                *grid,
+                *stream_and_request,
+            )
 
         return launch
 
@@ -58,7 +63,7 @@ def kept_cubin(kernel: StepKernel, capability: tuple[int, int], folder: Path | N
     """Returns the kernel's machine code, from `folder` where it lies there whole, else compiled and put there.
 
     Raises:
-        BackendError: See `compile_step`.
+        BackendError: The kernel cannot be compiled; see `compile_step`.
     """
     if folder is None:
         return compile_step(kernel, capability)[0]
@@ -87,7 +92,7 @@ def compile_step(kernel: StepKernel, capability: tuple[int, int]) -> tuple[bytes
     except (ImportError, RuntimeError) as error:  # RuntimeError: no such library
         raise BackendError(
             f"the GPT's CUDA kernel cannot be compiled: NVRTC is not installed or does not load "
-            f"({str(error).splitlines()[0]}); {INSTALL}"
+            f"({first_line(error)}); {INSTALL}"
         ) from error
 
     def text(size: Callable[..., Any], get: Callable[..., Any]) -> bytes:

@@ -1,14 +1,15 @@
 /* One step of GPT-SoVITS' GPT as one kernel: a token in, the next one out, caches updated in place.
  *
- * A step multiplies one row by every matrix, so its time is that of reading the matrices once and of the points where
- * all blocks wait for each other, five a layer. A block asks for its rows of the next matrix before it waits, into
- * registers, and for those of the matrix after that into the L2 cache.
+ * A step multiplies one row by every matrix, so its time is that of reading the matrices once and of the barriers
+ * across the grid, five a layer. While a block waits at one, its rows of the next matrix are on their way to registers,
+ * and those of the matrix after that to the L2 cache. The main kernel, at the end, begins with a drawing of this.
  *
  * Source: GPT-SoVITS, AR/models/t2s_model.py, infer_panel_naive; AR/models/utils.py, logits_to_probs and sample.
  *
  * Macros: WIDTH, HEADS, LAYERS, VOCAB; HALF_LAYERS, HALF_HEAD, HALF_CACHES: 1 where float16; NOISE_ROWS, HISTORY,
- * STOPPED: see step_spec.py; THREADS of a block; SPLITS: most pieces of one head's cache. Any number of blocks will do,
- * as long as all of them run at once.
+ * STOPPED: see device_step.py; THREADS of a block; KV_SPLITS: most blocks that share one head's cache; WEIGHT_BYTES,
+ * SCRATCH_BYTES, REQUEST_BYTES: sizes of the structures that step_kernel.py fills or allocates. Any number of blocks
+ * will do, as long as all of them run at once.
  */
 typedef long long i64;
 typedef unsigned long long u64;
@@ -79,7 +80,8 @@ constexpr int SORTED = power_of_two(VOCAB > 2 * THREADS ? VOCAB : 2 * THREADS), 
 static_assert(WIDTH % 32 == 0 && WIDTH % HEADS == 0 && THREADS % 32 == 0, "sizes");
 static_assert((SIZE & (SIZE - 1)) == 0 && SIZE >= 8 && SIZE <= 128, "a head is 8 to 128 wide");
 
-/* Everything a step reads that never changes, matrices as the checkpoint has them: [outputs][inputs]. */
+/* Everything a step reads that never changes, matrices as the checkpoint has them: [outputs][inputs].
+ * step_kernel.py fills it, by a table of its own: `StepKernel.weights_layout`. */
 struct matrices {
     layer_t qkv[3 * WIDTH * WIDTH], out[WIDTH * WIDTH], up[4 * WIDTH * WIDTH], down[4 * WIDTH * WIDTH];
 };
@@ -94,13 +96,15 @@ struct weights {
     float embedding[VOCAB * WIDTH], frequency[WIDTH / 2], position_scale, epsilon;
 };
 
-/* What blocks tell each other within a step. */
-struct exchange {
-    float q[WIDTH], sum[WIDTH], wide[4 * WIDTH];
-    float attended[HEADS][SPLITS][PARTIAL]; /* values, then the largest score and the sum of weights */
+/* Global memory through which blocks pass on what the next part of the step needs whole. */
+struct scratch_memory {
+    float q[WIDTH];        /* the queries of all heads */
+    float sum[WIDTH];      /* before a norm: a linear's output plus the residual row */
+    float wide[4 * WIDTH]; /* inside the feed-forward */
+    float attended[HEADS][KV_SPLITS][PARTIAL]; /* of each split: values, the largest score, the sum of weights */
 };
 
-/* The step's inputs and outputs, as the graph names them; all of 8 bytes. */
+/* The step's inputs and outputs, as the graph names them; all of 8 bytes. step_kernel.py: `request_fields`. */
 struct request {
     const i64 *token, *step, *text_len, *prompt_len;
     const u8 *seen;           /* [VOCAB] */
@@ -116,18 +120,24 @@ struct request {
     float *logits;
     cache_t *cache[2 * LAYERS]; /* keys, values of layer 0, 1, ...: [HEADS][capacity][SIZE] */
     const weights *weight;
-    exchange *between;
-    u64 *arrivals; /* of blocks, of all steps so far */
+    scratch_memory *scratch;
+    u64 *arrivals; /* at the grid's barriers, of all blocks and steps so far */
     i64 capacity;
 };
 
+/* A kernel whose structures are not those of step_kernel.py does not compile. */
+static_assert(sizeof(weights) == WEIGHT_BYTES, "weights are laid out by another table");
+static_assert(sizeof(scratch_memory) == SCRATCH_BYTES, "scratch memory is of another size");
+static_assert(sizeof(request) == REQUEST_BYTES, "a request has other fields");
+
+/* Shared memory of a block that each part of the step uses for itself. */
 union workspace {
     float partial[4 * WIDTH > VOCAB ? 4 * WIDTH : VOCAB];
     float merged[WARPS][PARTIAL];
     struct {
         u64 key[SORTED], best[WARPS];
         float sums[WARPS], pivot;
-    } draw;
+    } sampling;
 };
 struct shared_memory {
     alignas(16) float x[WIDTH], input[4 * WIDTH]; /* the residual row; what a linear reads, where that is not x */
@@ -143,35 +153,35 @@ inline float warp_sum(float x) {
     return x;
 }
 
-/* --- where all blocks wait for each other ------------------------------------------------------------------------- */
+/* --- the barrier across the grid ---------------------------------------------------------------------------------- */
 
-/* The counter only grows, so that a launch needs no preparation: it starts at a multiple of the number of blocks. */
-struct meeting {
+/* All blocks wait until all have arrived; what they wrote before is then seen by all. It comes in two halves, so that a
+ * block can ask for memory between them. The counter only grows: a launch needs no preparation, and starts at a multiple
+ * of the number of blocks. */
+struct grid_barrier {
     u64 *arrivals;
-    u64 goal; /* of the last arrival; thread 0 alone knows it */
-};
+    u64 goal; /* count of the last arrival that `wait` waits for; thread 0 alone knows it */
 
-inline meeting first_meeting(u64 *arrivals) {
-    meeting m = {arrivals, 0};
-    if (threadIdx.x == 0) {
-        u64 now = load_acquire(arrivals); /* others may have arrived, but not all: this block has not */
-        m.goal = now - now % gridDim.x;
-    }
-    return m;
-}
-
-inline void arrive(meeting &m) {
-    __syncthreads();
-    m.goal += gridDim.x;
-    if (threadIdx.x == 0) add_release(m.arrivals, 1);
-}
-
-inline void wait(const meeting &m) {
-    if (threadIdx.x == 0)
-        while (load_acquire(m.arrivals) < m.goal) {
+    grid_barrier(u64 *arrivals_) : arrivals(arrivals_), goal(0) {
+        if (threadIdx.x == 0) {
+            u64 now = load_acquire(arrivals); /* others may have arrived, but not all: this block has not */
+            goal = now - now % gridDim.x;
         }
-    __syncthreads();
-}
+    }
+
+    void arrive() {
+        __syncthreads();
+        goal += gridDim.x;
+        if (threadIdx.x == 0) add_release(arrivals, 1);
+    }
+
+    void wait() const {
+        if (threadIdx.x == 0)
+            while (load_acquire(arrivals) < goal) {
+            }
+        __syncthreads();
+    }
+};
 
 /* --- y = W x ------------------------------------------------------------------------------------------------------ */
 
@@ -187,10 +197,10 @@ template <typename T> void prefetch_together(const T &what) {
         prefetch_line((const u8 *)&what + i * LINE);
 }
 
-/* What this block computes of n outputs. */
-struct share {
+/* The outputs of n that this block computes: rows of the matrix that stand together. */
+struct row_partition {
     int from, count;
-    share(int n) : from((int)((i64)n * blockIdx.x / gridDim.x)) {
+    row_partition(int n) : from((int)((i64)n * blockIdx.x / gridDim.x)) {
         count = (int)((i64)n * (blockIdx.x + 1) / gridDim.x) - from;
     }
 };
@@ -208,23 +218,23 @@ inline float product(uint4 w, const float4 *x, half16) {
     return w0.x * a.x + w0.y * a.y + w1.x * a.z + w1.y * a.w + w2.x * b.x + w2.y * b.y + w3.x * b.z + w3.y * b.w;
 }
 
-/* A matrix [n][PIECES * WIDTH]. A warp's task is one row of it, or one of PIECES of a row: WIDTH products. */
-template <typename T, int PIECES> struct linear {
+/* A matrix [n][SEGMENTS * WIDTH]. A warp's task is one segment of a row: WIDTH products. */
+template <typename T, int SEGMENTS> struct linear {
     static constexpr int READ = 16 / sizeof(T), READS = (WIDTH + 32 * READ - 1) / (32 * READ);
     const T *matrix;
     const float *bias; /* or NULL */
-    share mine;
+    row_partition rows;
     uint4 row[READS] = {}; /* of the warp's task */
     float my_bias;    /* of the thread's output */
 
     /* Asks for the first task of every warp. */
-    linear(const T *matrix_, const float *bias_, int n) : matrix(matrix_), bias(bias_), mine(n), my_bias(0) {
-        if (warp_index() < mine.count * PIECES) fetch(warp_index());
-        if (bias && (int)threadIdx.x < mine.count) my_bias = bias[mine.from + threadIdx.x];
+    linear(const T *matrix_, const float *bias_, int n) : matrix(matrix_), bias(bias_), rows(n), my_bias(0) {
+        if (warp_index() < rows.count * SEGMENTS) fetch(warp_index());
+        if (bias && (int)threadIdx.x < rows.count) my_bias = bias[rows.from + threadIdx.x];
     }
 
     void fetch(int task) {
-        const T *from = matrix + ((i64)mine.from * PIECES + task) * WIDTH;
+        const T *from = matrix + ((i64)rows.from * SEGMENTS + task) * WIDTH;
         for (int i = 0; i < READS; i++) {
             int at = (32 * i + lane_index()) * READ;
             if (at < WIDTH) row[i] = read_weights(from + at);
@@ -234,23 +244,23 @@ template <typename T, int PIECES> struct linear {
     /* Calls finish(output, value) for every output of this block. */
     template <typename F> void run(const float *x, float *partial, F finish) {
 #pragma unroll 1
-        for (int task = warp_index(); task < mine.count * PIECES; task += WARPS) {
+        for (int task = warp_index(); task < rows.count * SEGMENTS; task += WARPS) {
             if (task >= WARPS) fetch(task);
             float sum = 0;
             for (int i = 0; i < READS; i++) {
                 int at = (32 * i + lane_index()) * READ;
-                if (at < WIDTH) sum += product(row[i], (const float4 *)(x + task % PIECES * WIDTH + at), T());
+                if (at < WIDTH) sum += product(row[i], (const float4 *)(x + task % SEGMENTS * WIDTH + at), T());
             }
             sum = warp_sum(sum);
             if (lane_index() == 0) partial[task] = sum;
         }
         __syncthreads();
 #pragma unroll 1
-        for (int i = threadIdx.x; i < mine.count; i += THREADS) {
+        for (int i = threadIdx.x; i < rows.count; i += THREADS) {
             float sum = 0;
-            for (int piece = 0; piece < PIECES; piece++) sum += partial[i * PIECES + piece];
-            if (bias) sum += i < THREADS ? my_bias : bias[mine.from + i];
-            finish(mine.from + i, sum);
+            for (int segment = 0; segment < SEGMENTS; segment++) sum += partial[i * SEGMENTS + segment];
+            if (bias) sum += i < THREADS ? my_bias : bias[rows.from + i];
+            finish(rows.from + i, sum);
         }
     }
 };
@@ -279,32 +289,33 @@ inline void norm(const float *sum, const float *weight, const float *bias, float
 /* exp(score - top), where no row has been seen as well. */
 inline float weight_of(float score, float top) { return score == -infinity() ? 0 : expf(score - top); }
 
-inline int splits_now() {
+/* Into how many splits each head's cache is cut, so that a grid larger than the number of heads has work for all. */
+inline int kv_splits() {
     int most = gridDim.x / HEADS;
-    return most < 1 ? 1 : most < SPLITS ? most : SPLITS;
+    return most < 1 ? 1 : most < KV_SPLITS ? most : KV_SPLITS;
 }
 
 inline void store(float *to, float x) { *to = x; }
 inline void store(half16 *to, float x) { *to = half_of(x); }
 
-/* One head, and the rows of its cache that a block takes. */
-struct piece {
+/* One head, and the positions of its cache that a block takes. */
+struct kv_split {
     int head, split, from, to;
-    piece(int index, int rows) {
-        int splits = splits_now();
+    kv_split(int index, int rows) {
+        int splits = kv_splits();
         head = index / splits;
         split = index % splits;
         from = (int)((i64)rows * split / splits);
         to = (int)((i64)rows * (split + 1) / splits);
     }
-    i64 place(i64 capacity) const { return (head * capacity + from) * SIZE; }
+    i64 offset(i64 capacity) const { return (head * capacity + from) * SIZE; }
 };
 
 inline void prefetch_rows(const request &r, int layer, int rows) {
-    if ((int)blockIdx.x >= HEADS * splits_now()) return;
-    piece p(blockIdx.x, rows);
+    if ((int)blockIdx.x >= HEADS * kv_splits()) return;
+    kv_split p(blockIdx.x, rows);
     for (int i = 0; i < 2; i++)
-        prefetch(r.cache[2 * layer + i] + p.place(r.capacity), (i64)(p.to - p.from) * SIZE * sizeof(cache_t));
+        prefetch(r.cache[2 * layer + i] + p.offset(r.capacity), (i64)(p.to - p.from) * SIZE * sizeof(cache_t));
 }
 
 inline void unpack(uint4 from, float *to, float) {
@@ -333,14 +344,14 @@ template <int READ> struct softmax {
     }
 };
 
-/* Attention of one piece. The threads of a group read a row together; groups take rows in turn. */
-inline void attend(const request &r, int layer, const piece &p, float merged[][PARTIAL]) {
+/* Attention over one split. The threads of a group read a row together; groups take rows in turn. */
+inline void attend(const request &r, int layer, const kv_split &p, float merged[][PARTIAL]) {
     constexpr int READ = 16 / sizeof(cache_t), GROUP = SIZE / READ, GROUPS = THREADS / GROUP;
     int column = threadIdx.x % GROUP * READ, group = threadIdx.x / GROUP;
-    const cache_t *keys = r.cache[2 * layer] + p.place(r.capacity) + column;
-    const cache_t *values = r.cache[2 * layer + 1] + p.place(r.capacity) + column;
+    const cache_t *keys = r.cache[2 * layer] + p.offset(r.capacity) + column;
+    const cache_t *values = r.cache[2 * layer + 1] + p.offset(r.capacity) + column;
     float q[READ], scale = 1 / sqrtf((float)SIZE);
-    for (int i = 0; i < READ; i++) q[i] = r.between->q[p.head * SIZE + column + i];
+    for (int i = 0; i < READ; i++) q[i] = r.scratch->q[p.head * SIZE + column + i];
 
     softmax<READ> mine;
     for (int first = 0; first < p.to - p.from; first += GROUPS) {
@@ -370,20 +381,20 @@ inline void attend(const request &r, int layer, const piece &p, float merged[][P
         softmax<1> all;
         for (int warp = 0; warp < WARPS; warp++)
             all.take(merged[warp][SIZE], merged[warp][SIZE + 1], &merged[warp][i]);
-        float *told = r.between->attended[p.head][p.split];
-        told[i] = all.sum[0];
-        if (i == 0) told[SIZE] = all.top, told[SIZE + 1] = all.weight;
+        float *result = r.scratch->attended[p.head][p.split];
+        result[i] = all.sum[0];
+        if (i == 0) result[SIZE] = all.top, result[SIZE + 1] = all.weight;
     }
 }
 
-/* Joins the pieces of every head: input [WIDTH] of the output projection. */
-inline void join(const exchange &told, float *input) {
-    int splits = splits_now();
+/* Merges the splits of every head: input [WIDTH] of the output projection. */
+inline void merge_splits(const scratch_memory &results, float *input) {
+    int splits = kv_splits();
     for (int at = threadIdx.x; at < WIDTH; at += THREADS) {
         softmax<1> all;
 #pragma unroll
-        for (int split = 0; split < SPLITS; split++) {
-            const float *one = told.attended[at / SIZE][split];
+        for (int split = 0; split < KV_SPLITS; split++) {
+            const float *one = results.attended[at / SIZE][split];
             if (split < splits) all.take(one[SIZE], one[SIZE + 1], one + at % SIZE);
         }
         input[at] = all.sum[0] / all.weight;
@@ -444,9 +455,9 @@ inline float sum_before(float x, float *sums, float &all) {
     return before;
 }
 
-/* Draws the next token and writes what follows from it, by the rule of the graph. One block does it. */
-inline void draw(const request &r, workspace &work) {
-    u64 *key = work.draw.key;
+/* Samples the next token and writes what follows from it, by the rule of the graph. One block does it. */
+inline void sample(const request &r, workspace &work) {
+    u64 *key = work.sampling.key;
     i64 step = *r.step;
     for (int i = threadIdx.x; i < SORTED; i += THREADS) {
         key[i] = ~0ull;
@@ -465,7 +476,7 @@ inline void draw(const request &r, workspace &work) {
     for (int i = 0; i < HELD; i++) value[i] = first + i < VOCAB ? value_of(key[first + i]) : -infinity();
     if (top_p < 1) {
         for (int i = 0; i < HELD; i++) sum += odds[i] = expf(value[i] - top);
-        float cumulative = sum_before(sum, work.draw.sums, all);
+        float cumulative = sum_before(sum, work.sampling.sums, all);
         for (int i = 0; i < HELD; i++) {
             cumulative += odds[i];
             if (first + i && cumulative / all > top_p) value[i] = BLOCKED;
@@ -473,33 +484,33 @@ inline void draw(const request &r, workspace &work) {
     }
     for (int i = 0; i < HELD; i++) {
         value[i] /= temperature;
-        if (first + i == k - 1) work.draw.pivot = value[i];
+        if (first + i == k - 1) work.sampling.pivot = value[i];
     }
     __syncthreads();
-    float pivot = work.draw.pivot;
+    float pivot = work.sampling.pivot;
     top /= temperature;
     sum = 0;
     for (int i = 0; i < HELD; i++)
         sum += odds[i] = first + i < VOCAB && value[i] >= pivot ? expf(value[i] - top) : 0;
-    sum_before(sum, work.draw.sums, all);
+    sum_before(sum, work.sampling.sums, all);
 
     /* The largest odds / noise; of equal ones the likelier token. */
     const float *noise = r.noise_block + step % NOISE_ROWS * VOCAB;
     u64 best = ~0u;
     for (int i = 0; i < HELD; i++) {
-        float drawn = odds[i] > 0 ? odds[i] / all / noise[(unsigned)key[first + i]] : -1;
-        u64 candidate = (u64)__float_as_uint(drawn) << 32 | ~(unsigned)(first + i);
-        if (drawn >= 0 && candidate > best) best = candidate;
+        float race = odds[i] > 0 ? odds[i] / all / noise[(unsigned)key[first + i]] : -1;
+        u64 candidate = (u64)__float_as_uint(race) << 32 | ~(unsigned)(first + i);
+        if (race >= 0 && candidate > best) best = candidate;
     }
     for (int offset = 16; offset; offset /= 2) {
         u64 other = __shfl_xor_sync(~0u, best, offset);
         if (other > best) best = other;
     }
-    if (lane_index() == 0) work.draw.best[warp_index()] = best;
+    if (lane_index() == 0) work.sampling.best[warp_index()] = best;
     __syncthreads();
     if (threadIdx.x != 0) return;
     for (int warp = 0; warp < WARPS; warp++)
-        if (work.draw.best[warp] > best) best = work.draw.best[warp];
+        if (work.sampling.best[warp] > best) best = work.sampling.best[warp];
     int token = (int)(unsigned)key[~(unsigned)best], leader = (int)(unsigned)key[0];
     bool stopped = *r.stopped || token == VOCAB - 1 || leader == VOCAB - 1;
     *r.next_token = token;
@@ -525,18 +536,48 @@ inline void embed(const request &r, float *x) {
     __syncthreads();
 }
 
-/* What the draw changes one element of. Block 0, which draws, also copies. */
+/* What sampling changes one element of. Block 0, which samples, also copies. */
 inline void copy_state(const request &r) {
     for (int i = threadIdx.x; i < HISTORY; i += THREADS) r.next_history[i] = r.history[i];
     for (int i = threadIdx.x; i < VOCAB; i += THREADS) r.next_seen[i] = r.seen[i];
 }
 
+/* The plan of a step. Time runs downwards; ==== is a barrier across the grid, which a block reaches (arrive) and leaves
+ * (wait) apart. On the left is what the blocks compute, on the right what each asks memory for while it waits:
+ * [r] its own rows of a matrix, to registers; [L2] a whole matrix, all blocks together, to the L2 cache.
+ *
+ *      compute                                            wrote                      asked for meanwhile
+ *      embed: every block the whole row x                 shared x                   [r] qkv 0    [L2] out 0
+ *   +->qkv: queries, keys and values of the row           scratch.q, caches
+ *   |  ==== 1: attention reads the queries of its head and, of the caches, the row that is new, from other blocks
+ *   |                                                                                [r] out   [L2] up, own splits
+ *   |  attend: one split of one head's cache a block      scratch.attended
+ *   |  ==== 2: the output projection reads the splits of all heads                   [L2] down
+ *   |  merge_splits: every block all heads                shared input
+ *   |  out, + x                                           scratch.sum
+ *   |  ==== 3: the norm takes mean and spread of the whole row                       [r] up    [L2] next qkv, or head
+ *   |  norm1: every block the whole row x                 shared x
+ *   |  up, relu                                           scratch.wide
+ *   |  ==== 4: every row of `down` reads all of the wide row                         [r] down  [L2] next out, biases
+ *   |  down, + x                                          scratch.sum
+ *   |  ==== 5: the norm takes mean and spread of the whole row                       [r] next qkv
+ *   |  norm2: every block the whole row x                 shared x
+ *   +--next layer
+ *      head                                               logits
+ *      ==== last: sampling reads all logits; only block 0 waits                      [L2] noise
+ *      sample: block 0                                    token, state
+ *
+ * The same five also keep scratch from being overwritten while another block still reads it: q is read between 1 and 2
+ * and written anew after 5; attended between 2 and 3, anew after 1 of the next layer; sum between 3 and 4, and again
+ * between 5 and 1 of the next layer; wide between 4 and 5, anew after 3 of the next layer. Caches and x need no more:
+ * of the caches a step writes one row, and x is each block's own.
+ */
 extern "C" __global__ void __launch_bounds__(THREADS, 1) gpt_step(const __grid_constant__ request r) {
     SHARED(shared_memory, shared);
     float *x = shared.x, *input = shared.input, *partial = shared.work.partial;
     const weights &w = *r.weight;
-    exchange &between = *r.between;
-    meeting m = first_meeting(r.arrivals);
+    scratch_memory &scratch = *r.scratch;
+    grid_barrier barrier(r.arrivals);
     int row = (int)within(*r.text_len + *r.prompt_len + *r.step - 1, r.capacity);
 
     linear<layer_t, 1> qkv(w.matrix[0].qkv, w.vector[0].qkv, 3 * WIDTH);
@@ -552,59 +593,59 @@ extern "C" __global__ void __launch_bounds__(THREADS, 1) gpt_step(const __grid_c
 
         qkv.run(x, partial, [&](int i, float y) {
             if (i < WIDTH) {
-                between.q[i] = y;
+                scratch.q[i] = y;
                 return;
             }
             int at = i % WIDTH;
             cache_t *to = r.cache[2 * layer + i / WIDTH - 1] + (at / SIZE * r.capacity + row) * SIZE + at % SIZE;
             store(to, y);
         });
-        arrive(m);
+        barrier.arrive();
         linear<layer_t, 1> out(matrix.out, vector.out, WIDTH);
         prefetch_rows(r, layer, row + 1);
         prefetch_together(matrix.up);
-        wait(m);
+        barrier.wait();
 
-        for (int i = blockIdx.x; i < HEADS * splits_now(); i += gridDim.x) {
-            attend(r, layer, piece(i, row + 1), shared.work.merged);
-            if (i + (int)gridDim.x < HEADS * splits_now()) __syncthreads();
+        for (int i = blockIdx.x; i < HEADS * kv_splits(); i += gridDim.x) {
+            attend(r, layer, kv_split(i, row + 1), shared.work.merged);
+            if (i + (int)gridDim.x < HEADS * kv_splits()) __syncthreads();
         }
-        arrive(m);
+        barrier.arrive();
         prefetch_together(matrix.down);
-        wait(m);
+        barrier.wait();
 
-        join(between, input);
-        out.run(input, partial, [&](int i, float y) { between.sum[i] = y + x[i]; });
-        arrive(m);
+        merge_splits(scratch, input);
+        out.run(input, partial, [&](int i, float y) { scratch.sum[i] = y + x[i]; });
+        barrier.arrive();
         linear<layer_t, 1> up(matrix.up, vector.up, 4 * WIDTH);
         if (layer + 1 < LAYERS)
             prefetch_together(next_matrix.qkv);
         else
             prefetch_together(w.head);
-        wait(m);
+        barrier.wait();
 
-        norm(between.sum, vector.norm1_weight, vector.norm1_bias, w.epsilon, x);
-        up.run(x, partial, [&](int i, float y) { between.wide[i] = y > 0 ? y : 0; });
-        arrive(m);
+        norm(scratch.sum, vector.norm1_weight, vector.norm1_bias, w.epsilon, x);
+        up.run(x, partial, [&](int i, float y) { scratch.wide[i] = y > 0 ? y : 0; });
+        barrier.arrive();
         linear<layer_t, 4> down(matrix.down, vector.down, WIDTH);
         prefetch_together(next_matrix.out);
         prefetch_together(next_vector);
-        wait(m);
+        barrier.wait();
 
         for (int i = threadIdx.x; i < WIDTH; i += THREADS)
-            ((float4 *)input)[i] = ((const float4 *)between.wide)[i];
+            ((float4 *)input)[i] = ((const float4 *)scratch.wide)[i];
         __syncthreads();
-        down.run(input, partial, [&](int i, float y) { between.sum[i] = y + x[i]; });
-        arrive(m);
+        down.run(input, partial, [&](int i, float y) { scratch.sum[i] = y + x[i]; });
+        barrier.arrive();
         qkv = linear<layer_t, 1>(next_matrix.qkv, next_vector.qkv, 3 * WIDTH);
-        wait(m);
-        norm(between.sum, vector.norm2_weight, vector.norm2_bias, w.epsilon, x);
+        barrier.wait();
+        norm(scratch.sum, vector.norm2_weight, vector.norm2_bias, w.epsilon, x);
     }
     linear<head_t, 1> head(w.head, nullptr, VOCAB);
     head.run(x, partial, [&](int i, float y) { r.logits[i] = y; });
-    arrive(m);
+    barrier.arrive();
     if (blockIdx.x != 0) return;
     prefetch(r.noise_block + *r.step % NOISE_ROWS * VOCAB, VOCAB * sizeof(float));
-    wait(m);
-    draw(r, shared.work);
+    barrier.wait();
+    sample(r, shared.work);
 }

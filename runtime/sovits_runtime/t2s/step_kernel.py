@@ -1,6 +1,6 @@
-"""The GPT's step as one CUDA kernel that stays on the GPU from the token to the draw; its source is step_kernel.cu.
+"""The GPT's step as one CUDA kernel, from the last token to the next one; its source is step_kernel.cu.
 
-A step through a graph of small kernels is bound by their starts and ends. This one waits five times a layer instead,
+A step made of many small kernels is bound by their starts and ends. This one has five grid barriers a layer instead,
 and reads weights in the fewest bytes that hold them exactly: float16 for official checkpoints, which are saved so. It
 computes in float32 whatever the weights and caches are.
 """
@@ -8,34 +8,34 @@ computes in float32 whatever the weights and caches are.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.bundle.gpt_weights import EMBEDDING, EPSILON, POSITION_SCALE, Floats, StepWeights
+from sovits_runtime.bundle.gpt_weights import EPSILON, GptWeights, Linear, Norm, Stored
 from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.names import FP16, FP32, STEP
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import ALIGNMENT, Device, DeviceArray, Memory, Stream
-from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STEP, STOPPED, device_step_spec
+from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED, device_step_spec
 
 THREADS = 512
 """Of a block; a multiple of 32."""
-SPLITS = 8
-"""Most blocks that share one head's cache."""
-PRECISIONS = ("fp32", "fp16")
+KV_SPLITS = 8
+"""Most blocks among which one head's cache is divided."""
+PRECISIONS = (FP32, FP16)
 ARGUMENTS = (
     "token", "step", "text_len", "prompt_len", "seen", "noise_block", "top_k", "top_p", "temperature",
     "repetition_penalty", "min_tokens", "stopped", "history", "next_token", "next_step", "next_stopped", "next_seen",
     "next_history", "logits",
 )  # fmt: skip
-"""What the kernel takes before the caches, the weights, the scratch memory, the counter and the caches' rows."""
+"""The kernel's first parameters, in its order; the others are in `StepKernel.request_fields`."""
 
 Launch = Callable[[Stream, Sequence[DeviceArray], int], None]
-"""Gives one step to a stream: its arrays in the kernel's order, and the rows of the caches."""
+"""Gives one step to a stream: its arrays in the kernel's order, and the positions that the caches hold."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,57 @@ class StepKernel:
 
     @property
     def macros(self) -> dict[str, int]:
-        """What step_kernel.cu wants to be defined."""
-        sizes = {name.upper(): int(value) for name, value in asdict(self).items()}
+        """The macros that step_kernel.cu needs."""
         return {
-            **sizes, "NOISE_ROWS": NOISE_ROWS, "HISTORY": HISTORY, "STOPPED": STOPPED, "SPLITS": SPLITS
-        }  # fmt: skip
+            **{name.upper(): int(value) for name, value in asdict(self).items()},
+            "NOISE_ROWS": NOISE_ROWS,
+            "HISTORY": HISTORY,
+            "STOPPED": STOPPED,
+            "KV_SPLITS": KV_SPLITS,
+            "WEIGHT_BYTES": self.weights_layout.itemsize,
+            "SCRATCH_BYTES": self.scratch_bytes,
+            "REQUEST_BYTES": 8 * len(self.request_fields),
+        }
+
+    @property
+    def weights_layout(self) -> np.dtype[np.void]:
+        """The source's `struct weights`: the one table of what lies where.
+
+        The source does not compile where its own structure has another size; tests compare every field's offset.
+        """
+        width, wide, vocab, f4 = self.width, 4 * self.width, self.vocab, np.float32
+        layers_type = np.float16 if self.half_layers else f4
+        matrices = [
+            ("qkv", layers_type, (3 * width, width)),
+            ("out", layers_type, (width, width)),
+            ("up", layers_type, (wide, width)),
+            ("down", layers_type, (width, wide)),
+        ]
+        vectors = [
+            *(("qkv", f4, 3 * width), ("out", f4, width), ("up", f4, wide), ("down", f4, width)),
+            *((f"{norm}_{part}", f4, width) for norm in ("norm1", "norm2") for part in ("weight", "bias")),
+        ]
+        return np.dtype(
+            [
+                ("matrix", matrices, self.layers),
+                ("head", np.float16 if self.half_head else f4, (vocab, width)),
+                ("vector", vectors, self.layers),
+                ("embedding", f4, (vocab, width)),
+                ("frequency", f4, width // 2),
+                ("position_scale", f4),
+                ("epsilon", f4),
+            ]
+        )
+
+    @property
+    def request_fields(self) -> tuple[str, ...]:
+        """The source's `struct request`, 8 bytes a field; one field of every cache."""
+        return (*ARGUMENTS, *["cache"] * (2 * self.layers), "weight", "scratch", "arrivals", "capacity")
 
     @property
     def scratch_bytes(self) -> int:
-        """Size of the source's `struct exchange`."""
-        return 4 * (6 * self.width + SPLITS * (self.width + 2 * self.heads))
+        """Size of the source's `struct scratch_memory`."""
+        return 4 * (6 * self.width + KV_SPLITS * (self.width + 2 * self.heads))
 
 
 def open_kernel_steps(
@@ -100,7 +141,7 @@ def open_kernel_steps(
     Args:
         device: Where the weights go.
         bundle: In FP32, or FP16 for caches of half the size.
-        lengths: Rows of the caches, shortest first.
+        lengths: Positions that the caches hold, shortest first.
         make: Makes the kernel ready; see `step_compile.cuda_kernels`.
         threads: Of a block; a multiple of 32.
 
@@ -120,54 +161,44 @@ def open_kernel_steps(
         raise BackendError(
             f"{bundle.path}: its caches are {' and '.join(caches)}, CUDA kernels take one type; use the FP32 bundle"
         )
-    weights = StepWeights(bundle.graph_path(STEP), spec)
-    matrices = [weights.array(name, n, k) for name, n, k in weights.matrices()]
-    half_layers, half_head = all(map(_is_half, matrices[:-1])), _is_half(matrices[-1])
+    weights = GptWeights.read(bundle.graph_path(STEP), spec)
     kernel = StepKernel(
-        weights.width, weights.heads, weights.layers, weights.vocab, half_layers, half_head,
-        half_caches=caches == ["float16"], threads=threads,
+        weights.width, weights.heads, len(weights.layers), weights.vocab,
+        half_layers=all(_is_half(linear.weight) for layer in weights.layers for linear in layer.linears),
+        half_head=_is_half(weights.head.weight), half_caches=caches == ["float16"], threads=threads,
     )  # fmt: skip
-    pieces = [
-        *(m.astype(np.float16 if half_layers else np.float32) for m in matrices[:-1]),
-        matrices[-1].astype(np.float16 if half_head else np.float32),
-        *_vectors(weights),
-    ]
-    shared = _Shared(device, _upload(device, pieces), make(kernel), kernel)
-    steps = tuple(KernelStep(shared, device_step_spec(spec, length)) for length in lengths)
-    steps[0].weight_bytes = shared.weights.nbytes
-    return steps
+    launch = make(kernel)  # first, since it may be refused
+    loaded = LoadedKernel(device, kernel, _upload(device, kernel, weights), launch)
+    return tuple(KernelStep(loaded, device_step_spec(spec, length)) for length in lengths)
 
 
-def _is_half(numbers: Floats) -> bool:
+def _is_half(numbers: Stored) -> bool:
     with np.errstate(over="ignore"):
         return bool((numbers.astype(np.float16) == numbers).all())
 
 
-def _vectors(weights: StepWeights) -> Iterator[Floats]:
-    """What is not a matrix, in the order of the source's `struct weights`."""
-    width = weights.width
-    for i in range(weights.layers):
-        layer = f"t2s.h.layers.{i}."
-        yield weights.array(f"{layer}self_attn.in_proj_bias", 3 * width)
-        yield weights.array(f"{layer}self_attn.out_proj.bias", width)
-        yield weights.array(f"{layer}linear1.bias", 4 * width)
-        for name in ("linear2.bias", "norm1.weight", "norm1.bias", "norm2.weight", "norm2.bias"):
-            yield weights.array(f"{layer}{name}", width)
-    yield weights.array(EMBEDDING, weights.vocab, width)
-    yield weights.frequencies()
-    yield weights.array(POSITION_SCALE, 1)
-    yield np.array([EPSILON], np.float32)
+def _upload(device: Device, kernel: StepKernel, weights: GptWeights) -> DeviceArray:
+    """Copies the weights to the device as the kernel reads them."""
+    layout = kernel.weights_layout
+    staged = device.pinned((layout.itemsize,), np.uint8)
+    place = staged.view(layout)
+    for i, layer in enumerate(weights.layers):
+        matrix, vector = place["matrix"][:, i], place["vector"][:, i]
+        for name in ("qkv", "out", "up", "down"):
+            linear: Linear = getattr(layer, name)
+            matrix[name], vector[name] = linear.weight, linear.bias
+        for name in ("norm1", "norm2"):
+            norm: Norm = getattr(layer, name)
+            vector[f"{name}_weight"], vector[f"{name}_bias"] = norm.weight, norm.bias
+    place["head"], place["embedding"] = weights.head.weight, weights.embedding
+    place["frequency"], place["position_scale"] = weights.frequencies(), weights.position_scale
+    place["epsilon"] = EPSILON
+    return _sent(device, staged)
 
 
-def _upload(device: Device, pieces: Sequence[NDArray[Any]]) -> DeviceArray:
-    """Copies arrays to the device, one behind the other."""
-    nbytes = sum(piece.nbytes for piece in pieces)
-    array = DeviceArray(device.memory(nbytes), 0, (nbytes,), np.dtype(np.uint8))
-    staged = device.pinned((nbytes,), np.uint8)
-    at = 0
-    for piece in pieces:
-        staged[at : at + piece.nbytes] = np.ascontiguousarray(piece).reshape(-1).view(np.uint8)
-        at += piece.nbytes
+def _sent(device: Device, staged: NDArray[np.uint8]) -> DeviceArray:
+    """Copies pinned bytes into device memory of their own."""
+    array = DeviceArray(device.memory(staged.nbytes), 0, staged.shape, staged.dtype)
     stream = device.stream()
     stream.upload(array, staged)
     stream.synchronize()
@@ -180,29 +211,40 @@ def _freed_with(owner: object, memory: Memory) -> None:
     ).atexit = False  # the driver may be gone by then, and the memory with it
 
 
-class _Shared:
-    """What all cache lengths have in common."""
+class LoadedKernel:
+    """A kernel and its weights on the device, which the steps of all cache lengths share.
 
-    def __init__(self, device: Device, weights: DeviceArray, launch: Launch, kernel: StepKernel) -> None:
+    Attributes:
+        device: Where the weights lie.
+        kernel: What it is compiled for.
+        weights: uint8 [bytes].
+        launch: Runs it.
+    """
+
+    def __init__(self, device: Device, kernel: StepKernel, weights: DeviceArray, launch: Launch) -> None:
         self.device = device
+        self.kernel = kernel
         self.weights = weights
         self.launch = launch
-        self.kernel = kernel
         _freed_with(self, weights.memory)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Device memory that the weights take, once for all steps."""
+        return self.weights.nbytes
 
 
 class KernelStep:
     """The step for one cache length; see `sovits_runtime.gpu.device.Engine`.
 
     Attributes:
-        weight_bytes: Of the weights that all lengths share, for the first of them; 0 for the others.
+        shared: The kernel and its weights.
     """
 
     provider = "CUDA kernels"
 
-    def __init__(self, shared: _Shared, spec: GraphSpec) -> None:
+    def __init__(self, shared: LoadedKernel, spec: GraphSpec) -> None:
         self.spec: GraphSpec = spec
-        self.weight_bytes = 0
         self.scratch_bytes = shared.kernel.scratch_bytes
         self.shared = shared
 
@@ -214,19 +256,21 @@ class KernelStep:
 class KernelContext:
     """A step bound to arrays; see `sovits_runtime.gpu.device.Context`.
 
-    Blocks meet at a counter that is the context's own: scratch memory is shared with engines that write all over it.
+    Its barriers count in memory of its own: scratch memory is shared with engines that write all over it.
     """
 
     def __init__(self, engine: KernelStep, scratch: DeviceArray) -> None:
         self._engine = engine
         self._scratch = scratch
-        self._arrivals = _upload(engine.shared.device, [np.zeros(ALIGNMENT, np.uint8)])
+        zeros = engine.shared.device.pinned((ALIGNMENT,), np.uint8)
+        zeros[...] = 0
+        self._arrivals = _sent(engine.shared.device, zeros)
         _freed_with(self, self._arrivals.memory)
         self._arrays: dict[str, DeviceArray] = {}
-        self._places: list[DeviceArray] = []
+        self._bound: list[DeviceArray] = []
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
-        """Sets places; see `Context.bind`."""
+        """Sets addresses; see `Context.bind`."""
         spec = self._engine.spec
         for name, array in arrays.items():
             t = spec.tensor(name)
@@ -236,16 +280,16 @@ class KernelContext:
                     f"{array.dtype}{list(array.shape)}"
                 )
         self._arrays |= arrays
-        self._places = []
+        self._bound = []
 
     def enqueue(self, stream: Stream) -> None:
         """Gives one step to the stream; see `Context.enqueue`."""
         spec, shared = self._engine.spec, self._engine.shared
-        self._places = self._places or self._bound()
-        shared.launch(stream, self._places, self._arrays[spec.aliases[0][0]].shape[2])
+        self._bound = self._bound or self._arguments()
+        shared.launch(stream, self._bound, self._arrays[spec.aliases[0][0]].shape[2])
 
-    def _bound(self) -> list[DeviceArray]:
-        """What the kernel takes, in its order."""
+    def _arguments(self) -> list[DeviceArray]:
+        """The kernel's parameters, in its order."""
         engine, arrays = self._engine, self._arrays
         engine.spec.check_bound(arrays)
         for name, out in engine.spec.aliases:

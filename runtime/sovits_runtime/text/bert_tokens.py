@@ -59,8 +59,8 @@ class BertTokenizer:
         """
         inner: list[int] = self._tokenizer.encode(norm_text, add_special_tokens=False).ids
         if len(inner) != len(norm_text):
-            found = (self._tokenizer.token_to_id(char) for char in norm_text)
-            inner = [self._unknown if token is None else token for token in found]
+            tokens = (self._tokenizer.token_to_id(char) for char in norm_text)
+            inner = [self._unknown if token is None else token for token in tokens]
         return np.array([[self._start, *inner, self._end]], dtype=np.int64)
 
 

@@ -1,4 +1,4 @@
-"""What a deliberate difference from the original looks like in the tables of the languages."""
+"""A row in the languages' tables of deliberate differences from the original."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,26 +41,6 @@ class ScriptDetector:
     def candidates(self, text: str) -> Sequence[str]:
         """The one language of `best`."""
         return (self.best(text),)
-
-
-class RecordedDetector:
-    """Replays answers; a text without a recorded answer is of unknown language.
-
-    Args:
-        answers: Text -> language code.
-        others: Names further candidates, which recordings lack; None: the recorded answer is the only one.
-    """
-
-    def __init__(self, answers: Mapping[str, str], others: Detector | None = None) -> None:
-        self._answers, self._others = answers, others
-
-    def best(self, text: str) -> str:
-        """The recorded answer."""
-        return self._answers.get(text, "x")
-
-    def candidates(self, text: str) -> Sequence[str]:
-        """The recorded answer, and what the other detector holds possible."""
-        return (self.best(text), *(self._others.candidates(text) if self._others else ()))
 
 
 class FastTextDetector:

@@ -1,4 +1,4 @@
-"""What a text front end hands over: phones, their ids, and how they line up with the characters."""
+"""The result of a text front end: phones, their ids, and how they line up with the characters."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ class TextFrontend:
             raise TextError(f"cut method {self.method!r} does not exist: use one of {', '.join(METHODS)}")
 
     def pieces(self, text: str | Iterable[str], mode: str) -> Iterator[TextPiece]:
-        """Pieces in order, each made when it is asked for.
+        """Pieces in order, each made when it is needed.
 
         Args:
             text: A text; with the method `"stream"` also its parts in order.
@@ -172,7 +172,6 @@ class TextFrontend:
 
         Args:
             text: What is said in the recording.
-            mode: See `pieces`.
 
         Raises:
             TextError: No such mode, nothing to say, or a package is not installed.
@@ -189,7 +188,6 @@ class TextFrontend:
 
         Args:
             piece: Text that is spoken in one go.
-            mode: See `pieces`.
 
         Raises:
             TextError: No such mode, nothing to say, or a package is not installed.

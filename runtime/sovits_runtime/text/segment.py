@@ -159,7 +159,6 @@ def segments_for_mode(text: str, mode: str, *, detector: Detector | None = None)
         mode: `"all_zh"`, `"all_ja"`, `"all_ko"`, `"all_yue"`: that language and English; `"en"`: all of it English;
             `"zh"`, `"ja"`, `"ko"`, `"yue"`: English is detected, the rest is that language; `"auto"`, `"auto_yue"`:
             every word is judged.
-        detector: See `segment_languages`.
 
     Raises:
         TextError: No such mode, or a package that segmentation needs is not installed.

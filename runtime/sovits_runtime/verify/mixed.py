@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.t2s.sampling import SamplingOptions
-from sovits_runtime.verify import Check, Verification
+from sovits_runtime.verify.check import Check
+from sovits_runtime.verify.exact import Verification, shape_or_number_problem
+from sovits_runtime.verify.metrics import cosine, kl_divergence, relative_error
 
 FP16_TOLERANCES: dict[str, float] = {
     "graph_cosine": 0.9995,
@@ -27,22 +28,19 @@ FP16_TOLERANCES: dict[str, float] = {
 lead (in log p) from which the best token must be the same, and samples, SNR and log-mel distance of the audio."""
 
 
-class HalfVerification(Verification):
+class MixedVerification(Verification):
     """The checks of a mixed-precision bundle."""
 
     def graph(self, name: str, expected: Array, got: Array) -> Check:
         """Compares the direction of one graph's output with FP32's on the same input."""
         limit, unit = self.limit["graph_cosine"], "cosine"
-        if expected.shape != got.shape:
-            note = f"shape {list(got.shape)}, expected {list(expected.shape)}"
-            return Check(name, float("nan"), limit, unit, at_least=True, note=note)
-        error = float(np.abs(expected.astype(np.float64) - got).max() / np.abs(expected).max())
-        return Check(
-            name, cosine(expected, got), limit, unit, at_least=True, note=f"error {error:.1e} of full scale"
-        )
+        if problem := shape_or_number_problem(expected, got):
+            return Check(name, float("nan"), limit, unit, at_least=True, note=problem)
+        note = f"error {relative_error(expected, got):.1e} of full scale"
+        return Check(name, cosine(expected, got), limit, unit, at_least=True, note=note)
 
     def teacher_forced(self, options: SamplingOptions) -> Iterator[Check]:
-        """The tokens' distribution at every step when each is fed the tokens that FP32 drew."""
+        """The tokens' distribution at every step when each is fed the tokens that FP32 sampled."""
         recorded = self.voice.bundle.golden("steps")
         vocab = self.voice.text_to_semantic.vocab
         steps = self.voice.text_to_semantic.steps(
@@ -53,7 +51,7 @@ class HalfVerification(Verification):
         )
         divergences, wrong, ties, agreed = [], 0, 0, 0
         for step, logits in zip(steps, recorded["logits"], strict=True):
-            divergences.append(divergence(logits, step.logits))
+            divergences.append(kl_divergence(logits, step.logits))
             second, best = np.sort(logits)[-2:]
             same = int(np.argmax(step.logits)) == int(np.argmax(logits))
             tie = bool(best - second <= self.limit["token_lead"])
@@ -69,22 +67,3 @@ class HalfVerification(Verification):
         strict = super().free_run(options)
         note = f"reported, not judged: {strict.note}"
         return Check("free run", strict.value, float("inf"), strict.unit, note=note)
-
-
-def cosine(expected: Array, got: Array) -> float:
-    """Cosine of the angle between two arrays of one shape, taken as vectors; NaN where one is not finite."""
-    a, b = expected.astype(np.float64).ravel(), got.astype(np.float64).ravel()
-    lengths = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / lengths if lengths else float(np.array_equal(a, b))
-
-
-def divergence(expected: NDArray[np.float32], got: NDArray[np.float32]) -> float:
-    """KL divergence in nats of the distribution of logits `got` [V] from that of `expected` [V]."""
-    p, q = (_log_softmax(x.astype(np.float64)) for x in (expected, got))
-    return float(np.sum(np.exp(p) * (p - q)))
-
-
-def _log_softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    shifted = x - x.max()
-    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum())
-    return result

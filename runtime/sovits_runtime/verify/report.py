@@ -12,19 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from sovits_runtime.audio import Audio
-from sovits_runtime.drawing.page import (
-    facts,
-    json_text,
-    machine_facts,
-    page,
-    table,
-    versions_line,
-    write_files,
-)
+from sovits_runtime.bundle.files import json_text, write_files
+from sovits_runtime.drawing.page import facts, machine_facts, page, table, versions_line
 from sovits_runtime.drawing.spectrogram_image import spectrogram_svg
 from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.machine.onnx_runtime import PACKAGES
-from sovits_runtime.verify import Check, VerifyReport
+from sovits_runtime.verify.check import Check, VerifyReport
 
 VERSIONS = ("sovits-export", "numpy", *PACKAGES, "tensorrt")
 
@@ -38,10 +31,10 @@ DESCRIPTIONS = {
     "sovits_vocoder": "Latent to waveform",
     "reference mel": "Reference recording to its mel spectrogram",
     "cfm_features": "State to the features of the flow matching",
-    "cfm_condition": "Features to what every step is told",
+    "cfm_condition": "Features to the condition of every step",
     "mel_vocoder": "Mel to waveform",
     "teacher-forced logits": "Every step of the GPT, fed PyTorch's tokens",
-    "teacher-forced draws": "The token drawn at each of those steps",
+    "teacher-forced draws": "The token sampled at each of those steps",
     "free run": "The GPT on its own, with PyTorch's noise",
     "waveform": "Tokens to waveform, nothing taken from PyTorch in between",
     "audio SNR": "The same waveform: level of speech over level of error",
@@ -90,9 +83,9 @@ def write_verify_report(report: VerifyReport, folder: Path) -> Path:
         facts(about),
     ]
     html = page(f"Verification of {_name(report.bundle)}", "\n".join(parts))
-    found = {name: sound for name, sound in sounds.items() if sound}
+    recordings = {name: sound for name, sound in sounds.items() if sound}
     write_files(
-        folder, {**found, "report.json": json_text(values).encode(), "report.html": html.encode("utf-8")}
+        folder, {**recordings, "report.json": json_text(values).encode(), "report.html": html.encode("utf-8")}
     )
     return folder / "report.html"
 

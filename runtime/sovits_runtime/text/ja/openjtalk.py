@@ -93,8 +93,8 @@ def _phones_from_labels(labels: Sequence[str]) -> list[str]:
     phones: list[str] = []
     numbers = [_numbers(label) for label in labels]
     for index, label in enumerate(labels[1:-1], start=1):
-        found = _PHONE.search(label)
-        phone = found[1] if found else ""
+        match = _PHONE.search(label)
+        phone = match[1] if match else ""
         phone = phone.lower() if phone in _DEVOICED else phone
         if phone in ("pau", "sil"):
             phones.append("_")

@@ -68,7 +68,7 @@ def _import_parts(folder: Path) -> dict[str, ModuleType]:
 def _idioms(path: Path) -> tuple[tuple[re.Pattern[str], str], ...]:
     lines = (line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines())
     pairs = (line.split("===") for line in lines if "===" in line)
-    return tuple((re.compile(found), replacement) for found, replacement in pairs)
+    return tuple((re.compile(pattern), replacement) for pattern, replacement in pairs)
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +83,7 @@ def _rules() -> _Rules:
         numbers=parts["numerals"].convert_num,
         decompose=jamo.h2j,
         special=tuple(getattr(parts["special"], name) for name in _SPECIAL),
-        table=tuple((re.compile(found), replacement) for found, replacement, _ in utils.parse_table()),
+        table=tuple((re.compile(pattern), replacement) for pattern, replacement, _ in utils.parse_table()),
         links=tuple(getattr(parts["regular"], name) for name in _LINKS),
         compose=utils.compose,
     )
@@ -109,8 +109,8 @@ def pronounced(text: str) -> str:
         TextError: A package of the `ko` extra is not installed.
     """
     rules = _rules()
-    for found, replacement in rules.idioms:
-        text = found.sub(replacement, text)
+    for pattern, replacement in rules.idioms:
+        text = pattern.sub(replacement, text)
     tagger = _tagger()
     if tagger is not None:
         text = rules.annotate(text, tagger)
@@ -118,8 +118,8 @@ def pronounced(text: str) -> str:
     for rewrite in rules.special:
         letters = rewrite(letters)
     letters = _TAG.sub("", letters)
-    for found, replacement in rules.table:
-        letters = found.sub(replacement, letters)
+    for pattern, replacement in rules.table:
+        letters = pattern.sub(replacement, letters)
     for rewrite in rules.links:
         letters = rewrite(letters)
     return rules.compose(letters)

@@ -45,11 +45,11 @@ class MecabKo:
         lattice.set_sentence(sentence)
         if not self._tagger.parse(lattice):
             raise RuntimeError(lattice.what())
-        found, node = [], lattice.bos_node().next
+        morphemes, node = [], lattice.bos_node().next
         while node.next:
-            found.append((node.surface, node.feature.split(",")[0]))
+            morphemes.append((node.surface, node.feature.split(",")[0]))
             node = node.next
-        return found
+        return morphemes
 
 
 def python_mecab_ko(dictionary: Path) -> Tagger:

@@ -92,10 +92,10 @@ class _TaggedModel:
     ) -> tuple[dict[TaggedState, float], dict[TaggedState, TaggedState]]:
         """Scores and origins of the states a character may be in, after the states before it."""
         reachable = {target for origin in scores for target in self.trans[origin]}
-        wanted = reachable.intersection(self.states_of.get(char, self.trans))
+        allowed = reachable.intersection(self.states_of.get(char, self.trans))
         fresh: dict[TaggedState, float] = {}
         back: dict[TaggedState, TaggedState] = {}
-        for state in wanted or reachable:
+        for state in allowed or reachable:
             emitted = self.emit[state].get(char, _FLOOR)
             fresh[state], back[state] = max(
                 (scores[origin] + value + emitted, origin)

@@ -30,8 +30,8 @@ def _literal(package: str, file: str, name: str) -> Any:
         if not isinstance(node, ast.Assign):
             continue
         target = node.targets[0]
-        found = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", None)
-        if found == name:
+        assigned = target.attr if isinstance(target, ast.Attribute) else getattr(target, "id", None)
+        if assigned == name:
             return ast.literal_eval(node.value)
     raise TextError(
         f"{path} holds no list {name!r}: install the release of {package} that sovits-export[zh] asks for"

@@ -1,6 +1,7 @@
-"""Graphs on a device that take NumPy arrays and give NumPy arrays: all but the token steps.
+"""Runs graphs on a device with NumPy arrays as inputs and outputs: all graphs but the GPT's.
 
-They run in lanes, each with a stream of its own, so that sound is made while the next tokens decode on another stream.
+A request takes an `ExecutionSlot`: a CUDA stream with an execution context and buffers for each engine. Each slot has a
+stream of its own, so the decoder runs while the next tokens are generated on another stream.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from sovits_runtime.gpu.pool import SlotPool
 
 
 @dataclass
-class _Place:
-    """One engine's place in a lane: buffers for its largest sizes."""
+class _EngineContext:
+    """One engine's execution context, with device and pinned host buffers for its largest sizes."""
 
     spec: GraphSpec
     context: ShapedContext
@@ -37,64 +38,64 @@ class _Place:
     host: dict[str, NDArray[Any]]
 
 
-class Lane:
-    """A stream, scratch memory, and a context with buffers for each engine; allocated once.
+class ExecutionSlot:
+    """A stream with an execution context and buffers for each engine, allocated once.
 
-    Contexts of a lane never overlap, so they share the scratch memory.
+    One request uses it at a time. Its contexts run one after the other on the stream, so they share scratch memory.
     """
 
     def __init__(self, device: Device, engines: Mapping[str, ShapedEngine]) -> None:
         self.stream = device.stream()
         scratch = max((e.scratch_bytes for e in engines.values()), default=0)
         self._scratch = device.memory(-(-max(scratch, 1) // ALIGNMENT) * ALIGNMENT)
-        self._places: dict[str, _Place] = {}
+        self._contexts: dict[str, _EngineContext] = {}
         self.nbytes = self._scratch.nbytes
         shared = DeviceArray(self._scratch, 0, (self._scratch.nbytes,), np.dtype(np.uint8))
         try:
             for name, engine in engines.items():
-                self._places[name] = _place(device, engine, shared)
-                self.nbytes += self._places[name].memory.nbytes
+                self._contexts[name] = _create_context(device, engine, shared)
+                self.nbytes += self._contexts[name].memory.nbytes
         except BaseException:
             self.close()
             raise
 
     def run(self, name: str, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs one engine and waits for its outputs."""
-        place = self._places[name]
+        engine = self._contexts[name]
         bound = {}
         for key, value in feeds.items():
-            staged = place.host[key].reshape(-1)[: value.size].reshape(value.shape)
+            staged = engine.host[key].reshape(-1)[: value.size].reshape(value.shape)
             staged[...] = value
-            bound[key] = place.arrays[key].reshaped(value.shape)
+            bound[key] = engine.arrays[key].reshaped(value.shape)
             self.stream.upload(bound[key], staged)
-        shapes = place.context.output_shapes({key: value.shape for key, value in feeds.items()})
-        outputs = {key: place.arrays[key].reshaped(shape) for key, shape in shapes.items()}
-        place.context.bind({**bound, **outputs})
-        place.context.enqueue(self.stream)
+        shapes = engine.context.output_shapes({key: value.shape for key, value in feeds.items()})
+        outputs = {key: engine.arrays[key].reshaped(shape) for key, shape in shapes.items()}
+        engine.context.bind({**bound, **outputs})
+        engine.context.enqueue(self.stream)
         for key, array in outputs.items():
-            self.stream.download(_part(place.host[key], array.shape), array)
+            self.stream.download(_part(engine.host[key], array.shape), array)
         self.stream.synchronize()
-        return {key: _part(place.host[key], array.shape).copy() for key, array in outputs.items()}
+        return {key: _part(engine.host[key], array.shape).copy() for key, array in outputs.items()}
 
     def warm(self) -> None:
         """Runs every engine once, so that no request pays for what the first run of each sets up."""
-        for name, place in self._places.items():
-            self.run(name, place.spec.zeros())
+        for name, engine in self._contexts.items():
+            self.run(name, engine.spec.zeros())
 
     def close(self) -> None:
         """Gives the memory back; no work may be pending."""
-        for place in self._places.values():
-            place.memory.free()
+        for engine in self._contexts.values():
+            engine.memory.free()
         self._scratch.free()
 
 
 class DeviceGraph:
-    """One graph of the lanes, as the runtime calls graphs; see `sovits_runtime.bundle.session.Session`."""
+    """A graph that runs in whichever slot is free; see `sovits_runtime.bundle.session.Session`."""
 
-    def __init__(self, engine: ShapedEngine, lanes: SlotPool[Lane], name: str) -> None:
+    def __init__(self, engine: ShapedEngine, slots: SlotPool[ExecutionSlot], name: str) -> None:
         self.spec = engine.spec
         self.provider = engine.provider
-        self._lanes = lanes
+        self._slots = slots
         self._name = name
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -106,11 +107,11 @@ class DeviceGraph:
                     f"graph {self.spec.name}: {dim} is {size}, the engine takes at most "
                     f"{self.spec.dim_ranges[dim].max}; split the input, or build engines with a wider range"
                 )
-        with self._lanes.slot() as lane:
-            return lane.run(self._name, feeds)
+        with self._slots.slot() as slot:
+            return slot.run(self._name, feeds)
 
 
-def _place(device: Device, engine: ShapedEngine, scratch: DeviceArray) -> _Place:
+def _create_context(device: Device, engine: ShapedEngine, scratch: DeviceArray) -> _EngineContext:
     spec, context = engine.spec, engine.context(scratch)
     largest = {name: r.max for name, r in spec.dim_ranges.items()}
     shapes = {t.name: t.resolve(largest) for t in spec.inputs}
@@ -120,7 +121,7 @@ def _place(device: Device, engine: ShapedEngine, scratch: DeviceArray) -> _Place
         layout.add(t.name, shapes[t.name], t.dtype)
     memory = device.memory(layout.nbytes)
     host = {t.name: device.pinned(shapes[t.name], t.dtype) for t in (*spec.inputs, *spec.outputs)}
-    return _Place(spec, context, memory, layout.place(memory), host)
+    return _EngineContext(spec, context, memory, layout.place(memory), host)
 
 
 def _part(host: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:

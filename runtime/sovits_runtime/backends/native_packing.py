@@ -1,0 +1,104 @@
+"""Matrices of the GPT's step in the order in which the native kernels read them, in memory or mapped from a file."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sovits_runtime.bundle.gpt_weights import Floats, GptWeights
+from sovits_runtime.bundle.memory_block import ALIGNMENT, MemoryBlock
+from sovits_runtime.errors import BundleError
+
+F32, F16, INT8 = 0, 1, 2
+FORMS = {"fp32": (F16, F32), "int8": (INT8,)}
+"""Precision of a bundle's step -> forms of its layers; the first one that holds the weights is taken."""
+INDEX = ".json"  # what is added to a file's name
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One matrix.
+
+    Attributes:
+        form: `F32`, `F16` or `INT8`.
+        n: Outputs.
+        k: Inputs.
+        weight: uint8 [bytes], as the kernels read it.
+        scale: float32 [n], of int8.
+        total: int32 [n], sum of each output's int8 weights.
+    """
+
+    form: int
+    n: int
+    k: int
+    weight: Bytes
+    scale: Floats
+    total: NDArray[np.int32]
+
+
+def pack(library: ctypes.CDLL, weights: GptWeights, precision: str) -> dict[str, Packed]:
+    """Packs all matrices in memory, by name; the head's stays exact in every precision.
+
+    Args:
+        library: The kernels.
+        weights: What to pack.
+        precision: A key of `FORMS`.
+    """
+    packed, block = {}, MemoryBlock()
+    for linear in weights.linears():
+        n, k = linear.outputs, linear.inputs
+        numbers = np.ascontiguousarray(linear.weight, np.float32)
+        scale, total = np.zeros(n, np.float32), np.zeros(n, np.int32)
+        for form in FORMS["fp32" if linear is weights.head else precision]:
+            weight = block.take(library.sovits_packed_bytes(form, n, k))
+            arrays = (a.ctypes.data for a in (numbers, weight, scale, total))
+            if library.sovits_pack(form, n, k, *arrays):
+                packed[linear.name] = Packed(form, n, k, weight, scale, total)
+                break
+            block.give_back()
+    return packed
+
+
+def save_packed(packed: Mapping[str, Packed], path: Path) -> None:
+    """Writes packed matrices to a file that `load_packed` maps, and an index beside it."""
+    index = {}
+    with path.open("wb") as file:
+        for name, matrix in packed.items():
+            places = {}
+            for field in ("weight", "scale", "total"):
+                file.write(bytes(-file.tell() % ALIGNMENT))
+                places[field] = file.tell()
+                file.write(getattr(matrix, field).tobytes())
+            index[name] = {"form": matrix.form, "n": matrix.n, "k": matrix.k, **places}
+    path.with_name(path.name + INDEX).write_text(json.dumps(index), encoding="utf-8")
+
+
+def load_packed(library: ctypes.CDLL, path: Path) -> dict[str, Packed]:
+    """Maps what `save_packed` wrote.
+
+    Raises:
+        BundleError: The files are damaged.
+    """
+    try:
+        whole: Bytes = np.memmap(path, np.uint8, "r")
+        packed = {}
+        for name, entry in json.loads(path.with_name(path.name + INDEX).read_text(encoding="utf-8")).items():
+            form, n, k = (int(entry[field]) for field in ("form", "n", "k"))
+            sizes = {"weight": library.sovits_packed_bytes(form, n, k), "scale": 4 * n, "total": 4 * n}
+            pieces = {field: whole[entry[field] : entry[field] + size] for field, size in sizes.items()}
+            if any(len(pieces[field]) != size for field, size in sizes.items()):
+                raise ValueError(f"it ends before {name}")
+            packed[name] = Packed(
+                form, n, k, pieces["weight"], pieces["scale"].view(np.float32), pieces["total"].view(np.int32)
+            )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is damaged ({error}); prepack the bundle again") from error
+    return packed

@@ -1,0 +1,85 @@
+"""The interface of a backend (CPU, ONNX Runtime on CUDA, TensorRT), and the options to load one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.session import Session
+from sovits_runtime.t2s.generator import SemanticGenerator
+
+GptSteps = Literal["auto", "onnxruntime", "native"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadOptions:
+    """How to load a voice.
+
+    Attributes:
+        device: "cpu" or "cuda".
+        backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
+        threads: Threads within one operator; None: the physical cores that affinity and container allow.
+        requests: On a GPU, how many requests may be in flight; each takes device memory of its own.
+        gpt_steps: What runs the GPT's steps. "native": this project's own kernels, in C on a CPU, in CUDA on a GPU.
+            "onnxruntime": the graphs, as the backend has them. "auto": on a CPU the C kernels where
+            `sovits-export-native` is installed and written for the processor and for the bundle's precision; else
+            the graphs. `Synthesizer.describe` says what runs.
+        strict: Whether what cannot run as requested is an error: a graph without an engine, steps that cannot be
+            captured, operators that would run on the CPU. Otherwise it runs in another way, which is logged.
+    """
+
+    device: str = "cpu"
+    backend: str = "onnxruntime"
+    threads: int | None = None
+    requests: int = 1
+    gpt_steps: GptSteps = "auto"
+    strict: bool = False
+
+
+class VoiceBackend(Protocol):
+    """The graphs of one bundle on one device. Safe to use from several threads.
+
+    Attributes:
+        options: How it was loaded.
+        runs_on: Graph -> what runs it, of the graphs opened so far.
+        text_to_semantic: The GPT.
+        overlaps: Whether the host is free while tokens are made, so that the next sentence's tokens can be made while
+            this one's sound is.
+    """
+
+    @property
+    def bundle(self) -> Bundle: ...  # noqa: D102 - see above
+
+    @property
+    def options(self) -> LoadOptions: ...  # noqa: D102
+
+    @property
+    def runs_on(self) -> dict[str, str]: ...  # noqa: D102
+
+    @property
+    def text_to_semantic(self) -> SemanticGenerator: ...  # noqa: D102
+
+    @property
+    def overlaps(self) -> bool: ...  # noqa: D102
+
+    def graph(self, name: str) -> Session:
+        """Opens a graph other than the GPT's.
+
+        Raises:
+            BundleError: The bundle holds no such graph.
+            BackendError: It cannot run here, or not as asked where `strict` was.
+        """
+
+    def warm(self) -> None:
+        """Runs the graphs opened so far once, where the first run sets up something that a request should not pay for.
+
+        Raises:
+            BackendError: There is not enough memory, or a graph fails.
+        """
+
+    def describe(self) -> dict[str, Any]:
+        """What runs beyond `runs_on`, for reports: on a GPU its name, how steps run, memory in bytes."""
+
+    def close(self) -> None:
+        """Frees what it holds; nothing may be in flight."""
