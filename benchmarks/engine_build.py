@@ -20,9 +20,10 @@ from typing import Any
 from sovits_engines.build import EngineResult, build_engines, prune_engines
 from sovits_engines.targets import BuildTarget, build_targets
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.drawing.page import json_text
-from sovits_runtime.machine import installed_versions, peak_memory_bytes, read_machine
-from sovits_runtime.t2s.device_step import STEP
+from sovits_runtime.bundle.files import json_text
+from sovits_runtime.bundle.names import STEP
+from sovits_runtime.machine import installed_versions, read_machine
+from sovits_runtime.machine.process_memory import peak_memory_bytes
 
 LIBRARIES = ("sovits-export", "tensorrt-rtx-cu12-libs", "tensorrt-cu12", "onnx", "numpy")
 
@@ -35,8 +36,8 @@ def main() -> None:
     seconds, again, built, wrong = 0.0, 0.0, [], []
     for target in targets:
         took, results = timed(bundle, target)
-        second, found = timed(Bundle.open(options.bundle), target)
-        if second >= 1 or any(r.built for r in found):
+        second, results_again = timed(Bundle.open(options.bundle), target)
+        if second >= 1 or any(r.built for r in results_again):
             wrong.append(f"{target.target.sm}: engines were not found again in under a second")
         wrong += faults(results)
         seconds, again, built = seconds + took, max(again, second), built + results
@@ -77,14 +78,14 @@ def timed(bundle: Bundle, target: BuildTarget) -> tuple[float, list[EngineResult
 
 def faults(results: list[EngineResult]) -> list[str]:
     """Decode steps that would be slow: caches copied every step, or attention without a fused kernel."""
-    found = []
+    faulty = []
     for r in (r for r in results if r.record.graph == STEP):
-        where, layers = f"{r.record.ingredients['capability']} {r.record.name}", r.record.built["layers"]
+        where, layers = f"{r.record.key_fields['capability']} {r.record.name}", r.record.built["layers"]
         if "KV_CACHE_UPDATE" not in layers:
-            found.append(f"{where}: caches are not updated in place")
+            faulty.append(f"{where}: caches are not updated in place")
         if r.record.built["fused_attention_refused"] or "ATTENTION_OUTPUT" not in layers:
-            found.append(f"{where}: attention is not fused")
-    return found
+            faulty.append(f"{where}: attention is not fused")
+    return faulty
 
 
 def processor_seconds() -> float:
@@ -98,8 +99,8 @@ def rows(results: list[EngineResult]) -> list[dict[str, Any]]:
     return [
         {
             "engine": r.record.name,
-            "target": r.record.ingredients["capability"],
-            "flavour": f"{r.record.ingredients['flavour']} {r.record.ingredients['version']}",
+            "target": r.record.key_fields["capability"],
+            "flavour": f"{r.record.key_fields['flavour']} {r.record.key_fields['version']}",
             "bytes": r.record.bytes,
             "seconds": round(r.seconds, 2),
             "layers": r.record.built["layers"],

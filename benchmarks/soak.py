@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from sovits_runtime import ChunkOptions, SamplingOptions, SpeechOptions, Synthesizer
-from sovits_runtime.bench.runner import Voice, reference_of
+from sovits_runtime.bench.runner import BundleRunner, reference_of
 from sovits_runtime.bench.workload import NEVER_ENDS, Workload
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.drawing.page import json_text
-from sovits_runtime.machine import installed_versions, peak_memory_bytes, read_machine, resident_bytes
+from sovits_runtime.bundle.files import json_text
+from sovits_runtime.machine import installed_versions, read_machine
+from sovits_runtime.machine.process_memory import peak_memory_bytes, resident_bytes
 
 WORKERS = 2
 SAMPLES_PER_TOKEN = 1280
@@ -39,18 +40,18 @@ LONGEST = 40
 def main() -> None:
     options = arguments()
     bundle = Bundle.open(options.bundle)
-    party = Voice(bundle, device="cpu", threads=1)
-    work = party.workload(LONGEST)
+    runner = BundleRunner(bundle, device="cpu", threads=1)
+    work = runner.workload(LONGEST)
     warmup = max(1, options.requests // 10)
     speak = streamed if options.stream else request
     before = threading.active_count()
     start = time.perf_counter()
     with ThreadPoolExecutor(WORKERS) as pool:
-        run(pool, lambda seed: speak(party.voice, work, seed), range(warmup))
+        run(pool, lambda seed: speak(runner.voice, work, seed), range(warmup))
         marks = [(0, memory())]
         for first in range(0, options.requests, warmup):
             seeds = range(first, min(first + warmup, options.requests))
-            run(pool, lambda seed: speak(party.voice, work, seed), seeds)
+            run(pool, lambda seed: speak(runner.voice, work, seed), seeds)
             marks.append((min(first + warmup, options.requests), memory()))
             print(f"{marks[-1][0]:>6} requests: {marks[-1][1] / 1e6:8.1f} MB", flush=True)
     growth = marks[-1][1] - marks[0][1]
@@ -118,10 +119,10 @@ def streamed(voice: Synthesizer, work: Workload, seed: int) -> None:
 
 def memory() -> int:
     gc.collect()
-    found = resident_bytes(private=True) or resident_bytes()
-    if found is None:
+    resident = resident_bytes(private=True) or resident_bytes()
+    if resident is None:
         raise SystemExit("this system does not tell how much memory the process has")
-    return found
+    return resident
 
 
 def result_of(

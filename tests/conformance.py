@@ -40,22 +40,24 @@ from conformance_speaker import (
 from numpy.typing import NDArray
 from torch import nn
 
-from sovits_exporter.building.build import BuildRequest, build, build_models
-from sovits_exporter.building.golden import Models
-from sovits_exporter.checkpoint.config import DEMO_DIT, OFFICIAL_DIT
+from sovits_exporter.building.build import build
+from sovits_exporter.building.request import BuildRequest
 from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
+from sovits_exporter.checkpoint.models import Models, build_models
 from sovits_exporter.checkpoint.official import load_gpt, load_sovits
 from sovits_exporter.checkpoint.speaker import read_speaker
 from sovits_exporter.checkpoint.vocoder import read_vocoder
 from sovits_exporter.demo.weights import fill
 from sovits_exporter.demo.writers import LORA_SEED, write_lora, write_vocoder
 from sovits_exporter.graphs.cfm import vocoder_graph
-from sovits_exporter.graphs.export import GraphDef, export_graph
+from sovits_exporter.graphs.export import export_graph
 from sovits_exporter.graphs.files import write_models
+from sovits_exporter.graphs.graph_def import GraphDef
 from sovits_exporter.graphs.sovits import sovits_graphs
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
+from sovits_exporter.modeling.sizes import DEMO_DIT, OFFICIAL_DIT
 from sovits_exporter.modeling.vits import (
     PriorAndFlow,
     PromptTokens,
@@ -66,10 +68,10 @@ from sovits_exporter.modeling.vits import (
     Vocoder,
 )
 from sovits_runtime.audio.fbank import fbank
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
-from sovits_runtime.bundle.session import Session, SessionOptions, open_session
-from sovits_runtime.speech.decoder import crossfade_state
+from sovits_runtime.bundle.session import Session, SessionOptions
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.t2s.host_loop import TextToSemantic
@@ -436,6 +438,21 @@ def spoken(path: ModelPath, g: Golden, tokens: Array, phones: Array, style: Floa
     return path.vocode(z, style)
 
 
+def crossfade_state(state: Floats, previous: Floats) -> Floats:
+    """Fades the tail of the previous chunk's state [1, C, o] into the start of this one [1, C, N], o <= N.
+
+    The two weights are sines whose sum is not 1; that is the original's rule.
+
+    Source: GPT-SoVITS, module/models.py, SynthesizerTrn.decode_streaming.
+    """
+    o = previous.shape[2]
+    assert 0 < o <= state.shape[2]
+    window = np.sin(np.arange(2 * o, dtype=np.float32) * np.float32(np.pi / (2 * o)))
+    result = state.copy()
+    result[:, :, :o] = state[:, :, :o] * window[:o] + previous * window[o:]
+    return result
+
+
 def streaming(
     path: ModelPath, g: Golden, tokens: Array, phones: Array, styles: tuple[Floats, ...]
 ) -> Iterator[tuple[str, float, str]]:
@@ -493,9 +510,9 @@ def replay(file: Path) -> Iterator[Result]:
         models, vocoder = with_vocoder(models, meta, folder)
         build(
             BuildRequest(
-                gpt,
-                sovits,
-                folder / "bundle",
+                gpt=gpt,
+                sovits=sovits,
+                output=folder / "bundle",
                 version=meta["version"],
                 verify=False,
                 speaker=speaker,

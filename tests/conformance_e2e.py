@@ -18,7 +18,8 @@ import numpy as np
 from conformance_flow import golden_vocoder_config
 from numpy.typing import NDArray
 
-from sovits_exporter.building.build import BuildRequest, build
+from sovits_exporter.building.build import build
+from sovits_exporter.building.request import BuildRequest
 from sovits_exporter.demo.weights import unit
 from sovits_exporter.demo.writers import write_gpt, write_sovits, write_speaker, write_vocoder
 from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
@@ -27,7 +28,7 @@ from sovits_runtime.audio.mel import reference_mel
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
-from sovits_runtime.speech.types import NormalNoise
+from sovits_runtime.speech.noise import NormalNoise
 
 CASES = ("parallel", "parallel_speed", "naive", "fragments")
 SAMPLES_LIMIT = 1e-4  # of full scale
@@ -58,7 +59,11 @@ def build_voice(folder: Path, meta: dict[str, Any]) -> Synthesizer:
     """Builds the voice of a file; versions with a speaker network get the full-size one."""
     spec, sizes = model_spec(meta["version"]), {"tiny": meta["dims"] == "tiny", "seed": meta["seed"]}
     request = BuildRequest(
-        folder / "gpt.ckpt", folder / "sovits.pth", folder / "bundle", version=spec.version, verify=False
+        gpt=folder / "gpt.ckpt",
+        sovits=folder / "sovits.pth",
+        output=folder / "bundle",
+        version=spec.version,
+        verify=False,
     )
     write_gpt(request.gpt, spec.version, **sizes, report=lambda *_: None)
     write_sovits(request.sovits, spec.version, **sizes, report=lambda *_: None)

@@ -11,12 +11,12 @@ from conformance_errors import absolute, differing, noise_share, relative
 from numpy.typing import NDArray
 
 from sovits_exporter.demo.configs import vocoder_config
-from sovits_exporter.graphs.export import GraphDef
+from sovits_exporter.graphs.graph_def import GraphDef
 from sovits_runtime.audio.mel import denormed, normed, reference_mel
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder, FlowPrompt
 from sovits_runtime.speech.reference import Reference
-from sovits_runtime.speech.types import SpeechOptions, Utterance
+from sovits_runtime.speech.types import SpeechOptions, TokenSequence
 
 Floats = NDArray[np.float32]
 Golden = Mapping[str, Array]
@@ -113,10 +113,10 @@ class Spoken:
         return self.decoder.features_of(state, self.style, speed=speed)
 
     def prompted(self, steps: int) -> Floats:
-        """As `FlowMatchingDecoder.match`, with zeros for the prompt's frames."""
+        """As `FlowMatchingDecoder.solve`, with zeros for the prompt's frames."""
         n = self.prompt_len
         mel = normed(self.g["mel"])[None, :, :n]
-        made = self.decoder.match(
+        made = self.decoder.solve(
             self.features,
             FlowPrompt(self.prompt_features[:, :, :n], mel),
             noise=lambda shape: np.ascontiguousarray(self.g["in_cfm_noise"][None, :, : shape[2]]),
@@ -159,7 +159,7 @@ def _windows(decoder: FlowMatchingDecoder, g: Golden, style: Floats) -> Iterator
     reference = Reference("golden", phones, bert, _ids(g["in_prompt"]), style, g["mel"])
     n = int(g["in_ncode"])
     tokens, phones = _ids(g["gpt_tokens"]), _ids(g["in_phones"])
-    first, second = Utterance(tokens[:n], phones), Utterance(tokens[n - 4 : n], phones[:6])
+    first, second = TokenSequence(tokens[:n], phones), TokenSequence(tokens[n - 4 : n], phones[:6])
     options = SpeechOptions(flow_steps=CHUNK_STEPS)
     one = decoder.speak(first, reference, options=options, noise=_Shifted(g["in_cfm_noise"], 7))
     yield "windows one after another", noise_share(one, g["chunk_wav"]), "noise over signal"

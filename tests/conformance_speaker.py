@@ -15,12 +15,13 @@ from sovits_exporter.checkpoint.speaker import speaker_file_layout, speaker_layo
 from sovits_exporter.demo.weights import fill
 from sovits_exporter.graphs.export import export_graph
 from sovits_exporter.graphs.files import write_models
-from sovits_exporter.graphs.sovits import shared_graph
+from sovits_exporter.graphs.shared import shared_graph
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.vits import SynthesizerTrn
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
-from sovits_runtime.bundle.session import Session, SessionOptions, open_session
+from sovits_runtime.bundle.session import Session, SessionOptions
 
 Golden = dict[str, Array]
 Floats = NDArray[np.float32]

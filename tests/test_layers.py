@@ -1,42 +1,56 @@
-"""Imports go one way: runtime <- engines <- calibration <- exporter; and the runtime runs without torch."""
+"""Imports go one way: runtime <- engines <- calibration <- exporter, in each by rooms; the runtime runs without torch.
 
-import ast
+What a room is, and in which order the rooms stand, says `tools/import_graph.py`.
+"""
+
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from import_graph import ROOMS, ROOT, arrows, circle_in, files_of, imports, rooms_of, upwards
 
-ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "sovits_runtime": set(),
     "sovits_engines": {"sovits_runtime"},
     "sovits_calibration": {"sovits_runtime", "sovits_engines"},
     "sovits_exporter": {"sovits_runtime", "sovits_engines", "sovits_calibration"},
 }
-FOLDERS = {
-    "sovits_runtime": "runtime",
-    "sovits_engines": "engines",
-    "sovits_calibration": "calibration",
-    "sovits_exporter": "exporter",
-}
-
-
-def imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (a.name.split(".")[0] for a in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module.split(".")[0]
 
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_follow_the_table(package):
-    files = list((ROOT / FOLDERS[package] / package).rglob("*.py"))
-    assert files
-    for path in files:
-        ours = {name for name in imports(path) if name in ALLOWED} - {package}
+    for path in files_of(package, ROOT).values():
+        ours = {name.split(".")[0] for name in imports(path)} & set(ALLOWED) - {package}
         assert ours <= ALLOWED[package], f"{path} imports {ours - ALLOWED[package]}"
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_no_files_import_each_other_in_a_circle(package):
+    assert " -> ".join(circle_in(arrows(package, ROOT))) == ""
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_no_rooms_import_each_other_in_a_circle(package):
+    assert " -> ".join(circle_in(rooms_of(arrows(package, ROOT)))) == ""
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_only_rooms_below_them(package):
+    graph, floors = rooms_of(arrows(package, ROOT)), ROOMS[package]
+    assert set(graph) == set().union(*floors)
+    assert upwards(graph, floors) == set()
+
+
+def test_an_import_upwards_is_found():
+    graph = {"a": set(), "b": {"a", "c"}, "c": {"a"}}
+    assert upwards(graph, [{"a"}, {"b", "c"}]) == {("b", "c")}
+    assert upwards(graph, [{"a"}, {"b"}, {"c"}]) == {("b", "c")}
+    assert upwards(graph, [{"a"}, {"c"}, {"b"}]) == set()
+
+
+def test_a_circle_is_found():
+    assert circle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle_in({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 BLOCKED = """

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from recorded_detector import RecordedDetector
 from text_conformance import Outcome
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text.detector import RecordedDetector, fasttext_detector
+from sovits_runtime.text.detector import fasttext_detector
 from sovits_runtime.text.pipeline import TextFrontend, TextPiece
 from sovits_runtime.text.segment import segment_languages
 from sovits_runtime.text.split import collapse_marks, cut, official_pieces, split_at_marks, split_big_text

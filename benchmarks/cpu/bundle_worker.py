@@ -19,13 +19,12 @@ from worker import Run, serve  # noqa: E402
 
 from sovits_runtime import ChunkOptions, SpeechOptions  # noqa: E402
 from sovits_runtime.audio import REFERENCE_RATE, Audio  # noqa: E402
-from sovits_runtime.bench.runner import ENDLESS, Voice, reference_of  # noqa: E402
+from sovits_runtime.bench.runner import ENDLESS, BundleRunner, reference_of  # noqa: E402
 from sovits_runtime.bench.workload import Workload  # noqa: E402
 from sovits_runtime.bundle import Bundle  # noqa: E402
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime  # noqa: E402
-from sovits_runtime.speech.hifigan_stream import hifigan_chunks  # noqa: E402
 from sovits_runtime.speech.reference import Recording  # noqa: E402
-from sovits_runtime.speech.types import Phrase, Utterance  # noqa: E402
+from sovits_runtime.speech.types import Phrase, TokenSequence  # noqa: E402
 
 ORT = load_onnxruntime()
 PHONES_PER_S = 10
@@ -34,15 +33,10 @@ SAMPLE_S = 0.01  # of the memory, once its peak is asked for
 
 
 class BundleRuns:
-    """What can be asked of a bundle.
+    """What can be asked of a bundle."""
 
-    Args:
-        voice: The loaded bundle.
-        work: The workload.
-    """
-
-    def __init__(self, voice: Voice, work: Workload) -> None:
-        self.voice = voice.voice
+    def __init__(self, runner: BundleRunner, work: Workload) -> None:
+        self.voice = runner.voice
         self.work = work
         self.reference = reference_of(work)
         self._sampled: list[int] = []
@@ -57,12 +51,12 @@ class BundleRuns:
         """Prefill and steps of the workload, from the prepared reference."""
         bert = self.work.bert[len(self.work.prompt_phones) :]
         options = SpeechOptions(ENDLESS, max_tokens=tokens)
-        made = self.voice.tokens(self.work.phones, self.reference, bert=bert, options=options).finish()
-        return {"tokens": len(made.tokens)}
+        generation = self.voice.tokens(self.work.phones, self.reference, bert=bert, options=options).finish()
+        return {"tokens": len(generation.tokens)}
 
     def sovits(self) -> dict[str, Any]:
-        """Encoder, flow and vocoder; the style is part of the prepared reference."""
-        utterance = Utterance(self.work.tokens, self.work.phones)
+        """Encoder, flow and vocoder; the global speaker embedding is part of the prepared reference."""
+        utterance = TokenSequence(self.work.tokens, self.work.phones)
         sentence = self.voice.decode(utterance, self.reference, options=SpeechOptions(pause_s=0.0))
         return {"samples": len(sentence.samples)}
 
@@ -82,13 +76,12 @@ class BundleRuns:
         cut = ChunkOptions(first_tokens=tokens, growth=1.0, most_tokens=tokens)
         options = SpeechOptions(ENDLESS, max_tokens=seconds * TOKENS_PER_S)
         phrase = self._phrase(seconds)
-        made = Clocked(
+        clocked = Clocked(
             iter(self.voice.tokens(phrase.phones, self.reference, bert=phrase.bert, options=options))
         )
         noise = self.voice.decoder_noise(options)
-        spoken = hifigan_chunks(
-            self.voice.decoder,
-            made,
+        spoken = self.voice.decoder.stream(
+            clocked,
             phrase.phones,
             reference=self.reference,
             options=options,
@@ -98,13 +91,13 @@ class BundleRuns:
         rows, before = [], clocks()
         for _ in spoken:
             whole = clocks() - before
-            rows.append([*made.spent, *(whole - made.spent)])
-            made.spent, before = np.zeros(2), clocks()
+            rows.append([*clocked.spent, *(whole - clocked.spent)])
+            clocked.spent, before = np.zeros(2), clocks()
         names = ("tokens_s", "tokens_cpu_s", "sound_s", "sound_cpu_s")
         return {name: [float(row[i]) for row in rows] for i, name in enumerate(names)}
 
     def read_reference(self) -> None:
-        """Reads a recording, as a first request does: opens HuBERT and the style's graph and runs them."""
+        """Reads a recording, as a first request does: opens HuBERT and the reference encoder and runs them."""
         recording = Recording("recording", Audio(self.work.wave, REFERENCE_RATE).encode())
         encoder = self.voice.reference_encoder
         encoder.encode([recording], self.work.prompt_phones, self.reference.bert, key="")
@@ -119,7 +112,7 @@ class BundleRuns:
         A page that two graphs map counts twice as resident, once as proportional; the latter's peak is sampled.
         """
         status, maps = proc("status"), proc("smaps_rollup")
-        found = {
+        kilobytes_by_name = {
             "peak": kilobytes(status, "VmHWM"),
             "resident": kilobytes(status, "VmRSS"),
             "private": kilobytes(maps, "Private_Clean") + kilobytes(maps, "Private_Dirty"),
@@ -131,10 +124,10 @@ class BundleRuns:
             if not self._sampler.is_alive():
                 self._sampler.start()
             Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-        return {name: 1024 * value for name, value in found.items()}
+        return {name: 1024 * value for name, value in kilobytes_by_name.items()}
 
     def workload(self, path: str) -> None:
-        """Writes what rivals read."""
+        """Writes what baselines read."""
         names = ("bert", "prompt", "prompt_phones", "phones", "tokens", "wave", "ssl")
         arrays = {name: getattr(self.work, name) for name in names} | {"all_phones": self.work.all_phones}
         np.savez(path, allow_pickle=False, **arrays)
@@ -169,16 +162,16 @@ def proc(name: str) -> str:
 
 
 def kilobytes(text: str, field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)
-    return int(found[1]) if found else 0
+    match = re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, Any]]:
     start = time.perf_counter()
     bundle = Bundle.open(options.bundle)
-    voice = Voice(bundle, device="cpu", threads=options.threads, native=False if options.no_native else None)
+    runner = BundleRunner(bundle, device="cpu", threads=options.threads, gpt_steps=options.gpt_steps)
     loaded = time.perf_counter()
-    runs = BundleRuns(voice, voice.workload(options.tokens))
+    runs = BundleRuns(runner, runner.workload(options.tokens))
     names = ("gpt", "sovits", "stream", "chunks", "read_reference", "release", "memory", "workload")
     facts = {
         "import_s": start - STARTED,
@@ -193,7 +186,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--tokens", type=int, required=True)
-    parser.add_argument("--no-native", action="store_true")
+    parser.add_argument("--gpt-steps", choices=("auto", "onnxruntime", "native"), default="auto")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Parties of a benchmark, each in a process of its own, and their turns on a machine that others may disturb."""
+"""Contestants of a benchmark, each in a process of its own, and their turns on a machine that others may disturb."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTLE_S = 0.3
 END_S = 60
 
 
-class Party:
+class Contestant:
     """A worker program: see `worker.serve`. It waits for input while others work.
 
     Args:
@@ -63,8 +63,8 @@ class Party:
             code = self.process.wait()
             tail = self._log.read_text(encoding="utf-8", errors="replace")[-3000:]
             raise SystemExit(f"{self.name} failed (exit code {code}):\n{tail}")
-        found: dict[str, Any] = json.loads(line)
-        return found
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def cpu_s(self) -> float:
         """Processor seconds of the worker since its start (Linux)."""
@@ -77,8 +77,8 @@ class Round:
     """One turn of everybody.
 
     Attributes:
-        seconds: By party and by name of the run.
-        others: Share of the machine's processor time that other programs took.
+        seconds: By contestant and by name of the run.
+        others: Fraction of the machine's processor time that other programs took.
     """
 
     seconds: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -86,28 +86,28 @@ class Round:
 
 
 def take_turns(
-    parties: Sequence[Party],
-    turn: Callable[[Party], Mapping[str, float]],
+    contestants: Sequence[Contestant],
+    turn: Callable[[Contestant], Mapping[str, float]],
     *,
     repeats: int,
     most: int,
     quiet: float,
 ) -> list[Round]:
-    """Lets every party take its turn until enough rounds were undisturbed.
+    """Lets every contestant take its turn until enough rounds were undisturbed.
 
     The first round is the warm-up and is dropped; the order changes with every round. Where too few rounds were
     quiet, those that were disturbed least count.
 
     Args:
-        parties: Who takes turns.
-        turn: Runs one party's turn and returns its seconds by name.
-        repeats: Undisturbed rounds wanted.
+        contestants: Who takes turns.
+        turn: Runs one contestant's turn and returns its seconds by name.
+        repeats: How many undisturbed rounds to collect.
         most: Rounds at most.
-        quiet: Share of other programs in the machine's processor time up to which a round is undisturbed.
+        quiet: Fraction of processor time that other programs may take in an undisturbed round.
     """
     rounds: list[Round] = []
     for number in range(most + 1):
-        now = _one_round(parties[:: -1 if number % 2 else 1], turn)
+        now = _one_round(contestants[:: -1 if number % 2 else 1], turn)
         verdict = "warm-up" if number == 0 else "quiet" if now.others <= quiet else "disturbed"
         _print_round(number, now, verdict)
         if number:
@@ -117,13 +117,13 @@ def take_turns(
     return sorted(rounds, key=lambda r: r.others)[:repeats]
 
 
-def _one_round(parties: Sequence[Party], turn: Callable[[Party], Mapping[str, float]]) -> Round:
+def _one_round(contestants: Sequence[Contestant], turn: Callable[[Contestant], Mapping[str, float]]) -> Round:
     busy, start = busy_s(), time.perf_counter()
-    own = sum(p.cpu_s() for p in parties) + time.process_time()
-    seconds = {party.name: dict(turn(party)) for party in parties}
-    own = sum(p.cpu_s() for p in parties) + time.process_time() - own
-    share = (busy_s() - busy - own) / (time.perf_counter() - start) / (os.cpu_count() or 1)
-    return Round(seconds, max(0.0, share))
+    own = sum(p.cpu_s() for p in contestants) + time.process_time()
+    seconds = {contestant.name: dict(turn(contestant)) for contestant in contestants}
+    own = sum(p.cpu_s() for p in contestants) + time.process_time() - own
+    others = (busy_s() - busy - own) / (time.perf_counter() - start) / (os.cpu_count() or 1)
+    return Round(seconds, max(0.0, others))
 
 
 def _print_round(number: int, now: Round, verdict: str) -> None:

@@ -1,4 +1,4 @@
-"""Who takes part in `low_latency.py`: bundles and rivals, started with a given number of threads."""
+"""Who takes part in `low_latency.py`: bundles and baselines, started with a given number of threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from contestant_process import Party
+from contestant_process import Contestant
 
 from sovits_runtime.bundle import Bundle
 
@@ -19,12 +19,12 @@ HERE = Path(__file__).parent
 ORIGINAL, GENIE, EAGER = "original", "Genie-TTS", "eager"
 
 
-class LineUp:
-    """Bundles and rivals.
+class Contestants:
+    """Bundles and baselines.
 
     Args:
         options: The command line of `low_latency.py`.
-        folder: For logs, the workload and the rivals' own files.
+        folder: For logs, the workload and the baselines' own files.
     """
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
@@ -50,49 +50,49 @@ class LineUp:
             for name, b in self.bundles.items()
         }
 
-    def rivals(self) -> dict[str, Any]:
-        """Returns what is known of the rivals that ran."""
+    def baselines(self) -> dict[str, Any]:
+        """Returns what is known of the baselines that ran."""
         return self._versions
 
-    def bundle(self, name: str, threads: int) -> Party:
+    def bundle(self, name: str, threads: int) -> Contestant:
         """Starts one bundle."""
         print(f"  starting {name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
         command = [sys.executable, HERE / "bundle_worker.py", self.bundles[name].path.resolve()]
         numbers = ["--threads", str(threads), "--tokens", str(self.options.tokens)]
-        kernels = ["--no-native"] if name in self.without_native else []
-        return Party(name, [*command, *numbers, *kernels], folder=self.folder)
+        kernels = ["--gpt-steps", "onnxruntime"] if name in self.without_native else []
+        return Contestant(name, [*command, *numbers, *kernels], folder=self.folder)
 
     @contextmanager
-    def started(self, threads: int, *, rivals: bool = False) -> Iterator[list[Party]]:
+    def started(self, threads: int, *, baselines: bool = False) -> Iterator[list[Contestant]]:
         """Starts everybody, and ends them with the block."""
         with ExitStack() as stack:
-            parties = []
+            started: list[Contestant] = []
             for name in self.bundles:
-                parties.append(self.bundle(name, threads))
-                stack.callback(parties[-1].close)
-            if rivals:
+                started.append(self.bundle(name, threads))
+                stack.callback(started[-1].close)
+            if baselines:
                 workload = self.folder / "workload.npz"
-                parties[0].run("workload", path=str(workload))
-                for name, command in self._rival_commands(workload, threads):
+                started[0].run("workload", path=str(workload))
+                for name, command in self._baseline_commands(workload, threads):
                     print(f"  starting {name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
-                    parties.append(Party(name, command, folder=self.folder))
-                    stack.callback(parties[-1].close)
-                    self._versions[name] = {**parties[-1].ready["versions"], **self._commit(name)}
-            yield parties
+                    started.append(Contestant(name, command, folder=self.folder))
+                    stack.callback(started[-1].close)
+                    self._versions[name] = {**started[-1].ready["versions"], **self._commit(name)}
+            yield started
 
-    def _rival_commands(self, workload: Path, threads: int) -> Iterator[tuple[str, list[str | Path]]]:
+    def _baseline_commands(self, workload: Path, threads: int) -> Iterator[tuple[str, list[str | Path]]]:
         o = self.options
         if not self.pair:
             return
         common = ["--gpt", self.pair[0], "--sovits", self.pair[1], "--threads", str(threads)]
-        given = [*common, "--workload", workload]
+        arguments = [*common, "--workload", workload]
         if o.original:
             worker = HERE / "original_worker.py"
-            yield ORIGINAL, [o.original_python, worker, "--original", o.original, *given]
+            yield ORIGINAL, [o.original_python, worker, "--original", o.original, *arguments]
         if o.genie:
             model = o.genie_model or self.folder / "genie-model"
             worker = HERE / "genie_worker.py"
-            yield GENIE, [o.genie_python, worker, "--genie", o.genie, "--converted", model, *given]
+            yield GENIE, [o.genie_python, worker, "--genie", o.genie, "--converted", model, *arguments]
         if o.eager:
             yield EAGER, [sys.executable, HERE / "eager_worker.py", *common, "--tokens", str(o.tokens)]
 

@@ -12,19 +12,19 @@ import numpy as np
 import torch
 from worker import Run, serve
 
-from sovits_exporter.eager.baseline import EagerRival
-from sovits_runtime.speech.types import Utterance
+from sovits_exporter.eager.baseline import EagerBaseline
+from sovits_runtime.speech.types import TokenSequence
 
 
 def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, Any]]:
-    rival = EagerRival(options.gpt, options.sovits, threads=options.threads)
-    work = rival.workload(options.tokens)
+    baseline = EagerBaseline(options.gpt, options.sovits, threads=options.threads)
+    work = baseline.workload(options.tokens)
 
     def gpt(tokens: int) -> dict[str, Any]:
-        return {"tokens": len(list(islice(rival.generate(work), tokens)))}
+        return {"tokens": len(list(islice(baseline.generate(work), tokens)))}
 
     def sovits() -> dict[str, Any]:
-        samples = rival.decoder.speak(Utterance(work.tokens, work.phones), work)
+        samples = baseline.decoder.speak(TokenSequence(work.tokens, work.phones), work)
         return {"samples": int(np.shape(samples)[-1])}
 
     return {"gpt": gpt, "sovits": sovits}, {"versions": {"torch": torch.__version__}}

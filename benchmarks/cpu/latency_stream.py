@@ -8,19 +8,19 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
-from contestant_process import SETTLE_S, Party
-from contestants import LineUp
+from contestant_process import SETTLE_S, Contestant
+from contestants import Contestants
 
 CHUNK_TOKENS = 25
 
 
-def stream(line_up: LineUp, options: argparse.Namespace) -> dict[str, Any]:
+def stream(contestants: Contestants, options: argparse.Namespace) -> dict[str, Any]:
     """Time to the first audio, and the margin of a player that starts with the first chunk."""
     threads = options.threads[-1]
-    with line_up.started(threads) as parties:
-        answers = _answers(parties, options.repeats, "stream", seconds=options.first_audio_s)
-    found = {name: _stream_summary(runs) for name, runs in answers.items()}
-    return {"threads": threads, "sentence_s": options.first_audio_s, "parties": found}
+    with contestants.started(threads) as started:
+        answers = _answers(started, options.repeats, "stream", seconds=options.first_audio_s)
+    summaries = {name: _stream_summary(runs) for name, runs in answers.items()}
+    return {"threads": threads, "sentence_s": options.first_audio_s, "parties": summaries}
 
 
 def _stream_summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -45,12 +45,12 @@ def player_margin(came_s: list[float], sound_s: list[float]) -> float:
     return min(margins[1:], default=0.0)
 
 
-def chunks(line_up: LineUp, options: argparse.Namespace) -> dict[str, Any]:
+def chunks(contestants: Contestants, options: argparse.Namespace) -> dict[str, Any]:
     """What each of many equal chunks costs: wall and processor time, tokens and sound apart; one thread."""
-    with line_up.started(1) as parties:
-        answers = _answers(parties, options.repeats, "chunks", seconds=options.long_s, tokens=CHUNK_TOKENS)
-    found = {name: _chunk_summary(runs) for name, runs in answers.items()}
-    return {"threads": 1, "sentence_s": options.long_s, "chunk_tokens": CHUNK_TOKENS, "parties": found}
+    with contestants.started(1) as started:
+        answers = _answers(started, options.repeats, "chunks", seconds=options.long_s, tokens=CHUNK_TOKENS)
+    summaries = {name: _chunk_summary(runs) for name, runs in answers.items()}
+    return {"threads": 1, "sentence_s": options.long_s, "chunk_tokens": CHUNK_TOKENS, "parties": summaries}
 
 
 def _chunk_summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -58,12 +58,12 @@ def _chunk_summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
     The first chunk holds the prefill and looks back at nothing; the last is a shorter rest.
     """
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     for name in runs[0]:
         least = [min(run[name][i] for run in runs) for i in range(len(runs[0][name]))]
         middle = least[1:-1]
         third = max(1, len(middle) // 3)
-        found[name] = {
+        summary[name] = {
             "chunks": least,
             "median_s": median(middle),
             "highest_over_lowest": max(middle) / min(middle),
@@ -71,19 +71,19 @@ def _chunk_summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
             "spread_around_median": max(abs(x / median(middle) - 1) for x in middle),
             "largest_step_up": max((b / a for a, b in pairwise(middle)), default=1.0),
         }
-    return found
+    return summary
 
 
 def _answers(
-    parties: list[Party], repeats: int, run: str, **arguments: Any
+    contestants: list[Contestant], repeats: int, run: str, **arguments: Any
 ) -> dict[str, list[dict[str, Any]]]:
     """Lets bundles take turns; the first round is the warm-up."""
-    found: dict[str, list[dict[str, Any]]] = {party.name: [] for party in parties}
+    results: dict[str, list[dict[str, Any]]] = {contestant.name: [] for contestant in contestants}
     for number in range(repeats + 1):
-        for party in parties[:: -1 if number % 2 else 1]:
+        for contestant in contestants[:: -1 if number % 2 else 1]:
             time.sleep(SETTLE_S)
-            answer = party.run(run, **arguments)
-            print(f"  round {number}: {party.name}: {answer['seconds']:.2f} s", flush=True)
+            answer = contestant.run(run, **arguments)
+            print(f"  round {number}: {contestant.name}: {answer['seconds']:.2f} s", flush=True)
             if number:
-                found[party.name].append({k: v for k, v in answer.items() if isinstance(v, list)})
-    return found
+                results[contestant.name].append({k: v for k, v in answer.items() if isinstance(v, list)})
+    return results

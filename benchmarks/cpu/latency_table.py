@@ -27,9 +27,9 @@ def markdown(result: dict[str, Any]) -> str:
     """Returns every scenario that ran as a table, with machine and versions."""
     parts = [_head(result)]
     for name, write in WRITERS.items():
-        found = result.get(name)
-        if found:
-            parts.append(f"{name}: failed: {found['failed']}" if "failed" in found else write(found))
+        scenario = result.get(name)
+        if scenario:
+            parts.append(f"{name}: failed: {scenario['failed']}" if "failed" in scenario else write(scenario))
     return "\n\n".join(parts) + "\n"
 
 
@@ -48,29 +48,29 @@ def _head(result: dict[str, Any]) -> str:
     return "; ".join([*facts, f"load average {before:.1f} before, {after:.1f} after"]) + "."
 
 
-def _whole(found: dict[str, Any]) -> str:
+def _whole(scenario: dict[str, Any]) -> str:
     parts = []
-    for threads in (key for key in found if key.isdigit()):
-        run = found[threads]
-        heads = ["", "prefill s", "tokens/s", f"GPT {found['audio_s']:g} s", "SoVITS s", "whole s", "RTF"]
-        rivals = [rival for rival in (ORIGINAL, GENIE) if rival in run["parties"]]
-        heads += [f"{what} / {rival}" for rival in rivals for what in ("tokens/s", "whole")]
+    for threads in (key for key in scenario if key.isdigit()):
+        run = scenario[threads]
+        heads = ["", "prefill s", "tokens/s", f"GPT {scenario['audio_s']:g} s", "SoVITS s", "whole s", "RTF"]
+        baselines = [baseline for baseline in (ORIGINAL, GENIE) if baseline in run["parties"]]
+        heads += [f"{what} / {baseline}" for baseline in baselines for what in ("tokens/s", "whole")]
         rows = []
         for name, p in run["parties"].items():
             row = [name, f"{p['prefill_s']:.2f}", f"{p['tokens_per_s']:.1f}"]
             row += [f"{p[key]:.2f}" for key in ("gpt_s", "sovits_s", "whole_s", "rtf")]
-            for rival in rivals:
-                ratios = p["times_faster"].get(rival)
+            for baseline in baselines:
+                ratios = p["times_faster"].get(baseline)
                 row += [f"{ratios[key]:.2f}x" if ratios else "1" for key in ("tokens", "whole")]
             rows.append(row)
         others = max(run["share_of_others"])
-        title = f"Whole utterance, {found['audio_s']:g} s of speech, threads: {threads} (medians of {run['rounds']} "
+        title = f"Whole utterance, {scenario['audio_s']:g} s of speech, threads: {threads} (medians of {run['rounds']} "
         title += f"rounds; other programs took up to {100 * others:.0f} %)"
         parts.append(f"{title}\n\n{_table(heads, rows)}")
     return "\n\n".join(parts)
 
 
-def _stream(found: dict[str, Any]) -> str:
+def _stream(scenario: dict[str, Any]) -> str:
     heads = [
         "",
         "first audio s",
@@ -86,12 +86,12 @@ def _stream(found: dict[str, Any]) -> str:
         ("least_margin_s", ".2f"),
         ("starved_runs", "d"),
     )
-    rows = [[name, *(format(p[key], form) for key, form in keys)] for name, p in found["parties"].items()]
-    title = f"Streaming a sentence of {found['sentence_s']} s, threads: {found['threads']}"
+    rows = [[name, *(format(p[key], form) for key, form in keys)] for name, p in scenario["parties"].items()]
+    title = f"Streaming a sentence of {scenario['sentence_s']} s, threads: {scenario['threads']}"
     return f"{title}\n\n{_table(heads, rows)}"
 
 
-def _chunks(found: dict[str, Any]) -> str:
+def _chunks(scenario: dict[str, Any]) -> str:
     heads = ["", "of a chunk", "median s", "highest / lowest", "last third / first"]
     whats = {
         "sound_cpu_s": "sound, processor time",
@@ -102,29 +102,31 @@ def _chunks(found: dict[str, Any]) -> str:
     rows = [
         [name, what]
         + [f"{p[key][field]:.3f}" for field in ("median_s", "highest_over_lowest", "last_third_over_first")]
-        for name, p in found["parties"].items()
+        for name, p in scenario["parties"].items()
         for key, what in whats.items()
     ]
-    title = f"Chunks of {found['chunk_tokens']} tokens of a sentence of {found['sentence_s']} s, "
-    return f"{title}from the second to the last but one, threads: {found['threads']}\n\n{_table(heads, rows)}"
+    title = f"Chunks of {scenario['chunk_tokens']} tokens of a sentence of {scenario['sentence_s']} s, "
+    return (
+        f"{title}from the second to the last but one, threads: {scenario['threads']}\n\n{_table(heads, rows)}"
+    )
 
 
-def _memory(found: dict[str, Any]) -> str:
-    names = list(found["parties"])
-    rows = [["load s", *(f"{found['parties'][n]['load_s']:.2f}" for n in names)]]
-    rows += [["imports s", *(f"{found['parties'][n]['import_s']:.2f}" for n in names)]]
+def _memory(scenario: dict[str, Any]) -> str:
+    names = list(scenario["parties"])
+    rows = [["load s", *(f"{scenario['parties'][n]['load_s']:.2f}" for n in names)]]
+    rows += [["imports s", *(f"{scenario['parties'][n]['import_s']:.2f}" for n in names)]]
     for key, what in MEMORY_ROWS.items():
         for field, name in MEMORY_FIELDS.items():
-            values = [found["parties"][n]["memory_bytes"][key][field] for n in names]
+            values = [scenario["parties"][n]["memory_bytes"][key][field] for n in names]
             rows.append([f"{what}: {name} MB", *(f"{v / 1e6:.0f}" for v in values)])
-    return f"Load and memory, threads: {found['threads']}\n\n{_table(['', *names], rows)}"
+    return f"Load and memory, threads: {scenario['threads']}\n\n{_table(['', *names], rows)}"
 
 
-def _soak(found: dict[str, Any]) -> str:
+def _soak(scenario: dict[str, Any]) -> str:
     return (
-        f"{found['requests']} streamed requests, {found['cancelled']} of them cancelled midway: private memory "
-        f"grew by {found['growth_bytes'] / 1e6:.1f} MB (bound {found['bound_bytes'] / 1e6:.0f}), "
-        f"{found['threads_left']} threads left: {'passed' if found['passed'] else 'FAILED'}"
+        f"{scenario['requests']} streamed requests, {scenario['cancelled']} of them cancelled midway: private memory "
+        f"grew by {scenario['growth_bytes'] / 1e6:.1f} MB (bound {scenario['bound_bytes'] / 1e6:.0f}), "
+        f"{scenario['threads_left']} threads left: {'passed' if scenario['passed'] else 'FAILED'}"
     )
 
 

@@ -7,38 +7,38 @@ import time
 from statistics import median
 from typing import Any
 
-from contestant_process import SETTLE_S, Party, Round, take_turns
-from contestants import GENIE, ORIGINAL, LineUp
+from contestant_process import SETTLE_S, Contestant, Round, take_turns
+from contestants import GENIE, ORIGINAL, Contestants
 
 SHORT = 2  # tokens of the run that is subtracted, so that the prefill is not in the tokens a second
 
 
-def whole(line_up: LineUp, options: argparse.Namespace) -> dict[str, Any]:
+def whole(contestants: Contestants, options: argparse.Namespace) -> dict[str, Any]:
     """Runs the scenario for every number of threads."""
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "what": {
             "prefill": f"100 phones and 125 prompt tokens, and {SHORT} tokens",
             "gpt": f"the same and {options.tokens} tokens, sampling included",
-            "sovits": "tokens to waveform; rivals make the style of the reference anew for every sentence",
+            "sovits": "tokens to waveform; baselines make the style of the reference anew for every sentence",
             "whole": "gpt and sovits",
         },
         "audio_s": options.tokens / 25,
     }
     for threads in options.threads:
-        with line_up.started(threads, rivals=True) as parties:
+        with contestants.started(threads, baselines=True) as started:
             rounds = take_turns(
-                parties,
-                lambda party: turn(party, options.tokens),
+                started,
+                lambda contestant: turn(contestant, options.tokens),
                 repeats=options.repeats,
                 most=options.most_repeats,
                 quiet=options.quiet,
             )
-            found[f"{threads}"] = summary(rounds, options.tokens, [p.name for p in parties])
-    return found
+            result[f"{threads}"] = summary(rounds, options.tokens, [p.name for p in started])
+    return result
 
 
-def turn(party: Party, tokens: int) -> dict[str, float]:
-    """One party's part of a round."""
+def turn(contestant: Contestant, tokens: int) -> dict[str, float]:
+    """One contestant's part of a round."""
     seconds = {}
     for name, run, arguments in (
         ("prefill", "gpt", {"tokens": SHORT}),
@@ -46,9 +46,11 @@ def turn(party: Party, tokens: int) -> dict[str, float]:
         ("sovits", "sovits", {}),
     ):
         time.sleep(SETTLE_S)
-        answer = party.run(run, **arguments)
+        answer = contestant.run(run, **arguments)
         if answer.get("tokens", arguments.get("tokens")) != arguments.get("tokens"):
-            raise SystemExit(f"{party.name} made {answer['tokens']} tokens, expected {arguments['tokens']}")
+            raise SystemExit(
+                f"{contestant.name} made {answer['tokens']} tokens, expected {arguments['tokens']}"
+            )
         seconds[name] = answer["seconds"]
     return {**seconds, "whole": seconds["gpt"] + seconds["sovits"]}
 
@@ -59,24 +61,24 @@ def summary(rounds: list[Round], tokens: int, names: list[str]) -> dict[str, Any
         {name: (tokens - SHORT) / (r.seconds[name]["gpt"] - r.seconds[name]["prefill"]) for name in names}
         for r in rounds
     ]
-    parties = {}
+    figures = {}
     for name in names:
         runs = {run: [r.seconds[name][run] for r in rounds] for run in rounds[0].seconds[name]}
-        parties[name] = {
+        figures[name] = {
             **{f"{run}_s": median(values) for run, values in runs.items()},
             "tokens_per_s": median(rate[name] for rate in rates),
             "rtf": median(runs["whole"]) / (tokens / 25),
             "samples_s": runs,
             "times_faster": {
-                rival: {
-                    "tokens": median(rate[name] / rate[rival] for rate in rates),
+                baseline: {
+                    "tokens": median(rate[name] / rate[baseline] for rate in rates),
                     **{
-                        run: median(r.seconds[rival][run] / r.seconds[name][run] for r in rounds)
+                        run: median(r.seconds[baseline][run] / r.seconds[name][run] for r in rounds)
                         for run in ("prefill", "gpt", "sovits", "whole")
                     },
                 }
-                for rival in (ORIGINAL, GENIE)
-                if rival in names and rival != name
+                for baseline in (ORIGINAL, GENIE)
+                if baseline in names and baseline != name
             },
         }
-    return {"parties": parties, "rounds": len(rounds), "share_of_others": [r.others for r in rounds]}
+    return {"parties": figures, "rounds": len(rounds), "share_of_others": [r.others for r in rounds]}

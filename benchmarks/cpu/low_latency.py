@@ -14,8 +14,8 @@ NAME.json and NAME.md. Scenarios:
     memory   load time, peak memory, what a second process adds
     soak     1,000 streamed requests, a third of them cancelled: memory and threads left (--soak)
 
-A rival whose folder is not given is left out. A scenario that fails says why, and the others go on; the exit code is
-then 1. Linux only: it reads /proc.
+A baseline whose folder is not given is left out. A scenario that fails says why, and the others go on; the exit code
+is then 1. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from contestants import LineUp
+from contestants import Contestants
 from latency_process import memory, soak
 from latency_stream import chunks, stream
 from latency_table import markdown
 from latency_whole import whole
 
 from sovits_runtime.bench.workload import TOKENS
-from sovits_runtime.drawing.page import json_text
+from sovits_runtime.bundle.files import json_text
 from sovits_runtime.machine import installed_versions, read_machine
 
-SCENARIOS: dict[str, Callable[[LineUp, argparse.Namespace], Any]] = {
+SCENARIOS: dict[str, Callable[[Contestants, argparse.Namespace], Any]] = {
     "whole": whole,
     "stream": stream,
     "chunks": chunks,
@@ -54,18 +54,18 @@ def main() -> None:
     result: dict[str, Any] = conditions(options)
     failed = False
     with tempfile.TemporaryDirectory() as folder:
-        line_up = LineUp(options, Path(folder))
-        result["bundles"] = line_up.describe()
+        contestants = Contestants(options, Path(folder))
+        result["bundles"] = contestants.describe()
         for name in options.only:
             print(f"== {name}", flush=True)
             try:
-                result[name] = SCENARIOS[name](line_up, options)
+                result[name] = SCENARIOS[name](contestants, options)
             except (SystemExit, subprocess.SubprocessError, OSError) as error:
                 print(f"{name} failed: {error}", file=sys.stderr, flush=True)
                 result[name], failed = {"failed": str(error)}, True
             result["load_average_after"] = os.getloadavg()[0]
             write(result, options.output)
-        result["rivals"] = line_up.rivals()
+        result["rivals"] = contestants.baselines()
     write(result, options.output)
     print(markdown(result))
     sys.exit(1 if failed else 0)
@@ -97,7 +97,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("bundles", type=Path, nargs="+", help="bundles of the same v2 checkpoint, in several precisions")
     add("--compare-native", action="store_true", help="every bundle also without the native kernels")
-    add("--checkpoints", type=Path, help="folder with its .ckpt and .pth (trusted: rivals unpickle them)")
+    add("--checkpoints", type=Path, help="folder with its .ckpt and .pth (trusted: baselines unpickle them)")
     add("--original", type=Path, help="checkout of GPT-SoVITS")
     add("--original-python", type=Path, default=Path(sys.executable), help="Python with its requirements")
     add("--genie", type=Path, help="checkout of Genie-TTS")
@@ -122,7 +122,7 @@ def arguments() -> argparse.Namespace:
     add("-o", "--output", type=Path, help="NAME of NAME.json and NAME.md")
     options = parser.parse_args()
     if (options.original or options.genie or options.eager) and not options.checkpoints:
-        parser.error("rivals need --checkpoints")
+        parser.error("baselines need --checkpoints")
     for name in ("original", "genie", "genie_model", "soak"):
         if getattr(options, name):
             setattr(options, name, getattr(options, name).resolve())

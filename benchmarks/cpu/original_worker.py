@@ -40,7 +40,7 @@ def gpt_run(path: str, work: dict[str, Any]) -> Run:
     prompt = torch.from_numpy(work["prompt"][None])
 
     def run(tokens: int) -> dict[str, Any]:
-        made, _ = decoder.infer_panel(
+        output_tokens, _ = decoder.infer_panel(
             phones,
             torch.tensor([phones.shape[1]]),
             prompt,
@@ -50,7 +50,7 @@ def gpt_run(path: str, work: dict[str, Any]) -> Run:
             temperature=1,
             early_stop_num=tokens - 1,
         )
-        return {"tokens": int(made.shape[1] - prompt.shape[1])}
+        return {"tokens": int(output_tokens.shape[1] - prompt.shape[1])}
 
     return run
 

@@ -1,7 +1,7 @@
-"""What the worker programs share: a party of a benchmark in a process of its own, with its own interpreter.
+"""What the worker programs share: a contestant of a benchmark in a process of its own, with its own interpreter.
 
-Needs the standard library alone, since the rivals' interpreters have nothing of ours. A worker reads one JSON object a
-line from its input, `{"run": NAME, ...arguments}`, runs it once, and answers one line of JSON.
+Needs the standard library alone, since the baselines' interpreters have nothing of ours. A worker reads one JSON object
+a line from its input, `{"run": NAME, ...arguments}`, runs it once, and answers one line of JSON.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ Run = Callable[..., Mapping[str, Any] | None]
 
 
 def serve(load: Callable[[], tuple[Mapping[str, Run], Mapping[str, Any]]]) -> None:
-    """Loads a party, says that it is ready, and runs what is asked until the input ends.
+    """Loads a contestant, says that it is ready, and runs what is asked until the input ends.
 
     Args:
         load: Returns the runs by name, and what the first answer says besides the time that loading took.
     """
-    # Rivals print freely; only this channel carries answers.
+    # Baselines print freely; only this channel carries answers.
     channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
@@ -38,6 +38,6 @@ def serve(load: Callable[[], tuple[Mapping[str, Run], Mapping[str, Any]]]) -> No
         arguments = json.loads(line)
         run = runs[arguments.pop("run")]
         cpu, start = time.process_time(), time.perf_counter()
-        found = run(**arguments)
+        result = run(**arguments)
         seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
-        answer({"seconds": seconds, "cpu_s": cpu_s, **(found or {})})
+        answer({"seconds": seconds, "cpu_s": cpu_s, **(result or {})})

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, load_api
-from sovits_runtime.doctor import LIBRARIES
+from sovits_runtime.doctor.environment import LIBRARIES
 from sovits_runtime.machine import installed_versions
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 
@@ -22,16 +22,16 @@ _TIMEOUT_S = 10
 
 def read_gpus() -> list[dict[str, str]] | str:
     """Asks nvidia-smi how each GPU is running now; returns why not, where it does not tell."""
-    told = _told(["nvidia-smi", f"--query-gpu={','.join(NOW)}", "--format=csv,noheader"])
-    if isinstance(told, OSError):
-        return f"nvidia-smi: {told}"
-    return [dict(zip(NOW, map(str.strip, line.split(",")), strict=False)) for line in told.splitlines()]
+    output = _output_of(["nvidia-smi", f"--query-gpu={','.join(NOW)}", "--format=csv,noheader"])
+    if isinstance(output, OSError):
+        return f"nvidia-smi: {output}"
+    return [dict(zip(NOW, map(str.strip, line.split(",")), strict=False)) for line in output.splitlines()]
 
 
 def read_commit(root: Path = ROOT) -> dict[str, Any] | str:
     """The commit that is checked out, and whether tracked files differ from it; why not, where git does not tell."""
-    commit = _told(["git", "-C", str(root), "rev-parse", "HEAD"])
-    changes = _told(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
+    commit = _output_of(["git", "-C", str(root), "rev-parse", "HEAD"])
+    changes = _output_of(["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"])
     if isinstance(commit, OSError) or isinstance(changes, OSError):
         return f"not known: {commit if isinstance(commit, OSError) else changes}"
     return {"commit": commit.strip(), "changed": bool(changes.strip())}
@@ -48,7 +48,7 @@ def library_versions() -> dict[str, Any]:
     return {"packages": installed_versions(PACKAGES), "loaded": loaded}
 
 
-def _told(command: Sequence[str]) -> str | OSError:
+def _output_of(command: Sequence[str]) -> str | OSError:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except OSError as error:

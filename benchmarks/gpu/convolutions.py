@@ -10,9 +10,10 @@ import numpy as np
 
 from sovits_runtime.backends.onnxruntime import cuda_options, import_onnxruntime, open_raw, ort_options
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import FP16, SOVITS_VOCODER
 from sovits_runtime.bundle.session import SessionOptions
 
-VOCODER = "sovits_vocoder"
+VOCODER = SOVITS_VOCODER
 FRAMES = (36, 300)
 """A first chunk, and six seconds."""
 WAYS = {
@@ -32,9 +33,9 @@ def time_vocoder(bundle: Bundle, *, repeats: int) -> dict[str, dict[str, float]]
         repeats: Runs that count, after two that do not.
     """
     ort, spec = import_onnxruntime("cuda"), bundle.graph_spec(VOCODER)
-    half = bundle.manifest["graphs"][VOCODER]["precision"] == "fp16"
+    half = bundle.manifest["graphs"][VOCODER]["precision"] == FP16
     options, rng = SessionOptions("cuda", tf32=half), np.random.default_rng(0)
-    found: dict[str, dict[str, float]] = {}
+    medians_ms: dict[str, dict[str, float]] = {}
     for way, changed in WAYS.items():
         session: Any = open_raw(
             ort,
@@ -43,7 +44,7 @@ def time_vocoder(bundle: Bundle, *, repeats: int) -> dict[str, dict[str, float]]
             ort_options(ort, options),
             {**cuda_options(options), **changed},
         )
-        found[way] = {}
+        medians_ms[way] = {}
         for frames in FRAMES:
             feeds = {
                 t.name: rng.standard_normal(t.resolve({"frames": frames}), np.float32) for t in spec.inputs
@@ -53,5 +54,5 @@ def time_vocoder(bundle: Bundle, *, repeats: int) -> dict[str, dict[str, float]]
                 start = time.perf_counter()
                 session.run(None, feeds, None)
                 seconds.append(time.perf_counter() - start)
-            found[way][str(frames)] = round(1000 * statistics.median(seconds[2:]), 3)
-    return found
+            medians_ms[way][str(frames)] = round(1000 * statistics.median(seconds[2:]), 3)
+    return medians_ms

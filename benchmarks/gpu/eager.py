@@ -1,4 +1,4 @@
-"""Eager PyTorch on a GPU as a rival: the modules of `bench_eager`, moved to the device, in FP32 or FP16."""
+"""Eager PyTorch on a GPU as a baseline: the modules of `bench_eager`, moved to the device, in FP32 or FP16."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from process import Skipped
 from torch import Tensor, nn
 
-from sovits_exporter.eager.baseline import EagerHifigan, EagerRival
+from sovits_exporter.eager.baseline import EagerBaseline, EagerHifigan
 from sovits_exporter.modeling import eager
 from sovits_runtime.bench.workload import NEVER_ENDS
 from sovits_runtime.speech.types import DEFAULT_NOISE_SCALE
@@ -32,7 +32,7 @@ class GpuEager:
         half: Run in FP16, as the original does by default on a GPU.
 
     Raises:
-        Skipped: The voice is of a version that this rival does not speak.
+        Skipped: The voice is of a version that this baseline does not speak.
     """
 
     def __init__(
@@ -42,14 +42,14 @@ class GpuEager:
         self.dtype = torch.float16 if half else torch.float32
         torch.backends.cudnn.allow_tf32 = half
         torch.backends.cuda.matmul.allow_tf32 = False
-        rival = EagerRival(gpt, sovits)
-        if not isinstance(rival.decoder, EagerHifigan):
-            raise Skipped(f"the eager rival on a GPU speaks v1 to v2ProPlus, not {rival.spec.version}")
-        self.t2s = rival.t2s.to(device, self.dtype)
-        self.vits = rival.decoder.vits.to(device, self.dtype)
-        self.decoder = rival.decoder
+        baseline = EagerBaseline(gpt, sovits)
+        if not isinstance(baseline.decoder, EagerHifigan):
+            raise Skipped(f"the eager baseline on a GPU speaks v1 to v2ProPlus, not {baseline.spec.version}")
+        self.t2s = baseline.t2s.to(device, self.dtype)
+        self.vits = baseline.decoder.vits.to(device, self.dtype)
+        self.decoder = baseline.decoder
         self.extend: eager.Extend = eager.extend
-        self.work = rival.workload(tokens)
+        self.work = baseline.workload(tokens)
         draw = self.work.token_noise()
         self.noise = torch.from_numpy(np.stack([draw(i) for i in range(tokens)])).to(device)
         if half:
@@ -93,12 +93,12 @@ class GpuEager:
 
     @torch.inference_mode()
     def sound(self, tokens: np.ndarray[Any, Any], phones: np.ndarray[Any, Any]) -> Tensor:
-        """Makes the sound of tokens in the workload's style: samples [n] on the device."""
+        """Decodes tokens with the workload's speaker embedding: samples [n] on the device."""
         place = self._on(self.work.style)
         state = self.decoder.encoder(self._on(tokens[None]), self._on(phones[None]), place).to(self.dtype)
-        made = {"dtype": self.dtype, "device": self.device}
-        noise = torch.randn(1, self.vits.channels, state.shape[2], **made)
-        z, _, _ = self.decoder.flow(state, place, noise, torch.full((1,), DEFAULT_NOISE_SCALE, **made))
+        like_inputs = {"dtype": self.dtype, "device": self.device}
+        noise = torch.randn(1, self.vits.channels, state.shape[2], **like_inputs)
+        z, _, _ = self.decoder.flow(state, place, noise, torch.full((1,), DEFAULT_NOISE_SCALE, **like_inputs))
         samples: Tensor = self.decoder.vocoder(z.to(self.dtype), place)[0]
         return samples
 
@@ -119,7 +119,7 @@ class GpuEager:
 
 
 def used_torch_bytes(device: str) -> int:
-    """Memory of the GPU that is in use, by whomever, as PyTorch is told; 0 on another device."""
+    """Memory of the GPU that is in use, by whomever, as PyTorch reports it; 0 on another device."""
     if device != "cuda":
         return 0
     free, total = torch.cuda.mem_get_info()

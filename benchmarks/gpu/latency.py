@@ -12,13 +12,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.bench.runner import ENDLESS, Voice, reference_of
+from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.bench.runner import ENDLESS, BundleRunner, reference_of
 from sovits_runtime.bench.workload import TARGET_PHONES, TOKEN_RATE_HZ, Workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.machine import read_machine
 from sovits_runtime.speech.types import Phrase, SpeechOptions
 from sovits_runtime.t2s.device_loop import POLL_STEPS
-from sovits_runtime.t2s.host_loop import SemanticGenerator, TokenStream
+from sovits_runtime.t2s.generator import SemanticGenerator, TokenStream
 
 TOKENS = 150
 WARM_UP = 2
@@ -74,22 +75,22 @@ def speech_figures(
     """
     new = [TARGET_PHONES - 1 - i for i in range(min(repeats, NEW_LENGTHS))]
     counts = [TOKENS - 3 * (i + 1) for i in range(len(new))]
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     if first_chunk:
-        found["first_chunk"] = spread(_repeated(lambda: first_chunk(TARGET_PHONES), repeats))
-    found["first_sentence"] = spread(_repeated(lambda: speak(TOKENS // 2, TARGET_PHONES // 2), repeats))
-    found["utterance"] = spread(_repeated(lambda: speak(TOKENS, TARGET_PHONES), repeats))
-    found["rtf"] = found["utterance"]["median_s"] * TOKEN_RATE_HZ / TOKENS
+        figures["first_chunk"] = spread(_repeated(lambda: first_chunk(TARGET_PHONES), repeats))
+    figures["first_sentence"] = spread(_repeated(lambda: speak(TOKENS // 2, TARGET_PHONES // 2), repeats))
+    figures["utterance"] = spread(_repeated(lambda: speak(TOKENS, TARGET_PHONES), repeats))
+    figures["rtf"] = figures["utterance"]["median_s"] * TOKEN_RATE_HZ / TOKENS
     seconds = [_seconds(lambda c=c, p=p: speak(c, p)) for c, p in zip(counts, new, strict=True)]
-    found["utterance_new_lengths"] = {"tokens": counts, "phones": new, **spread(seconds)}
-    found["rtf_new_lengths"] = statistics.median(
+    figures["utterance_new_lengths"] = {"tokens": counts, "phones": new, **spread(seconds)}
+    figures["rtf_new_lengths"] = statistics.median(
         s * TOKEN_RATE_HZ / c for s, c in zip(seconds, counts, strict=True)
     )
     if first_chunk:
         others = [phones - len(new) for phones in new]
         seconds = [_seconds(lambda p=p: first_chunk(p)) for p in others]
-        found["first_chunk_new_lengths"] = {"phones": others, **spread(seconds)}
-    return found
+        figures["first_chunk_new_lengths"] = {"phones": others, **spread(seconds)}
+    return figures
 
 
 def spread(seconds: Sequence[float]) -> dict[str, float]:
@@ -97,19 +98,22 @@ def spread(seconds: Sequence[float]) -> dict[str, float]:
     return {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
 
 
-def summary(found: dict[str, Any]) -> str:
+def summary(figures: dict[str, Any]) -> str:
     """The figures in one line."""
-    text = (
-        f"{found['decode_tokens_per_s']:.0f} tokens/s decoding, {found['tokens_per_s']:.0f} with the prefill"
-    )
-    if "rtf" not in found:
-        return f"{text} of {1000 * found['prefill']['median_s']:.1f} ms"
-    first = found.get("first_chunk", found["first_sentence"])["median_s"]
-    return f"{text}, first sound {1000 * first:.1f} ms, RTF {found['rtf']:.4f}"
+    text = f"{figures['decode_tokens_per_s']:.0f} tokens/s decoding, {figures['tokens_per_s']:.0f} with the prefill"
+    if "rtf" not in figures:
+        return f"{text} of {1000 * figures['prefill']['median_s']:.1f} ms"
+    first = figures.get("first_chunk", figures["first_sentence"])["median_s"]
+    return f"{text}, first sound {1000 * first:.1f} ms, RTF {figures['rtf']:.4f}"
 
 
 def latency_of_bundle(
-    bundle: Bundle, backend: str, *, repeats: int, device: str = "cuda", native: bool = False
+    bundle: Bundle,
+    backend: str,
+    *,
+    repeats: int,
+    device: str = "cuda",
+    gpt_steps: GptSteps = "onnxruntime",
 ) -> dict[str, Any]:
     """Times a bundle.
 
@@ -117,14 +121,13 @@ def latency_of_bundle(
         bundle: An opened bundle.
         backend: What runs it.
         repeats: Runs that count.
-        device: Where.
-        native: Whether the GPT's steps run on the own kernels.
+        gpt_steps: What runs the GPT's steps.
     """
     before = used_bytes()
     threads = read_machine().usable_cores
-    party = Voice(bundle, device=device, backend=backend, threads=threads, native=native)
-    with party.voice as voice:
-        work = party.workload(TOKENS)
+    runner = BundleRunner(bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps)
+    with runner.voice as voice:
+        work = runner.workload(TOKENS)
         reference = reference_of(work)
         bert = work.bert[len(work.prompt_phones) :]
 
@@ -141,12 +144,12 @@ def latency_of_bundle(
             with closing(voice.stream([phrase], reference, options=options(TOKENS))) as chunks:
                 return next(chunks)
 
-        found = {
+        figures = {
             **token_figures(lambda: tokens_of(voice.text_to_semantic, work, TOKENS), repeats=repeats),
             **speech_figures(speak, first_chunk=first_chunk, repeats=repeats),
         }
         facts = {"gpu_bytes": used_bytes() - before, "repeats": repeats, "runs": voice.describe()}
-        return {"summary": summary(found), **found, **facts}
+        return {"summary": summary(figures), **figures, **facts}
 
 
 def latency_of_eager(
@@ -159,24 +162,23 @@ def latency_of_eager(
         half: In FP16.
         compiled: With `torch.compile` around the decode step.
         repeats: Runs that count.
-        device: Where.
     """
     from eager import GpuEager, used_torch_bytes
 
     before = used_torch_bytes(device)
-    rival = GpuEager(*pair, TOKENS, device=device, half=half)
+    baseline = GpuEager(*pair, TOKENS, device=device, half=half)
     if compiled:
-        rival.compile()
-    found = {
-        **token_figures(lambda: rival.generate(TOKENS), repeats=repeats),
-        **speech_figures(rival.speak, repeats=repeats),
+        baseline.compile()
+    figures = {
+        **token_figures(lambda: baseline.generate(TOKENS), repeats=repeats),
+        **speech_figures(baseline.speak, repeats=repeats),
     }
     facts = {
         "gpu_bytes": used_torch_bytes(device) - before,
         "repeats": repeats,
-        "runs": {**rival.describe(), "compiled": compiled},
+        "runs": {**baseline.describe(), "compiled": compiled},
     }
-    return {"summary": summary(found), **found, **facts}
+    return {"summary": summary(figures), **figures, **facts}
 
 
 def tokens_of(model: SemanticGenerator, work: Workload, count: int) -> TokenStream:

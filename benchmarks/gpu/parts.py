@@ -19,14 +19,16 @@ from toy_gpt import BERT_WIDTH, VOCAB, expected_tokens, toy_engines
 
 from sovits_engines.cuda.driver import Driver
 from sovits_runtime.backends.tensorrt import REFERENCE_GRAPHS
+from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import STEP
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.device import Engine, Layout
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
-from sovits_runtime.t2s.device_step import CACHE_LENGTHS, STEP
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.device_step import CACHE_LENGTHS
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 from sovits_runtime.t2s.step_compile import cuda_kernels
 from sovits_runtime.t2s.step_kernel import PRECISIONS, open_kernel_steps
@@ -38,10 +40,10 @@ CACHE_ROWS = (512, 1024)
 
 @dataclass(frozen=True)
 class Run:
-    """What every part is given.
+    """What every part gets.
 
     Attributes:
-        driver: What the driver told.
+        driver: What the driver reports.
         bundle: The bundle, if one was given.
         checkpoints: Folder of its checkpoints, if one was given.
         repeats: Repetitions of each timing.
@@ -99,9 +101,9 @@ def doctor(run: Run) -> dict[str, Any]:
 
 def versions(run: Run) -> dict[str, Any]:
     """Versions of packages, and of libraries as they load."""
-    found = library_versions()
-    count = sum(not str(value).startswith("not loaded") for value in found["loaded"].values())
-    return {"summary": f"{len(found['packages'])} packages, {count} libraries load", **found}
+    libraries = library_versions()
+    count = sum(not str(value).startswith("not loaded") for value in libraries["loaded"].values())
+    return {"summary": f"{len(libraries['packages'])} packages, {count} libraries load", **libraries}
 
 
 def streams(run: Run) -> dict[str, Any]:
@@ -163,9 +165,9 @@ def enqueued_scheduler(run: Run) -> dict[str, Any]:
 def step_kernels(run: Run) -> dict[str, Any]:
     """The own kernels of the GPT's step against ONNX Runtime's CPU, and how many tokens they make."""
     bundle, device, open_steps = _kernels(run)
-    found = prove_steps(bundle, device, open_steps(), repeats=run.repeats)
-    rates = ", ".join(f"{found[f'tokens_per_s_{way}']} tokens/s {way}" for way in ("captured", "enqueued"))
-    return {"summary": f"{rates}, logits {found['logits']:.1e}", **found}
+    figures = prove_steps(bundle, device, open_steps(), repeats=run.repeats)
+    rates = ", ".join(f"{figures[f'tokens_per_s_{way}']} tokens/s {way}" for way in ("captured", "enqueued"))
+    return {"summary": f"{rates}, logits {figures['logits']:.1e}", **figures}
 
 
 def latency_steps(run: Run) -> dict[str, Any]:
@@ -211,7 +213,7 @@ def verify_kernels(run: Run) -> dict[str, Any]:
     """The same with the own kernels for the GPT's steps."""
     _need_ort_cuda()
     _kernels(run)
-    return _verify(run, "onnxruntime", native=True)
+    return _verify(run, "onnxruntime", gpt_steps="native")
 
 
 def latency_tensorrt(run: Run) -> dict[str, Any]:
@@ -231,7 +233,7 @@ def latency_kernels(run: Run) -> dict[str, Any]:
     """Latency of ONNX Runtime on CUDA with the own kernels for the GPT's steps."""
     _need_ort_cuda()
     bundle, _, _ = _kernels(run)
-    return latency_of_bundle(bundle, "onnxruntime", repeats=run.repeats, native=True)
+    return latency_of_bundle(bundle, "onnxruntime", repeats=run.repeats, gpt_steps="native")
 
 
 def vocoder_ways(run: Run) -> dict[str, Any]:
@@ -240,9 +242,9 @@ def vocoder_ways(run: Run) -> dict[str, Any]:
     _need_ort_cuda()
     if VOCODER not in bundle.graph_names:
         raise Skipped(f"the bundle has no {VOCODER}")
-    found = time_vocoder(bundle, repeats=run.repeats)
-    fastest = min(found, key=lambda way: found[way][str(FRAMES[-1])])
-    return {"summary": f"fastest: {fastest}, {found[fastest]} ms", "ways": found}
+    medians_ms = time_vocoder(bundle, repeats=run.repeats)
+    fastest = min(medians_ms, key=lambda way: medians_ms[way][str(FRAMES[-1])])
+    return {"summary": f"fastest: {fastest}, {medians_ms[fastest]} ms", "ways": medians_ms}
 
 
 def latency_eager_fp32(run: Run) -> dict[str, Any]:
@@ -295,9 +297,9 @@ def _eager(run: Run, *, half: bool, compiled: bool = False) -> dict[str, Any]:
     return latency_of_eager(run.need_checkpoints(), half=half, compiled=compiled, repeats=repeats)
 
 
-def _verify(run: Run, backend: str, *, native: bool = False) -> dict[str, Any]:
+def _verify(run: Run, backend: str, *, gpt_steps: GptSteps = "onnxruntime") -> dict[str, Any]:
     bundle = run.need_bundle()
-    report = verify_bundle(bundle, device="cuda", backend=backend, native=native)
+    report = verify_bundle(bundle, device="cuda", backend=backend, gpt_steps=gpt_steps)
     if not report.passed:
         raise AssertionError(report.failure())
     return {"summary": f"{len(report.checks)} checks passed", "report": report.to_json()}

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from sovits_runtime.drawing.page import json_text
+from sovits_runtime.bundle.files import json_text
 
 GRACE_S = 5
 """A process ends itself at its limit and says where it was; after this it is killed."""

@@ -38,7 +38,7 @@ from table import conditions, figures, markdown
 
 from sovits_engines.cuda.driver import probe_driver_apart
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.drawing.page import json_text
+from sovits_runtime.bundle.files import json_text, write_file
 from sovits_runtime.errors import SovitsError
 from sovits_runtime.machine import read_machine
 
@@ -49,13 +49,13 @@ LEAST_S = 5
 REPEATS = 10
 GOOD = ("passed", "skipped")
 
-Found = dict[str, dict[str, Any]]
+Results = dict[str, dict[str, Any]]
 
 
 def run_parts(
     run: Run,
     parts: Mapping[str, Part],
-    found: Found,
+    results: Results,
     *,
     limit_s: float,
     done: Callable[[], None] = lambda: None,
@@ -64,19 +64,19 @@ def run_parts(
     """Runs every part; returns whether all passed or had nothing to run.
 
     Args:
-        run: What every part is given.
+        run: What every part gets.
         parts: The parts by name, in order.
-        found: Their results are put here.
+        results: By part; filled in as parts end.
         limit_s: Seconds for all of them.
         done: Called after each.
-        say: Tells of each part.
+        say: Prints a line of progress.
     """
     deadline = time.monotonic() + limit_s
     workers: dict[bool, Worker] = {}  # by whether they run several parts
     try:
         for name, part in parts.items():
             start = time.monotonic()
-            needed = found.get(part.needs, {}).get("status", "not run") if part.needs else "passed"
+            needed = results.get(part.needs, {}).get("status", "not run") if part.needs else "passed"
             if needed != "passed":
                 result = {"status": "skipped", "reason": f"needs {part.needs!r}: {needed}"}
             elif deadline - start < LEAST_S:
@@ -88,13 +88,13 @@ def run_parts(
                 result = {**worker.attempt(part.run, limit), "process": worker.pid}
                 if not part.together or result["status"] == "failed":
                     workers.pop(part.together).close()
-            found[name] = {**result, "seconds": round(time.monotonic() - start, 2)}
+            results[name] = {**result, "seconds": round(time.monotonic() - start, 2)}
             say(f"{result['status']:<8} {name:<44} {result.get('reason', result.get('summary', ''))}")
             done()
     finally:
         for worker in workers.values():
             worker.close()
-    return all(result["status"] in GOOD for result in found.values())
+    return all(result["status"] in GOOD for result in results.values())
 
 
 def write(result: Mapping[str, Any], output: Path) -> None:
@@ -105,9 +105,8 @@ def write(result: Mapping[str, Any], output: Path) -> None:
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     for path, text in ((output, json_text(result)), (output.with_suffix(".md"), markdown(result))):
-        unfinished = path.with_name(f".{path.name}.part")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        with write_file(path) as file:
+            file.write(text.encode("utf-8"))
 
 
 def main() -> None:
@@ -121,7 +120,7 @@ def main() -> None:
         bundle = Bundle.open(options.bundle, shared=options.shared) if options.bundle else None
     except SovitsError as error:
         sys.exit(str(error))
-    found: Found = {}
+    results: Results = {}
     result: dict[str, Any] = {
         "finished": False,
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
@@ -137,7 +136,7 @@ def main() -> None:
         "tokens": TOKENS,
         "repeats": options.repeats,
         "limit_s": options.limit_s,
-        "parts": found,
+        "parts": results,
     }
 
     def save() -> None:
@@ -150,11 +149,11 @@ def main() -> None:
     start = time.monotonic()
     run = Run(driver, bundle, options.checkpoints, options.repeats)
     parts = {n: p for n, p in PARTS.items() if not options.only or n.startswith(tuple(options.only))}
-    good = run_parts(run, parts, found, limit_s=options.limit_s, done=save, say=_say)
+    good = run_parts(run, parts, results, limit_s=options.limit_s, done=save, say=_say)
     result |= {"finished": True, "seconds": round(time.monotonic() - start, 1)}
     result["nvidia_smi"]["after"] = read_gpus()
     save()
-    print(f"\n{conditions(result)}\n\n{figures(found)}\n")
+    print(f"\n{conditions(result)}\n\n{figures(results)}\n")
     print(f"written: {options.output} and {options.output.with_suffix('.md').name}")
     sys.exit(0 if good else 1)
 

@@ -12,21 +12,23 @@ import numpy as np
 from latency import TOKENS, summary, token_figures, tokens_of, used_bytes
 from numpy.typing import NDArray
 
-from sovits_runtime.bench.runner import ENDLESS, Voice
+from sovits_runtime.backends.onnxruntime import open_session
+from sovits_runtime.bench.runner import ENDLESS, BundleRunner
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.names import FP32, PREFILL
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.gpu.device import Device, DeviceArray, Engine, Stream
 from sovits_runtime.machine import usable_cores
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
-from sovits_runtime.t2s.device_step import PREFILL, rows_spec
+from sovits_runtime.t2s.device_step import rows_spec
 
 
 class HostPrefill:
     """`gpt_prefill` on ONNX Runtime's CPU as an engine; see `sovits_runtime.gpu.device.Engine`. It waits."""
 
     provider = "CPUExecutionProvider"
-    weight_bytes = scratch_bytes = 0
+    scratch_bytes = 0
 
     def __init__(self, bundle: Bundle, device: Device) -> None:
         self.spec = rows_spec(bundle.graph_spec(PREFILL))
@@ -36,7 +38,7 @@ class HostPrefill:
         )
 
     def context(self, scratch: DeviceArray) -> HostContext:
-        """See `Engine.context`."""
+        """A way to run it; see `Engine.context`."""
         return HostContext(self)
 
 
@@ -49,19 +51,19 @@ class HostContext:
         self._kept: dict[str, NDArray[Any]] = {}
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
-        """See `Context.bind`."""
+        """Takes the arrays of later runs; see `Context.bind`."""
         self._arrays |= arrays
 
     def enqueue(self, stream: Stream) -> None:
-        """See `Context.enqueue`."""
+        """Runs it once; see `Context.enqueue`."""
         spec, arrays = self._engine.spec, self._arrays
         self._kept = {n: self._engine.device.pinned(a.shape, a.dtype) for n, a in arrays.items()}
         for name in spec.input_names:
             if arrays[name].nbytes:
                 stream.download(self._kept[name], arrays[name])
         stream.synchronize()
-        made = self._engine.session.run({name: self._kept[name].copy() for name in spec.input_names})
-        for name, value in made.items():
+        outputs = self._engine.session.run({name: self._kept[name].copy() for name in spec.input_names})
+        for name, value in outputs.items():
             self._kept[name][...] = value
             stream.upload(arrays[name], self._kept[name])
 
@@ -86,35 +88,35 @@ def prove_steps(
         repeats: Runs that count; 0: nothing is timed.
 
     Returns:
-        Largest difference of the logits over teacher-forced steps, as a share of the largest, and fewest equal tokens
-        of a free run, of captured and enqueued steps; tokens per second of each, without the prefill.
+        Largest difference of the logits over teacher-forced steps, as a fraction of the largest, and fewest equal
+        tokens of a free run, of captured and enqueued steps; tokens per second of each, without the prefill.
 
     Raises:
         AssertionError: Too large a difference.
     """
-    party = Voice(bundle, device="cpu", threads=usable_cores(), native=False)
-    with party.voice as voice:
-        work = party.workload(max(tokens, count))
-        given = (work.all_phones, work.bert, work.prompt)
+    runner = BundleRunner(bundle, device="cpu", threads=usable_cores(), gpt_steps="onnxruntime")
+    with runner.voice as voice:
+        work = runner.workload(max(tokens, count))
+        inputs = (work.all_phones, work.bert, work.prompt)
         t2s = voice.text_to_semantic
         free = tokens_of(t2s, work, tokens).finish().tokens
         forced = {"options": ENDLESS, "forced": free}
-        expected = [s.logits.copy() for s in t2s.steps(*given, noise=work.token_noise(), **forced)]
+        expected = [s.logits.copy() for s in t2s.steps(*inputs, noise=work.token_noise(), **forced)]
     engines = GptEngines(HostPrefill(bundle, device), steps)
     scale = max(float(np.abs(e).max()) for e in expected)
     result: dict[str, Any] = {"logits": 0.0, "equal_tokens": tokens}
     for name, capture in (("captured", True), ("enqueued", False)):
         ours = DeviceTextToSemantic(device, engines, strict=capture, capture=capture)
-        got = [s.logits.copy() for s in ours.steps(*given, noise=work.token_noise(), **forced)]
+        got = [s.logits.copy() for s in ours.steps(*inputs, noise=work.token_noise(), **forced)]
         error = max(float(np.abs(a - b).max()) for a, b in zip(got, expected, strict=True))
         result["logits"] = max(result["logits"], error / scale)
-        made = tokens_of(ours, work, tokens).finish().tokens
-        result["equal_tokens"] = min(result["equal_tokens"], int((made == free).sum()))
+        tokens_made = tokens_of(ours, work, tokens).finish().tokens
+        result["equal_tokens"] = min(result["equal_tokens"], int((tokens_made == free).sum()))
         if repeats:
-            found = token_figures(lambda ours=ours: tokens_of(ours, work, count), repeats=repeats)
-            result[f"tokens_per_s_{name}"] = round(found["decode_tokens_per_s"])
+            figures = token_figures(lambda ours=ours: tokens_of(ours, work, count), repeats=repeats)
+            result[f"tokens_per_s_{name}"] = round(figures["decode_tokens_per_s"])
         ours.close()
-    limit = 1e-4 if bundle.precision == "fp32" else 2e-2
+    limit = 1e-4 if bundle.precision == FP32 else 2e-2
     if not result["logits"] <= limit:
         raise AssertionError(f"logits differ by {result['logits']:.1e} of the largest, limit {limit}")
     return result
@@ -126,18 +128,17 @@ def latency_of_steps(
     """Times the workload's tokens with the prefill on the CPU: what there is of ours where only NVRTC is installed.
 
     Args:
-        bundle: The bundle.
         device: A GPU.
         make: Opens the steps, one a cache length.
         repeats: Runs that count.
     """
-    party = Voice(bundle, device="cpu", threads=usable_cores(), native=False)
-    with party.voice:
-        work = party.workload(TOKENS)
+    runner = BundleRunner(bundle, device="cpu", threads=usable_cores(), gpt_steps="onnxruntime")
+    with runner.voice:
+        work = runner.workload(TOKENS)
     before = used_bytes()
     ours = DeviceTextToSemantic(device, GptEngines(HostPrefill(bundle, device), make()))
     ours.warm()
-    found = token_figures(lambda: tokens_of(ours, work, TOKENS), repeats=repeats)
+    figures = token_figures(lambda: tokens_of(ours, work, TOKENS), repeats=repeats)
     facts = {
         "gpu_bytes": used_bytes() - before,
         "repeats": repeats,
@@ -148,4 +149,4 @@ def latency_of_steps(
         },
     }
     ours.close()
-    return {"summary": f"{summary(found)} on the CPU", **found, **facts}
+    return {"summary": f"{summary(figures)} on the CPU", **figures, **facts}

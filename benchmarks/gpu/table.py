@@ -78,8 +78,8 @@ def _cells(part: Mapping[str, Any], parts: Mapping[str, Mapping[str, Any]]) -> l
     def number(name: str) -> str:
         return f"{part[name]:.4f}" if name in part else "-"
 
-    def ratio(rival: str) -> str:
-        rate = parts.get(rival, {}).get("decode_tokens_per_s")
+    def ratio(baseline: str) -> str:
+        rate = parts.get(baseline, {}).get("decode_tokens_per_s")
         return f"{part['decode_tokens_per_s'] / rate:.1f}" if rate else "-"
 
     expected = parts.get(FP32, {}).get("first", [])

@@ -18,7 +18,7 @@ from sovits_runtime.gpu.cuda import CudaDevice
 from sovits_runtime.gpu.device import DeviceArray, Stream
 from sovits_runtime.t2s.device_slot import GptEngines
 from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED, device_step_spec
-from sovits_runtime.t2s.host_loop import Noise
+from sovits_runtime.t2s.generator import Noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 VOCAB = 64
@@ -107,7 +107,7 @@ def step_spec(cache_length: int) -> GraphSpec:
 
 
 def prefill_spec() -> GraphSpec:
-    """Spec of the toy's prefill, which gives rows."""
+    """Spec of the toy's prefill, which outputs keys and values."""
     inputs = [
         TensorSpec("phones", "int64", (1, "phones")),
         TensorSpec("bert", "float32", (1, "phones", BERT_WIDTH)),
@@ -166,7 +166,6 @@ class ToyEngine:
     """One kernel as an engine; see `sovits_runtime.gpu.device.Engine`."""
 
     provider = "toy kernels"
-    weight_bytes = 0
     scratch_bytes = 256
 
     def __init__(self, spec: GraphSpec, function: Any, arguments: tuple[str, ...]) -> None:
@@ -175,7 +174,7 @@ class ToyEngine:
         self.arguments = arguments
 
     def context(self, scratch: DeviceArray) -> ToyContext:
-        """See `Engine.context`."""
+        """A way to run it; see `Engine.context`."""
         return ToyContext(self)
 
 
@@ -187,11 +186,11 @@ class ToyContext:
         self._arrays: dict[str, DeviceArray] = {}
 
     def bind(self, arrays: Mapping[str, DeviceArray]) -> None:
-        """See `Context.bind`."""
+        """Takes the arrays of later runs; see `Context.bind`."""
         self._arrays |= arrays
 
     def enqueue(self, stream: Stream) -> None:
-        """See `Context.enqueue`."""
+        """Runs it once; see `Context.enqueue`."""
         from cuda.bindings import driver
 
         sizes = {"texts": "phones", "prompts": "prompt"}

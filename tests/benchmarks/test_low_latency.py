@@ -56,8 +56,8 @@ def test_rounds_that_others_disturbed_count_only_when_there_are_no_better_ones(m
 
     shares = iter([0.0, 0.5, 0.05, 0.3, 0.2, 0.02])
 
-    def one_round(parties, turn):
-        return contestant_process.Round({p: {"run": 1.0} for p in parties}, next(shares))
+    def one_round(contestants, turn):
+        return contestant_process.Round({name: {"run": 1.0} for name in contestants}, next(shares))
 
     monkeypatch.setattr(contestant_process, "_one_round", one_round)
     rounds = contestant_process.take_turns(["a", "b"], None, repeats=2, most=4, quiet=0.1)
@@ -98,7 +98,7 @@ def test_every_scenario_runs_and_says_what_it_found(tiny_bundle, tmp_path):
 
 @linux
 def test_a_scenario_that_fails_says_why_and_the_others_go_on(tiny_bundle, tmp_path):
-    rival = ["--original", tmp_path / "nothing", "--checkpoints", f"{tmp_path}/a.ckpt,{tmp_path}/b.pth"]
+    baseline = ["--original", tmp_path / "nothing", "--checkpoints", f"{tmp_path}/a.ckpt,{tmp_path}/b.pth"]
     command = [
         sys.executable,
         BENCHMARKS / "low_latency.py",
@@ -106,7 +106,7 @@ def test_a_scenario_that_fails_says_why_and_the_others_go_on(tiny_bundle, tmp_pa
         "--only",
         "whole",
         "chunks",
-        *rival,
+        *baseline,
     ]
     command += ["--repeats", "1", "--long-s", "4", "-o", tmp_path / "r"]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sovits_runtime import SpeechOptions
-from sovits_runtime.audio import read_audio
+from sovits_runtime.audio.files import read_audio
 from sovits_runtime.errors import TextError
 
 PHONES = "HH AH0 L OW1 ."

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sovits_runtime import Chunk, SpeechOptions
-from sovits_runtime.audio import read_audio
+from sovits_runtime.audio.files import read_audio
 from sovits_runtime.speech.chunk_stream import ChunkStream
 
 PHONES = "HH AH0 L OW1 ."

@@ -1,10 +1,10 @@
 /* Runs a CUDA kernel, compiled as C++, on one thread of the CPU: for tests of its logic, not of its memory fences.
  *
- * Every CUDA thread is a fiber. It runs until it meets others: in a shuffle, at a barrier, or where it looks whether
- * other blocks have arrived. Which warp goes on, and in which order its lanes do, is drawn from a seed. Shared memory
- * starts as NaN. So a barrier that is missing, or a place that is read before it is written, gives wrong numbers.
+ * Every CUDA thread is a fiber. It runs until it must wait for others: in a shuffle, at a barrier, or where it polls
+ * whether other blocks have arrived. Which warp goes on, and in which order its lanes do, is random, by a seed. Shared
+ * memory starts as NaN. So a barrier that is missing, or memory that is read before it is written, gives wrong numbers.
  *
- * A barrier can be left out on purpose: the block's by its line in the source, the grid's by its number in the launch.
+ * A barrier can be left out on purpose: a block's by its line in the source, the grid's by its number in the launch.
  */
 #include <math.h>
 #include <stdint.h>
@@ -82,8 +82,8 @@ inline void prepare(context &c, char *stack, size_t bytes, void (*start)()) {
 #endif
 
 constexpr size_t STACK = 1 << 16;
-constexpr int PATIENCE = 1 << 16; /* looks for other blocks, without any progress, before a launch is given up */
-enum state { READY, MEETS_WARP, MEETS_BLOCK, LOOKS, DONE };
+constexpr int MOST_POLLS = 1 << 16; /* polls for other blocks, without any progress, before a launch is given up */
+enum state { READY, AT_WARP_BARRIER, AT_BLOCK_BARRIER, POLLS, DONE };
 
 struct index {
     unsigned x;
@@ -97,7 +97,7 @@ struct warp {
 };
 
 struct block {
-    int arrived = 0, meetings = 0;
+    int arrived = 0, grid_barriers = 0;
     std::vector<uint64_t> shared; /* 16 bytes more than that, to be aligned */
     std::vector<warp> warps;
 };
@@ -119,13 +119,13 @@ struct launch_state {
     index grid;
     unsigned threads;
     uint64_t random;
-    int skipped_line, skipped_meeting, looks; /* looks: turns since something last moved on */
+    int skipped_line, skipped_grid_barrier, polls; /* polls: turns since something last moved on */
 };
 
 inline launch_state *here;
 inline fiber *current;
 
-inline unsigned draw(unsigned count) { /* xorshift */
+inline unsigned random_below(unsigned count) { /* xorshift */
     here->random ^= here->random << 13, here->random ^= here->random >> 7, here->random ^= here->random << 17;
     return (unsigned)((here->random >> 32) * count >> 32);
 }
@@ -143,23 +143,23 @@ inline void run_fiber() {
 inline void wake(fiber *first, unsigned count) {
     for (unsigned i = 0; i < count; i++)
         if (first[i].now != DONE) first[i].now = READY, first[i].mine->idle = false;
-    here->looks = 0;
+    here->polls = 0;
 }
 
 /* --- what the kernel calls ---------------------------------------------------------------------------------------- */
 
-inline void meet_warp() {
+inline void warp_barrier() {
     warp &w = *current->mine;
     unsigned lane = current->thread.x % 32;
-    if (++w.arrived < 32) return pause(MEETS_WARP);
+    if (++w.arrived < 32) return pause(AT_WARP_BARRIER);
     w.arrived = 0;
     wake(current - lane, 32);
 }
 
-inline void meet_block(int line) {
+inline void block_barrier(int line) {
     if (line == here->skipped_line) return;
     block &b = *current->home;
-    if (++b.arrived < (int)here->threads) return pause(MEETS_BLOCK);
+    if (++b.arrived < (int)here->threads) return pause(AT_BLOCK_BARRIER);
     b.arrived = 0;
     wake(current - current->thread.x, here->threads);
 }
@@ -171,7 +171,7 @@ template <typename T> T exchange_lanes(T value, int from) {
     uint64_t *slots = w.value[w.turn & 1];
     memcpy(&slots[lane], &value, sizeof value);
     if (w.arrived == 31) w.turn++;
-    meet_warp();
+    warp_barrier();
     memcpy(&value, &slots[from], sizeof value);
     return value;
 }
@@ -186,16 +186,16 @@ template <typename T> T *shared_memory_of_block() {
 inline std::vector<unsigned> shuffled(unsigned count) {
     std::vector<unsigned> order(count);
     for (unsigned i = 0; i < count; i++) {
-        unsigned at = draw(i + 1);
+        unsigned at = random_below(i + 1);
         order[i] = order[at], order[at] = i;
     }
     return order;
 }
 
-/* Runs a warp until none of its lanes can go on by itself; whether it only looks whether others have come. */
+/* Runs a warp until none of its lanes can go on by itself; whether it only polls whether others have come. */
 inline bool run_warp(fiber *first) {
     warp &w = *first->mine;
-    std::swap(w.order[draw(32)], w.order[draw(32)]);
+    std::swap(w.order[random_below(32)], w.order[random_below(32)]);
     for (w.idle = false; !w.idle;) {
         w.idle = true;
         for (unsigned lane : w.order) {
@@ -205,36 +205,36 @@ inline bool run_warp(fiber *first) {
             w.idle = false;
         }
     }
-    bool looks = false;
+    bool polls = false;
     for (int i = 0; i < 32; i++)
-        if (first[i].now == LOOKS) first[i].now = READY, looks = true;
-    w.idle = !looks;
-    return looks;
+        if (first[i].now == POLLS) first[i].now = READY, polls = true;
+    w.idle = !polls;
+    return polls;
 }
 
 /* Runs every warp to its end. By seed, any warp that can goes on, or one block as far as it gets before others. */
 inline bool run_warps(std::vector<fiber *> live) {
-    bool any = draw(2);
-    for (here->looks = 0; live.size() && here->looks < PATIENCE; here->looks++) {
-        size_t i = any ? draw((unsigned)live.size()) : 0, tried = 0;
+    bool any = random_below(2);
+    for (here->polls = 0; live.size() && here->polls < MOST_POLLS; here->polls++) {
+        size_t i = any ? random_below((unsigned)live.size()) : 0, tried = 0;
         while (live[i]->mine->idle && ++tried <= live.size()) i = (i + 1) % live.size();
         if (tried > live.size()) return false;
         fiber *first = live[i];
-        bool looks = run_warp(first), done = std::all_of(first, first + 32, [](fiber &f) { return f.now == DONE; });
-        if (looks || done) live.erase(live.begin() + i);
-        if (looks) live.push_back(first);
+        bool polls = run_warp(first), done = std::all_of(first, first + 32, [](fiber &f) { return f.now == DONE; });
+        if (polls || done) live.erase(live.begin() + i);
+        if (polls) live.push_back(first);
     }
     return live.empty();
 }
 
 /* Runs a kernel; 0, or -1 where its threads wait for what never comes. */
-inline int launch(unsigned grid, unsigned threads, uint64_t seed, int skipped_line, int skipped_meeting,
+inline int launch(unsigned grid, unsigned threads, uint64_t seed, int skipped_line, int skipped_grid_barrier,
                   std::function<void()> kernel) {
     launch_state l;
     here = &l;
     l.kernel = kernel, l.grid = {grid}, l.threads = threads;
     l.random = seed * 0x9e3779b97f4a7c15 + 0x1234567;
-    l.skipped_line = skipped_line, l.skipped_meeting = skipped_meeting;
+    l.skipped_line = skipped_line, l.skipped_grid_barrier = skipped_grid_barrier;
     l.fibers.resize((size_t)grid * threads);
     l.blocks.resize(grid);
     l.stacks.reset(new char[l.fibers.size() * STACK]);
@@ -262,8 +262,8 @@ inline int launch(unsigned grid, unsigned threads, uint64_t seed, int skipped_li
 #define blockIdx (emulator::current->of)
 #define gridDim (emulator::here->grid)
 #define SHARED(type, name) type &name = *emulator::shared_memory_of_block<type>()
-#define __syncthreads() emulator::meet_block(__LINE__)
-#define __syncwarp() emulator::meet_warp()
+#define __syncthreads() emulator::block_barrier(__LINE__)
+#define __syncwarp() emulator::warp_barrier()
 
 template <typename T> T __shfl_xor_sync(unsigned, T x, int offset) {
     return emulator::exchange_lanes(x, (int)(threadIdx.x % 32) ^ offset);
@@ -304,11 +304,11 @@ inline void prefetch_line(const void *) {}
 
 inline void add_release(unsigned long long *at, unsigned long long more) {
     *at += more;
-    emulator::current->home->meetings++;
-    emulator::here->looks = 0;
+    emulator::current->home->grid_barriers++;
+    emulator::here->polls = 0;
 }
 inline unsigned long long load_acquire(const unsigned long long *at) {
-    if (emulator::current->home->meetings - 1 == emulator::here->skipped_meeting) return ~0ull;
-    emulator::pause(emulator::LOOKS);
+    if (emulator::current->home->grid_barriers - 1 == emulator::here->skipped_grid_barrier) return ~0ull;
+    emulator::pause(emulator::POLLS);
     return *at;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -14,12 +15,24 @@ from sovits_runtime.t2s.step_compile import SOURCE
 RUN = """
 #include "{emulator}"
 #include "{source}"
-extern "C" int run_step(const request *r, unsigned grid, unsigned long long seed, int line, int meeting) {{
-    return emulator::launch(grid, THREADS, seed, line, meeting, [&] {{ gpt_step(*r); }});
+{offsets}
+extern "C" int run_step(const request *r, unsigned grid, unsigned long long seed, int line, int barrier) {{
+    return emulator::launch(grid, THREADS, seed, line, barrier, [&] {{ gpt_step(*r); }});
 }}
 extern "C" int bytes_of_weights() {{ return sizeof(weights); }}
-extern "C" int bytes_of_scratch() {{ return sizeof(exchange); }}
+extern "C" int bytes_of_scratch() {{ return sizeof(scratch_memory); }}
 """
+
+
+def offsets(kernel):
+    """That every field of the source's structures lies where the runtime puts it, as C++ that does not compile else."""
+    layout, fields = kernel.weights_layout, kernel.request_fields
+    structs = {"weights": layout, "matrices": layout["matrix"].base, "vectors": layout["vector"].base}
+    places = [(struct, name, at) for struct, part in structs.items() for name, (_, at) in part.fields.items()]
+    places += [("request", name, 8 * fields.index(name)) for name in dict.fromkeys(fields)]
+    return [
+        f'static_assert(__builtin_offsetof({s}, {name}) == {at}, "{s}.{name}");' for s, name, at in places
+    ]
 
 
 class Emulated:
@@ -27,13 +40,15 @@ class Emulated:
 
     def __init__(self, folder, grid=3):
         self.folder, self.grid, self.seed = folder, grid, 0
-        self.without_line, self.without_meeting = -1, -2
+        self.without_line, self.without_grid_barrier = -1, -2
 
     def __call__(self, kernel):
-        name = "-".join(map(str, kernel.macros.values()))
+        text = "\n".join(offsets(kernel))
+        name = hashlib.sha256(f"{kernel.macros} {text}".encode()).hexdigest()[:16]
         target, cpp = self.folder / f"{name}.so", self.folder / f"{name}.cpp"
         if not target.exists():
-            cpp.write_text(RUN.format(emulator=Path(__file__).with_name("cuda_emulator.h"), source=SOURCE))
+            emulator = Path(__file__).with_name("cuda_emulator.h")
+            cpp.write_text(RUN.format(emulator=emulator, source=SOURCE, offsets=text))
             macros = [f"-D{key}={value}" for key, value in kernel.macros.items()]
             command = ["g++", "-std=c++17", "-O2", "-Wno-unknown-pragmas", *macros, "-shared", "-fPIC"]
             subprocess.run([*command, "-o", target, cpp], check=True)
@@ -52,6 +67,6 @@ class Emulated:
         request = (ctypes.c_uint64 * (len(addresses) + 1))(*addresses, rows)
         self.seed += 1
         seed = ctypes.c_ulonglong(self.seed)
-        code = self.library.run_step(request, self.grid, seed, self.without_line, self.without_meeting)
+        code = self.library.run_step(request, self.grid, seed, self.without_line, self.without_grid_barrier)
         if code:
             raise BackendError("threads wait for what never comes")

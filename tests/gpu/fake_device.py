@@ -108,9 +108,9 @@ class FakeStream:
 
         self.push(work)
 
-    def copy_rows(self, target: DeviceArray, source: DeviceArray, rows: int) -> None:
+    def copy_positions(self, target: DeviceArray, source: DeviceArray, count: int) -> None:
         def work() -> None:
-            view(target)[:, :, :rows] = view(source)[:, :, :rows]
+            view(target)[:, :, :count] = view(source)[:, :, :count]
 
         self.push(work)
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from fake_device import FakeStream, view
 
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle.graph_spec import GraphSpec
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.gpu.device import DeviceArray
 
@@ -18,7 +19,6 @@ class OrtEngine:
 
     def __init__(self, path: Path, spec: GraphSpec, scratch_bytes: int = 4096) -> None:
         self.spec = spec
-        self.weight_bytes = 0
         self.scratch_bytes = scratch_bytes
         self.session = open_session(path, spec, options=SessionOptions(threads=1))
         self.runs = 0

@@ -13,8 +13,9 @@ from fake_device import FakeDevice, view
 from fake_engine import OrtEngine
 
 from sovits_runtime.backends.trt_api import TrtApi
-from sovits_runtime.bundle import Bundle, file_record
+from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import FORM, EngineRecord, EngineTarget, engine_key
+from sovits_runtime.bundle.files import file_record
 from sovits_runtime.bundle.graph_spec import GraphSpec
 
 VERSION = "10.16.1.11"
@@ -173,13 +174,13 @@ def write_engine(
     folder = bundle.path / "engines" / target.folder
     folder.mkdir(parents=True, exist_ok=True)
     graph = "gpt_step" if name.startswith("gpt_step") else name
-    ingredients = {
-        **target.ingredients(),
+    key_fields = {
+        **target.key_fields(),
         "graph": bundle.graph_digest(graph),
         "form": FORM,
         "flags": ["REFIT"] if "built" in facts else [],
     }
-    plan = folder / f"{name}-{engine_key(ingredients)}.plan"
+    plan = folder / f"{name}-{engine_key(key_fields)}.plan"
     plan.write_text(
         json.dumps(
             {
@@ -195,7 +196,7 @@ def write_engine(
         graph=graph,
         cache_size=int(name.rpartition("-")[2]) if graph == "gpt_step" else 0,
         plan=plan,
-        ingredients=ingredients,
+        key_fields=key_fields,
         spec=spec,
         built=facts.get("built", {}),
         **file_record(plan),

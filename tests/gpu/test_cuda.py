@@ -15,12 +15,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from sovits_runtime.backends.trt_api import driver_problem
 from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu import cuda
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.cuda_errors import CudaError
 from sovits_runtime.gpu.device import DeviceArray
+from sovits_runtime.gpu.driver import driver_problem
 
 NAMES = {
     2: b"cudaErrorMemoryAllocation",
@@ -156,7 +156,7 @@ def test_errors_that_corrupt_the_context_are_named_as_such(cudart, device):
 def test_copies(cudart, device):
     stream = device.stream()
     source, target = array(device, (1, 4, 64, 16), offset=256), array(device, (1, 4, 96, 16))
-    stream.copy_rows(target, source, 10)
+    stream.copy_positions(target, source, 10)
     assert cudart.made("cudaMemcpy2DAsync") == [
         (0x7000, 96 * 32, 0x7100, 64 * 32, 10 * 32, 4, 3, 11)
     ]  # pitches are rows of 16 halves; one line a head

@@ -11,7 +11,7 @@ from fake_device import FakeDevice, view
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import TokenSlot
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 POLICIES = ("first", "last", "early", 0, 1)
@@ -183,6 +183,7 @@ def test_requests_beyond_the_engines_are_refused_before_anything_runs(voice, gpt
         t2s.generate(phones, bert, np.zeros(301, np.int64), **draw)
     with pytest.raises(ShapeError, match="needs more than the 256 cache rows"):
         t2s.generate(*request_, **draw, max_tokens=250)
+    draw["noise"] = noise(voice)
     short = t2s.generate(*request_, **draw, max_tokens=207)  # 50 rows, and one for each token but the last
     assert len(short.tokens) == 207
 

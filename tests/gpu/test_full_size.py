@@ -20,11 +20,15 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def bundle(folder):
-    from sovits_exporter.building.build import BuildRequest, build
+    from sovits_exporter.building.build import build
+    from sovits_exporter.building.request import BuildRequest
     from sovits_exporter.demo.demo import write_demo_checkpoint
 
     files = write_demo_checkpoint(folder / "files", version="v2")
-    built = build(BuildRequest(files.gpt, files.sovits, folder / "voice", hubert=files.hubert, verify=False))
+    request = BuildRequest(
+        gpt=files.gpt, sovits=files.sovits, output=folder / "voice", hubert=files.hubert, verify=False
+    )
+    built = build(request)
     return Bundle.open(built.path)
 
 

@@ -20,7 +20,7 @@ from fake_ort import FakeOrt, use
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sovits_engines.cuda.driver import Driver, probe_driver_apart
-from sovits_runtime.bench.runner import Voice, first_tokens
+from sovits_runtime.bench.runner import BundleRunner, first_tokens
 from sovits_runtime.bundle import Bundle
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "gpu"
@@ -380,9 +380,9 @@ def test_steps_alone_are_timed_on_the_same_tokens(modules, tiny, gpt_engines, mo
     for module in (modules.latency, modules.steps):
         monkeypatch.setattr(module, "TOKENS", 25)
         monkeypatch.setattr(module, "used_bytes", lambda: 0)
-    party = Voice(tiny, device="cpu", threads=1)
+    runner = BundleRunner(tiny, device="cpu", threads=1)
     found = modules.steps.latency_of_steps(tiny, FakeDevice(1), lambda: gpt_engines.steps, repeats=1)
-    assert found["first"] == first_tokens(party, party.workload(25))
+    assert found["first"] == first_tokens(runner, runner.workload(25))
     assert found["summary"].endswith(" ms on the CPU")
     assert "on the CPU" in found["runs"]["gpt_prefill"]
     assert found["runs"]["token_steps"] == "captured"
@@ -417,15 +417,15 @@ def test_wrong_steps_are_found(modules, tiny, gpt_engines, monkeypatch):
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_the_eager_rival_speaks(modules, demo_files, tiny_bundle, half):
+def test_the_eager_baseline_speaks(modules, demo_files, tiny_bundle, half):
     """On the CPU: in FP32 it draws the bundle's own tokens from the same noise."""
-    rival = modules.eager.GpuEager(demo_files.gpt, demo_files.sovits, 12, device="cpu", half=half)
-    party = Voice(Bundle.open(tiny_bundle), device="cpu", threads=1)
-    tokens = list(rival.generate(12))
+    baseline = modules.eager.GpuEager(demo_files.gpt, demo_files.sovits, 12, device="cpu", half=half)
+    runner = BundleRunner(Bundle.open(tiny_bundle), device="cpu", threads=1)
+    tokens = list(baseline.generate(12))
     assert len(tokens) == 12
     if not half:
-        assert tokens == first_tokens(party, party.workload(12))
-    samples = rival.speak(12, len(rival.work.phones))
+        assert tokens == first_tokens(runner, runner.workload(12))
+    samples = baseline.speak(12, len(baseline.work.phones))
     assert samples.shape == (12 * 1280,)
     assert np.isfinite(samples).all()
     assert torch.backends.cudnn.allow_tf32 is half
@@ -433,10 +433,10 @@ def test_the_eager_rival_speaks(modules, demo_files, tiny_bundle, half):
 
 def test_compiled_steps_draw_the_same_tokens(modules, demo_files):
     """Traced by the compiler that `torch.compile` has, run by PyTorch: what it would make for a GPU is not shown."""
-    rival = modules.eager.GpuEager(demo_files.gpt, demo_files.sovits, 24, device="cpu")
-    plain = list(rival.generate(24))
-    rival.extend = torch.compile(rival.extend, dynamic=True, backend="aot_eager")
-    assert list(rival.generate(24)) == plain
+    baseline = modules.eager.GpuEager(demo_files.gpt, demo_files.sovits, 24, device="cpu")
+    plain = list(baseline.generate(24))
+    baseline.extend = torch.compile(baseline.extend, dynamic=True, backend="aot_eager")
+    assert list(baseline.generate(24)) == plain
 
 
 class _Scalars(TorchDispatchMode):
@@ -451,10 +451,10 @@ class _Scalars(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_the_eager_rival_keeps_everything_on_its_device(modules, demo_files, half):
+def test_the_eager_baseline_keeps_everything_on_its_device(modules, demo_files, half):
     """On PyTorch's "meta" device, which computes nothing, but refuses tensors of another device."""
-    rival = modules.eager.GpuEager(demo_files.gpt, demo_files.sovits, 4, device="meta", half=half)
+    baseline = modules.eager.GpuEager(demo_files.gpt, demo_files.sovits, 4, device="meta", half=half)
     with _Scalars():
-        assert list(rival.generate(4)) == [3] * 4
-        samples = rival.sound(np.full(4, 3), rival.work.phones)
-    assert (samples.device.type, samples.dtype, samples.shape) == ("meta", rival.dtype, (4 * 1280,))
+        assert list(baseline.generate(4)) == [3] * 4
+        samples = baseline.sound(np.full(4, 3), baseline.work.phones)
+    assert (samples.device.type, samples.dtype, samples.shape) == ("meta", baseline.dtype, (4 * 1280,))

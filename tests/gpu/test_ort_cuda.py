@@ -24,7 +24,7 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray
 from sovits_runtime.t2s.device_step import rows_spec
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 SENTENCES = (["HH", "AY1", "."], ["B", "AY1", "."], ["G", "UH1", "D", "."])
@@ -110,7 +110,7 @@ def test_own_kernels_run_the_steps(graph_voice, reference, tiny, ort, device, mo
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
     monkeypatch.setattr(onnxruntime_cuda, "cuda_kernels", lambda device, folder: Emulated(tmp_path))
-    with load_voice(tiny, native=True) as gpu:
+    with load_voice(tiny, gpt_steps="native") as gpu:
         ours = gpu.synthesize(SENTENCES[0], reference, options=OPTIONS)
         told = gpu.describe()
     theirs = graph_voice.synthesize(SENTENCES[0], reference, options=OPTIONS)

@@ -16,8 +16,9 @@ from sovits_engines.refit import weights_signature
 from sovits_engines.refit_voice import refit_voice
 from sovits_engines.targets import BuildTarget
 from sovits_exporter.cli.main import main
-from sovits_runtime.bundle import MANIFEST, Bundle, file_record, manifest_digest
+from sovits_runtime.bundle import MANIFEST, Bundle, manifest_digest
 from sovits_runtime.bundle.engine_store import find_engine, read_plan
+from sovits_runtime.bundle.files import file_record
 from sovits_runtime.errors import BackendError, VerificationError
 
 CACHE_SIZES = (96, 256)

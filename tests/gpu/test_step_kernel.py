@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -16,16 +17,17 @@ import pytest
 from emulated_kernel import Emulated
 from fake_device import FakeDevice, view
 
-from sovits_exporter.precision.fp16_graphs import FullGraph, halve
-from sovits_runtime.backends.trt_api import driver_problem
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_exporter.precision.fp16_graphs import Fp32Graph, to_fp16
+from sovits_runtime.backends.onnxruntime import open_session
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import DeviceArray, Layout
+from sovits_runtime.gpu.driver import driver_problem
 from sovits_runtime.t2s import step_compile
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
 from sovits_runtime.t2s.device_step import HISTORY, STOPPED
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 from sovits_runtime.t2s.step_compile import SOURCE, compile_step, kept_cubin
 from sovits_runtime.t2s.step_kernel import StepKernel, open_kernel_steps
@@ -49,8 +51,8 @@ def half(tiny, folder):
     """What the kernel reads of a bundle in FP16."""
     path = folder / "half"
     path.mkdir()
-    graph = FullGraph(tiny.graph_path("gpt_step"), tiny.graph_spec("gpt_step"), ())
-    (halved,) = halve([graph], path, "gpt")
+    graph = Fp32Graph(tiny.graph_path("gpt_step"), tiny.graph_spec("gpt_step"), ())
+    (halved,) = to_fp16([graph], path, "gpt")
     return SimpleNamespace(
         path=path,
         manifest={"graphs": {"gpt_step": {"precision": "fp16"}}},
@@ -215,7 +217,7 @@ CASES = [{}, *({**options, "step": step} for step in range(1, 6) for options in 
 
 @pytest.fixture(scope="module")
 def one_step(tiny, folder):
-    """A grid so small that blocks and warps take several pieces each, and what the whole kernel gives."""
+    """A grid so small that blocks take several splits and warps several rows, and what the whole kernel gives."""
     step = OneStep(tiny, Emulated(folder, grid=3), threads=128)
     return step, [step.run(**case) for case in CASES]
 
@@ -259,21 +261,21 @@ def test_every_barrier_of_a_block_is_needed(one_step, line):
     assert differs(step, want, without_line=line)
 
 
-def test_every_meeting_of_all_blocks_is_needed(one_step):
+def test_every_barrier_of_the_grid_is_needed(one_step):
     step, want = one_step
     for number in range(5 * step.emulated.kernel.layers + 1):
-        assert differs(step, want, without_meeting=number), number
+        assert differs(step, want, without_grid_barrier=number), number
 
 
 def test_a_launch_leaves_the_counter_ready_for_the_next(one_step):
     step, want = one_step
     arrivals = view(step.context._arrivals).view(np.uint64)
-    blocks, meetings = step.emulated.grid, 5 * step.emulated.kernel.layers + 1
-    assert arrivals[0] % (blocks * meetings) == 0
+    blocks, barriers = step.emulated.grid, 5 * step.emulated.kernel.layers + 1
+    assert arrivals[0] % (blocks * barriers) == 0
     check(step, want)
     before = int(arrivals[0])
     check(step, want)
-    assert arrivals[0] == before + len(CASES) * blocks * meetings
+    assert arrivals[0] == before + len(CASES) * blocks * barriers
 
 
 # --- the step by itself ---------------------------------------------------------------------------
@@ -283,7 +285,7 @@ def test_a_launch_leaves_the_counter_ready_for_the_next(one_step):
 @pytest.mark.parametrize("rows", [(0, 1), (3, 0), (50, 41)])
 @pytest.mark.parametrize("grid", [1, 13, 40])
 def test_one_step_gives_the_numbers_of_the_graph(tiny, gpt_models, folder, grid, rows, scale):
-    """One row in the cache, fewer rows than pieces, and a full cache; all that the step writes."""
+    """One position in the cache, fewer positions than splits, and a full cache; all that the step writes."""
     path, spec = gpt_models["gpt_step-96"]
     step = OneStep(tiny, Emulated(folder, grid))
     caches = {name: scale * step.inputs[name] for name, _ in spec.aliases}
@@ -301,9 +303,7 @@ def test_equal_logits_are_ordered_as_in_the_graph(tiny, folder):
     """All logits are 0: of equal ones the earlier token is the likelier, and all are above the pivot."""
     step = OneStep(tiny, Emulated(folder))
     weights, kernel = step.engine.shared.weights, step.emulated.kernel
-    size = 2 if kernel.half_layers else 4
-    start = size * 12 * kernel.width**2 * kernel.layers
-    view(weights)[start : start + (2 if kernel.half_head else 4) * kernel.vocab * kernel.width] = 0
+    view(weights).view(kernel.weights_layout)["head"] = 0
     options = SamplingOptions(top_k=3, repetition_penalty=1.0, min_tokens=0).arrays(kernel.vocab)
     got = step.run(**options)
     assert not got["logits"].any()
@@ -361,12 +361,14 @@ def test_a_context_takes_what_its_spec_says(tiny, folder):
 def test_lengths_share_weights_and_give_them_back(tiny, folder):
     device = FakeDevice()
     steps = open_kernel_steps(device, tiny, LENGTHS, Emulated(folder), threads=64)
-    assert [e.weight_bytes > 0 for e in steps] == [True, False, False]
-    assert device.used == steps[0].weight_bytes
+    weight_bytes = steps[0].shared.weight_bytes
+    assert weight_bytes > 0
+    assert [e.shared is steps[0].shared for e in steps] == [True, True, True]
+    assert device.used == weight_bytes
     scratch = DeviceArray(device.memory(4096), 0, (4096,), np.dtype(np.uint8))
     context = steps[0].context(scratch)
     del context
-    assert device.used == steps[0].weight_bytes + 4096
+    assert device.used == weight_bytes + 4096
     del steps
     assert device.used == 4096
 
@@ -457,6 +459,36 @@ def test_compiled_kernels_are_kept_and_checked(monkeypatch, tmp_path):
         file.write_bytes(file.read_bytes()[:-1])
     assert kept_cubin(kernel, (9, 0), tmp_path / "kernels") == b"code"
     assert len(made) == 3
+
+
+class OtherTable(StepKernel):
+    """Puts the weights elsewhere than the source reads them."""
+
+    def __init__(self, change):
+        super().__init__(64, 2, 1, 33, half_layers=False, half_head=False, half_caches=False, threads=64)
+        object.__setattr__(self, "change", change)
+
+    @property
+    def weights_layout(self):
+        plain = super().weights_layout
+        vectors = [(name, *plain["vector"].base[name].subdtype) for name in plain["vector"].base.names]
+        parts = {name: (name, plain[name].base, plain[name].shape) for name in plain.names}
+        parts["vector"] = ("vector", self.change(vectors), plain["vector"].shape)
+        return np.dtype(list(parts.values()))
+
+
+def test_fields_in_another_order_do_not_compile(folder, capfd):
+    Emulated(folder)(OtherTable(lambda vectors: vectors))  # as it is, it compiles
+    with pytest.raises(subprocess.CalledProcessError):
+        Emulated(folder)(OtherTable(lambda vectors: [*vectors[:4], vectors[5], vectors[4], *vectors[6:]]))
+    assert "vectors.norm1_weight" in capfd.readouterr().err
+
+
+def test_weights_of_another_size_are_refused_by_nvrtc():
+    pytest.importorskip("cuda.bindings.nvrtc")
+    kernel = OtherTable(lambda vectors: vectors[:-1])
+    with pytest.raises(BackendError, match=r"laid out by another table|is not installed"):
+        compile_step(kernel, (9, 0))
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["float32", "float16"])

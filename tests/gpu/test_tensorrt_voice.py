@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -55,6 +56,34 @@ def test_speech_equals_that_of_the_cpu(voice, reference, gpu_bundle, world):
     assert told["graphs"]["sovits_vocoder"] == "TensorRT 10.16.1.11"
     assert told["token_steps"] == "captured"
     assert world.device.used == 0  # closing gave everything back
+
+
+def test_the_next_sentence_of_a_text_is_generated_while_one_is_decoded(
+    reference, gpu_bundle, world, monkeypatch
+):
+    pytest.importorskip("pronouncing", reason="the extra en is not installed")
+    pytest.importorskip("wordsegment", reason="the extra en is not installed")
+    generate, decode = Synthesizer.generate, Synthesizer.decode
+    begun, decoded, second = [], [], threading.Event()
+
+    def noted_generate(self, *args, **options):
+        begun.append(threading.current_thread().name)
+        if len(begun) == 2:
+            second.set()
+        return generate(self, *args, **options)
+
+    def noted_decode(self, *args, **options):
+        decoded.append(bool(decoded) or second.wait(60))
+        return decode(self, *args, **options)
+
+    monkeypatch.setattr(Synthesizer, "generate", noted_generate)
+    monkeypatch.setattr(Synthesizer, "decode", noted_decode)
+    text = "The river runs slowly past the old stone mill. The boats lie on the bank. " * 2
+    with load_voice(gpu_bundle) as gpu:
+        gpu.synthesize_text(text, reference, language="en", options=SpeechOptions(max_tokens=12))
+    assert len(decoded) >= 2
+    assert all(decoded)
+    assert all(name.startswith("tokens") for name in begun)
 
 
 def test_chunks_sound_while_tokens_are_made(voice, reference, gpu_bundle, world):

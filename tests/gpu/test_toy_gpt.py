@@ -13,7 +13,7 @@ from fake_device import FakeDevice
 
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 ROOT = Path(__file__).parents[2]

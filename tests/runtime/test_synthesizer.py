@@ -5,10 +5,26 @@ import numpy as np
 import pytest
 
 from sovits_runtime import Reference, SamplingOptions, SpeechOptions, Synthesizer
-from sovits_runtime.errors import AudioError, BundleError, GenerationError, TextError
+from sovits_runtime.errors import (
+    AudioError,
+    BackendError,
+    BundleError,
+    GenerationError,
+    ShapeError,
+    TextError,
+)
+from sovits_runtime.t2s.generator import TokenStream, seeded_noise
 
 PHONES = ["HH", "AH0", "L", "OW1", "."]
 SHORT = SpeechOptions(max_tokens=20)
+
+
+def tokens_of(tokens, stop_reason) -> TokenStream:
+    def made():
+        yield from tokens
+        return stop_reason
+
+    return TokenStream(made())
 
 
 def test_speaks_the_given_number_of_tokens(voice, reference):
@@ -70,11 +86,11 @@ def test_reference_is_cached_on_disk_by_content(voice, reference, demo_files, ti
 
 
 def test_only_the_latest_references_stay_in_memory(tiny_bundle, demo_files, monkeypatch):
-    monkeypatch.setattr("sovits_runtime.synthesizer.REMEMBERED_REFERENCES", 2)
+    monkeypatch.setattr("sovits_runtime.speech.reference.REMEMBERED", 2)
     with Synthesizer.load(tiny_bundle, threads=1) as fresh:
         made = [fresh.reference(demo_files.reference_wav, PHONES[: n + 1]) for n in range(3)]
         again = fresh.reference(demo_files.reference_wav, PHONES[:2])
-        assert list(fresh._references) == [made[2].key, again.key]
+        assert list(fresh._references._remembered) == [made[2].key, again.key]
         assert again is made[1]
 
 
@@ -86,29 +102,33 @@ def test_several_recordings_average_their_styles(voice, reference, demo_files):
 
 
 def test_a_voice_that_ends_at_once_is_retried_and_reported(voice, reference, monkeypatch, caplog):
-    from sovits_runtime.t2s.host_loop import Generation, TokenStream
-
     calls = []
 
-    def ended(self, *args, **kwargs):
+    def ended(*args, **kwargs):
         calls.append(1)
-        return Generation(np.zeros(0, np.int64), "eos")
+        return tokens_of([], "eos")
 
-    monkeypatch.setattr(TokenStream, "finish", ended)
-    with pytest.raises(GenerationError, match="ended before the first token"):
+    monkeypatch.setattr(Synthesizer, "tokens", ended)
+    with pytest.raises(GenerationError, match="ended before the first token; try another seed or reference"):
         voice.synthesize(PHONES, reference)
     assert len(calls) == 3
     assert "attempt 2" in caplog.text
 
 
 def test_a_runaway_is_retried_and_reported(voice, reference, monkeypatch):
-    from sovits_runtime.t2s.host_loop import Generation, TokenStream
-
-    results = iter([Generation(np.zeros(1500, np.int64), "max_tokens"), Generation(np.arange(12), "eos")])
-    monkeypatch.setattr(TokenStream, "finish", lambda *a, **k: next(results))
+    results = iter([tokens_of([0] * 1500, "max_tokens"), tokens_of(range(12), "eos")])
+    monkeypatch.setattr(Synthesizer, "tokens", lambda *a, **k: next(results))
     spoken = voice.synthesize(PHONES, reference)
     assert spoken.attempts == 2
     assert spoken.stop_reason == "eos"
+
+
+def test_a_stream_does_not_repeat_a_runaway(voice, reference, monkeypatch, caplog):
+    """What was given out cannot be taken back."""
+    monkeypatch.setattr(Synthesizer, "tokens", lambda *a, **k: tokens_of([0] * 60, "max_tokens"))
+    *_, last = voice.stream([PHONES], reference)
+    assert last.stop_reason == "max_tokens"
+    assert "did not end within" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -152,3 +172,29 @@ def test_damaged_saved_reference_is_refused(tmp_path, reference):
 def test_bad_sampling_options_are_refused(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         SamplingOptions(**option)
+
+
+def test_a_closed_voice_says_so(tiny_bundle, reference):
+    voice = Synthesizer.load(tiny_bundle, threads=1)
+    stream = voice.stream([["HH", "AY1"]], reference)
+    voice.close()
+    voice.close()
+    calls = (
+        lambda: voice.synthesize(["HH", "AY1"], reference),
+        lambda: list(voice.synthesize_each([["HH", "AY1"]], reference)),
+        lambda: next(stream),
+        lambda: voice.reference_encoder,
+        lambda: voice.decoder,
+        lambda: voice.open_graph("bert"),
+    )
+    for call in calls:
+        with pytest.raises(BackendError, match="this voice is closed; load it again"):
+            call()
+    assert voice.describe()["device"] == "cpu"
+
+
+def test_noise_of_a_step_is_that_of_the_step():
+    noise = seeded_noise(np.random.default_rng(0), 4)
+    noise(0)
+    with pytest.raises(ShapeError, match="got step 2, expected 1"):
+        noise(2)

@@ -1,6 +1,7 @@
 """Polyphones by a made-up G2PW model: what it is asked, what its answers do, and what a broken folder gives."""
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -130,6 +131,68 @@ def test_the_pipeline_hands_the_reader_on(folder):
     pytest.importorskip("budoux")
     frontend = TextFrontend(polyphones=PolyphoneReader(folder))
     assert frontend.read("我们行走。", "all_zh").symbols[4:6] == ("h", "ang2")
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The session options of every model that is opened, by ONNX Runtime's own class."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    seen, session = [], onnxruntime.InferenceSession
+
+    def watch(model, options=None, **more):
+        seen.append(options)
+        return session(model, options, **more)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", watch)
+    return seen
+
+
+def test_the_model_is_opened_as_all_graphs_are_with_the_threads_of_the_voice(folder, opened, monkeypatch):
+    from sovits_runtime.machine import onnx_runtime
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
+
+    monkeypatch.setattr(onnx_runtime, "usable_cores", lambda: 5)
+    for threads, expected in ((3, 3), (None, 5)):
+        PolyphoneReader(folder, threads=threads)
+        options = opened.pop()
+        assert options.intra_op_num_threads == expected
+        for name, value in onnx_runtime.SPINNING.items():
+            assert options.get_session_config_entry(name) == value
+
+
+def test_a_released_reader_opens_its_model_again(folder, opened):
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
+
+    reader = PolyphoneReader(folder)
+    first = reader.readings("行走")
+    session = weakref.ref(reader._session)
+    reader.release()
+    assert session() is None
+    assert reader.readings("行走") == first  # remembered, so that nothing is opened
+    assert len(opened) == 1
+    assert reader.readings("行人") == ("xing2", "ren2")
+    assert len(opened) == 2
+
+
+def test_a_voice_gives_it_its_threads_and_releases_it(
+    folder, opened, tiny_bundle, monkeypatch, tmp_path_factory
+):
+    from sovits_runtime import Synthesizer
+    from sovits_runtime.text.zh.g2pw import polyphone_reader
+
+    monkeypatch.setenv("SOVITS_G2PW_DIR", str(folder))
+    monkeypatch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path_factory.mktemp("cache")))
+    with Synthesizer.load(tiny_bundle, threads=2) as voice:
+        reader = voice.text.frontend.polyphones
+        assert opened[-1].intra_op_num_threads == 2
+        assert reader is voice.open_reader(official=True).frontend.polyphones
+        assert reader._session is not None
+        voice.release_feature_graphs()
+        assert reader._session is None
+        assert voice.text.frontend.read("行走。", "all_zh").symbols[1:3] == ("h", "ang2")
+        assert reader._session is not None
+    assert reader._session is None  # the voice is closed
+    assert polyphone_reader() is not reader  # asked for with other threads
 
 
 def test_long_clauses_are_asked_in_stretches(folder):

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded_detector import RecordedDetector
 
 from sovits_runtime.errors import BundleError, NothingToSay, TextError
 from sovits_runtime.text import pipeline
 from sovits_runtime.text.bert_tokens import BERT_WIDTH, BertTokenizer, char_features, phone_features
-from sovits_runtime.text.detector import RecordedDetector
 from sovits_runtime.text.phones import phones_from_symbols
 from sovits_runtime.text.pipeline import TextFrontend
 from sovits_runtime.text.segment import Segment

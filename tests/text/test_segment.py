@@ -7,9 +7,11 @@ import pytest
 
 pytest.importorskip("budoux")
 
+from recorded_detector import RecordedDetector
+
 from sovits_runtime.errors import TextError
 from sovits_runtime.text import detector
-from sovits_runtime.text.detector import FastTextDetector, RecordedDetector, ScriptDetector, default_detector
+from sovits_runtime.text.detector import FastTextDetector, ScriptDetector, default_detector
 from sovits_runtime.text.runs import language_runs
 from sovits_runtime.text.segment import MODES, Segment, segment_languages, segments_for_mode
 

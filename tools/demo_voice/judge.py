@@ -24,7 +24,7 @@ from sentences import sentences
 from torch import Tensor
 
 from sovits_exporter.demo.demo import GPT, HUBERT, REFERENCE, REFERENCE_WAV, SOVITS
-from sovits_exporter.eager.baseline import EagerRival, stft_spectrogram
+from sovits_exporter.eager.baseline import EagerBaseline, stft_spectrogram
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.t2s import BERT_WIDTH
 from sovits_exporter.modeling.vits import PriorAndFlow, PromptTokens, SemanticEncoder, Vocoder
@@ -32,9 +32,9 @@ from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.audio import REFERENCE_RATE, Audio, hubert_wave, reference_wave
 from sovits_runtime.audio.files import read_audio
 from sovits_runtime.machine import installed_versions, read_machine
-from sovits_runtime.speech.types import DEFAULT_NOISE_SCALE, seeded_normal
-from sovits_runtime.synthesizer import seeded_generators
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.speech.noise import seeded_generators, seeded_normal
+from sovits_runtime.speech.types import DEFAULT_NOISE_SCALE
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.text.pipeline import TextFrontend
 from sovits_runtime.text.symbols import symbol_ids
 
@@ -87,24 +87,30 @@ def bundle(path: Path, files: Path, options: SpeechOptions) -> dict[str, Speaker
 
 def eager(files: Path, options: SpeechOptions) -> Speaker:
     """PyTorch on the checkpoints, as the original runs them, with the draws that the runtime has for the same seed."""
-    rival = EagerRival(files / GPT, files / SOVITS, hubert=files / HUBERT)
-    encoder, flow, vocoder = SemanticEncoder(rival.vits), PriorAndFlow(rival.vits), Vocoder(rival.vits)
+    baseline = EagerBaseline(files / GPT, files / SOVITS, hubert=files / HUBERT)
+    encoder, flow, vocoder = (
+        SemanticEncoder(baseline.vits),
+        PriorAndFlow(baseline.vits),
+        Vocoder(baseline.vits),
+    )
     own = json.loads((files / REFERENCE).read_text())["phones"]
     recording = read_audio((files / REFERENCE_WAV).read_bytes(), REFERENCE_WAV)
     with torch.inference_mode():
-        assert rival.hubert is not None
-        prompt = PromptTokens(rival.vits)(rival.hubert(torch.from_numpy(hubert_wave(*recording)[None])))
-        style = rival.style.style(stft_spectrogram(torch.from_numpy(reference_wave(*recording)[None])), None)
+        assert baseline.hubert is not None
+        prompt = PromptTokens(baseline.vits)(baseline.hubert(torch.from_numpy(hubert_wave(*recording)[None])))
+        style = baseline.style.style(
+            stft_spectrogram(torch.from_numpy(reference_wave(*recording)[None])), None
+        )
     how = EagerOptions(**vars(options.sampling))
 
     @torch.inference_mode()
     def say(symbols: tuple[str, ...]) -> tuple[Tensor, bool]:
         for_tokens, for_decoder = seeded_generators(options.seed, 1)
-        draws, noise = seeded_noise(for_tokens, rival.t2s.config.vocab), seeded_normal(for_decoder)
+        draws, noise = seeded_noise(for_tokens, baseline.t2s.config.vocab), seeded_normal(for_decoder)
         phones = torch.from_numpy(symbol_ids(symbols, "v2")[None])
         text = torch.cat([torch.from_numpy(symbol_ids(own, "v2")[None]), phones], 1)
         steps = generate(
-            rival.t2s,
+            baseline.t2s,
             text,
             torch.zeros(1, text.shape[1], BERT_WIDTH),
             prompt,
@@ -118,7 +124,7 @@ def eager(files: Path, options: SpeechOptions) -> Speaker:
                 break
             tokens.append(step.token)
         state = encoder(torch.tensor([tokens]), phones, style)
-        normal = torch.from_numpy(noise((1, rival.vits.channels, state.shape[2])))
+        normal = torch.from_numpy(noise((1, baseline.vits.channels, state.shape[2])))
         z, _, _ = flow(state, style, normal, torch.tensor([DEFAULT_NOISE_SCALE]))
         return vocoder(z, style)[0], ended
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from sovits_runtime.audio import Audio, check_reference, hubert_wave, mono, read_audio, reference_wave
-from sovits_runtime.audio import files as audio_file
+from sovits_runtime.audio import Audio, check_reference, files, hubert_wave, mono, reference_wave
+from sovits_runtime.audio.files import read_audio
 from sovits_runtime.errors import AudioError, ShapeError
 
 
@@ -138,7 +138,7 @@ def test_says_why_a_path_cannot_be_read(tmp_path):
 
 def test_stops_at_files_beyond_reason(monkeypatch):
     content = encoded(np.zeros(200000), 8000, "FLAC")
-    monkeypatch.setattr(audio_file, "_MAX_SAMPLES", 100000)
+    monkeypatch.setattr(files, "_MAX_SAMPLES", 100000)
     with pytest.raises(AudioError, match="got more than 12 s of audio"):
         read_audio(content)
     with pytest.raises(AudioError, match="got more than 0 MiB"):

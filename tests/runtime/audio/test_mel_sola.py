@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sovits_runtime.audio.mel import denormed, normed, reference_mel
-from sovits_runtime.audio.resample import resample
+from sovits_runtime.audio.resampling import resample
 from sovits_runtime.bundle.model_spec import MODEL_SPECS
 from sovits_runtime.errors import AudioError, ShapeError
 from sovits_runtime.speech.sola import SEARCH, sola_join

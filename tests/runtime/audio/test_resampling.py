@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sovits_runtime.audio import resample as resample_module
-from sovits_runtime.audio.resample import resample
+from sovits_runtime.audio import resampling
+from sovits_runtime.audio.resampling import resample
 from sovits_runtime.errors import ShapeError
 
 # Output of torchaudio 2.11 `transforms.Resample(from, to)` on 500 noise samples.
@@ -54,7 +54,7 @@ def test_equals_the_formula(rates, count):
 def test_blocks_join_without_a_seam(monkeypatch):
     wave = np.random.default_rng(0).uniform(-1, 1, 5000).astype(np.float32)
     whole = resample(wave, from_rate=44100, to_rate=32000)
-    monkeypatch.setattr(resample_module, "_BLOCK_ELEMENTS", 1000)
+    monkeypatch.setattr(resampling, "_BLOCK_ELEMENTS", 1000)
     np.testing.assert_array_equal(resample(wave, from_rate=44100, to_rate=32000), whole)
 
 

@@ -1,11 +1,13 @@
 """The GPT's step on compiled kernels: the numbers of the graph it stands for, on every kind of processor."""
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +17,11 @@ from click.testing import CliRunner
 from sovits_exporter.cli.main import main
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.backends import native
+from sovits_runtime.backends.native_packing import F16, F32, INDEX, INT8, load_packed, pack, save_packed
+from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.gpt_weights import (
-    F16,
-    F32,
-    HEAD,
-    INDEX,
-    INT8,
-    StepWeights,
-    load_packed,
-    pack,
-    save_packed,
-)
-from sovits_runtime.bundle.session import SessionOptions, open_session
+from sovits_runtime.bundle.gpt_weights import GptWeights
+from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.doctor import cpu as doctor_cpu
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.t2s.sampling import SamplingOptions
@@ -45,8 +39,8 @@ def bundle(tiny_bundle) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def weights(bundle) -> StepWeights:
-    return StepWeights(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
+def weights(bundle) -> GptWeights:
+    return GptWeights.read(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
 
 
 def graph_of(bundle):
@@ -134,7 +128,7 @@ def test_it_draws_as_the_graph_does(bundle, weights, options):
 def test_equal_logits_are_ordered_as_in_the_graph(bundle, weights):
     """All logits are 0: of equal ones the earlier token is the likelier, and all are above the pivot."""
     zero = pack(lib, weights, "fp32")
-    zero[HEAD].weight[...] = 0
+    zero[weights.head.name].weight[...] = 0
     step = native.NativeStep(lib, bundle.graph_spec("gpt_step"), weights, zero, threads=1)
     arrays = request(step.spec, options=SamplingOptions(top_k=3, repetition_penalty=1.0))
     run(step, arrays)
@@ -155,7 +149,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import json
 import test_native as t
 bundle = t.Bundle.open({str(tiny_bundle)!r})
-weights = t.StepWeights(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
+weights = t.GptWeights.read(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
 graph, errors = t.graph_of(bundle), {{}}
 for precision in ("fp32", "int8"):
     step = t.native.NativeStep(t.lib, graph.spec, weights, t.pack(t.lib, weights, precision), threads=2)
@@ -180,7 +174,7 @@ LOGITS: dict[str, np.ndarray] = {}
 
 def test_logits_that_are_no_numbers_do_no_harm(bundle, weights):
     broken = pack(lib, weights, "fp32")
-    broken[HEAD].weight.view(np.uint16)[...] = 0x7E00  # NaN
+    broken[weights.head.name].weight.view(np.uint16)[...] = 0x7E00  # NaN
     step = native.NativeStep(lib, bundle.graph_spec("gpt_step"), weights, broken, threads=2)
     for top_k in (0, 1, 15):
         arrays = run(step, request(step.spec, options=SamplingOptions(top_k=top_k, top_p=0.9)))
@@ -188,19 +182,14 @@ def test_logits_that_are_no_numbers_do_no_harm(bundle, weights):
 
 
 def test_weights_that_are_no_float16_stay_float32(bundle, weights):
-    class Changed(StepWeights):
-        def array(self, name, *shape):
-            array = super().array(name, *shape).copy()
-            if name == "t2s.h.layers.0.linear1.weight":
-                array[-1, -1] = 0.1  # lies between two float16 numbers
-            return array
-
-    changed = object.__new__(Changed)
-    changed.__dict__ |= weights.__dict__
+    first, *others = weights.layers
+    matrix = first.up.weight.copy()
+    matrix[-1, -1] = 0.1  # lies between two float16 numbers
+    changed = replace(weights, layers=(replace(first, up=replace(first.up, weight=matrix)), *others))
     forms = {name: matrix.form for name, matrix in pack(lib, changed, "fp32").items()}
     assert forms.pop("t2s.h.layers.0.linear1.weight") == F32
     assert set(forms.values()) == {F16}
-    assert {m.form for name, m in pack(lib, weights, "int8").items() if name != HEAD} == {INT8}
+    assert {m.form for name, m in pack(lib, weights, "int8").items() if name != weights.head.name} == {INT8}
     packed = pack(lib, changed, "fp32")
     step = native.NativeStep(lib, bundle.graph_spec("gpt_step"), changed, packed, threads=2)
     assert_equal(
@@ -225,9 +214,10 @@ def test_what_float16_holds(value):
 def test_int8_weights_are_those_of_the_bundle(weights):
     from sovits_engines.passes.int8_linear import int8_weights
 
-    name, n, k = next(weights.matrices())
-    numbers, scale = int8_weights(weights.array(name, n, k))
-    packed = pack(lib, weights, "int8")[name]
+    qkv = weights.layers[0].qkv
+    n, k = qkv.weight.shape
+    numbers, scale = int8_weights(qkv.weight)
+    packed = pack(lib, weights, "int8")[qkv.name]
     assert packed.scale.tobytes() == scale.tobytes()
     panels = packed.weight.view(np.int8).reshape(-1, k // 4, 64, 4)  # [panels, k / 4, 64, 4]
     unpacked = panels.transpose(0, 2, 1, 3).reshape(-1, k)[:n]
@@ -327,44 +317,60 @@ def test_its_threads_end_with_it(bundle):
 def test_a_voice_speaks_the_same_with_and_without(tiny_bundle, reference):
     phones, options = ["HH", "AH0", "L", "OW1", "."], SpeechOptions(max_tokens=60)
     said = {}
-    for wanted in (True, False):
-        with Synthesizer.load(tiny_bundle, native=wanted) as voice:
+    for steps in ("native", "onnxruntime"):
+        with Synthesizer.load(tiny_bundle, gpt_steps=steps) as voice:
             sentence = voice.synthesize(phones, reference, options=options)
-            said[wanted] = sentence.tokens.tolist()
-            assert voice.describe()["graphs"]["gpt_step"].startswith("native") == wanted
-    assert said[True] == said[False]
+            said[steps] = sentence.tokens.tolist()
+            assert voice.describe()["graphs"]["gpt_step"].startswith("native") == (steps == "native")
+    assert said["native"] == said["onnxruntime"]
 
 
 def test_commands_can_ask_for_them(tiny_bundle):
-    for option, ran in (("--native", True), ("--no-native", False)):
-        args = ["bench", str(tiny_bundle), "--repeats", "1", "--tokens", "8", "--json", option]
+    for steps, ran in (("native", True), ("onnxruntime", False)):
+        args = ["bench", str(tiny_bundle), "--repeats", "1", "--tokens", "8", "--json", "--gpt-steps", steps]
         result = CliRunner().invoke(main, args)
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["conditions"]["provider"].startswith("native") == ran
-    assert CliRunner().invoke(main, ["verify", str(tiny_bundle), "--native"]).exit_code == 0
+    assert CliRunner().invoke(main, ["verify", str(tiny_bundle), "--gpt-steps", "native"]).exit_code == 0
 
 
 def test_they_are_refused_where_they_cannot_run(tiny_bundle, monkeypatch):
     with pytest.raises(BackendError, match="beside backend 'onnxruntime', asked for 'tensorrt'"):
-        Synthesizer.load(tiny_bundle, device="cuda", backend="tensorrt", native=True)
+        Synthesizer.load(tiny_bundle, device="cuda", backend="tensorrt", gpt_steps="native")
     opened = Bundle.open(tiny_bundle)
     opened.manifest["graphs"]["gpt_step"]["precision"] = "int4"
     with pytest.raises(BackendError, match="is int4, native kernels take fp32 and int8"):
-        native.library_for(opened, True)
-    assert native.library_for(opened, None) is None
+        native.library_for(opened, "native")
+    assert native.library_for(opened, "auto") is None
     opened.manifest["graphs"]["gpt_step"]["precision"] = "fp32"
-    assert native.library_for(opened, False) is None
+    assert native.library_for(opened, "onnxruntime") is None
     monkeypatch.setattr(native, "kernels", lambda _: native.GENERIC)
-    assert native.library_for(opened, None) is None
-    assert native.library_for(opened, True) is lib
+    assert native.library_for(opened, "auto") is None
+    assert native.library_for(opened, "native") is lib
     monkeypatch.setattr(native, "library", lambda: None)
     with pytest.raises(BackendError, match=r"not installed.*doctor"):
-        native.library_for(opened, True)
+        native.library_for(opened, "native")
 
 
 def test_another_version_of_them_is_named(monkeypatch):
     monkeypatch.setattr(native, "ABI", 999)
     with pytest.raises(BackendError, match="another version"):
+        native.library.__wrapped__()
+
+
+@pytest.mark.parametrize("index", range(len(native._STRUCTURES)))
+def test_structures_of_another_size_are_named(monkeypatch, index):
+    native._check_structures(lib)
+    ours = native._STRUCTURES[index]
+    grown = type(
+        ours.__name__, (ctypes.Structure,), {"_fields_": [*ours._fields_, ("more", ctypes.c_void_p)]}
+    )
+    monkeypatch.setattr(
+        native, "_STRUCTURES", (*native._STRUCTURES[:index], grown, *native._STRUCTURES[index + 1 :])
+    )
+    size = ctypes.sizeof(ours)
+    name = ours.__name__.strip("_").lower()
+    with pytest.raises(BackendError, match=rf"another version.*{name} has {size} bytes, expected {size + 8}"):
         native.library.__wrapped__()
 
 
@@ -380,7 +386,7 @@ def test_the_doctor_knows_them(monkeypatch):
     found = finding(lambda: lib)
     assert (found.level, found.remedy) == ("ok", "")
     assert "AVX2" in found.text
-    assert "--native" in finding(lambda: lib, native.GENERIC).text
+    assert "--gpt-steps native" in finding(lambda: lib, native.GENERIC).text
     missing = finding(lambda: None)
     assert missing.level == "info"
     assert "pip install ./native" in missing.remedy
@@ -388,11 +394,13 @@ def test_the_doctor_knows_them(monkeypatch):
 
 
 def test_weights_of_another_layout_are_named(bundle, weights):
-    with pytest.raises(BundleError, match=r"gpt_prefill.*no such weight"):
-        weights.array("t2s.h.layers.99.norm1.weight", 4)
-    with pytest.raises(BundleError, match="numbers, expected"):
-        weights.array(HEAD, 3, 3)
+    path, spec = bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step")
+    with pytest.raises(BundleError, match=r"gpt_prefill.*layers\.\d+\.self_attn.*no such weight"):
+        GptWeights.read(path, replace(spec, aliases=(*spec.aliases, ("k_cache_99", "k_cache_99_out")) * 2))
+    narrow = [replace(t, shape=(t.shape[0], 7)) if t.name == "seen" else t for t in spec.inputs]
+    with pytest.raises(BundleError, match=r"float32\[1025, \d+\], expected float32 or float16 \[7, \d+\]"):
+        GptWeights.read(path, replace(spec, inputs=tuple(narrow)))
     packed = pack(lib, weights, "fp32")
-    packed[HEAD] = next(iter(packed.values()))
-    with pytest.raises(BundleError, match=f"{HEAD}: not packed as"):
+    packed[weights.head.name] = next(iter(packed.values()))
+    with pytest.raises(BundleError, match=f"{weights.head.name}: not packed as"):
         native.NativeStep(lib, bundle.graph_spec("gpt_step"), weights, packed, threads=1)

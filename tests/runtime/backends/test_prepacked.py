@@ -13,7 +13,7 @@ from sovits_exporter.cli.main import main
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.backends import onnxruntime as backend
 from sovits_runtime.backends import prepacked
-from sovits_runtime.backends.native import library
+from sovits_runtime.backends.native import ABI, library
 from sovits_runtime.backends.prepacked import find_prepacked, prepack, remove_prepacked
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import BackendError, BundleError
@@ -27,21 +27,21 @@ def bundle(copied_bundle) -> Bundle:
     return Bundle.open(copied_bundle)
 
 
-def speak(bundle, reference, native=None):
-    with Synthesizer.load(bundle, native=native) as voice:
+def speak(bundle, reference, gpt_steps="auto"):
+    with Synthesizer.load(bundle, gpt_steps=gpt_steps) as voice:
         return voice.synthesize(PHONES, reference, options=SHORT).samples
 
 
 def test_the_same_samples_come_out_of_mapped_files(bundle, reference):
-    plain = speak(bundle, reference, native=False)
+    plain = speak(bundle, reference, gpt_steps="onnxruntime")
     steps = []
-    made = prepack(bundle, native=False, progress=lambda *step: steps.append(step))
+    made = prepack(bundle, gpt_steps="onnxruntime", progress=lambda *step: steps.append(step))
     own = [name for name in bundle.graph_names if bundle.manifest["graphs"][name]["shared"] is None]
     assert set(made.graphs) == set(own)
     sizes = {path.stem: path.stat().st_size for path in made.folder.glob("gpt_*.weights")}
     assert sizes["gpt_prefill"] < sizes["gpt_step"] / 2  # the rest is in the step's file
     assert [name for name, _, _ in steps] == [*made.graphs, "done"]
-    samples, added = speak_and_look(bundle, reference, native=False)
+    samples, added = speak_and_look(bundle, reference, gpt_steps="onnxruntime")
     assert samples.tobytes() == plain.tobytes()
     if sys.platform == "linux":
         assert made.folder / "gpt_step.weights" in added
@@ -50,24 +50,24 @@ def test_the_same_samples_come_out_of_mapped_files(bundle, reference):
 
 @pytest.mark.skipif(library() is None, reason="sovits-export-native is not installed")
 def test_native_kernels_map_their_weights(bundle, reference, caplog):
-    plain = speak(bundle, reference, native=True)
-    made = prepack(bundle, native=True)
+    plain = speak(bundle, reference, gpt_steps="native")
+    made = prepack(bundle, gpt_steps="native")
     assert made.graphs["gpt_step"] == "gpt_step.native"
     assert "gpt_prefill" not in made.graphs  # reads the bundle's own file
-    samples, added = speak_and_look(bundle, reference, native=True)
+    samples, added = speak_and_look(bundle, reference, gpt_steps="native")
     assert samples.tobytes() == plain.tobytes()
     if sys.platform == "linux":
         assert made.folder / "gpt_step.native" in added
     assert not caplog.records
-    assert find_prepacked(bundle, native=False) is None
-    assert "native: made for 1, here None" in caplog.text
-    assert prepack(bundle, native=False).folder != made.folder
+    assert find_prepacked(bundle, gpt_steps="onnxruntime") is None
+    assert f"native is none, it was built for {ABI}" in caplog.text
+    assert prepack(bundle, gpt_steps="onnxruntime").folder != made.folder
 
 
-def speak_and_look(bundle, reference, *, native):
+def speak_and_look(bundle, reference, *, gpt_steps):
     """What a voice says, and the bundle's files that it has mapped meanwhile."""
     before = mappings(bundle.path)
-    with Synthesizer.load(bundle, native=native) as voice:
+    with Synthesizer.load(bundle, gpt_steps=gpt_steps) as voice:
         samples = voice.synthesize(PHONES, reference, options=SHORT).samples
         return samples, mappings(bundle.path) - before
 
@@ -97,12 +97,13 @@ def test_another_machine_does_not_take_them_and_says_so(bundle, reference, monke
     elsewhere = prepack(bundle)
     monkeypatch.setattr(prepacked, "_here", lambda: here)
     assert find_prepacked(bundle) is None
-    assert f"{what}: made for {value}, here {here[what]}" in caplog.text
+    made_for, is_here = (v if isinstance(v, str) else json.dumps(v) for v in (value, here[what]))
+    assert f"{what} is {is_here}, it was built for {made_for}" in caplog.text
     assert f"sovits-export prepack {bundle.path}" in caplog.text
     opened = []
     monkeypatch.setattr(
-        "sovits_runtime.synthesizer.open_session",
-        lambda path, spec, *, options: opened.append(path) or backend.open_session(path, spec, options),
+        "sovits_runtime.backends.cpu.open_session",
+        lambda path, spec, options: opened.append(path) or backend.open_session(path, spec, options),
     )
     assert len(speak(bundle, reference))
     assert all(prepacked.FOLDER not in path.parts for path in opened)
@@ -120,7 +121,7 @@ def test_another_bundle_does_not_take_them(bundle, tmp_path, caplog):
     content["digest"] = manifest_digest(content)
     manifest.write_text(json.dumps(content))
     assert find_prepacked(Bundle.open(bundle.path)) is None
-    assert "bundle: made for" in caplog.text
+    assert f"bundle is {content['digest']}, it was built for {bundle.digest}" in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "record"])
@@ -146,14 +147,14 @@ def test_damage_is_named_and_mended(bundle, reference, damage):
 
 
 def test_nothing_half_written_stays(bundle, monkeypatch):
-    write = backend.write_optimized
+    write = prepacked.write_optimized
 
     def fail(path, target):
         if target.stem == "sovits_flow":
             raise BackendError("no space")
         write(path, target)
 
-    monkeypatch.setattr(backend, "write_optimized", fail)
+    monkeypatch.setattr(prepacked, "write_optimized", fail)
     with pytest.raises(BackendError, match="no space"):
         prepack(bundle)
     assert list((bundle.path / prepacked.FOLDER).iterdir()) == []
@@ -168,11 +169,32 @@ def test_a_bundle_without_any_is_described_without_a_backend(bundle, monkeypatch
     assert prepacked.describe_prepacked(bundle) == []
 
 
-def test_two_that_prepack_at_once_make_one(bundle, tmp_path):
+def test_two_that_prepack_at_once_make_one(bundle, tmp_path, monkeypatch):
     made = prepack(bundle)
-    shutil.copytree(made.folder, tmp_path / "second")
-    prepacked._move(tmp_path / "second", made.folder)  # the first was faster
-    assert find_prepacked(bundle) == made
+    shutil.move(made.folder, tmp_path / "of the faster one")
+    inode = (tmp_path / "of the faster one").stat().st_ino
+    write = prepacked.write_optimized
+
+    def overtaken(path, target):
+        write(path, target)
+        if not made.folder.exists():
+            shutil.move(tmp_path / "of the faster one", made.folder)
+
+    monkeypatch.setattr(prepacked, "write_optimized", overtaken)
+    assert prepack(bundle) == find_prepacked(bundle) == made
+    assert made.folder.stat().st_ino == inode
+    assert [path.name for path in made.folder.parent.iterdir()] == [made.folder.name]
+
+
+def test_what_a_killed_process_left_is_not_taken_and_goes(bundle):
+    made = prepack(bundle)
+    leftover = made.folder.with_name(f".{made.folder.name}.999999999-0123abcd.part")
+    shutil.move(made.folder, leftover)
+    assert find_prepacked(bundle) is None
+    assert prepacked.describe_prepacked(bundle) == []
+    assert prepack(bundle).folder == made.folder
+    assert find_prepacked(bundle).problem() == ""
+    assert not leftover.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(bundle):
@@ -204,7 +226,7 @@ def test_the_command_verifies_what_it_made(bundle):
 
 
 def test_what_fails_its_verification_does_not_stay(bundle, monkeypatch):
-    write = backend.write_optimized
+    write = prepacked.write_optimized
 
     def swap(path, target):  # a graph of the same shape with other weights
         write(path, target)
@@ -214,7 +236,7 @@ def test_what_fails_its_verification_does_not_stay(bundle, monkeypatch):
             content[3::4] = bytes(len(content[3::4]))  # no exponents
             weights.write_bytes(content)
 
-    monkeypatch.setattr(backend, "write_optimized", swap)
+    monkeypatch.setattr(prepacked, "write_optimized", swap)
     result = CliRunner().invoke(main, ["prepack", str(bundle.path)])
     assert result.exit_code == 3, result.output
     assert "removed" in result.output

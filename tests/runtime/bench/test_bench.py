@@ -10,12 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from sovits_runtime import bench as bench_module
 from sovits_runtime.backends.native import library
-from sovits_runtime.bench import STAGES, bench
+from sovits_runtime.bench import bench, turns
 from sovits_runtime.bench.report import write_bench_report
-from sovits_runtime.bench.result import BenchResult, GptFigures, ProcessFacts, Stage, Timing
-from sovits_runtime.bench.runner import Voice, first_tokens
+from sovits_runtime.bench.result import STAGES, BenchResult, GptFigures, ProcessFacts, StageTiming, Timing
+from sovits_runtime.bench.runner import BundleRunner, first_tokens
 from sovits_runtime.bench.workload import make_workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.model_spec import MODEL_SPECS
@@ -28,7 +27,7 @@ OTHER_VERSIONS = {"speaker", "cfm_features", "cfm_condition", "cfm_step", "mel_v
 STAGES_OF_V2 = [name for name in STAGES if name not in OTHER_VERSIONS]
 
 
-class Rival:
+class Baseline:
     """Does nothing, and keeps a list of what it was asked."""
 
     name = "Stub"
@@ -55,31 +54,31 @@ class Rival:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
-    monkeypatch.setattr(bench_module, "SETTLE_S", 0)
+    monkeypatch.setattr(turns, "SETTLE_S", 0)
 
 
 def test_tokens_that_come_together_are_timed_together(monkeypatch):
     """Four tokens at once after each wait: the time of one is the mean, not that of taking it from a list."""
     times = iter([0.0, 1.0, 1.0, 1.0, 1.0, 9.0, 9.0, 9.0, 9.0])
-    monkeypatch.setattr(bench_module.time, "perf_counter", lambda: next(times))
-    rival = Rival()
-    rival.tokens_at_once = 4
-    timed = bench_module._time_tokens(rival, SimpleNamespace(tokens=range(8)))
+    monkeypatch.setattr(turns.time, "perf_counter", lambda: next(times))
+    baseline = Baseline()
+    baseline.tokens_at_once = 4
+    timed = turns.time_tokens(baseline, SimpleNamespace(tokens=range(8)))
     assert timed == {"gpt_prefill": [1.0], "gpt_step": [8 / 7], "gpt": [9.0]}
 
 
 @pytest.fixture(scope="module")
-def result(tiny_bundle) -> tuple[BenchResult, Rival, list[tuple[str, int, int]]]:
-    rival, progress = Rival(), []
+def result(tiny_bundle) -> tuple[BenchResult, Baseline, list[tuple[str, int, int]]]:
+    baseline, progress = Baseline(), []
     found = bench(
         Bundle.open(tiny_bundle),
         threads=1,
         tokens=8,
         repeats=2,
-        rival=rival,
+        baseline=baseline,
         progress=lambda *step: progress.append(step),
     )
-    return found, rival, progress
+    return found, baseline, progress
 
 
 def test_every_stage_is_measured_and_warm_up_kept_apart(result):
@@ -92,12 +91,12 @@ def test_every_stage_is_measured_and_warm_up_kept_apart(result):
         assert min(stage.ours.samples) > 0
 
 
-def test_rival_runs_as_often_as_we_do(result):
-    found, rival, _ = result
+def test_baseline_runs_as_often_as_we_do(result):
+    found, baseline, _ = result
     runs = 3  # one warm-up, two repetitions
-    assert rival.asked.count("sovits_vocoder") == rival.asked.count("utterance") == runs
-    assert rival.asked.count("generate") == runs + 1  # and once for the comparison of tokens
-    assert {s.name for s in found.stages if s.rival} == {
+    assert baseline.asked.count("sovits_vocoder") == baseline.asked.count("utterance") == runs
+    assert baseline.asked.count("generate") == runs + 1  # and once for the comparison of tokens
+    assert {s.name for s in found.stages if s.baseline} == {
         "import",
         "load",
         "gpt_prefill",
@@ -145,16 +144,19 @@ def test_bytes_of_a_step_are_the_weights_it_reads(tiny_bundle, demo_files):
     layers, width = sum(name.endswith("in_proj_bias") for name in tensors), read[-1].shape[-1]
     cached = 2 * layers * (100 + 125 + 4) * width  # four of the eight tokens, on average
     bundle, numbers = Bundle.open(tiny_bundle), sum(t.numel() for t in read)
-    voice = Voice(bundle, device="cpu", threads=1, native=False)
+    voice = BundleRunner(bundle, device="cpu", threads=1, gpt_steps="onnxruntime")
     assert voice.bytes_per_token(voice.workload(8)) == 4 * (numbers + cached)
+    assert voice.note == "ONNX Runtime; the GPT's steps: CPUExecutionProvider"
     if library() is not None:
-        native = Voice(bundle, device="cpu", threads=1, native=True).bytes_per_token(voice.workload(8))
+        runner = BundleRunner(bundle, device="cpu", threads=1, gpt_steps="native")
+        assert runner.note.startswith("ONNX Runtime; the GPT's steps: native (")
+        native = runner.bytes_per_token(voice.workload(8))
         matrices = 2 * sum(t.numel() for t in read if t.dim() == 2)  # float16
         assert matrices <= native - 4 * cached < 1.5 * matrices  # widths are rounded up to 64
 
 
 def test_generation_never_ends_by_itself(tiny_bundle):
-    voice = Voice(Bundle.open(tiny_bundle), device="cpu", threads=1)
+    voice = BundleRunner(Bundle.open(tiny_bundle), device="cpu", threads=1)
     work = voice.workload(40)
     tokens = first_tokens(voice, work)
     assert len(tokens) == 40
@@ -187,9 +189,9 @@ def test_json_and_page(result, tmp_path):
 
 def test_median_of_ratios_and_rtf():
     ours, theirs = Timing((1.0, 2.0, 4.0)), Timing((3.0, 4.0, 4.0))
-    stage = Stage("utterance", "", ours, theirs, (3.0, 2.0, 1.0))
+    stage = StageTiming("utterance", "", ours, theirs, (3.0, 2.0, 1.0))
     figures = GptFigures(1.0, None)
-    found = BenchResult({}, (stage,), None, 4.0, (figures, figures), ((), ()), rival="x")
+    found = BenchResult({}, (stage,), None, 4.0, (figures, figures), ((), ()), baseline="x")
     assert stage.ratio == 2.0
     assert (found.rtf(0), found.rtf(1)) == (0.5, 1.0)
     assert ours.percentile(95) == pytest.approx(3.8)
@@ -217,25 +219,25 @@ def test_senseless_sizes_are_refused(tiny_bundle, tokens, repeats):
 
 
 def test_failing_process_is_named(tiny_bundle):
-    rival = Rival([sys.executable, "-c", "import sys; sys.exit('out of luck')"])
+    baseline = Baseline([sys.executable, "-c", "import sys; sys.exit('out of luck')"])
     with pytest.raises(BackendError, match="a fresh process of Stub failed: out of luck"):
-        bench(Bundle.open(tiny_bundle), threads=1, tokens=4, repeats=1, rival=rival)
+        bench(Bundle.open(tiny_bundle), threads=1, tokens=4, repeats=1, baseline=baseline)
 
 
-def test_eager_rival_computes_what_the_graphs_compute(tiny_bundle, demo_files):
+def test_eager_baseline_computes_what_the_graphs_compute(tiny_bundle, demo_files):
     torch = pytest.importorskip("torch")
-    from sovits_exporter.eager.baseline import EagerRival, find_pair
+    from sovits_exporter.eager.baseline import EagerBaseline, find_pair
 
     gpt, sovits = find_pair(str(demo_files.gpt.parent))
     assert (gpt, sovits) == (demo_files.gpt, demo_files.sovits)
     threads = torch.get_num_threads()
-    rival = EagerRival(gpt, sovits, hubert=demo_files.hubert, threads=1)
-    voice = Voice(Bundle.open(tiny_bundle), device="cpu", threads=1)
+    baseline = EagerBaseline(gpt, sovits, hubert=demo_files.hubert, threads=1)
+    voice = BundleRunner(Bundle.open(tiny_bundle), device="cpu", threads=1)
     work = voice.workload(12)
-    assert np.array_equal(rival.workload(12).z, work.z)
-    ours, theirs = voice.stages(work), rival.stages(work)
+    assert np.array_equal(baseline.workload(12).z, work.z)
+    ours, theirs = voice.stages(work), baseline.stages(work)
     assert set(ours) == set(theirs)
-    assert first_tokens(voice, work) == list(islice(rival.generate(work), 12))
+    assert first_tokens(voice, work) == list(islice(baseline.generate(work), 12))
     got = {
         "hubert": ours["hubert"]()["ssl"],
         "prompt_tokens": ours["prompt_tokens"]()[None],

@@ -21,21 +21,21 @@ def test_opens_what_was_built(tiny_bundle, built):
 @pytest.mark.parametrize("name", ["graphs/gpt_step.onnx", "graphs/gpt.weights", "golden/request.npz"])
 def test_missing_file_is_named(copied_bundle, name):
     (copied_bundle / name).unlink()
-    with pytest.raises(BundleError, match=rf"{name}: missing"):
+    with pytest.raises(BundleError, match=rf"{name}: is missing"):
         Bundle.open(copied_bundle)
 
 
 @pytest.mark.parametrize("name", ["graphs/gpt_step.onnx", "golden/request.npz"])
 def test_changed_file_is_named(copied_bundle, name):
     change_byte(copied_bundle / name, 100)
-    with pytest.raises(BundleError, match=rf"{name}: its content changed"):
+    with pytest.raises(BundleError, match=rf"{name}: was changed since it was built"):
         Bundle.open(copied_bundle)
 
 
 def test_cut_file_is_named(copied_bundle):
     path = copied_bundle / "graphs" / "sovits.weights"
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(BundleError, match=r"sovits.weights: \d+ bytes, expected \d+"):
+    with pytest.raises(BundleError, match=r"sovits.weights: has \d+ bytes, expected \d+"):
         Bundle.open(copied_bundle)
 
 
@@ -44,7 +44,7 @@ def test_full_check_finds_one_bit_in_a_large_file(copied_bundle):
     assert path.stat().st_size > 4 << 20, "the file must be one that the quick check samples"
     change_byte(path, 300_001)
     Bundle.open(copied_bundle)  # between two samples: the quick check may miss it
-    with pytest.raises(BundleError, match=r"sovits.weights: its content changed"):
+    with pytest.raises(BundleError, match=r"sovits.weights: was changed since it was built"):
         Bundle.open(copied_bundle, full=True)
 
 
@@ -86,3 +86,19 @@ def test_graph_specs_survive_the_manifest(tiny_bundle):
     spec = bundle.graph_spec("gpt_step")
     assert spec.aliases[0] == ("k_cache_0", "k_cache_0_out")
     assert type(spec).from_json(spec.to_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("precisions", "named", "cpu_only"),
+    [
+        (("fp32", "fp32"), "fp32", False),
+        (("fp16", "fp16"), "fp16", False),
+        (("fp32", "int8"), "fp32+int8", True),
+        (("int8", "int4", "fp32"), "fp32+int4+int8", True),
+    ],
+)
+def test_precisions_are_those_of_the_graphs(tmp_path, precisions, named, cpu_only):
+    graphs = {f"graph {i}": {"precision": precision} for i, precision in enumerate(precisions)}
+    bundle = Bundle(tmp_path, {"graphs": graphs}, None)
+    assert bundle.precisions == frozenset(precisions)
+    assert (bundle.precision, bundle.cpu_only) == (named, cpu_only)

@@ -9,7 +9,9 @@ from sovits_runtime.bundle.external_weights import (
     External,
     Stretch,
     change_external,
+    map_external,
     read_external,
+    read_weights,
     share_weights,
 )
 
@@ -63,6 +65,40 @@ def test_places_are_read_as_the_onnx_package_reads_them(tmp_path):
         entries = {e.key: e.value for e in tensor.external_data}
         if entries:
             assert found[tensor.name] == External.from_entries(entries)
+
+
+def test_weights_are_read_in_their_own_types_and_shapes(tmp_path):
+    rng = np.random.default_rng(5)
+    outside = {
+        dtype: (9 * rng.standard_normal((3, 8))).astype(dtype)
+        for dtype in ("float32", "float16", "float64", "int8", "uint8", "int32", "int64", "bool")
+    }
+    path = write(tmp_path, "a", outside, {"float32": "Gemm+1"})
+    found = read_weights(path)
+    assert set(found) == {*outside, "within"}
+    assert (found["within"].dtype, found["within"].tolist()) == ("float32", [1, 1, 1])
+    places = map_external(path)
+    assert set(places) == set(outside)
+    for name, array in outside.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        assert np.array_equal(found[name], array)
+        (file, offset), mapped = places[name]
+        assert np.array_equal(mapped, array)
+        assert (tmp_path / file).read_bytes()[offset:].startswith(array.tobytes())
+        assert not mapped.flags.writeable
+
+
+def test_weights_of_types_that_numpy_lacks_are_left_out(tmp_path):
+    tensors = [
+        helper.make_tensor("bfloat", TensorProto.BFLOAT16, [2], bytes(4), raw=True),
+        helper.make_tensor("spelled", TensorProto.FLOAT, [2], [1.0, 2.0]),
+        numpy_helper.from_array(np.array(7, np.int64), "scalar"),
+    ]
+    graph = helper.make_graph([], "none", [], [], tensors)
+    (tmp_path / "a.onnx").write_bytes(helper.make_model(graph).SerializeToString())
+    found = read_weights(tmp_path / "a.onnx")
+    assert list(found) == ["scalar"]
+    assert (found["scalar"].shape, int(found["scalar"])) == ((), 7)
 
 
 def test_a_change_of_places_changes_nothing_else(tmp_path):

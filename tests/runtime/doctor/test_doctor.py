@@ -22,7 +22,8 @@ from sovits_engines.cuda.driver import (
 )
 from sovits_engines.cuda.summary import gpu_summary
 from sovits_exporter.cli.doctor import doctor
-from sovits_runtime.doctor import Surroundings, diagnose, parse_requirements
+from sovits_runtime.doctor import diagnose
+from sovits_runtime.doctor.environment import Environment, parse_requirements
 from sovits_runtime.machine import Machine, cpu_quota, features_of, memory_limit, read_machine
 from sovits_runtime.machine.cuda_packages import cuda_major_of_ort
 from sovits_runtime.machine.onnx_runtime import LEAST_ONNXRUNTIME, PACKAGES
@@ -62,8 +63,8 @@ def load(broken: str = "", version: str = "1.31.1", providers: tuple[str, ...] =
     return import_
 
 
-def around(**changes) -> Surroundings:
-    return Surroundings(
+def around(**changes) -> Environment:
+    return Environment(
         **{"machine": MACHINE, "versions": VERSIONS, "requirements": REQUIREMENTS, "load": load(), **changes}
     )
 
@@ -73,7 +74,7 @@ def found(diagnosis, topic: str):
 
 
 def test_healthy_machine_without_gpu_is_calm():
-    diagnosis = diagnose(surroundings=around(), gpu=gpu_summary(probe_driver(no_library), {}, VERSIONS))
+    diagnosis = diagnose(environment=around(), gpu=gpu_summary(probe_driver(no_library), {}, VERSIONS))
     assert diagnosis.can_speak
     assert (diagnosis.device, diagnosis.threads) == ("cpu", 4)
     assert diagnosis.reason == "cpu: no NVIDIA driver is installed; 4 threads: the physical cores"
@@ -83,27 +84,27 @@ def test_healthy_machine_without_gpu_is_calm():
 
 
 def test_missing_parts_come_with_their_pip_line():
-    export = found(diagnose(surroundings=around()), "export")
+    export = found(diagnose(environment=around()), "export")
     assert export.remedy == 'pip install "torch>=2.9" "onnx>=1.20"'
-    assert not diagnose(surroundings=around()).can_export
+    assert not diagnose(environment=around()).can_export
     both = around(versions={**VERSIONS, "torch": "2.13.0+cpu", "onnx": "1.19.1"})
-    assert found(diagnose(surroundings=both), "export").remedy == 'pip install "onnx>=1.20"'
+    assert found(diagnose(environment=both), "export").remedy == 'pip install "onnx>=1.20"'
     complete = around(versions={**VERSIONS, "torch": "2.13.0+cpu", "onnx": "1.20"})
-    assert diagnose(surroundings=complete).can_export
-    extra = found(diagnose(surroundings=around()), "extra xx")
+    assert diagnose(environment=complete).can_export
+    extra = found(diagnose(environment=around()), "extra xx")
     assert (extra.level, extra.remedy) == ("info", 'pip install "sovits-export[xx]"')
 
 
 @pytest.mark.parametrize("extra", ["cuda", "tensorrt", "rtx"])
 def test_extras_of_gpus_are_offered_by_what_knows_the_gpu_alone(extra):
     requirements = {**REQUIREMENTS, extra: {"no-such-distribution": "1"}}
-    diagnosis = diagnose(surroundings=around(requirements=requirements))
+    diagnosis = diagnose(environment=around(requirements=requirements))
     assert f"[{extra}]" not in " ".join(f.remedy for f in diagnosis.findings)
 
 
 @pytest.mark.parametrize("name", ["numpy", "soundfile", "soxr", "onnxruntime"])
 def test_library_that_does_not_load_stops_speech(name):
-    diagnosis = diagnose(surroundings=around(load=load(broken=name)))
+    diagnosis = diagnose(environment=around(load=load(broken=name)))
     finding = found(diagnosis, name)
     assert not diagnosis.can_speak
     assert finding.level == "error"
@@ -113,7 +114,7 @@ def test_library_that_does_not_load_stops_speech(name):
 
 
 def test_old_onnxruntime_stops_speech():
-    diagnosis = diagnose(surroundings=around(load=load(version="1.9.0")))
+    diagnosis = diagnose(environment=around(load=load(version="1.9.0")))
     assert not diagnosis.can_speak
     finding = found(diagnosis, "onnxruntime")
     assert (
@@ -127,7 +128,7 @@ def test_old_onnxruntime_stops_speech():
 def test_two_onnxruntimes_are_warned_of_and_never_called_ready(other):
     versions = {**VERSIONS, other: "1.31.1", "onnxruntime-gpu": "1.31.1"}
     gpu = gpu_summary(Driver("libcuda.so.1", "", (13, 0), "580.1", (H100,)), complete_libraries(13), versions)
-    diagnosis = diagnose(surroundings=around(versions=versions), gpu=gpu)
+    diagnosis = diagnose(environment=around(versions=versions), gpu=gpu)
     warning = next(f for f in diagnosis.findings if f.topic == "onnxruntime" and f.level == "warning")
     three = "onnxruntime 1.31.1 and onnxruntime-gpu 1.31.1"
     three += "" if other == "onnxruntime" else f" and {other} 1.31.1"
@@ -143,7 +144,7 @@ def test_two_onnxruntimes_are_warned_of_and_never_called_ready(other):
 
 @pytest.mark.parametrize("name", [name for name in PACKAGES if name != "onnxruntime"])
 def test_any_two_that_hold_onnxruntime_are_a_conflict(name):
-    diagnosis = diagnose(surroundings=around(versions={**VERSIONS, name: "1.30.0"}))
+    diagnosis = diagnose(environment=around(versions={**VERSIONS, name: "1.30.0"}))
     warning = next(f for f in diagnosis.findings if f.topic == "onnxruntime" and f.level == "warning")
     assert f"onnxruntime 1.31.1 and {name} 1.30.0 are installed together" in warning.text
     assert warning.remedy.startswith(f"pip uninstall -y onnxruntime {name}, then pip install ")
@@ -154,23 +155,23 @@ def test_any_two_that_hold_onnxruntime_are_a_conflict(name):
 )
 def test_another_onnxruntime_alone_is_named_with_its_version(name, version):
     versions = {n: v for n, v in VERSIONS.items() if n != "onnxruntime"} | {name: version}
-    diagnosis = diagnose(surroundings=around(versions=versions, load=load(version=version)))
+    diagnosis = diagnose(environment=around(versions=versions, load=load(version=version)))
     finding = found(diagnosis, "onnxruntime")
     assert finding.text == f"{name} {version} is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
     assert finding.remedy == f"pip uninstall -y {name}, then {CPU}"
     new = around(versions={**versions, name: "1.27.0"}, load=load(version="1.27.0"))
-    assert found(diagnose(surroundings=new), "onnxruntime").text.startswith(f"{name} 1.27.0, runs on: ")
+    assert found(diagnose(environment=new), "onnxruntime").text.startswith(f"{name} 1.27.0, runs on: ")
 
 
 def test_telemetry_is_said_to_be_off_and_how_it_comes_on(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "1")
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-    finding = found(diagnose(surroundings=around()), "telemetry")
+    finding = found(diagnose(environment=around()), "telemetry")
     assert (finding.level, finding.remedy) == ("ok", "")
     assert "off: ONNX Runtime (ORT_DISABLE_TELEMETRY=0 turns it on)" in finding.text
     monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")
-    finding = found(diagnose(surroundings=around()), "telemetry")
+    finding = found(diagnose(environment=around()), "telemetry")
     assert finding.level == "info"
     assert finding.text == "on for ONNX Runtime, as you asked; off for all others"
 
@@ -183,24 +184,24 @@ def test_broken_onnxruntime_for_gpus_is_installed_anew_and_never_replaced_by_the
     """Of two, one uninstalled takes the other's files along: the module is there, and empty."""
     versions = {name: v for name, v in VERSIONS.items() if name != "onnxruntime"}
     broken = around(versions={**versions, "onnxruntime-gpu": "1.26.0"}, load=load_)
-    finding = found(diagnose(surroundings=broken), "onnxruntime")
+    finding = found(diagnose(environment=broken), "onnxruntime")
     assert finding.level == "error"
     assert finding.remedy.startswith(f"pip uninstall -y onnxruntime-gpu, then {EXTRA}")
 
 
 def test_old_python_and_old_processor():
     machine = dataclasses.replace(MACHINE, python="3.10.14 (CPython)", features=("AVX",))
-    diagnosis = diagnose(surroundings=around(machine=machine))
+    diagnosis = diagnose(environment=around(machine=machine))
     assert found(diagnosis, "Python").level == "error"
     assert not diagnosis.can_speak
     assert found(diagnosis, "processor").level == "warning"
     arm = dataclasses.replace(MACHINE, system="Debian (Linux 6.1), aarch64", features=("NEON",))
-    assert found(diagnose(surroundings=around(machine=arm)), "processor").level == "ok"
+    assert found(diagnose(environment=around(machine=arm)), "processor").level == "ok"
 
 
 def test_container_quota_sets_the_threads():
     machine = dataclasses.replace(MACHINE, quota_cores=1.5)
-    diagnosis = diagnose(surroundings=around(machine=machine))
+    diagnosis = diagnose(environment=around(machine=machine))
     assert diagnosis.threads == 1
     cores = found(diagnosis, "cores")
     assert cores.text == (
@@ -222,7 +223,7 @@ def test_container_quota_sets_the_threads():
 )
 def test_kernels_of_the_processor(features, words):
     machine = dataclasses.replace(MACHINE, features=features)
-    assert words in found(diagnose(surroundings=around(machine=machine)), "CPU kernels").text
+    assert words in found(diagnose(environment=around(machine=machine)), "CPU kernels").text
 
 
 @pytest.mark.parametrize(
@@ -248,30 +249,33 @@ def test_onnxruntime_is_given_that_number_and_stops_spinning_after_a_graph(monke
 
     from sovits_runtime.backends import onnxruntime as backend
     from sovits_runtime.bundle.session import SessionOptions
+    from sovits_runtime.machine import onnx_runtime
 
-    monkeypatch.setattr(backend, "usable_cores", lambda: 3)
+    monkeypatch.setattr(onnx_runtime, "usable_cores", lambda: 3)
     assert backend.ort_options(onnxruntime, SessionOptions()).intra_op_num_threads == 3
     assert backend.ort_options(onnxruntime, SessionOptions(threads=2)).intra_op_num_threads == 2
     entry = backend.ort_options(onnxruntime, SessionOptions()).get_session_config_entry
     assert entry("session.force_spinning_stop") == "1"
     assert entry("session.intra_op.spin_duration_us") == "200"
+    assert entry("session.x64quantprecision") == "1"
+    assert backend.ort_options(onnxruntime, SessionOptions("cuda")).intra_op_num_threads == 1
 
 
 def test_little_memory_is_warned_of():
     machine = dataclasses.replace(MACHINE, memory_limit_bytes=1 << 30)
-    assert found(diagnose(surroundings=around(machine=machine)), "memory").level == "warning"
+    assert found(diagnose(environment=around(machine=machine)), "memory").level == "warning"
 
 
 def test_bundle_is_opened_and_its_missing_parts_named(copied_bundle, tmp_path):
-    diagnosis = diagnose(surroundings=around(), bundle=copied_bundle)
+    diagnosis = diagnose(environment=around(), bundle=copied_bundle)
     assert found(diagnosis, "bundle").level == "ok"
     assert diagnosis.can_speak
     weights = next((copied_bundle / "graphs").glob("*.weights"))
     weights.write_bytes(weights.read_bytes()[:-1])
-    diagnosis = diagnose(surroundings=around(), bundle=copied_bundle)
+    diagnosis = diagnose(environment=around(), bundle=copied_bundle)
     assert not diagnosis.can_speak
     assert weights.name in found(diagnosis, "bundle").text
-    assert "not a bundle" in found(diagnose(surroundings=around(), bundle=tmp_path), "bundle").text
+    assert "not a bundle" in found(diagnose(environment=around(), bundle=tmp_path), "bundle").text
 
 
 def test_command_prints_json_and_its_exit_code_is_the_verdict(tmp_path):
@@ -483,7 +487,7 @@ def test_everything_fits():
     fits = summary(onnxruntime_gpu="1.31.1", cuda_bindings="13.1.0")
     assert fits.cuda_ready
     assert fits.reason == "NVIDIA H100 with onnxruntime-gpu"
-    assert diagnose(surroundings=around(), gpu=fits).device == "cuda"
+    assert diagnose(environment=around(), gpu=fits).device == "cuda"
     old = summary(
         cuda=(12, 4), libraries=complete_libraries(12), onnxruntime_gpu="1.26.0", cuda_bindings="12.9.1"
     )

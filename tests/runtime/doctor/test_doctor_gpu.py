@@ -20,8 +20,8 @@ from sovits_engines.cuda.driver import Driver, Gpu
 from sovits_engines.cuda.summary import gpu_summary
 from sovits_exporter.cli.engine import run_build
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.doctor import bundle_findings, memory_finding
 from sovits_runtime.doctor.gpu_memory import estimate_memory
+from sovits_runtime.doctor.voice import bundle_findings, memory_finding
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine.cuda_packages import cuda_users, installed_mix, torch_version
 

@@ -13,9 +13,16 @@ from click.testing import CliRunner
 
 from sovits_exporter.cli.main import main
 from sovits_runtime import Synthesizer
-from sovits_runtime.errors import BackendError
+from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.machine import onnx_runtime
-from sovits_runtime.machine.onnx_runtime import LEAST_ONNXRUNTIME, installed_onnxruntimes, load_onnxruntime
+from sovits_runtime.machine.onnx_runtime import (
+    LEAST_ONNXRUNTIME,
+    installed_onnxruntimes,
+    load_onnxruntime,
+    open_model,
+    ort_errors,
+    session_options,
+)
 
 ROOT = Path(__file__).parents[3]
 OLD = f"is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}; "
@@ -37,11 +44,11 @@ def replaced(monkeypatch):
     return replace
 
 
-@pytest.mark.parametrize("native", [None, False])
-def test_an_old_one_is_refused_in_one_line_before_a_graph_is_opened(replaced, tiny_bundle, native):
+@pytest.mark.parametrize("gpt_steps", ["auto", "onnxruntime"])
+def test_an_old_one_is_refused_in_one_line_before_a_graph_is_opened(replaced, tiny_bundle, gpt_steps):
     replaced("1.24.4")
     with pytest.raises(BackendError) as refused:
-        Synthesizer.load(tiny_bundle, native=native)
+        Synthesizer.load(tiny_bundle, gpt_steps=gpt_steps)
     assert str(refused.value) == f"onnxruntime 1.24.4 {OLD}{CPU}"
 
 
@@ -114,3 +121,44 @@ def test_plug_ins_under_an_old_name_are_not_counted(tmp_path, monkeypatch):
 def test_the_least_version_is_what_the_package_asks_for():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert set(re.findall(r'"onnxruntime>=([\d.]+)"', text)) == {LEAST_ONNXRUNTIME}
+
+
+CUDA_TEXT = "Non-zero status\nCUDA failure 2: out of memory ; GPU=0\nmore"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("the first line\nthe second", "the first line"),
+        (CUDA_TEXT, "CUDA failure 2: out of memory"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_what_it_raises_becomes_one_line_of_ours(said, told):
+    with pytest.raises(BackendError) as caught, ort_errors("graph x: it failed"):
+        raise RuntimeError(said)
+    assert str(caught.value) == f"graph x: it failed: {told}"
+    with pytest.raises(BackendError) as caught, ort_errors("graph x: it failed", then="build it again"):
+        raise RuntimeError(said)
+    assert str(caught.value) == f"graph x: it failed: {told}; build it again"
+
+
+def test_our_own_errors_and_interrupts_pass_as_they_are():
+    for error in (ShapeError("ours"), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught, ort_errors("graph x"):
+            raise error
+        assert caught.value is error
+
+
+@pytest.mark.parametrize("model", [Path("no-such.onnx"), b"no model"])
+def test_a_model_that_it_does_not_take_is_named(model):
+    ort = load_onnxruntime()
+    with pytest.raises(BackendError, match=r"^it cannot open this: .+; fetch it anew$"):
+        open_model(ort, model, options=session_options(ort), what="it cannot open this", then="fetch it anew")
+
+
+def test_sessions_are_opened_at_the_door_alone():
+    folders = ("runtime", "exporter", "calibration", "engines")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    opening = [path.name for path in files if ".InferenceSession(" in path.read_text(encoding="utf-8")]
+    assert opening == ["onnx_runtime.py"]

@@ -10,12 +10,13 @@ import pytest
 
 from sovits_runtime import ChunkOptions, Phrase, SpeechOptions
 from sovits_runtime.errors import BundleError, GenerationError, ShapeError
-from sovits_runtime.machine import resident_bytes, return_freed_memory
+from sovits_runtime.machine.process_memory import resident_bytes, return_freed_memory
+from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of
 from sovits_runtime.speech.decoder import resampled
 from sovits_runtime.speech.flow_decoder import stretch
-from sovits_runtime.speech.hifigan_stream import ChunkedVocoder, context_of, hifigan_chunks
-from sovits_runtime.speech.types import seeded_normal
-from sovits_runtime.t2s.host_loop import TokenStream, _State
+from sovits_runtime.speech.noise import seeded_normal
+from sovits_runtime.t2s.generator import TokenStream
+from sovits_runtime.t2s.host_loop import _State
 
 PHONES = ["HH", "AH0", "L", "OW1", "."]
 OPTIONS = SpeechOptions(max_tokens=90, pause_s=0.1)
@@ -32,8 +33,7 @@ def whole_and_chunks(voice, reference, n, chunks, **options):
     whole = decoder.decode(
         tokens, phones, style=reference.style, noise=noise, noise_scale=options.noise_scale
     )
-    pieces = hifigan_chunks(
-        decoder,
+    pieces = decoder.stream(
         iter(tokens.tolist()),
         phones,
         reference=reference,
@@ -61,7 +61,7 @@ def test_latent_in_chunks_is_vocoded_as_a_whole(voice, reference):
     whole = decoder.vocode(z, reference.style)
     vocoder = ChunkedVocoder(lambda z: decoder.vocode(z, reference.style), context_of(decoder.vocoder))
     bounds = [0, 1, 3, 30, 31, 60, 90]
-    pieces = [vocoder.speak(z[:, :, a:b]) for a, b in itertools.pairwise(bounds)]
+    pieces = [vocoder.feed(z[:, :, a:b]) for a, b in itertools.pairwise(bounds)]
     joined = np.concatenate([*pieces, vocoder.finish()])
     np.testing.assert_allclose(joined, whole, atol=1e-5)
     assert [len(p) // 640 for p in pieces] == [0, 0, 30 - 11, 1, 29, 30]
@@ -71,8 +71,8 @@ def test_a_context_that_is_too_short_would_show(voice, reference):
     decoder = voice.decoder
     z = np.random.default_rng(0).standard_normal((1, decoder.latent_channels, 90)).astype(np.float32)
     vocoder = ChunkedVocoder(lambda z: decoder.vocode(z, reference.style), context_of(decoder.vocoder) - 4)
-    joined = np.concatenate([vocoder.speak(z[:, :, :45]), vocoder.speak(z[:, :, 45:]), vocoder.finish()])
-    assert np.abs(joined - decoder.vocode(z, reference.style)).max() > 1e-6
+    joined = np.concatenate([vocoder.feed(z[:, :, :45]), vocoder.feed(z[:, :, 45:]), vocoder.finish()])
+    assert np.abs(joined - decoder.vocode(z, reference.style)).max() > 1e-5
 
 
 def test_a_short_look_ahead_changes_little_and_says_every_token_once(voice, reference):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sovits_runtime import Reference, SpeechOptions, Utterance
+from sovits_runtime import ChunkOptions, Reference, SpeechOptions, TokenSequence
 from sovits_runtime.audio.mel import denormed, normed
 from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.bundle.model_spec import MODEL_SPECS
@@ -89,7 +89,7 @@ def reference(tokens=8, mel_frames=50):
 
 
 def utterance(*tokens):
-    return Utterance(np.array(tokens), np.zeros(4, np.int64))
+    return TokenSequence(np.array(tokens), np.zeros(4, np.int64))
 
 
 class Noise:
@@ -142,6 +142,58 @@ def test_a_window_shorter_than_the_prompt_prompts_with_all_it_has():
     pieces = list(voice.mel_pieces(np.zeros((1, 512, 24), np.float32), prompt, noise=noise))
     assert [p.shape[2] for p in pieces] == [10, 10, 4]
     assert [s[2] for s in noise.shapes] == [40, 20, 14]
+
+
+def test_a_stream_is_the_sentence_window_by_window():
+    voice, tokens = decoder(), list(range(100, 120))
+    voice.vocoder.spec = replace(voice.vocoder.spec, context=3)
+    stream = voice.stream(
+        iter(tokens),
+        utterance(*tokens).phones,
+        reference=reference(),
+        options=SpeechOptions(flow_steps=2),
+        chunks=ChunkOptions(),
+        noise=Noise(),
+    )
+    pieces = list(stream)
+    assert [len(piece) // HOP for piece in pieces] == [30 - 3, 30, 15, 3]
+    np.testing.assert_allclose(np.concatenate(pieces), heard(tokens), atol=1e-4)
+
+
+def test_stages_run_again_on_what_a_sentence_was_recorded_as():
+    """Every Euler step is a call of its own; the vocoder reads the frames after the prompt."""
+    voice, rng = decoder(), np.random.default_rng(0)
+    shapes = {
+        "prompt_mel": (1, BANDS, 4),
+        "noise": (1, BANDS, 20),
+        "x": (3, 1, BANDS, 20),
+        "velocities": (2, 1, BANDS, 20),
+        "condition": (1, 20, 512),
+        "state": (1, 192, 16),
+        "style": (1, 512, 1),
+        "window_features": (1, 512, 20),
+    }
+    recording = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    recording |= {"tokens": np.arange(8), "phones": np.arange(5), "waveform": np.zeros(16 * HOP, np.float32)}
+    calls = [(*call, stage) for stage in voice.stages for call in stage.recorded_calls(recording)]
+    assert [name for name, _, _ in calls] == [
+        "sovits_encoder",
+        "cfm_features",
+        "cfm_condition",
+        "cfm_step 0",
+        "cfm_step 1",
+        "mel_vocoder",
+    ]
+    for _, arrays, stage in calls:
+        assert tuple(stage.run(arrays)) == stage.outputs
+    first, second = voice.step.calls
+    np.testing.assert_array_equal(first["x"], recording["x"][0])
+    np.testing.assert_array_equal(second["prompt_mel"][:, :, :4], recording["prompt_mel"])
+    np.testing.assert_array_equal(second["prompt_mel"][:, :, 4:], 0)
+    assert (first["time"], second["time"], second["step_size"], second["prompt_len"]) == (0, 0.5, 0.5, 4)
+    np.testing.assert_array_equal(calls[4][1]["next_x"], recording["x"][2])
+    np.testing.assert_array_equal(voice.vocoder.calls[0]["mel"], denormed(recording["x"][2][:, :, 4:]))
+    assert calls[5][2].output(calls[5][1]).shape == recording["waveform"].shape
 
 
 def test_the_version_sets_the_steps_unless_the_caller_does():

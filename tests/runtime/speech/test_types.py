@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from sovits_runtime import Phrase, SamplingOptions, SpeechOptions, Utterance
+from sovits_runtime import Phrase, SamplingOptions, SpeechOptions, TokenSequence
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.speech.types import seeded_normal
+from sovits_runtime.speech.noise import seeded_normal
 
 PHONES = (["HH", "AH0", "L", "OW1", "."], ["B", "AY1", "."], ["HH", "AY1"])
 GREEDY = SpeechOptions(SamplingOptions(top_k=1), max_tokens=12, pause_s=0.05)
@@ -78,7 +78,7 @@ def test_a_phrase_carries_its_bert_features(voice, reference):
 
 
 def test_tokens_of_any_origin_can_be_spoken(voice, reference):
-    utterance = Utterance(np.arange(9), voice.phone_ids(PHONES[1]))
+    utterance = TokenSequence(np.arange(9), voice.phone_ids(PHONES[1]))
     spoken = voice.decode(utterance, reference, options=SpeechOptions(pause_s=0))
     assert len(spoken.samples) == 9 * 1280
     assert spoken.tokens.tolist() == list(range(9))

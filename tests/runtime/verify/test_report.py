@@ -14,9 +14,9 @@ import pytest
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.audio.files import read_audio
-from sovits_runtime.drawing.page import json_text, write_files
+from sovits_runtime.bundle.files import json_text, write_files
 from sovits_runtime.errors import SovitsError
-from sovits_runtime.verify import Check, VerifyReport
+from sovits_runtime.verify.check import Check, VerifyReport
 from sovits_runtime.verify.report import write_verify_report
 
 VOID = {"meta", "rect", "path", "image", "br"}

@@ -6,8 +6,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from sovits_runtime.bundle import Bundle, file_record, manifest_digest
-from sovits_runtime.verify import Check, verify_bundle
+from sovits_runtime.bundle import Bundle, manifest_digest
+from sovits_runtime.bundle.files import file_record
+from sovits_runtime.verify import verify_bundle
+from sovits_runtime.verify.check import Check
 
 
 def reseal(folder, **changes):

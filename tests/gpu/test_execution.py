@@ -1,4 +1,4 @@
-"""Graphs in lanes on the fake device, and sound made while tokens decode."""
+"""Graphs in execution slots on the fake device, and sound made while tokens decode."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fake_engine import OrtEngine
 
 from sovits_runtime.bundle.graph_spec import DimRange
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.gpu.lanes import DeviceGraph, Lane
+from sovits_runtime.gpu.execution import DeviceGraph, ExecutionSlot
 from sovits_runtime.gpu.pool import SlotPool
-from sovits_runtime.speech.decoder import SemanticDecoder
+from sovits_runtime.speech.hifigan_decoder import HifiganDecoder
 from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
-from sovits_runtime.t2s.host_loop import seeded_noise
+from sovits_runtime.t2s.generator import seeded_noise
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 LARGEST = {"tokens": 80, "phones": 40, "state_frames": 160, "frames": 160}
@@ -33,9 +33,9 @@ def sound_engines(tiny):
     return {name: engine(name) for name in NAMES}
 
 
-def decoder(device, engines, lanes=1) -> SemanticDecoder:
-    pool = SlotPool(lambda: Lane(device, engines), lanes)
-    return SemanticDecoder(*(DeviceGraph(engines[name], pool, name) for name in NAMES))
+def decoder(device, engines, slots=1) -> HifiganDecoder:
+    pool = SlotPool(lambda: ExecutionSlot(device, engines), slots)
+    return HifiganDecoder(*(DeviceGraph(engines[name], pool, name) for name in NAMES))
 
 
 def request_of(voice, seed: int, tokens: int = 30):
@@ -72,7 +72,7 @@ def test_sound_is_made_while_the_next_tokens_decode(voice, gpt_engines, sound_en
     rng = np.random.default_rng(3)
     inputs = (rng.integers(0, 300, 9), np.zeros((9, t2s.bert_width), np.float32), rng.integers(0, 1024, 9))
 
-    def draw():
+    def sampling():
         return {
             "options": SamplingOptions(min_tokens=10_000),
             "noise": seeded_noise(np.random.default_rng(1), t2s.vocab),
@@ -83,12 +83,12 @@ def test_sound_is_made_while_the_next_tokens_decode(voice, gpt_engines, sound_en
     requests = [request_of(voice, seed) for seed in range(3)]
     thread = threading.Thread(target=lambda: sounds.extend(ours.decode(*a, **o) for a, o in requests))
     thread.start()
-    tokens = t2s.generate(*inputs, **draw()).tokens
+    tokens = t2s.generate(*inputs, **sampling()).tokens
     thread.join()
-    assert tokens.tolist() == voice.text_to_semantic.generate(*inputs, **draw()).tokens.tolist()
+    assert tokens.tolist() == voice.text_to_semantic.generate(*inputs, **sampling()).tokens.tolist()
     for (arguments, options), sound in zip(requests, sounds, strict=True):
         assert np.array_equal(sound, voice.decoder.decode(*arguments, **options))
     assert device.used > 0
     t2s.close()
-    ours.encoder._lanes.close()  # the one pool of all three graphs
+    ours.encoder._slots.close()  # the one pool of all three graphs
     assert device.used == 0
