@@ -17,7 +17,7 @@ VOICE := $(OUT)/voice
 FULL_FILES := $(OUT)/full-files
 FULL := $(OUT)/full
 
-.PHONY: demo test test-all engines resolution lint bench clean
+.PHONY: demo test test-all engines resolution lint docs bench clean
 
 demo: $(VENV)/export.done
 	@echo "==> 1/7 a trained demo voice in official format"
@@ -65,12 +65,18 @@ lint: $(VENV)/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python tools/prose.py --check
+
+# The documentation as a site; a warning is an error.
+docs: $(VENV)/test.done
+	$(BIN)/mkdocs build --strict
+	@echo "==> site/index.html"
 
 bench: $(VENV)/export.done
 	$(CLI) bench $(FULL) --against-eager $(FULL_FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
 
 clean:
-	rm -rf $(OUT) test-results
+	rm -rf $(OUT) test-results site
 
 $(VENV)/export.done: pyproject.toml constraints.txt tools/environment.py $(NATIVE)
 	@echo "==> installing the runtime and the exporter"
