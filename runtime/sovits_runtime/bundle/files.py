@@ -93,15 +93,7 @@ def write_folder(target: Path, *, keep: bool = False, move: Sequence[str] = ()) 
         yield folder
         if keep and _rename_unless_there(folder, target):
             return
-        old = _old(target)
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-            for name in move:
-                if (old / name).is_dir() and not (folder / name).exists():
-                    (old / name).rename(folder / name)
-        folder.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+        _replace(target, folder, move)
 
 
 @contextmanager
@@ -188,6 +180,26 @@ def _remove(path: Path) -> None:
 
 def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
+
+
+def _replace(target: Path, folder: Path, move: Sequence[str]) -> None:
+    """Puts a folder in the place of an older one; where that fails, the older one is as it was."""
+    old, moved = _old(target), []
+    try:
+        if target.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            target.rename(old)
+            for name in move:
+                if (old / name).is_dir() and not (folder / name).exists():
+                    (old / name).rename(folder / name)
+                    moved.append(name)
+        folder.rename(target)
+    except OSError:
+        for name in moved:
+            (folder / name).rename(old / name)
+        restore_folder(target)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _rename_unless_there(folder: Path, target: Path) -> bool:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -233,3 +234,29 @@ def test_keys_are_those_that_lie_on_disks():
     """A change here would make every engine and every prepacked graph anew."""
     fields = {"version": "1.7.1.116", "cuda": 12, "graph": "ü", "flags": ["A"], "profile": {"x": [[1], [2]]}}
     assert key_of(fields, 16) == "d15cc4fb49442b05"
+
+
+@pytest.mark.parametrize("failing", ["engines", "voice"])
+def test_a_folder_that_cannot_take_its_place_leaves_the_older_one(tmp_path, monkeypatch, failing):
+    target = tmp_path / "voice"
+    (target / "engines").mkdir(parents=True)
+    (target / "engines" / "plan").write_bytes(b"plan")
+    (target / "a").write_bytes(b"old")
+    rename = Path.rename
+
+    def refuse(self, to):
+        if Path(to).name == failing and self.name != f".{failing}.old" and ".old" not in str(to):
+            raise PermissionError(errno.EACCES, "in use", str(self))
+        return rename(self, to)
+
+    def write():
+        with write_folder(target, move=("engines",)) as folder:
+            (folder / "a").write_bytes(b"new")
+            monkeypatch.setattr(Path, "rename", refuse)
+
+    with pytest.raises(PermissionError, match="in use"):
+        write()
+    monkeypatch.undo()
+    assert names(tmp_path) == ["voice"]
+    assert (target / "a").read_bytes() == b"old"
+    assert (target / "engines" / "plan").read_bytes() == b"plan"
