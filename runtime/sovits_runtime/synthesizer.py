@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +25,12 @@ from sovits_runtime.bundle.names import HUBERT, PROMPT_TOKENS, REFERENCE_STYLE, 
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BackendError, GenerationError, ShapeError, TextError
 from sovits_runtime.machine.process_memory import return_freed_memory
-from sovits_runtime.speech.bert_features import BertFeatures
 from sovits_runtime.speech.chunk_stream import ChunkStream, until_closed
 from sovits_runtime.speech.decoder import SpeechDecoder
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.speech.hifigan_decoder import HifiganDecoder
 from sovits_runtime.speech.noise import NormalNoise, seeded_generators, seeded_normal
 from sovits_runtime.speech.reference import Recording, Reference, ReferenceEncoder, ReferenceStore
-from sovits_runtime.speech.text_reader import TextReader
 from sovits_runtime.speech.types import (
     AudioSentence,
     Chunk,
@@ -43,10 +41,13 @@ from sovits_runtime.speech.types import (
     TokenSequence,
 )
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, SemanticGenerator, TokenStream, seeded_noise
-from sovits_runtime.text.pipeline import TextFrontend
 from sovits_runtime.text.split import STREAM
 from sovits_runtime.text.symbols import symbol_ids
-from sovits_runtime.text.zh.g2pw import PolyphoneReader, polyphone_reader
+
+if TYPE_CHECKING:  # whoever speaks phones alone does not wait for the text front end
+    from sovits_runtime.speech.bert_features import BertFeatures
+    from sovits_runtime.speech.text_reader import TextReader
+    from sovits_runtime.text.zh.g2pw import PolyphoneReader
 
 logger = logging.getLogger(__name__)
 
@@ -148,14 +149,15 @@ class Synthesizer:
         if backend is not None:
             backend.close()
         self._reference_encoder = None
-        self._release_polyphones()
+        self._release_text_graphs()
         for name in ("_decoder", "_bert", "_polyphones", "text"):
             self.__dict__.pop(name, None)
 
-    def _release_polyphones(self) -> None:
-        polyphones = self.__dict__.get("_polyphones")  # opened when first needed
-        if polyphones is not None:
-            polyphones.release()
+    def _release_text_graphs(self) -> None:
+        for name in ("_bert", "_polyphones"):
+            opened = self.__dict__.get(name)  # when first needed
+            if opened is not None:
+                opened.release()
 
     def describe(self) -> dict[str, Any]:
         """The requested device and backend, and what runs each graph; on a GPU, also memory."""
@@ -221,15 +223,22 @@ class Synthesizer:
             TextError: No such method, or `SOVITS_G2PW_DIR` names a folder that cannot be used.
             BackendError: The G2PW model there cannot be opened.
         """
+        from sovits_runtime.speech.text_reader import TextReader
+        from sovits_runtime.text.pipeline import TextFrontend
+
         frontend = TextFrontend(self.spec.symbols, official, method, polyphones=self._polyphones)
         return TextReader(frontend, self._bert)
 
     @cached_property
     def _bert(self) -> BertFeatures:
+        from sovits_runtime.speech.bert_features import BertFeatures
+
         return BertFeatures(self.bundle, self.open_graph)
 
     @cached_property
     def _polyphones(self) -> PolyphoneReader | None:
+        from sovits_runtime.text.zh.g2pw import polyphone_reader
+
         if self.spec.symbols == "v1":  # trained without
             return None
         return polyphone_reader(tokenizer=self._bert.tokenizer_folder, threads=self.options.threads)
@@ -243,8 +252,7 @@ class Synthesizer:
         Prepared references stay. What is needed again is opened again.
         """
         self._reference_encoder = None
-        self._bert.release()
-        self._release_polyphones()
+        self._release_text_graphs()
         return_freed_memory()
 
     def phone_ids(self, phones: PhoneInput) -> NDArray[np.int64]:
