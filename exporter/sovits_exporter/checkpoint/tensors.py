@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sovits_exporter.checkpoint.layout import Shape
-from sovits_exporter.checkpoint.torch_file import TorchFile, naming
+from sovits_exporter.checkpoint.torch_file import TorchFile
 from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_runtime.errors import CheckpointError
 
@@ -26,16 +26,6 @@ class Shaped(Protocol):
         """Its sizes."""
 
 
-def check_tensors(path: str | Path, tensors: Mapping[str, Shaped], expected: Mapping[str, Shape]) -> None:
-    """Checks names and shapes; tensors that nobody expects are logged and otherwise ignored.
-
-    Raises:
-        CheckpointError: Some are missing or have another shape; the message names the first few.
-    """
-    with naming(Path(path)):
-        _check(Path(path), tensors, expected)
-
-
 def read_tensors(
     file: TorchFile, refs: Mapping[str, TensorRef], expected: Mapping[str, Shape]
 ) -> dict[str, Tensor]:
@@ -44,7 +34,7 @@ def read_tensors(
     Raises:
         CheckpointError: Some are missing, have another shape, hold no floats, or values that are not finite.
     """
-    _check(file.path, refs, expected)
+    check_tensors(file.path, refs, expected)
     return {name: _read(file, name, refs[name]) for name in expected}
 
 
@@ -86,7 +76,12 @@ def _folded(stem: str, gain: Tensor | None, direction: Tensor) -> Tensor:
     return folded
 
 
-def _check(path: Path, tensors: Mapping[str, Shaped], expected: Mapping[str, Shape]) -> None:
+def check_tensors(path: Path, tensors: Mapping[str, Shaped], expected: Mapping[str, Shape]) -> None:
+    """Checks names and shapes; tensors that nobody expects are logged and otherwise ignored.
+
+    Raises:
+        CheckpointError: Some are missing or have another shape; the message names the first few.
+    """
     missing = [name for name in expected if name not in tensors]
     if missing:
         raise CheckpointError(

@@ -17,6 +17,7 @@ from sovits_exporter.checkpoint.official import (
     load_sovits,
 )
 from sovits_exporter.checkpoint.tensors import check_tensors, fold_weight_norm
+from sovits_exporter.checkpoint.torch_file import naming
 from sovits_exporter.checkpoint.version import detect_version
 from sovits_exporter.demo.configs import gpt_config, sovits_config
 from sovits_exporter.demo.weights import fill
@@ -363,7 +364,9 @@ def test_half_pairs_are_not_folded(tensors, told):
 
 
 def test_check_tensors_names_the_first_few():
-    with pytest.raises(CheckpointError, match=r"^a\.pth: lacks w0, w1, w2 and 7 more: has 1 of the 11") as e:
-        check_tensors("a.pth", {"x": torch.zeros(1)}, {**{f"w{i}": (1,) for i in range(10)}, "x": (1,)})
+    path = Path("a.pth")
+    lacks = r"^a\.pth: lacks w0, w1, w2 and 7 more: has 1 of the 11"
+    with pytest.raises(CheckpointError, match=lacks) as e, naming(path):
+        check_tensors(path, {"x": torch.zeros(1)}, {**{f"w{i}": (1,) for i in range(10)}, "x": (1,)})
     assert "\n" not in str(e.value)
-    check_tensors("a.pth", {"x": torch.zeros(1)}, {"x": (1,)})
+    check_tensors(path, {"x": torch.zeros(1)}, {"x": (1,)})
