@@ -28,16 +28,13 @@ def test_official_ids_and_normalised_text(row):
     assert phones.ids.tolist() == row["ids"]
 
 
-def _without_pitch(phones):
-    return " ".join(symbol for symbol in phones.symbols if symbol not in "[]")
-
-
 @needs_dictionary
 @pytest.mark.parametrize("row", CORRECTIONS, ids=lambda row: row.text)
-def test_corrections_read_both_ways(row):
-    assert row.official != row.corrected
-    assert _without_pitch(phonemize(row.text, "ja", official=True)) == row.official
-    assert _without_pitch(phonemize(row.text, "ja")) == row.corrected
+def test_corrections_are_what_the_original_does_otherwise(row):
+    phones = phonemize(row.text, "ja", official=True)
+    assert (
+        " ".join(symbol for symbol in phones.symbols if symbol not in "[]") == row.official != row.corrected
+    )
 
 
 @needs_dictionary

@@ -66,7 +66,7 @@ def test_recorded_pieces(row, tokenizer):
 def fake_languages(monkeypatch):
     """A front end that reads every ideograph as two phones and every letter as one, and needs no package."""
 
-    def read(text, language, *, symbols="v2", official=False):
+    def read(text, language, *, symbols="v2", official=False, spelled=False):
         kept = [char for char in text if char.isalnum() or char == "."]
         if not kept:
             raise NothingToSay("nothing to say: test")

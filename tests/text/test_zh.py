@@ -112,9 +112,34 @@ def test_official_pause_sign_changes_every_comma() -> None:
 
 @needs_extra
 def test_what_cannot_be_read_is_dropped_and_named() -> None:
-    phones = spoken("好𠮷ab噷（是）\x07😊")
+    phones = spoken("好㗎ab噷（是）\x07😊")
     assert phones.norm_text == "好是"
-    assert phones.notes == ("zh: dropped 𠮷 a b 噷 U+0007 😊",)
+    assert phones.notes == ("zh: dropped 㗎 a b 噷 U+0007 😊",)
+
+
+@needs_extra
+@pytest.mark.parametrize(
+    ("text", "norm_text"),
+    [
+        ("看著我", "看着我"),
+        ("著名的著作", "著名的著作"),
+        ("乾杯", "干杯"),
+        ("甚麼時候", "什么时候"),
+        ("瞭解", "了解"),
+        ("關於這件事", "关于这件事"),
+        ("2隻貓", "两只猫"),
+        ("2樓", "二楼"),
+        ("排行榜", "排行榜"),
+    ],
+)
+def test_traditional_characters_are_read_by_the_words_around(text: str, norm_text: str) -> None:
+    assert spoken(text).norm_text == norm_text
+
+
+@needs_extra
+def test_variants_are_read_as_the_character_that_they_stand_for() -> None:
+    assert spoken("𠮷野家").norm_text == "吉野家"
+    assert spoken("𠮷野家", official=True).notes == ("zh: dropped 𠮷",)
 
 
 @needs_extra

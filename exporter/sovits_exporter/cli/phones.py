@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 
 from sovits_exporter.cli.options import AS_JSON, takes
 from sovits_exporter.cli.output import print_json
-from sovits_exporter.cli.text_options import CUT, LANGUAGE_NAMES, LANGUAGES, OFFICIAL
-from sovits_runtime.text.pipeline import TextFrontend, TextPiece
+from sovits_exporter.cli.text_options import (
+    CUT,
+    LANGUAGE_NAMES,
+    LANGUAGES,
+    LEXICON,
+    OFFICIAL,
+    WITHOUT,
+    read_lexicon,
+)
+from sovits_runtime.text.piece import TextPiece
+from sovits_runtime.text.pipeline import TextFrontend
 from sovits_runtime.text.symbols import SymbolVersion
+from sovits_runtime.text.user_lexicon import Lexicon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +34,8 @@ class PhonesOptions:
     symbols: SymbolVersion
     cut: str
     official: bool
+    without: tuple[str, ...]
+    lexicon: Path | None
     as_json: bool
 
 
@@ -38,11 +51,19 @@ class PhonesOptions:
 )
 @CUT
 @OFFICIAL
+@WITHOUT
+@LEXICON
 @AS_JSON
 @takes(PhonesOptions)
 def phones(options: PhonesOptions) -> None:
-    """Show what a text front end makes of TEXT: pieces, languages, phones, ids, and what was dropped."""
-    frontend = TextFrontend(symbols=options.symbols, official=options.official, method=options.cut)
+    """Show what a text front end makes of TEXT: pieces, languages, phones, what was rewritten and what was dropped."""
+    frontend = TextFrontend(
+        symbols=options.symbols,
+        official=options.official,
+        method=options.cut,
+        without=frozenset(options.without),
+        lexicon=read_lexicon(options.lexicon) or Lexicon(),
+    )
     pieces = frontend.pieces(options.text, options.lang)
     if options.as_json:
         print_json([piece_json(piece) for piece in pieces])
@@ -67,12 +88,17 @@ def piece_json(piece: TextPiece) -> dict[str, Any]:
         "text": piece.text,
         "phones": list(piece.symbols),
         "stretches": stretches,
+        "changes": [asdict(change) for change in piece.changes],
+        "confidence": piece.confidence,
         "notes": list(piece.notes),
     }
 
 
 def _print(number: int, piece: TextPiece) -> None:
-    click.echo(f"{number}  {piece.text}")
+    sure = "" if piece.confidence == 1 else f"  (language {piece.confidence:.0%} sure)"
+    click.echo(f"{number}  {piece.text}{sure}")
+    for change in piece.changes:
+        click.echo(f"   {change.kind}: {change.before.strip()!r} -> {change.after.strip()!r}")
     for part in piece.phones:
         if not len(part):
             continue

@@ -19,6 +19,8 @@ from sovits_runtime.text.split import METHODS, STREAM
 
 if TYPE_CHECKING:
     from sovits_runtime.speech.text_reader import TextReader
+    from sovits_runtime.synthesizer import Synthesizer
+    from sovits_runtime.text.user_lexicon import Lexicon
 
 LANGUAGES = click.Choice(MODES)
 LANGUAGE_NAMES = ", ".join(MODES)
@@ -28,12 +30,25 @@ OFFICIAL = click.option(
 CUT = click.option(
     "--cut", type=click.Choice(METHODS), default=STREAM, show_default=True, help="How text is cut."
 )
+WITHOUT = click.option(
+    "--without",
+    multiple=True,
+    metavar="KIND",
+    help="Leave out a kind of rewriting, such as roman-numerals; 'phones' shows which kinds are at work.",
+)
+LEXICON = click.option(
+    "--lexicon",
+    type=PATH,
+    help="File with readings of names and other words, one 'en: word = reading' a line.",
+)
 TEXT_OPTIONS = (
     click.option("--text", help="Text to speak."),
     click.option("--text-file", type=PATH, help="File with the text to speak (UTF-8), of any length."),
     click.option("--lang", type=LANGUAGES, metavar="LANG", help=f"Language of the text: {LANGUAGE_NAMES}."),
     CUT,
     OFFICIAL,
+    WITHOUT,
+    LEXICON,
     click.option("--phones", help="Phones to speak, separated by spaces, or a .json file, in place of text."),
 )
 TRANSCRIPT_OPTIONS = (
@@ -56,6 +71,8 @@ class TextOptions:
     lang: str | None
     cut: str
     official: bool
+    without: tuple[str, ...]
+    lexicon: Path | None
     phones: str | None
 
     def check(self) -> None:
@@ -68,6 +85,16 @@ class TextOptions:
             raise click.UsageError("give exactly one of --text, --text-file and --phones")
         if self.phones is None and self.lang is None:
             raise click.UsageError(f"text needs its language: give --lang, one of {LANGUAGE_NAMES}")
+
+    def open_reader(self, voice: Synthesizer) -> TextReader:
+        """Opens the text front end of a voice.
+
+        Raises:
+            TextError: No such kind of rewriting, or the lexicon cannot be read.
+        """
+        return voice.open_reader(
+            official=self.official, method=self.cut, without=self.without, lexicon=read_lexicon(self.lexicon)
+        )
 
     def phrases(self, reader: TextReader) -> Iterator[Phrase]:
         """Reads sentence by sentence, each when it is asked for; notes of the front end go to the terminal.
@@ -132,3 +159,17 @@ class Transcript:
         phrase = reader.transcript(self.ref_text, language_or_mode)
         show_notes(phrase.notes)
         return phrase
+
+
+def read_lexicon(path: Path | None) -> Lexicon | None:
+    """The user's readings, where a file of them is given.
+
+    Args:
+        path: The file.
+
+    Raises:
+        TextError: It cannot be read.
+    """
+    from sovits_runtime.text.user_lexicon import Lexicon
+
+    return None if path is None else Lexicon.load(path)

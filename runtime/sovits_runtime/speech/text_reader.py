@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 
 from sovits_runtime.speech.bert_features import BertFeatures
 from sovits_runtime.speech.types import Phrase
-from sovits_runtime.text.pipeline import TextFrontend, TextPiece
+from sovits_runtime.text.piece import TextPiece
+from sovits_runtime.text.pipeline import TextFrontend
 
 logger = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ def phonemize(
     *,
     symbols: SymbolVersion = "v2",
     official: bool = False,
+    spelled: bool = False,
     polyphones: PolyphoneReader | None = None,
 ) -> Phones:
     """Phones of a text that is in one language.
@@ -45,6 +46,7 @@ def phonemize(
         language: `"zh"`, `"en"`, `"ja"`, `"ko"` or `"yue"`; v1 models know the first three.
         symbols: Symbol table of the model, also the rule set that belongs to it.
         official: Read exactly as the original front end does, its plain misreadings included.
+        spelled: The text is in words and pause marks already; False writes out numbers, signs and the like first.
         polyphones: Reads Mandarin polyphones; None: a G2PW folder that `SOVITS_G2PW_DIR` names, else pypinyin.
 
     Raises:
@@ -57,7 +59,7 @@ def phonemize(
         )
     module = import_module(LANGUAGE_MODULES[language])
     more = {} if polyphones is None or language != "zh" else {"polyphones": polyphones}
-    phones: Phones = module.phonemize(text, symbols=symbols, official=official, **more)
+    phones: Phones = module.phonemize(text, symbols=symbols, official=official, spelled=spelled, **more)
     return phones
 
 

@@ -14,12 +14,14 @@ class Correction:
     """One plain misreading and what is read instead, unless `official=True`.
 
     Attributes:
+        kind: Name of the `Kind` of spelling that does it; empty where the sounds of words differ, not the words.
         reason: What the original does wrong.
         text: An example, which the tests replay both ways.
         official: How the original reads it: `norm_text`, or phones where the text is not what differs.
         corrected: How it is read here.
     """
 
+    kind: str
     reason: str
     text: str
     official: str

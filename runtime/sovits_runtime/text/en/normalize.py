@@ -1,7 +1,7 @@
 """English text -> words only: numbers, units, money, times and signs written out.
 
-The rules stand in the order of the original, whose quirks trained weights have seen. What is plainly misread is
-repaired beforehand by `sovits_runtime.text.en.corrections`.
+The rules stand in the order of the original, whose quirks trained weights have seen. They read text with
+`official=True`; otherwise the kinds of `sovits_runtime.text.en.spelling` do.
 
 Source: GPT-SoVITS, text/english.py, text_normalize; text/en_normalization/expend.py.
 """
@@ -82,8 +82,8 @@ def _decimal(match: Match[str]) -> str:
 
 Rule = tuple[re.Pattern[str], "str | Callable[[Match[str]], str]"]
 
-_LIST_NUMBER: Final[Rule] = (re.compile(r"\b([0-9]+)\. "), r"\1th, ")
 _NUMBER_RULES: Final[tuple[Rule, ...]] = (
+    (re.compile(r"\b([0-9]+)\. "), r"\1th, "),  # the number of an item of a list
     (re.compile(r"(?<=\s)[+\-×÷=](?=\s)"), lambda match: _OPERATORS[match[0]]),
     (re.compile(r"(?:^|\s+)-(?=[0-9])"), "negative "),
     (re.compile(r"[0-9][0-9,]+[0-9]"), lambda match: match[0].replace(",", "")),
@@ -109,15 +109,14 @@ def _without_accents(text: str) -> str:
     return "".join(char for char in decomposed if unicodedata.category(char) != "Mn")
 
 
-def normalize(text: str, *, official: bool = True) -> str:
+def normalize(text: str) -> str:
     """Write out numbers and signs, and keep nothing but letters, spaces and `' . , ? ! -`.
 
     Args:
         text: English text.
-        official: Take every number before a full stop and a space for the number of a list item.
     """
     text = text.translate(_CJK_MARKS)
-    for pattern, replacement in (_LIST_NUMBER, *_NUMBER_RULES) if official else _NUMBER_RULES:
+    for pattern, replacement in _NUMBER_RULES:
         text = pattern.sub(replacement, text)
     text = _without_accents(text).replace("%", " percent")
     text = _UNREADABLE.sub("", text)

@@ -8,13 +8,12 @@ Source: g2p_en (Apache-2.0), g2p.py, G2p.predict.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.text.extras import package_file
+from sovits_runtime.text.extras import once, package_file
 from sovits_runtime.text.word_list import word_list
 
 _Array = NDArray[np.float32]
@@ -82,7 +81,7 @@ class Predictor:
         return tuple(phones)
 
 
-@lru_cache(maxsize=1)
+@once
 def predictor() -> Predictor:
     """The network with g2p_en's weights.
 

@@ -14,12 +14,12 @@ import json
 import pickle
 import zipfile
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.en.data import nltk_folders
+from sovits_runtime.text.extras import once
 
 _JSON_NAME: Final = "averaged_perceptron_tagger_eng"
 _PICKLE_NAME: Final = "averaged_perceptron_tagger"
@@ -151,7 +151,7 @@ def load_tagger(path: Path) -> Tagger:
         ) from error
 
 
-@lru_cache(maxsize=1)
+@once
 def installed_tagger() -> Tagger | None:
     """The tagger of nltk's data folders, or None."""
     path = find_tagger_data()

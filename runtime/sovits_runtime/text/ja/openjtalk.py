@@ -16,7 +16,7 @@ from threading import Lock
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text.extras import import_extra
+from sovits_runtime.text.extras import import_extra, once
 
 DICTIONARY_VARIABLE: Final = "OPEN_JTALK_DICT_DIR"
 DICTIONARY_NAME: Final = "open_jtalk_dic_utf_8-1.11"
@@ -37,6 +37,7 @@ _NUMBERS: Final = tuple(
 )
 _MORA_PHONES: Final = frozenset({*"aeiouAEIOUN", "cl"})
 _DEVOICED: Final = frozenset("AEIOU")
+_REPETITION: Final = re.compile("([\u3400-\u9fff])々")
 
 
 def _package_folder() -> Path | None:
@@ -66,7 +67,7 @@ def find_dictionary() -> Path | None:
     return next((folder for folder in candidates if (folder / "sys.dic").is_file()), None)
 
 
-@lru_cache(maxsize=1)
+@once
 def _engine() -> Any:
     module = import_extra("pyopenjtalk.openjtalk", "ja")
     folder = find_dictionary()
@@ -122,11 +123,51 @@ def phones_with_pitch(chunk: str) -> list[str]:
 
     Source: ESPnet (Apache-2.0), espnet2/text/phoneme_tokenizer.py, pyopenjtalk_g2p_prosody, after Kurihara et al.
     """
+    return _phones(_features(chunk))
+
+
+def read_aloud(chunk: str) -> tuple[list[str], str, list[str]]:
+    """Phones of one stretch, the stretch without the characters that have no reading, and those.
+
+    Open JTalk says nothing for them, nor for what it takes for one word with them. 々 becomes what it repeats.
+
+    Args:
+        chunk: Characters that Open JTalk may read.
+
+    Raises:
+        TextError: pyopenjtalk or a dictionary is missing.
+    """
+    features = _features(chunk)
+    unread = "".join(part["string"] for parts in features for part in parts if not part["mora_size"])
+    silent = [char for char in dict.fromkeys(unread) if char.isalnum() and not _has_reading(char)]
+    if not silent:
+        return _phones(features), chunk, []
+    repeated = _REPETITION.sub(r"\1\1", chunk) if "々" in silent else chunk
+    dropped = [char for char in silent if char in repeated]
+    readable = "".join(char for char in repeated if char not in dropped)
+    return _phones(_features(readable)), readable, dropped
+
+
+def _features(chunk: str) -> list[list[dict[str, Any]]]:
+    """What Open JTalk finds in a stretch, part by part."""
     engine = _engine()
-    phones: list[str] = []
+    found = []
     for start in range(0, len(chunk), _LONGEST_CHUNK):
         with _ENGINE_LOCK:
-            features = engine.run_frontend(chunk[start : start + _LONGEST_CHUNK])
-            labels = engine.make_label(features) if any(part["mora_size"] for part in features) else []
+            found.append(engine.run_frontend(chunk[start : start + _LONGEST_CHUNK]))
+    return found
+
+
+def _phones(features: list[list[dict[str, Any]]]) -> list[str]:
+    engine = _engine()
+    phones: list[str] = []
+    for parts in features:
+        with _ENGINE_LOCK:
+            labels = engine.make_label(parts) if any(part["mora_size"] for part in parts) else []
         phones += _phones_from_labels(labels)
     return phones
+
+
+@lru_cache(maxsize=4096)
+def _has_reading(char: str) -> bool:
+    return any(part["mora_size"] for parts in _features(char) for part in parts)

@@ -11,9 +11,10 @@ from typing import Final
 from sovits_runtime.errors import NothingToSay
 from sovits_runtime.text.correction import dropped_note
 from sovits_runtime.text.extras import import_extra, install_line
-from sovits_runtime.text.ko.repair import repair
 from sovits_runtime.text.ko.rules import has_tagger, pronounced
+from sovits_runtime.text.ko.spelling import KINDS
 from sovits_runtime.text.phones import Phones, phones_from_symbols
+from sovits_runtime.text.spelling import spell
 from sovits_runtime.text.symbols import SymbolVersion, symbol_index
 from sovits_runtime.text.word_list import word_list
 
@@ -48,38 +49,41 @@ _MARKS: Final = {
     "！": "!", "？": "?", " ": "空",
 }  # fmt: skip
 _PAUSE: Final = "停"
+_UNREADABLE: Final = re.compile("[^A-Za-z0-9\uac00-\ud7a3\u3131-\u3163\u1100-\u11ff ,.!?…，、。！？'’-]")
 
 
-def _jamo(text: str) -> str:
+def _jamo(text: str, *, closed: bool) -> str:
+    """Letters of a text; `closed`: one that ends in a letter gets a full stop, as the original gives it."""
     jamo = import_extra("jamo", "ko")
     spelled = _LATIN.sub(lambda match: _LETTER_NAMES[match[0].lower()], text)
     conjoining = jamo.h2j(pronounced(_SURROGATE.sub("\ufffd", spelled)))
     letters = _MODERN_JAMO.sub(lambda match: jamo.j2hcj(match[0]), conjoining).translate(_VOWEL_PARTS)
     letters = _RIEUL_AFTER_OBJECT.sub(r"\1ㄴ", letters)
-    return f"{letters}." if _ENDS_OPEN.search(letters) else letters
+    return f"{letters}." if closed and _ENDS_OPEN.search(letters) else letters
 
 
-def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
+def phonemize(text: str, *, symbols: SymbolVersion, official: bool, spelled: bool = False) -> Phones:
     """Jamo of Korean text as it is pronounced.
 
     Args:
         text: Plain text.
         symbols: Symbol table of the model.
         official: Read exactly as the original does.
+        spelled: The text is in words and marks already; what else it holds is dropped with a note.
 
     Raises:
         TextError: Nothing to say, or a package of the `ko` extra is not installed.
     """
     notes = [] if has_tagger() else [NO_TAGGER_NOTE]
     if not official:
-        text, dropped = repair(text)
+        text, dropped = _keep_readable(text if spelled else spell(text, KINDS).text)
         notes += dropped_note("Korean", dropped)
         if not any(char.isalnum() for char in text):
             raise NothingToSay(
                 "nothing to say: the Korean text holds no character that can be read aloud; give words"
             )
     known = symbol_index("v2")
-    phones = (_MARKS.get(char, char) for char in _jamo(text))
+    phones = (_MARKS.get(char, char) for char in _jamo(text, closed=not spelled))
     return phones_from_symbols(
         [phone if phone in known else _PAUSE for phone in phones],
         text,
@@ -87,3 +91,10 @@ def phonemize(text: str, *, symbols: SymbolVersion, official: bool) -> Phones:
         table=symbols,
         notes=notes,
     )
+
+
+def _keep_readable(text: str) -> tuple[str, list[str]]:
+    """The text without what cannot be read, and that."""
+    dropped = _UNREADABLE.findall(text)
+    kept = _UNREADABLE.sub(" ", text)
+    return re.sub(" +", " ", re.sub(" +(?=[,.!?])", "", kept)).strip(), dropped

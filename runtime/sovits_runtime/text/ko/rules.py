@@ -9,24 +9,21 @@ Source: g2pk2 (Apache-2.0), g2pk2.py, G2p.__call__.
 
 from __future__ import annotations
 
+import builtins
 import re
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from threading import Lock
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
-from sovits_runtime.text.extras import import_extra, package_file
+from sovits_runtime.text.extras import import_extra, once, package_file
 from sovits_runtime.text.ko.tagger import Tagger, find_tagger
 from sovits_runtime.text.word_list import word_list
 
 _PACKAGE: Final = "g2pk2"
-_IMPORT_LOCK: Final = Lock()
 _SPECIAL: Final = word_list(
     "jyeo ye consonant_ui josa_ui vowel_ui jamo rieulgiyeok rieulbieub verb_nieun balb palatalize modifying_rieul"
 )
@@ -47,22 +44,25 @@ class _Rules:
     compose: _Rewrite
 
 
-def _import_parts(folder: Path) -> dict[str, ModuleType]:
-    """Import rule modules as parts of an empty stand-in for the package, then take the stand-in away."""
-    with _IMPORT_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        before = {name for name in sys.modules if name.split(".")[0] == _PACKAGE}
-        if _PACKAGE not in before:
-            stand_in = ModuleType(_PACKAGE)
-            stand_in.__path__ = [str(folder)]
-            sys.modules[_PACKAGE] = stand_in
-        try:
-            names = ("utils", "special", "regular", "numerals")
-            return {name: import_module(f"{_PACKAGE}.{name}") for name in names}
-        finally:
-            if _PACKAGE not in before:
-                for name in [name for name in sys.modules if name.split(".")[0] == _PACKAGE]:
-                    del sys.modules[name]
+def _load_parts(folder: Path) -> Callable[[str], ModuleType]:
+    """What loads the package's modules under names of ours: in `sys.modules` others would meet half a package."""
+    parts: dict[str, ModuleType] = {}
+
+    def load(name: str) -> ModuleType:
+        if name not in parts:
+            spec = spec_from_file_location(f"{__name__}.{_PACKAGE}_{name}", folder / f"{name}.py")
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{folder / name}.py cannot be imported")
+            part = parts[name] = module_from_spec(spec)
+            vars(part)["__builtins__"] = {**vars(builtins), "__import__": import_from_part}
+            spec.loader.exec_module(part)
+        return parts[name]
+
+    def import_from_part(name: str, *more: Any) -> ModuleType:
+        package, _, part = name.partition(".")
+        return load(part) if package == _PACKAGE else builtins.__import__(name, *more)
+
+    return load
 
 
 def _idioms(path: Path) -> tuple[tuple[re.Pattern[str], str], ...]:
@@ -71,25 +71,27 @@ def _idioms(path: Path) -> tuple[tuple[re.Pattern[str], str], ...]:
     return tuple((re.compile(pattern), replacement) for pattern, replacement in pairs)
 
 
-@lru_cache(maxsize=1)
+@once
 def _rules() -> _Rules:
     jamo = import_extra("jamo", "ko")
     idioms = package_file(_PACKAGE, "idioms.txt", extra="ko")
-    parts = _import_parts(idioms.parent)
-    utils = parts["utils"]
+    load = _load_parts(idioms.parent)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes in the package's strings
+        utils, special, regular, numerals = map(load, ("utils", "special", "regular", "numerals"))
     return _Rules(
         idioms=_idioms(idioms),
         annotate=utils.annotate,
-        numbers=parts["numerals"].convert_num,
+        numbers=numerals.convert_num,
         decompose=jamo.h2j,
-        special=tuple(getattr(parts["special"], name) for name in _SPECIAL),
+        special=tuple(getattr(special, name) for name in _SPECIAL),
         table=tuple((re.compile(pattern), replacement) for pattern, replacement, _ in utils.parse_table()),
-        links=tuple(getattr(parts["regular"], name) for name in _LINKS),
+        links=tuple(getattr(regular, name) for name in _LINKS),
         compose=utils.compose,
     )
 
 
-@lru_cache(maxsize=1)
+@once
 def _tagger() -> Tagger | None:
     return find_tagger()
 

@@ -19,7 +19,7 @@ import numpy as np
 from sovits_runtime.errors import BundleError, TextError
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime, open_model, ort_errors, session_options
 from sovits_runtime.text.bert_tokens import BertTokenizer
-from sovits_runtime.text.extras import import_extra, install_line
+from sovits_runtime.text.extras import import_extra, install_line, once
 from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
 from sovits_runtime.text.zh.package_data import simplified_characters
 
@@ -155,12 +155,12 @@ def _traditional(clause: str) -> str:
     return clause.translate(_traditional_characters())
 
 
-@lru_cache(maxsize=1)
+@once
 def _converter() -> Any:
     return import_extra("opencc", "g2pw").OpenCC("s2tw")
 
 
-@lru_cache(maxsize=1)
+@once
 def _traditional_characters() -> dict[int, str]:
     table: dict[int, str] = {}
     for old, new in simplified_characters().items():

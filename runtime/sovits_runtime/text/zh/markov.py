@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from sovits_runtime.text.extras import once
 from sovits_runtime.text.zh.package_data import jieba_table
 
 _FLOOR: Final = -3.14e100
@@ -18,7 +19,7 @@ _PREVIOUS: Final = {"B": "ES", "M": "MB", "S": "SE", "E": "BM"}
 TaggedState = tuple[str, str]
 
 
-@lru_cache(maxsize=1)
+@once
 def _plain_tables() -> tuple[Any, Any, Any]:
     start, trans, emit = (jieba_table(f"finalseg/prob_{name}.py") for name in ("start", "trans", "emit"))
     return start, trans, emit
@@ -105,7 +106,7 @@ class _TaggedModel:
         return fresh, back
 
 
-@lru_cache(maxsize=1)
+@once
 def _tagged_model() -> _TaggedModel:
     return _TaggedModel()
 

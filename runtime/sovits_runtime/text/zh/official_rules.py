@@ -6,9 +6,9 @@ Source: GPT-SoVITS, text/zh_normalization, TextNormalizer.normalize_sentence (af
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import Final
 
+from sovits_runtime.text.extras import once
 from sovits_runtime.text.zh.numbers import read_cardinal, read_digits, read_number, read_signed
 from sovits_runtime.text.zh.package_data import measure_word_pattern
 from sovits_runtime.text.zh.rules import (
@@ -81,7 +81,7 @@ _BEFORE_UNITS: Final = (
 )
 
 
-@lru_cache(maxsize=1)
+@once
 def _after_units() -> tuple[Rule, ...]:
     return (
         rule(

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.util import module_from_spec, spec_from_file_location
 from types import MappingProxyType
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
-from sovits_runtime.text.extras import package_file
+from sovits_runtime.text.extras import once, package_file
 
 # PaddleSpeech's list changed after the front end that trained the weights was taken from it.
 _ALSO_NEUTRAL: Final = frozenset({"老太", "不在", "情形", "打点", "老头", "学生"})
@@ -38,39 +37,39 @@ def _literal(package: str, file: str, name: str) -> Any:
     )
 
 
-@lru_cache(maxsize=1)
+@once
 def neutral_words() -> frozenset[str]:
     """Words whose last syllable is unstressed."""
     words = frozenset(_literal("kokorog2p", "zh/tone_sandhi.py", "must_neural_tone_words"))
     return (words | _ALSO_NEUTRAL) - _NOT_NEUTRAL
 
 
-@lru_cache(maxsize=1)
+@once
 def stressed_words() -> frozenset[str]:
     """Words that look as if their last syllable were unstressed, but keep its tone."""
     return frozenset(_literal("kokorog2p", "zh/tone_sandhi.py", "must_not_neural_tone_words"))
 
 
-@lru_cache(maxsize=1)
+@once
 def erhua_words() -> frozenset[str]:
     """Words whose 儿 always joins the syllable before it."""
     return frozenset(_literal("kokorog2p", "zh/frontend.py", "must_erhua"))
 
 
-@lru_cache(maxsize=1)
+@once
 def plain_er_words() -> frozenset[str]:
     """Words whose 儿 stays a syllable of its own."""
     return frozenset(_literal("kokorog2p", "zh/frontend.py", "not_erhua"))
 
 
-@lru_cache(maxsize=1)
+@once
 def measure_word_pattern() -> str:
     """Regular expression, one capturing group, of the words that count things."""
     listed = _literal("zh_normalization", "num.py", "COM_QUANTIFIERS")
     return f"([{_MORE_MEASURE_WORDS}]|{listed.replace('(', '(?:')}|{_MORE_UNITS})"
 
 
-@lru_cache(maxsize=1)
+@once
 def simplified_characters() -> Mapping[int, str]:
     """Traditional character (code point) -> simplified one, for `str.translate`."""
     names = ("traditional_characters", "simplified_charcters")

@@ -13,11 +13,6 @@ NUMBER: Final = r"\d+(?:\.\d+)?"
 SUPERSCRIPTS: Final = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹ˣʸⁿ", "零一二三四五六七八九xyn", strict=True))
 _NUMBER_SIGN: Final = re.compile(f"[ -~{''.join(SUPERSCRIPTS)}]")
 OPERATORS: Final = {"+": "加", "-": "减", "×": "乘", "÷": "除", "=": "等于"}
-# What stands before a number that is a name and not a quantity.
-DICTATED_LABELS: Final = (
-    "房间|号码|编号|电话|热线|邮编|邮政编码|密码|验证码|账号|卡号|尾号|学号|工号"
-    "|门牌号?|车牌号?|航班号?|代码|型号|拨打?"
-)
 # In this order: the original replaces them one after the other.
 UNITS: Final = {
     "cm2": "平方厘米",

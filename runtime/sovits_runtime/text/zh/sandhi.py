@@ -6,11 +6,11 @@ Source: GPT-SoVITS, text/tone_sandhi.py, ToneSandhi.modified_tone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from sovits_runtime.text.zh.package_data import neutral_words, stressed_words
-from sovits_runtime.text.zh.segmentation import Word, split_word
+from sovits_runtime.text.zh.segmentation import Word, joins_two_words, split_word
 
 _PARTICLES: Final = frozenset("吧呢哈啊呐噻嘛吖嗨哦哒额滴哩哟喽啰耶喔诶的地得")
 _STOPS: Final = frozenset(",.?!")
@@ -18,12 +18,14 @@ _DIRECTIONS: Final = frozenset("上下进出回过起开")
 _COUNTS_GE: Final = frozenset("几有两半多各整每做是")
 
 
-def change_tones(word: Word, finals: Sequence[str]) -> list[str]:
+def change_tones(word: Word, finals: Sequence[str], *, starts: Collection[int] | None = None) -> list[str]:
     """Finals of a word as it is spoken.
 
     Args:
         word: A word after `merge_words`.
         finals: Its dictionary finals with tone digits, one a character; a mark stands for itself.
+        starts: Where inside it other words start that were joined to it. A character that stands twice over such a
+            border keeps its tone. None: it loses it there too, as in the original.
 
     Raises:
         TextError: kokorog2p or jieba is not installed.
@@ -31,7 +33,7 @@ def change_tones(word: Word, finals: Sequence[str]) -> list[str]:
     changed = list(finals)
     _change_bu(word.text, changed)
     _change_yi(word.text, changed)
-    _weaken(word, changed)
+    _weaken(word, changed, starts)
     _change_third(word.text, changed)
     return changed
 
@@ -67,11 +69,12 @@ def _change_yi(text: str, finals: list[str]) -> None:
             _set_tone(finals, index, "4")
 
 
-def _weaken(word: Word, finals: list[str]) -> None:
+def _weaken(word: Word, finals: list[str], starts: Collection[int] | None) -> None:
     text, tag = word
     if tag[0] in "nva" and text not in stressed_words():
         for index in range(1, len(text)):
-            if text[index] == text[index - 1]:
+            over_border = starts is not None and (index in starts or joins_two_words(text, index))
+            if text[index] == text[index - 1] and not over_border:
                 _set_tone(finals, index, "5")
     ge = text.find("个")
     if _ends_weak(word):

@@ -14,7 +14,7 @@ from functools import lru_cache
 from math import log
 from typing import Final, NamedTuple
 
-from sovits_runtime.text.extras import package_file
+from sovits_runtime.text.extras import once, package_file
 from sovits_runtime.text.zh.markov import plain_words, tagged_words
 
 _HAN_OR_STOP: Final = re.compile(r"([\u4e00-\u9fd5a-zA-Z0-9+#&._%]+)")
@@ -45,7 +45,7 @@ class Dictionary:
     longest: int
 
 
-@lru_cache(maxsize=1)
+@once
 def load_dictionary() -> Dictionary:
     """Read jieba's dictionary, once.
 
@@ -154,6 +154,18 @@ def _search_pieces(text: str) -> Iterator[str]:
                 grams = (word[i : i + size] for i in range(len(word) - size + 1))
                 yield from (gram for gram in grams if counts.get(gram))
         yield word
+
+
+def joins_two_words(word: str, index: int) -> bool:
+    """Whether a long word, such as a name, is made of two words of several characters.
+
+    Args:
+        word: Of the dictionary.
+        index: Where the second one would start.
+    """
+    counts = load_dictionary().counts
+    first, second = word[:index], word[index:]
+    return min(len(first), len(second)) > 1 and bool(counts.get(first) and counts.get(second))
 
 
 @lru_cache(maxsize=4096)
