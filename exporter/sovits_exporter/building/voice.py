@@ -11,11 +11,13 @@ from sovits_exporter.checkpoint.official import (
     GptCheckpoint,
     SovitsCheckpoint,
     check_pair,
+    identify_sovits,
     load_gpt,
     load_sovits,
 )
-from sovits_exporter.checkpoint.pretrained import FolderKind, Pretrained, read_pretrained
+from sovits_exporter.checkpoint.pretrained import FolderKind, Pretrained, check_pretrained, read_pretrained
 from sovits_exporter.checkpoint.speaker import read_speaker
+from sovits_exporter.checkpoint.tokenizer import check_tokenizer
 from sovits_exporter.checkpoint.vocoder import OFFICIAL, read_vocoder
 from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
 from sovits_runtime.errors import CheckpointError
@@ -49,11 +51,13 @@ def read_voice(request: BuildRequest) -> Voice:
         TextError: The request's words lack phones.
     """
     gpt = load_gpt(request.gpt)
+    version, _ = identify_sovits(request.sovits, version=request.version)
+    spec = model_spec(version)
+    check_complete(request, spec)
+    words = request.words.read(spec) if request.words else None
     sovits = load_sovits(request.sovits, version=request.version, base=request.base)
     check_pair(gpt, sovits)
-    spec = model_spec(sovits.version)
     shared = _read_shared_parts(request, spec)
-    words = request.words.read(spec) if request.words else None
     return Voice(gpt, sovits, shared, build_models(gpt, sovits, shared), words)
 
 
@@ -66,21 +70,38 @@ def options_left_out(request: BuildRequest, spec: ModelSpec) -> tuple[str, ...]:
     return tuple(option for option, is_missing in missing.items() if is_missing)
 
 
-def _read_shared_parts(request: BuildRequest, spec: ModelSpec) -> tuple[Pretrained, ...]:
+def check_complete(request: BuildRequest, spec: ModelSpec) -> None:
+    """Looks for everything that a build needs, before any of it is read, which takes long.
+
+    Raises:
+        CheckpointError: Something is not there, is needless, or lacks a part.
+    """
     if request.speaker and not spec.speaker_network:
         raise _needless(request, spec, request.speaker, "a speaker network", "--speaker")
     if request.vocoder and not spec.flow:
         raise _needless(request, spec, request.vocoder, "a vocoder", "--vocoder")
+    if spec.flow and request.vocoder is None:
+        raise CheckpointError(
+            f"{request.sovits}: is a {spec.version} model, which speaks through a vocoder of its own; "
+            f"give --vocoder: {OFFICIAL[spec.flow.vocoder]}"
+        )
+    for path in (request.gpt, request.base, request.speaker, request.vocoder):
+        if path is not None and not path.exists():
+            raise CheckpointError(f"{path}: there is no such file; check the path")
+    folders: dict[FolderKind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
+    for kind, folder in folders.items():
+        if folder is not None:
+            check_pretrained(folder, kind)
+    if request.bert is not None:
+        check_tokenizer(request.bert)
+
+
+def _read_shared_parts(request: BuildRequest, spec: ModelSpec) -> tuple[Pretrained, ...]:
     folders: dict[FolderKind, Path | None] = {"hubert": request.hubert, "bert": request.bert}
     parts = [read_pretrained(folder, kind) for kind, folder in folders.items() if folder is not None]
     if request.speaker:
         parts.append(read_speaker(request.speaker))
-    if spec.flow:
-        if request.vocoder is None:
-            raise CheckpointError(
-                f"{request.sovits}: is a {spec.version} model, which speaks through a vocoder of its own; "
-                f"give --vocoder: {OFFICIAL[spec.flow.vocoder]}"
-            )
+    if spec.flow and request.vocoder:
         parts.append(read_vocoder(request.vocoder, spec.flow))
     return tuple(parts)
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sovits_exporter.checkpoint.unpickle import one_line
+from sovits_exporter.checkpoint.inert import Inert, kind_of, one_line
 from sovits_exporter.modeling.sizes import DEMO_DIT, MEL_BANDS, OFFICIAL_DIT, DitDims
 from sovits_runtime.bundle.model_spec import model_spec
-from sovits_runtime.errors import CheckpointError
+from sovits_runtime.errors import CheckpointError, shown
 
 Config = Mapping[str, Any]
 
@@ -171,8 +171,9 @@ def _value(config: Config, key: str) -> Any:
 
 def _wrong(config: Config, key: str, expected: str) -> CheckpointError:
     value = _value(config, key)
+    text = one_line(value) if isinstance(value, Inert) else shown(value)
     return CheckpointError(
-        f"its config has {key} = {one_line(repr(value))} ({type(value).__name__}), expected {expected}; "
+        f"its config has {key} = {text} ({kind_of(value)}), expected {expected}; "
         "take a file that the official training wrote"
     )
 

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sovits_exporter.checkpoint.inert import TensorRef
 from sovits_exporter.checkpoint.layout import Layout, Shape
+from sovits_exporter.checkpoint.tensor_names import as_stored
 from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors
 from sovits_exporter.checkpoint.torch_file import TorchFile
-from sovits_exporter.checkpoint.unpickle import TensorRef
-from sovits_runtime.errors import CheckpointError
+from sovits_runtime.errors import CheckpointError, shown
 
+MAX_RANK = 4096
 _WRAPPED, _PLAIN = "cfm.base_model.model.", "cfm."
 _DOWN, _UP = ".lora_A.default.weight", ".lora_B.default.weight"
 _ADAPTED = re.compile(r"\.attn\.to_(q|k|v|out\.0)\.weight$")
@@ -75,8 +77,10 @@ def read_lora(
     if rank is None:
         first = refs.get(f"{stems[adapted[0]]}{_DOWN}")
         rank = first.shape[0] if first is not None and first.shape else 0
-    if rank < 1:
-        raise CheckpointError(f"states the LoRA rank {rank}, expected 1 or more; take the original file")
+    if not 1 <= rank <= MAX_RANK:
+        raise CheckpointError(
+            f"states the LoRA rank {shown(rank)}, expected 1 to {MAX_RANK}; take the original file"
+        )
     layout: dict[str, tuple[int, ...]] = {}
     for name, stem in stems.items():
         rows, columns = base[name].shape
@@ -100,13 +104,11 @@ def _whole_layout(refs: Mapping[str, TensorRef], base: Mapping[str, Tensor]) -> 
     """What must be there whole, and what else of the base the file holds, with the base's shapes."""
     layout: dict[str, tuple[int, ...]] = {}
     for name, tensor in base.items():
-        wrapped, shape = _wrapped(name), tuple(tensor.shape)
-        required = name.startswith(_WHOLE) or name == _INV_FREQ
-        if f"{name}_v" in refs or (required and ".enc." in name and name.endswith(".weight")):
-            layout |= {f"{name}_g": (shape[0], *(1 for _ in shape[1:])), f"{name}_v": shape}
-        elif required or wrapped in refs:
-            layout[wrapped] = shape
-    return layout
+        wrapped = _wrapped(name)
+        held = (wrapped, f"{wrapped}_g", f"{wrapped}_v")
+        if name.startswith(_WHOLE) or name == _INV_FREQ or any(part in refs for part in held):
+            layout[wrapped] = tuple(tensor.shape)
+    return as_stored(layout, refs)
 
 
 def _wrapped(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,25 +12,37 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from sovits_exporter.checkpoint.config import dit_dims
+from sovits_exporter.checkpoint.file_kind import check_kind
+from sovits_exporter.checkpoint.inert import (
+    Inert,
+    Mapped,
+    TensorRef,
+    kind_of,
+    mapping_of,
+    one_line,
+    plain,
+)
 from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
 from sovits_exporter.checkpoint.lora import is_lora, merge_lora, read_lora
-from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors
+from sovits_exporter.checkpoint.tensor_names import GPT_PREFIX, as_stored, official_names
+from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors, tensor_refs
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
-from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
-from sovits_exporter.checkpoint.version import detect_version
+from sovits_exporter.checkpoint.version import RELEASED, detect_version
 from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
 
 T = TypeVar("T")
 
-_PREFIX = "model."
-_NAMES = {
-    "GPT": (_PREFIX,),
-    "SoVITS": ("enc_p.", "dec.", "flow.", "ref_enc.", "cfm.", "quantizer.", "bridge."),
-}
-_TRAINING_PARTS = ("enc_q.", "linear_mel.")
-_TRAINING_STATE = ("_codebook.inited", "_codebook.cluster_size", "_codebook.embed_avg")
+log = logging.getLogger(__name__)
+
+_TRAINING_PARTS = ("enc_q.", "linear_mel.", f"{GPT_PREFIX}ar_accuracy_metric.")
+_TRAINING_STATE = (
+    "_codebook.inited",
+    "_codebook.cluster_size",
+    "_codebook.embed_avg",
+    ".num_batches_tracked",
+)
 _MAX_CONFIG_VALUES, _MAX_CONFIG_DEPTH = 100_000, 16
 
 
@@ -90,7 +103,7 @@ def load_gpt(path: str | Path) -> GptCheckpoint:
     with naming(path), open_torch_file(path) as file:
         parts = _parts(file, "GPT")
         tensors = read_tensors(file, parts.weight, gpt_layout(parts.config))
-        tensors = {name.removeprefix(_PREFIX): tensor for name, tensor in tensors.items()}
+        tensors = {name.removeprefix(GPT_PREFIX): tensor for name, tensor in tensors.items()}
         return GptCheckpoint(path, sha256_file(path), parts.config, tensors, parts.info)
 
 
@@ -119,7 +132,10 @@ def load_sovits(
                     f"is a complete {detected} model, but a base was given; leave --base out"
                 )
             tensors = _complete(file, parts, detected)
+            if file.start_digest in RELEASED:
+                log.warning("%s: is the pretrained %s, not a fine-tune", path, RELEASED[file.start_digest])
             return SovitsCheckpoint(path, sha256_file(path), detected, parts.config, tensors, parts.info)
+        _check_adaptable(detected)
         if base is None:
             raise CheckpointError(
                 f"is a LoRA fine-tune of {detected}, which needs the complete model it was trained on; "
@@ -127,7 +143,7 @@ def load_sovits(
             )
     complete = _load_base(Path(base), detected)
     with naming(path), open_torch_file(path) as file:
-        lora = read_lora(file, _used(parts.weight), complete.tensors, rank=parts.lora_rank)
+        lora = read_lora(file, parts.weight, complete.tensors, rank=parts.lora_rank)
         tensors = merge_lora(complete.tensors, lora)
         return SovitsCheckpoint(
             path,
@@ -156,7 +172,18 @@ def identify_sovits(path: str | Path, *, version: str | None = None) -> tuple[st
     path = Path(path)
     with naming(path), open_torch_file(path) as file:
         parts = _parts(file, "SoVITS")
-        return _version(file, parts, version), is_lora(parts.weight)
+        detected, lora = _version(file, parts, version), is_lora(parts.weight)
+        if lora:
+            _check_adaptable(detected)
+        return detected, lora
+
+
+def _check_adaptable(version: str) -> None:
+    if not model_spec(version).flow:
+        raise CheckpointError(
+            f"is a LoRA fine-tune of {version}, expected a complete {version} model, as the official training writes; "
+            "merge it into its base where it was made"
+        )
 
 
 def _load_base(path: Path, version: str) -> SovitsCheckpoint:
@@ -184,6 +211,7 @@ def _version(file: TorchFile, parts: _Parts, requested: str | None, otherwise: s
         requested=requested,
         otherwise=otherwise,
         start_digest=file.start_digest,
+        info=parts.info,
     )
 
 
@@ -193,8 +221,8 @@ def _complete(file: TorchFile, parts: _Parts, version: str) -> dict[str, Tensor]
         if model_spec(version).flow
         else None
     )
-    layout = sovits_layout(parts.config, version, dit)
-    return fold_weight_norm(read_tensors(file, _used(parts.weight), _used(layout)))
+    layout = as_stored(_used(sovits_layout(parts.config, version, dit)), parts.weight)
+    return fold_weight_norm(read_tensors(file, parts.weight, layout))
 
 
 def check_pair(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> None:
@@ -213,6 +241,8 @@ def check_pair(gpt: GptCheckpoint, sovits: SovitsCheckpoint) -> None:
 
 @dataclass(frozen=True)
 class _Parts:
+    """What a file says, as far as it is used; tensors by their official names."""
+
     weight: dict[str, TensorRef]
     config: dict[str, Any]
     info: str
@@ -220,25 +250,27 @@ class _Parts:
 
 
 def _parts(file: TorchFile, kind: str) -> _Parts:
-    content = file.content
-    if not isinstance(content, dict) or not {"weight", "config"} <= content.keys():
-        raise CheckpointError(_not_a_result(content, kind))
-    weight, config = content["weight"], _plain(content["config"])
+    check_kind(file.content, kind)
+    content = mapping_of(file.content) or Mapped()
+    weight, config = mapping_of(content["weight"]), _plain(content["config"])
     if not isinstance(config, dict):
         raise CheckpointError(
-            f"its config is a {type(config).__name__}, expected a mapping; take the original file"
+            f"its config is a {kind_of(config)}, expected a mapping; take the original file"
         )
-    if not isinstance(weight, dict) or not weight:
+    if not weight:
         raise CheckpointError(
             f"its weight is no mapping of tensors, expected a {kind} model's; take the original file"
         )
-    for name, ref in weight.items():
-        if not isinstance(name, str) or not isinstance(ref, TensorRef):
-            raise CheckpointError(f"its weight {one_line(name)} is no tensor; take the original file")
-    _check_kind(weight, kind)
-    _check_size(weight.values())
-    rank = content.get("lora_rank")
-    return _Parts(weight, config, one_line(content.get("info", "")), rank if isinstance(rank, int) else None)
+    rank = plain(content.get("lora_rank"))
+    return _Parts(
+        _tensors(weight, kind), config, one_line(content.get("info", "")), rank if type(rank) is int else None
+    )
+
+
+def _tensors(weight: Mapped, kind: str) -> dict[str, TensorRef]:
+    if strange := [name for name in weight if not isinstance(name, str)]:
+        raise CheckpointError(f"its weight {one_line(strange[0])} is no tensor; take the original file")
+    return tensor_refs(_used(official_names(weight, kind)))
 
 
 def _used(by_name: Mapping[str, T]) -> dict[str, T]:
@@ -250,59 +282,23 @@ def _used(by_name: Mapping[str, T]) -> dict[str, T]:
     }
 
 
-def _not_a_result(content: Any, kind: str) -> str:
-    keys = list(content) if isinstance(content, dict) else []
-    content_text = f"a dict with the keys {one_line(keys[:5])}" if keys else f"a {type(content).__name__}"
-    hint = "take the original file"
-    if {"optimizer", "optimizer_states", "state_dict"} & set(keys):
-        hint = f"this is a state to resume training from, its result lies in the {kind}_weights folder"
-    return f"holds {content_text}, expected a {kind} checkpoint: a dict with weight, config and info; {hint}"
-
-
-def _check_kind(weight: Mapping[str, TensorRef], kind: str) -> None:
-    for other, prefixes in _NAMES.items():
-        if any(name.startswith(prefixes) for name in weight):
-            if other != kind:
-                raise CheckpointError(
-                    f"is a {other} model, expected a {kind} model; are the two files swapped?"
-                )
-            return
-    raise CheckpointError(
-        f"holds tensors such as {one_line(next(iter(weight)))}, expected those of a {kind} model"
-    )
-
-
-def _check_size(refs: Iterable[TensorRef]) -> None:
-    """Refuses many tensors that show one stored block: they would fill the memory from a small file."""
-    refs = list(refs)
-    shown = sum(ref.numel for ref in refs)
-    stored = sum(storage.numel for storage in {ref.storage for ref in refs})
-    if shown > 2 * stored:
-        raise CheckpointError(
-            f"shows {stored} stored numbers as {shown}, expected each once; take the original file"
-        )
-
-
 def _plain(value: Any) -> Any:
-    """Returns the config as nested dicts, lists and values, within limits that no honest config reaches."""
+    """Returns the config as nested dicts, lists and values, within limits that no honest config reaches.
+
+    What is no plain value stays as it is: it is refused where a size is expected, and nobody reads it elsewhere.
+    """
     left = [_MAX_CONFIG_VALUES]
 
     def convert(value: Any, depth: int) -> Any:
         left[0] -= 1
         if depth > _MAX_CONFIG_DEPTH or left[0] < 0:
-            raise CheckpointError("its config is nested too deeply or too large, expected a training config")
-        if isinstance(value, dict):
-            return {str(convert(k, depth)): convert(v, depth + 1) for k, v in value.items()}
+            raise CheckpointError(
+                "its config is nested too deeply or too large, expected a training config; take the original file"
+            )
+        if (items := mapping_of(value)) is not None:
+            return {str(key): convert(item, depth + 1) for key, item in items.items()}
         if isinstance(value, (list, tuple)):
-            return [convert(v, depth + 1) for v in value]
-        if (
-            value is None
-            or isinstance(value, (str, float))
-            or (isinstance(value, int) and abs(value) < 1 << 63)
-        ):
-            return value
-        raise CheckpointError(
-            f"its config holds a {type(value).__name__} that is no plain value; take the original file"
-        )
+            return [convert(item, depth + 1) for item in value]
+        return Inert(f"dict with a {value.odd} as a key") if isinstance(value, Mapped) else plain(value)
 
     return convert(value, 0)

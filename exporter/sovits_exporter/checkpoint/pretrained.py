@@ -1,41 +1,43 @@
 """Reads chinese-hubert-base and chinese-roberta-wwm-ext-large from folders in the HuggingFace format.
 
-A folder holds config.json and either model.safetensors or pytorch_model.bin; the first wins where both exist.
-The .bin is a pickle, so it is read by torch.load(weights_only=True) and by nothing else.
+A folder holds config.json (HFL's own archive calls it bert_config.json) and either model.safetensors or
+pytorch_model.bin; the first wins where both exist. The .bin is a pickle, so it is read and never run. All names and
+shapes are compared with the config before a number is read.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import pickle
-import re
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from sovits_exporter.checkpoint.unpickle import one_line
+from sovits_exporter.checkpoint.inert import kind_of, mapping_of, one_line
+from sovits_exporter.checkpoint.other_files import other_file
+from sovits_exporter.checkpoint.tensors import tensor_refs
+from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
 from sovits_exporter.modeling.bert import Bert, BertConfig
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.hubert import Hubert, HubertConfig
 from sovits_exporter.modeling.mel_vocoder import mel_vocoder
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder
-from sovits_runtime.errors import CheckpointError, first_line
+from sovits_runtime.errors import CheckpointError, first_line, shown
 
 Kind = Literal["hubert", "bert", "speaker", "vocoder"]
 FolderKind = Literal["hubert", "bert"]
 
-CONFIG = "config.json"
+CONFIG, OLD_BERT_CONFIG = "config.json", "bert_config.json"
 SHARDED = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 MAX_CONFIG_BYTES = 1 << 20
 LISTED_NAMES = 3
-LFS_POINTER = b"version https://git-lfs"
-REFUSED_GLOBAL = re.compile(r"GLOBAL ([\w.]+)")
+_SIGNS = {"hubert": {"conv_dim", "feat_extract_norm"}, "bert": {"vocab_size", "type_vocab_size"}}
+"""Fields of a config that only this kind has, where it does not name itself."""
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,23 @@ def read_pretrained(folder: str | Path, kind: FolderKind) -> Pretrained:
         CheckpointError: Something is missing, damaged, unsafe, not finite, or of another model or size.
     """
     path = Path(folder)
-    if not path.is_dir():
-        problem = "is a file" if path.exists() else "does not exist"
-        raise CheckpointError(f"{path} {problem}; expected the folder of {_KINDS[kind].official}")
-    try:
+    with naming(path):
+        _require_folder(path, kind)
         return _read(path, kind)
-    except CheckpointError as e:
-        raise CheckpointError(f"{path}: {e}") from e
+
+
+def check_pretrained(folder: str | Path, kind: FolderKind) -> None:
+    """Checks everything of such a folder but the numbers, which takes long.
+
+    Raises:
+        CheckpointError: As `read_pretrained`, but for values that are not finite and bytes that are damaged.
+    """
+    path = Path(folder)
+    with naming(path):
+        _require_folder(path, kind)
+        module, _, weights, _ = _described(path, kind)
+        with _open_weights(weights) as held:
+            _check_shapes(module, held.shapes(), weights.name)
 
 
 def load_hubert(folder: str | Path) -> Hubert:
@@ -112,13 +124,20 @@ def load_hubert(folder: str | Path) -> Hubert:
     return module
 
 
-def _read(path: Path, kind: FolderKind) -> Pretrained:
+def _require_folder(path: Path, kind: FolderKind) -> None:
+    if not path.is_dir():
+        problem = "is a file" if path.exists() else "does not exist"
+        raise CheckpointError(f"{problem}; expected the folder of {_KINDS[kind].official}")
+
+
+def _described(path: Path, kind: FolderKind) -> tuple[PretrainedEncoder, dict[str, Any], Path, bytes]:
+    """Reads the config: the module of its sizes, without numbers, its content, the weight file, the config's bytes."""
     info = _KINDS[kind]
-    config, config_bytes = read_config(path)
-    if config.get("model_type") != kind:
+    config, config_bytes = read_config(path, *([OLD_BERT_CONFIG] if kind == "bert" else []))
+    named = config.get("model_type")
+    if named != kind and not (named is None and _looks_like(kind, config)):
         raise CheckpointError(
-            f"model_type in {CONFIG} is {config.get('model_type')!r}, expected {kind!r}; name the folder of"
-            f" {info.official}"
+            f"model_type in {CONFIG} is {shown(named)}, expected {kind!r}; name the folder of {info.official}"
         )
     with torch.device("meta"):
         module = info.build(config)
@@ -126,34 +145,66 @@ def _read(path: Path, kind: FolderKind) -> Pretrained:
         raise CheckpointError(
             f"hidden_size in {CONFIG} is {module.width}, expected {info.width}; take {info.official}"
         )
-    weights = _find_weights(path)
+    return module, config, _find_weights(path), config_bytes
+
+
+def _read(path: Path, kind: FolderKind) -> Pretrained:
+    module, config, weights, config_bytes = _described(path, kind)
     digest = hashlib.sha256(config_bytes)
     with weights.open("rb") as f:
         while piece := f.read(1 << 20):
             digest.update(piece)
-    tensors = {name: t.float() for name, t in module.own_tensors(_read_weights(weights)).items()}
-    _check_tensors(tensors, module.state_dict(), weights.name)
+    with _open_weights(weights) as held:
+        _check_shapes(module, held.shapes(), weights.name)
+        stored = module.own_tensors(held.tensors())
+    tensors: dict[str, Tensor] = {}
+    for name, t in stored.items():
+        if not t.is_floating_point():
+            raise CheckpointError(
+                f"{weights.name}: {name} holds {t.dtype}, expected floats; take {_KINDS[kind].official}"
+            )
+        tensors[name] = tensor = t.float()
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{weights.name}: {name} holds NaN or infinity; the file is damaged, get it again"
+            )
     return Pretrained(kind, path, config, tensors, digest.hexdigest())
 
 
-def read_config(path: Path) -> tuple[dict[str, Any], bytes]:
+def _looks_like(kind: str, config: Mapping[str, Any]) -> bool:
+    """Whether a config that does not name its kind is of this one by its other fields."""
+    return _SIGNS[kind] <= config.keys() and not any(
+        signs <= config.keys() for other, signs in _SIGNS.items() if other != kind
+    )
+
+
+def read_config(path: Path, *others: str) -> tuple[dict[str, Any], bytes]:
     """Reads config.json of a model folder: its content, and the bytes of it.
+
+    Args:
+        path: The folder.
+        others: Names that the file may have instead.
 
     Raises:
         CheckpointError: It is missing, too large, or no JSON object.
     """
-    file = path / CONFIG
-    if not file.is_file():
+    file = next((path / name for name in (CONFIG, *others) if (path / name).is_file()), None)
+    if file is None:
         raise CheckpointError(f"{CONFIG} is missing; expected a model folder in the HuggingFace format")
-    if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise CheckpointError(f"{CONFIG} has {file.stat().st_size} bytes, expected a small JSON file")
+    size = file.stat().st_size
+    if size > MAX_CONFIG_BYTES:
+        raise CheckpointError(f"{file.name} has {size} bytes, expected a small JSON file; download it again")
     data = file.read_bytes()
     try:
         config = json.loads(data)
     except (ValueError, RecursionError) as e:
-        raise CheckpointError(f"{CONFIG} is not JSON ({e}); download it again") from e
+        if (what := other_file(file, data[:512], size)) and not data.lstrip().startswith(b"{"):
+            raise CheckpointError(f"{file.name} {what}") from e
+        raise CheckpointError(f"{file.name} is not JSON ({one_line(e)}); download it again") from e
     if not isinstance(config, dict):
-        raise CheckpointError(f"{CONFIG} holds a {type(config).__name__}, expected an object")
+        raise CheckpointError(
+            f"{file.name} holds a {type(config).__name__}, expected an object; download it again"
+        )
     return config, data
 
 
@@ -166,59 +217,96 @@ def _find_weights(path: Path) -> Path:
             raise CheckpointError(
                 f"weights in several files ({name}) are not read; save the model as one file"
             )
-    raise CheckpointError(f"weights are missing, expected {' or '.join(_READERS)}")
+    raise CheckpointError(f"weights are missing, expected {' or '.join(_READERS)}; fetch the whole folder")
 
 
-def _read_weights(file: Path) -> dict[str, Tensor]:
+class _Weights(Protocol):
+    """A file of tensors, open."""
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """Shapes of all tensors by name."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name, as they are stored."""
+
+
+class _Safetensors:
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        with self._reading() as opened:
+            self._shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+
+    @contextmanager
+    def _reading(self) -> Iterator[Any]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self._file, framework="pt") as opened:
+                yield opened
+        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as e:
+            raise CheckpointError(f"is damaged ({one_line(first_line(e))}); download it again") from e
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return self._shapes
+
+    def tensors(self) -> dict[str, Tensor]:
+        with self._reading() as opened:
+            return {name: opened.get_tensor(name) for name in self._shapes}
+
+
+class _TorchWeights:
+    def __init__(self, file: TorchFile) -> None:
+        content = mapping_of(file.content)
+        if not content:
+            raise CheckpointError(f"holds a {kind_of(file.content)}, expected a plain state dict of tensors")
+        if strange := [name for name in content if not isinstance(name, str)]:
+            raise CheckpointError(f"holds {one_line(strange[0])}, expected a plain state dict of tensors")
+        self._file, self._refs = file, tensor_refs(content)
+
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {name: ref.shape for name, ref in self._refs.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {name: self._file.read(ref) for name, ref in self._refs.items()}
+
+
+@contextmanager
+def _open_weights(file: Path) -> Iterator[_Weights]:
+    """Opens a file of tensors.
+
+    Raises:
+        CheckpointError: It is damaged, unsafe, or no plain state dict. The message begins with the file's name.
+    """
+    try:
+        yield from _READERS[file.name](file)
+    except CheckpointError as e:
+        raise CheckpointError(str(e) if str(e).startswith(file.name) else f"{file.name} {e}") from e
+
+
+def _open_safetensors(file: Path) -> Iterator[_Weights]:
     with file.open("rb") as f:
-        if f.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise CheckpointError(
-                f"{file.name} is a Git LFS pointer, not the file it stands for; run `git lfs pull`"
-            )
-    content = _READERS[file.name](file)
-    if not isinstance(content, dict) or not content:
-        raise CheckpointError(f"{file.name} holds no state dict; expected names and tensors")
-    for name, tensor in content.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor):
-            raise CheckpointError(
-                f"{file.name}: {name!r} is a {type(tensor).__name__}, expected a plain state dict of tensors"
-            )
-    return content
+        start = f.read(512)
+    if start[8:9] != b"{" and (what := other_file(file, start, file.stat().st_size)):
+        raise CheckpointError(what)
+    yield _Safetensors(file)
 
 
-def _read_safetensors(file: Path) -> object:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError, ValueError, KeyError) as e:
-        raise CheckpointError(f"{file.name} is damaged ({one_line(first_line(e))}); download it again") from e
+def _open_bin(file: Path) -> Iterator[_Weights]:
+    with open_torch_file(file) as opened:
+        yield _TorchWeights(opened)
 
 
-def _read_bin(file: Path) -> object:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as e:
-        # The text of torch recommends weights_only=False; only the name it stopped at is passed on.
-        named = REFUSED_GLOBAL.search(str(e))
-        problem = (
-            f"asks for {named[1]}, which weights do not need" if named else "is damaged or no file of tensors"
-        )
-        raise CheckpointError(f"{file.name} {problem}; nothing of it was run, get the original file") from e
-    except Exception as e:  # the unpickler of a damaged file raises whatever it stumbles over
-        raise CheckpointError(f"{file.name} is damaged ({one_line(first_line(e))}); download it again") from e
-
-
-_READERS: dict[str, Callable[[Path], object]] = {
-    "model.safetensors": _read_safetensors,
-    "pytorch_model.bin": _read_bin,
+_READERS: dict[str, Callable[[Path], Iterator[_Weights]]] = {
+    "model.safetensors": _open_safetensors,
+    "pytorch_model.bin": _open_bin,
 }
 
 
-def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], file: str) -> None:
+def _check_shapes(module: PretrainedEncoder, shapes: Mapping[str, tuple[int, ...]], file: str) -> None:
+    """Compares all names and shapes with what the config asks for; nothing is read for it."""
+    with torch.device("meta"):
+        tensors = module.own_tensors({name: torch.empty(shape) for name, shape in shapes.items()})
+    expected = module.state_dict()
     if missing := [name for name in expected if name not in tensors]:
         raise CheckpointError(f"{file} lacks {_listed(missing)}; {CONFIG} and weights do not belong together")
     if extra := [name for name in tensors if name not in expected]:
@@ -230,10 +318,8 @@ def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]
             raise CheckpointError(
                 f"{file}: {name} is {list(tensor.shape)}, {CONFIG} asks for {list(expected[name].shape)}"
             )
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{file}: {name} holds NaN or infinity; the file is damaged, get it again")
 
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
-    return f"tensors {', '.join(names[:LISTED_NAMES])}{more}"
+    return f"tensors {', '.join(map(one_line, names[:LISTED_NAMES]))}{more}"

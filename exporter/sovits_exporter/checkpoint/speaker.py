@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
+from sovits_exporter.checkpoint.inert import TensorRef, kind_of, mapping_of, one_line
 from sovits_exporter.checkpoint.layout import Layout
 from sovits_exporter.checkpoint.pretrained import Pretrained
-from sovits_exporter.checkpoint.tensors import read_tensors
+from sovits_exporter.checkpoint.tensors import read_tensors, tensor_refs
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
-from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_exporter.modeling.eres2net import BANDS, EXPANSION, UNUSED, ERes2NetV2
 from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.errors import CheckpointError
@@ -32,7 +32,7 @@ def read_speaker(path: str | Path) -> Pretrained:
     """
     path = Path(path)
     with naming(path), open_torch_file(path) as file:
-        refs = {name: ref for name, ref in _state(file).items() if not UNUSED.search(name)}
+        refs = tensor_refs(_state(file))
         config = _sizes(refs)
         tensors = read_tensors(file, refs, speaker_layout(config))
         return Pretrained("speaker", path, config, tensors, sha256_file(path))
@@ -56,15 +56,12 @@ def speaker_file_layout(config: Mapping[str, Any]) -> Layout:
     return layout | {"seg_1.weight": (HEAD_WIDTH, pooled), "seg_1.bias": (HEAD_WIDTH,)}
 
 
-def _state(file: TorchFile) -> dict[str, TensorRef]:
-    content = file.content
-    good = isinstance(content, dict) and all(
-        isinstance(name, str) and isinstance(ref, TensorRef) for name, ref in content.items()
-    )
-    if not good or _STEM not in content:
-        names = one_line(list(content)[:3]) if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"holds {names}, expected the state dict of ERes2NetV2; take {OFFICIAL}")
-    return dict(content)
+def _state(file: TorchFile) -> dict[str, object]:
+    content = mapping_of(file.content)
+    if content is None or _STEM not in content or not all(isinstance(name, str) for name in content):
+        held = one_line(list(content)[:3]) if content else f"a {kind_of(file.content)}"
+        raise CheckpointError(f"holds {held}, expected the state dict of ERes2NetV2; take {OFFICIAL}")
+    return {name: value for name, value in content.items() if not UNUSED.search(name)}
 
 
 def _sizes(refs: Mapping[str, TensorRef]) -> dict[str, Any]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sovits_exporter.checkpoint.inert import (
+    Inert,
+    TensorRef,
+    is_special_tensor,
+    one_line,
+    special_tensor_problem,
+)
 from sovits_exporter.checkpoint.layout import Shape
 from sovits_exporter.checkpoint.torch_file import TorchFile
-from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_runtime.errors import CheckpointError
-
-log = logging.getLogger(__name__)
 
 
 class Shaped(Protocol):
@@ -26,15 +28,41 @@ class Shaped(Protocol):
         """Its sizes."""
 
 
+def tensor_refs(values: Mapping[str, object]) -> dict[str, TensorRef]:
+    """Returns the tensors that are used, after each has been found to be a plain one.
+
+    Args:
+        values: What a file holds under names of tensors, without what only training uses.
+
+    Raises:
+        CheckpointError: One is no tensor, or of a kind that cannot be read; or they show stored numbers many times,
+            which would fill the memory from a small file.
+    """
+    refs: dict[str, TensorRef] = {}
+    for name, value in values.items():
+        if isinstance(value, Inert) and is_special_tensor(value):
+            raise CheckpointError(f"tensor {one_line(name)} {special_tensor_problem(value)}")
+        if not isinstance(value, TensorRef):
+            raise CheckpointError(f"its weight {one_line(name)} is no tensor; take the original file")
+        refs[name] = value
+    in_sight = sum(ref.numel for ref in refs.values())
+    stored = sum({ref.storage.key: ref.storage.numel for ref in refs.values()}.values())
+    if in_sight > 2 * stored:
+        raise CheckpointError(
+            f"shows {stored} stored numbers as {in_sight}, expected each once; take the original file"
+        )
+    return refs
+
+
 def read_tensors(
     file: TorchFile, refs: Mapping[str, TensorRef], expected: Mapping[str, Shape]
 ) -> dict[str, Tensor]:
     """Reads the expected tensors as float32, after all names and shapes have been found right.
 
     Raises:
-        CheckpointError: Some are missing, have another shape, hold no floats, or values that are not finite.
+        CheckpointError: Some are missing, unknown, have another shape, hold no floats, or values that are not finite.
     """
-    check_tensors(file.path, refs, expected)
+    check_tensors(refs, expected)
     return {name: _read(file, name, refs[name]) for name in expected}
 
 
@@ -76,11 +104,11 @@ def _folded(stem: str, gain: Tensor | None, direction: Tensor) -> Tensor:
     return folded
 
 
-def check_tensors(path: Path, tensors: Mapping[str, Shaped], expected: Mapping[str, Shape]) -> None:
-    """Checks names and shapes; tensors that nobody expects are logged and otherwise ignored.
+def check_tensors(tensors: Mapping[str, Shaped], expected: Mapping[str, Shape]) -> None:
+    """Checks names and shapes. What the caller knows to serve training only, he leaves out before.
 
     Raises:
-        CheckpointError: Some are missing or have another shape; the message names the first few.
+        CheckpointError: Some are missing, have another shape, or are unknown; the message names the first few.
     """
     missing = [name for name in expected if name not in tensors]
     if missing:
@@ -97,7 +125,10 @@ def check_tensors(path: Path, tensors: Mapping[str, Shaped], expected: Mapping[s
         raise CheckpointError(f"tensor {_listed(wrong)}; is the file of another version, or edited?")
     unknown = [one_line(name) for name in tensors if name not in expected]
     if unknown:
-        log.warning("%s: ignoring %d unknown tensors: %s", path, len(unknown), _listed(unknown))
+        raise CheckpointError(
+            f"holds {_listed(unknown)}, which this release does not know, expected {len(expected)} tensors of the "
+            "official model; it would speak otherwise without them, take a file that the official training wrote"
+        )
 
 
 def _listed(items: Sequence[str], shown: int = 3) -> str:

@@ -8,6 +8,25 @@ from pathlib import Path
 from sovits_runtime.errors import CheckpointError
 from sovits_runtime.speech.bert_features import TOKENIZER_FILES
 
+_NOT_A_TOKENIZER = (b"version https://git-lfs", b"<")
+_START = 64
+
+
+def check_tokenizer(source: Path) -> None:
+    """Looks for the tokenizer in a BERT folder.
+
+    Raises:
+        CheckpointError: The folder holds none, or only an empty file or a pointer in its place.
+    """
+    for name in _present(source):
+        start = _start_of(source / name)
+        if not start.strip() or start.startswith(_NOT_A_TOKENIZER):
+            what = "a Git LFS pointer or a web page" if start.strip() else "empty"
+            raise CheckpointError(
+                f"{source / name} is {what}, expected a tokenizer; fetch the whole folder of "
+                "chinese-roberta-wwm-ext-large"
+            )
+
 
 def copy_tokenizer(source: Path, target: Path) -> None:
     """Copies what there is of `tokenizer.json` and `vocab.txt`.
@@ -19,14 +38,23 @@ def copy_tokenizer(source: Path, target: Path) -> None:
     Raises:
         CheckpointError: The folder holds neither.
     """
+    for name in _present(source):
+        shutil.copyfile(source / name, target / name)
+
+
+def _start_of(file: Path) -> bytes:
+    with file.open("rb") as f:
+        return f.read(_START)
+
+
+def _present(source: Path) -> list[str]:
     present = [name for name in TOKENIZER_FILES if (source / name).is_file()]
     if not present:
         raise CheckpointError(
             f"{source}: holds neither {' nor '.join(TOKENIZER_FILES)}, without which Chinese text cannot be given "
             "to BERT; fetch the whole folder of chinese-roberta-wwm-ext-large"
         )
-    for name in present:
-        shutil.copyfile(source / name, target / name)
+    return present
 
 
 def lacks_tokenizer(source: Path, target: Path) -> bool:

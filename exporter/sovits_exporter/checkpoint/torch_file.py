@@ -1,4 +1,4 @@
-"""Opens the zip that torch.save writes: its pickle read inertly, its tensors one by one when asked for."""
+"""Opens what torch.save writes: its pickle read inertly, its tensors one by one when asked for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +14,16 @@ from typing import IO, Any
 
 import torch
 
-from sovits_exporter.checkpoint.unpickle import MAX_PICKLE_BYTES, TensorRef, one_line, read_pickle
+from sovits_exporter.checkpoint.inert import StorageRef, TensorRef, one_line
+from sovits_exporter.checkpoint.old_torch_file import OldTorchFile
+from sovits_exporter.checkpoint.other_files import EXPECTED, is_compressed, other_file, other_zip, unfinished
+from sovits_exporter.checkpoint.unpickle import MAX_PICKLE_BYTES, read_pickle
 from sovits_runtime.errors import CheckpointError
 
 _ZIP, _ZIP_TAIL = b"PK", b"\x03\x04"  # the trainer writes a version over the first part only
-_OLD_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
-_NOT_A_CHECKPOINT = {
-    b"RIFF": "a WAV file",
-    b"version https://git-lfs": "a Git LFS pointer and not the file it stands for (run `git lfs pull`)",
-    b"<": "a web page or XML (was it a failed download?)",
-    b"{": "JSON",
-    b"GGUF": "a GGUF file",
-}
+_START = 512
+_MAX_DIRECTORY_BYTES = 32 << 20
+_END_RECORD, _END_RECORD_64, _LONGEST_END = b"PK\x05\x06", b"PK\x06\x06", (1 << 16) + 200
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,7 @@ class TorchFile:
     header: bytes
     start_digest: str
     content: Any
-    _archive: zipfile.ZipFile
-    _root: str
+    _stored: Callable[[StorageRef], bytes]
 
     def read(self, ref: TensorRef) -> torch.Tensor:
         """Returns the tensor that `ref` describes, in the file's dtype and in memory of its own.
@@ -52,7 +49,7 @@ class TorchFile:
         Raises:
             CheckpointError: Its record is missing or damaged.
         """
-        data = _record(self._archive, f"{self._root}/data/{ref.storage.key}")
+        data = self._stored(ref.storage)
         expected = ref.storage.numel * ref.storage.dtype.itemsize
         if len(data) != expected:
             raise CheckpointError(
@@ -70,16 +67,22 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
     """Opens a file of torch.save; nothing that it names is imported or run.
 
     Raises:
-        CheckpointError: It is missing, damaged, of another kind, or asks for a global that no checkpoint
-            needs. The message does not name the file: see `naming`.
+        CheckpointError: It is missing, damaged, of another kind, or asks for what only serves to run code. The message
+            does not name the file: see `naming`.
     """
     start, size = _start_and_size(path)
     if start[2:4] != _ZIP_TAIL:
-        raise CheckpointError(_explained(path, start, size))
-    with io.BufferedReader(_RestoredFile(path)) as raw, _open_zip(raw, size) as archive:
+        with _open_other(path, start, size) as file:
+            yield file
+        return
+    with io.BufferedReader(_RestoredFile(path)) as raw, _open_zip(path, raw, size) as archive:
         root = _root(archive)
         content = read_pickle(_record(archive, f"{root}/data.pkl", limit=MAX_PICKLE_BYTES))
-        yield TorchFile(path, start[:2], _start_digest(path), content, archive, root)
+
+        def stored(storage: StorageRef) -> bytes:
+            return _record(archive, f"{root}/data/{storage.key}")
+
+        yield TorchFile(path, start[:2], _start_digest(path), content, stored)
 
 
 @contextmanager
@@ -113,10 +116,11 @@ def _start_and_size(path: Path) -> tuple[bytes, int]:
     if path.is_dir():
         raise CheckpointError("this is a folder, expected a checkpoint file; name the file inside it")
     if not path.is_file():
-        raise CheckpointError("there is no such file; check the path")
+        problem = "this is no regular file" if path.exists() else "there is no such file"
+        raise CheckpointError(f"{problem}; check the path")
     try:
         with path.open("rb") as f:
-            start, size = f.read(64), path.stat().st_size
+            start, size = f.read(_START), path.stat().st_size
     except OSError as e:
         raise CheckpointError(f"cannot be read ({e.strerror}); check its permissions") from e
     if not size:
@@ -125,17 +129,17 @@ def _start_and_size(path: Path) -> tuple[bytes, int]:
 
 
 @contextmanager
-def _open_zip(raw: IO[bytes], size: int) -> Iterator[zipfile.ZipFile]:
+def _open_zip(path: Path, raw: IO[bytes], size: int) -> Iterator[zipfile.ZipFile]:
+    _check_directory(raw, size)
     try:
         archive = zipfile.ZipFile(raw)
     except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as e:
-        raise CheckpointError(
-            f"starts as a checkpoint, but its {size} bytes are cut off or damaged ({one_line(e)}); "
-            "download or copy it again"
-        ) from e
+        raise CheckpointError(unfinished(path, size)) from e
     with archive:
         infos = archive.infolist()
-        if any(i.compress_type != zipfile.ZIP_STORED or i.flag_bits & 1 for i in infos):
+        if what := other_zip(info.filename for info in infos):
+            raise CheckpointError(what)
+        if is_compressed(infos):
             raise CheckpointError(
                 "holds compressed or encrypted records, which torch.save never writes; take the original file"
             )
@@ -144,18 +148,31 @@ def _open_zip(raw: IO[bytes], size: int) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
+def _check_directory(raw: IO[bytes], size: int) -> None:
+    """Refuses a zip whose list of entries alone would fill the memory; zipfile reads the whole list."""
+    raw.seek(max(0, size - _LONGEST_END))
+    end = raw.read(_LONGEST_END)
+    at, at_64 = end.rfind(_END_RECORD), end.rfind(_END_RECORD_64)
+    length = int.from_bytes(end[at + 12 : at + 16], "little") if at >= 0 else 0
+    if length == (1 << 32) - 1 and at_64 >= 0:
+        length = int.from_bytes(end[at_64 + 40 : at_64 + 48], "little")
+    if length > _MAX_DIRECTORY_BYTES:
+        raise CheckpointError(
+            f"its list of records has {length} bytes, expected at most {_MAX_DIRECTORY_BYTES}; take the original file"
+        )
+    raw.seek(0)
+
+
 def _root(archive: zipfile.ZipFile) -> str:
-    roots = [
-        name.split("/")[0]
-        for name in archive.namelist()
-        if name.endswith("/data.pkl") and name.count("/") == 1
-    ]
+    names = set(archive.namelist())
+    roots = [name.split("/")[0] for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(roots) != 1:
         raise CheckpointError(
-            f"is a zip with {len(roots)} entries called data.pkl, expected one as torch.save writes it"
+            f"is a zip with {len(roots)} entries called data.pkl, expected one as torch.save writes it; "
+            "take the original file"
         )
     order = f"{roots[0]}/byteorder"
-    if order in archive.namelist() and _record(archive, order, limit=16) != b"little":
+    if order in names and _record(archive, order, limit=16) != b"little":
         raise CheckpointError("was written on a big-endian machine; load and save it again on a common one")
     return roots[0]
 
@@ -165,13 +182,16 @@ def _record(archive: zipfile.ZipFile, name: str, *, limit: int | None = None) ->
         info = archive.getinfo(name)
         if limit is not None and info.file_size > limit:
             raise CheckpointError(
-                f"its record {one_line(name)} has {info.file_size} bytes, expected at most {limit}"
+                f"its record {one_line(name)} has {info.file_size} bytes, expected at most {limit}; "
+                "take the original file"
             )
         return archive.read(info)
     except KeyError as e:
         raise CheckpointError(
             f"its record {one_line(name)} is missing; download or copy the file again"
         ) from e
+    except CheckpointError:
+        raise
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -181,25 +201,20 @@ def _record(archive: zipfile.ZipFile, name: str, *, limit: int | None = None) ->
         NotImplementedError,
         RuntimeError,
     ) as e:
-        if isinstance(e, CheckpointError):
-            raise
         raise CheckpointError(
             f"its record {one_line(name)} is damaged ({one_line(e)}); download or copy the file again"
         ) from e
 
 
-def _explained(path: Path, start: bytes, size: int) -> str:
-    """Says what a file that is no torch zip seems to be; a bare pickle is read, inertly, for its globals."""
-    expected = "expected a checkpoint as torch.save writes it (.ckpt or .pth)"
-    for magic, kind in _NOT_A_CHECKPOINT.items():
-        if start.lstrip().startswith(magic):
-            return f"is {kind}, {expected}"
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < size:
-        return f"is a safetensors file, which carries no config; {expected}"
+@contextmanager
+def _open_other(path: Path, start: bytes, size: int) -> Iterator[TorchFile]:
+    """Opens a file as PyTorch wrote it before 1.6, or says what the file seems to be."""
+    if what := other_file(path, start, size):
+        raise CheckpointError(what)
+    if (_ZIP + _ZIP_TAIL).startswith(start):
+        raise CheckpointError(unfinished(path, size))
     with path.open("rb") as f:
-        data = f.read(MAX_PICKLE_BYTES)
-    if data[:1] == b"\x80" or (size == len(data) and data[-1:] == b"."):
-        if read_pickle(data) == _OLD_TORCH_MAGIC:
-            return "is in the format of PyTorch before 1.6; load it and save it again with a current PyTorch"
-        return f"is a bare pickle, {expected}"
-    return f"starts with {start[:8]!r}, {expected}"
+        old = OldTorchFile.open(f, size)
+        if old is None:
+            raise CheckpointError(f"starts with {start[:8]!r}, {EXPECTED}; take the original file")
+        yield TorchFile(path, start[:2], _start_digest(path), old.content, old.stored)

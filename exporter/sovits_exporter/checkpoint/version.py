@@ -6,10 +6,11 @@ original asks as well, misleads and is not used; of its digests only those of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from sovits_exporter.checkpoint.unpickle import one_line
+from sovits_exporter.checkpoint.inert import one_line
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, model_spec
 from sovits_runtime.errors import CheckpointError
 
@@ -19,6 +20,15 @@ HEADERS = {b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProP
 LORA_HEADERS = {"v3": b"03", "v4": b"04"}
 BASES = {"43797be674a37c1c83ee81081941ed0f": "v3", "4f26b9476d0c5033e04162c486074374": "v4"}
 """MD5 of the first 8192 bytes of s2Gv3.pth and s2Gv4.pth."""
+RELEASED = {
+    "dc3c97e17592963677a4a1681f30c653": "s2G488k.pth (v1)",
+    "6642b37f3dbb1f76882b69937c95a5f3": "s2G2333k.pth (v2)",
+    "43797be674a37c1c83ee81081941ed0f": "s2Gv3.pth",
+    "4f26b9476d0c5033e04162c486074374": "s2Gv4.pth",
+    "c7e9fce2223f3db685cdfa1e6368728a": "s2Gv2Pro.pth",
+    "66b313e39455b57ab1b0bc0b239c9d0a": "s2Gv2ProPlus.pth",
+}
+"""MD5 of the first 8192 bytes of the pretrained models."""
 _PRO_BY_WIDTH = {row.decoder_width: (row.version,) for row in MODEL_SPECS.values() if row.speaker_network}
 
 
@@ -30,16 +40,18 @@ def detect_version(
     requested: str | None = None,
     otherwise: str | None = None,
     start_digest: str = "",
+    info: str = "",
 ) -> str:
     """Returns the version of a SoVITS file.
 
     Args:
         header: Its first two bytes.
         shapes: Shapes of its tensors by name.
-        config: Its training config; `model.version` decides only between versions that hold the same tensors.
+        config: Its training config; what it says decides only between versions that hold the same tensors.
         requested: The version that the user says it is.
         otherwise: What to take it for where nothing tells; by default that is an error.
         start_digest: MD5 of its first 8192 bytes.
+        info: What the trainer noted, such as the base; asked last.
 
     Raises:
         CheckpointError: The signs contradict each other or `requested`, or leave it open and `requested` is None.
@@ -61,7 +73,7 @@ def detect_version(
         raise CheckpointError(
             f"is a {detected or ' or '.join(possible)} model, but version {requested} was asked for; leave that out"
         )
-    stated = detected or requested or _from_config(possible, config)
+    stated = detected or requested or _stated(possible, config, info)
     if stated is None and otherwise in possible:
         return otherwise
     if stated is None:
@@ -86,9 +98,13 @@ def _rows(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
     return next(iter(shapes.get(name, ())), 0)
 
 
-def _from_config(possible: tuple[str, ...], config: Mapping[str, Any]) -> str | None:
+def _stated(possible: tuple[str, ...], config: Mapping[str, Any], info: str) -> str | None:
+    """The one version that its tensors leave open, or the first that the file itself states."""
     if len(possible) == 1:
         return possible[0]
     model = config.get("model")
-    stated = model.get("version") if isinstance(model, Mapping) else None
-    return str(stated) if stated in possible else None
+    stated = (model.get("version") if isinstance(model, Mapping) else None, config.get("version"))
+    named = {version for version in possible if re.search(rf"(?:\b|_|s2G){version}(?![a-z0-9])", info, re.I)}
+    return next(
+        (str(word) for word in (*stated, *(named if len(named) == 1 else ())) if word in possible), None
+    )

@@ -9,16 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sovits_exporter.checkpoint.inert import TensorRef, kind_of, mapping_of, one_line
 from sovits_exporter.checkpoint.layout import Layout
 from sovits_exporter.checkpoint.pretrained import CONFIG, Pretrained, read_config
-from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors
+from sovits_exporter.checkpoint.tensor_names import as_stored, official_names
+from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors, tensor_refs
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
-from sovits_exporter.checkpoint.unpickle import TensorRef, one_line
 from sovits_exporter.modeling.bigvgan import TAPS
 from sovits_exporter.modeling.sizes import MEL_BANDS
 from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, FlowSpec
-from sovits_runtime.errors import CheckpointError
+from sovits_runtime.errors import CheckpointError, shown
 
 BIGVGAN_FOLDER, BIGVGAN_WEIGHTS, BIGVGAN_KEY = "bigvgan", "bigvgan_generator.pt", "generator"
 HIFIGAN_FILE = "vocoder.pth"
@@ -32,7 +33,12 @@ HIFIGAN_SIZES = {
     "resblock_kernel_sizes": [3, 7, 11],
     "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
 }
-_STEMS = {"bigvgan": "conv_pre.weight_v", "hifigan": "conv_pre.weight"}
+_STEMS = {
+    "bigvgan": {"activation_post.act.alpha"},
+    "hifigan": {"conv_pre.weight", "conv_pre.weight_v", "conv_pre.parametrizations.weight.original1"},
+}
+"""Names by which a vocoder is known, in this order; both may be under weight norm or not."""
+_WIDTH = "conv_pre.bias"
 _FIXED = {
     "resblock": "1",
     "num_mels": 100,
@@ -60,8 +66,8 @@ def read_vocoder(path: str | Path, flow: FlowSpec) -> Pretrained:
     with naming(path), open_torch_file(path) as file:
         refs = _state(file, flow)
         config = _config(path, refs, flow)
-        layout = vocoder_file_layout(config)
-        tensors = read_tensors(file, {k: v for k, v in refs.items() if k in layout}, layout)
+        layout = as_stored(vocoder_file_layout(config), refs)
+        tensors = read_tensors(file, refs, layout)
         return Pretrained("vocoder", path, config, fold_weight_norm(tensors), _digest(path, config))
 
 
@@ -103,27 +109,24 @@ def vocoder_file_layout(config: Mapping[str, Any]) -> Layout:
 
 
 def _state(file: TorchFile, flow: FlowSpec) -> dict[str, TensorRef]:
-    content = file.content
-    if isinstance(content, dict) and BIGVGAN_KEY in content:
-        content = content[BIGVGAN_KEY]
-    good = isinstance(content, dict) and all(
-        isinstance(name, str) and isinstance(ref, TensorRef) for name, ref in content.items()
-    )
-    kind = next((kind for kind, stem in _STEMS.items() if good and stem in content), None)
-    if kind is None:
-        names = one_line(list(content)[:3]) if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"holds {names}, expected a vocoder; take {OFFICIAL[flow.vocoder]}")
+    top = mapping_of(file.content)
+    content = mapping_of(top[BIGVGAN_KEY]) if top and BIGVGAN_KEY in top else top
+    names = [] if content is None else list(content)
+    kind = next((kind for kind, stems in _STEMS.items() if not stems.isdisjoint(names)), None)
+    if content is None or kind is None or not all(isinstance(name, str) for name in names):
+        held = one_line(names[:3]) if names else f"a {kind_of(file.content)}"
+        raise CheckpointError(f"holds {held}, expected a vocoder; take {OFFICIAL[flow.vocoder]}")
     if kind != flow.vocoder:
         owner: dict[str, str] = {row.flow.vocoder: row.version for row in MODEL_SPECS.values() if row.flow}
         raise CheckpointError(
             f"is the vocoder of {owner[kind]}, expected that of {owner[flow.vocoder]}; take {OFFICIAL[flow.vocoder]}"
         )
-    return dict(content)
+    return tensor_refs(official_names(content, kind))
 
 
 def _config(path: Path, refs: Mapping[str, TensorRef], flow: FlowSpec) -> dict[str, Any]:
     if flow.vocoder == "hifigan":
-        channels = (*refs[_STEMS["hifigan"]].shape, 0)[0]
+        channels = next(iter(refs[_WIDTH].shape), 0) if _WIDTH in refs else 0
         config: dict[str, Any] = {**HIFIGAN_SIZES, "upsample_initial_channel": channels, "bias": True}
     else:
         config = _bigvgan_config(path.parent)
@@ -146,7 +149,7 @@ def _bigvgan_config(folder: Path) -> dict[str, Any]:
     for key, expected in _FIXED.items():
         if stored.get(key) != expected:
             raise CheckpointError(
-                f"its {CONFIG} has {key} = {one_line(repr(stored.get(key)))}, expected {expected!r}; "
+                f"its {CONFIG} has {key} = {shown(stored.get(key))}, expected {expected!r}; "
                 f"take {OFFICIAL['bigvgan']}"
             )
     config = {key: stored.get(key) for key in (*HIFIGAN_SIZES, "upsample_initial_channel")}

@@ -34,6 +34,7 @@ FIXED = {
     "is_decoder": False,
     "add_cross_attention": False,
 }
+LIMITS = {"vocab_size": 1 << 18, "num_hidden_layers": 128, "max_position_embeddings": 1 << 16}
 UNUSED_LAYERS = 2  # layers after the hidden state that is read
 UNUSED_TENSORS = ("pooler.", "cls.", "embeddings.position_ids", "embeddings.token_type_ids")
 LAYER = "encoder.layer."
@@ -81,7 +82,7 @@ class BertConfig:
         Raises:
             CheckpointError: A field is damaged, or asks for an architecture that is not supported.
         """
-        c = read_fields(config, DEFAULTS, fixed=FIXED, what="BERT")
+        c = read_fields(config, DEFAULTS, fixed=FIXED, what="BERT", limits=LIMITS)
         return cls(
             vocab=c["vocab_size"],
             width=c["hidden_size"],

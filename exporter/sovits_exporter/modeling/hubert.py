@@ -7,6 +7,7 @@ every linear layer is one Gemm, no branch on a length.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from sovits_exporter.modeling.pretrained_encoder import PretrainedEncoder, read_fields, without_prefix
 from sovits_exporter.modeling.row_attention import attend_rows
-from sovits_runtime.errors import CheckpointError
+from sovits_runtime.errors import CheckpointError, shown
 
 DEFAULTS: dict[str, Any] = {
     "hidden_size": 768,
@@ -40,6 +41,8 @@ FIXED = {
     "do_stable_layer_norm": False,
     "conv_pos_batch_norm": False,
 }
+LIMITS = {"num_hidden_layers": 128, "conv_kernel": 64, "conv_stride": 64, "num_conv_pos_embeddings": 1024}
+SAMPLES_PER_FRAME = 320
 CONV_EPS = 1e-5  # norms of the conv stack ignore layer_norm_eps
 POSITION_CONV = "encoder.pos_conv_embed.conv."
 WEIGHT_NORM_NAMES = (
@@ -93,9 +96,14 @@ class HubertConfig:
                 f"HuBERT config: conv_dim, conv_kernel and conv_stride have {len(self.conv_dim)},"
                 f" {len(self.conv_kernel)} and {len(self.conv_stride)} entries, expected equally many"
             )
+        if math.prod(self.conv_stride) != SAMPLES_PER_FRAME:
+            raise CheckpointError(
+                f"HuBERT config: conv_stride makes a frame of {math.prod(self.conv_stride)} samples, expected"
+                f" {SAMPLES_PER_FRAME}; take the model GPT-SoVITS uses"
+            )
         if self.conv_norm not in ("group", "layer"):
             raise CheckpointError(
-                f"HuBERT config: feat_extract_norm is {self.conv_norm!r}, expected 'group' or 'layer'"
+                f"HuBERT config: feat_extract_norm is {shown(self.conv_norm)}, expected 'group' or 'layer'"
             )
 
     @classmethod
@@ -105,7 +113,7 @@ class HubertConfig:
         Raises:
             CheckpointError: A field is damaged, or asks for an architecture that is not supported.
         """
-        c = read_fields(config, DEFAULTS, fixed=FIXED, what="HuBERT")
+        c = read_fields(config, DEFAULTS, fixed=FIXED, what="HuBERT", limits=LIMITS)
         return cls(
             width=c["hidden_size"],
             heads=c["num_attention_heads"],

@@ -19,6 +19,7 @@ from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
 
 BLOCK = "cfm.estimator.transformer_blocks.1.attn"
+FEED_FORWARD = "cfm.base_model.model.estimator.transformer_blocks.1.ff.ff"
 WRAPPED = "cfm.base_model.model.estimator.transformer_blocks.1.attn"
 
 
@@ -179,3 +180,97 @@ def test_a_bigvgan_of_other_sizes_is_refused(made, tmp_path):
     config.write_text(config.read_text().replace('"snakebeta"', '"snake"'))
     with pytest.raises(CheckpointError, match=r"config\.json has activation = 'snake', expected 'snakebeta'"):
         read_vocoder(folder, model_spec("v3").flow)
+
+
+def of_peft(weight: dict[str, torch.Tensor], base: Path) -> None:
+    """Makes of what the trainer saves what peft's own `state_dict` holds: the base's weights beside the pairs."""
+    with open_torch_file(base) as file:
+        whole = {name: file.read(ref) for name, ref in file.content["weight"].items()}
+    for name, tensor in whole.items():
+        wrapped = name.replace("cfm.", "cfm.base_model.model.", 1)
+        stem, _, end = wrapped.rpartition(".")
+        adapted = f"{stem}.lora_A.default.weight" in weight
+        weight.setdefault(f"{stem}.base_layer.{end}" if adapted else wrapped, tensor.clone())
+
+
+def test_the_whole_state_of_peft_is_read_with_the_weights_that_it_holds(made, tmp_path):
+    files = made["v4"]
+    plain = load_sovits(files.sovits, base=files.base)
+    whole = changed(files.sovits, tmp_path / "whole.pth", lambda weight: of_peft(weight, files.base))
+    read = load_sovits(whole, base=files.base)
+    assert read.tensors.keys() == plain.tensors.keys()
+    assert all(torch.equal(read.tensors[name], plain.tensors[name]) for name in plain.tensors)
+
+    def other_base(weight):
+        of_peft(weight, files.base)
+        weight[f"{WRAPPED}.to_q.base_layer.weight"] += 1
+
+    moved = load_sovits(changed(files.sovits, tmp_path / "moved.pth", other_base), base=files.base)
+    name = f"{BLOCK}.to_q.weight"
+    torch.testing.assert_close(moved.tensors[name], plain.tensors[name] + 1, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", [f"{WRAPPED}.to_q.magnitude", f"{FEED_FORWARD}.2.lora_A.default.weight"])
+def test_what_a_lora_would_compute_with_is_never_left_out(made, tmp_path, name):
+    lora = changed(
+        made["v4"].sovits, tmp_path / "a.pth", lambda weight: weight.update({name: torch.zeros(8, 128)})
+    )
+    message = refusal(lora, base=made["v4"].base)
+    assert "holds cfm.base_model" in message
+    assert "which this release does not know" in message
+
+
+def test_pairs_as_peft_saves_them_are_read(made, tmp_path):
+    def shorten(weight):
+        for name in [name for name in weight if ".default." in name]:
+            weight[name.replace(".default.", ".")] = weight.pop(name)
+
+    files = made["v3"]
+    lora = changed(files.sovits, tmp_path / "a.pth", shorten)
+    assert load_sovits(lora, base=files.base).lora_rank == 8
+
+
+def test_a_rank_beyond_any_size_is_refused(made, tmp_path):
+    with open_torch_file(made["v4"].sovits) as file:
+        weight = {name: file.read(ref) for name, ref in file.content["weight"].items()}
+    config = sovits_config("v4", tiny=True)
+    torch.save({"weight": weight, "config": config, "info": "", "lora_rank": 10**10_000}, tmp_path / "a.pth")
+    assert "states the LoRA rank a number of 33220 bits, expected 1 to 4096" in refusal(
+        tmp_path / "a.pth", base=made["v4"].base, version="v4"
+    )
+
+
+def test_a_lora_of_a_version_that_has_none_is_told(tmp_path):
+    weight = {
+        "enc_p.text_embedding.weight": torch.zeros(732, 192),
+        "dec.a.lora_A.default.weight": torch.zeros(8, 4),
+    }
+    torch.save({"weight": weight, "config": sovits_config("v2", tiny=True), "info": ""}, tmp_path / "a.pth")
+    assert "is a LoRA fine-tune of v2, expected a complete v2 model" in refusal(tmp_path / "a.pth")
+
+
+def test_bigvgan_may_be_without_weight_norm(made, tmp_path):
+    source, flow = made["v3"].vocoder, model_spec("v3").flow
+    plain, folder = read_vocoder(source, flow), Path(shutil.copytree(source, tmp_path / "bigvgan"))
+    with open_torch_file(folder / "bigvgan_generator.pt") as file:
+        state = {name: file.read(ref) for name, ref in file.content["generator"].items()}
+    held = {name: tensor for name, tensor in state.items() if not name.endswith(("weight_g", "weight_v"))}
+    torch.save({"generator": held | plain.tensors}, folder / "bigvgan_generator.pt")
+    read = read_vocoder(folder, flow)
+    assert all(torch.equal(read.tensors[name], plain.tensors[name]) for name in plain.tensors)
+
+
+def test_the_vocoder_of_v4_may_be_under_weight_norm(made, tmp_path):
+    source, flow = made["v4"].vocoder, model_spec("v4").flow
+    plain = read_vocoder(source, flow).tensors
+    stored = {name: tensor for name, tensor in plain.items() if not name.endswith(".weight")}
+    for name, tensor in plain.items():
+        if name.endswith(".weight"):
+            norm = torch.linalg.vector_norm(tensor.flatten(1), dim=1)
+            stem = name.replace("weight", "parametrizations.weight.original")
+            stored |= {f"{stem}0": norm.reshape(-1, *(1 for _ in tensor.shape[1:])), f"{stem}1": tensor}
+    torch.save(stored, tmp_path / "vocoder.pth")
+    read = read_vocoder(tmp_path / "vocoder.pth", flow).tensors
+    assert read.keys() == plain.keys()
+    for name in plain:
+        torch.testing.assert_close(read[name], plain[name])

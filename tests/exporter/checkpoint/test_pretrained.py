@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,8 +195,13 @@ BIAS = "hubert.encoder.layers.0.attention.q_proj.bias"
         (lambda s: s[BIAS].__setitem__(3, torch.nan), "q_proj.bias holds NaN or infinity"),
         (lambda s: s[BIAS].__setitem__(3, torch.inf), "q_proj.bias holds NaN or infinity"),
         (lambda s: s.update({"hubert.adapter.weight": torch.ones(1)}), "unknown tensors adapter.weight;"),
-        (lambda s: s.update({BIAS: [1, 2]}), "is a list, expected a plain state dict"),
-        (lambda s: s.clear(), "holds no state dict"),
+        (lambda s: s.update({BIAS: [1, 2]}), "q_proj.bias is no tensor"),
+        (lambda s: s.update({1: torch.ones(1)}), "holds 1, expected a plain state dict"),
+        (lambda s: s.clear(), "holds a Mapped, expected a plain state dict"),
+        (
+            lambda s: s.update({BIAS: torch.ones(768, dtype=torch.int8)}),
+            "q_proj.bias holds torch.int8, expected",
+        ),
     ],
 )
 def test_refuses_wrong_tensors(change: Callable[[State], object], message: str, tmp_path: Path) -> None:
@@ -229,9 +235,12 @@ def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     folder = write(tmp_path / "model", "hubert")
     torch.save({"hubert.x": Evil()}, folder / "pytorch_model.bin")
     message = refused(folder)
-    assert f"asks for {os.name}.mkdir, which weights do not need; nothing of it was run" in message
+    told = f"asks for {os.mkdir.__module__}.mkdir, which no checkpoint needs and which could run code; nothing was run"
+    assert told in message
     (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Evil()))
-    assert "pytorch_model.bin is damaged or no file of tensors; nothing of it was run" in refused(folder)
+    assert told in refused(folder)
+    torch.save({"hubert.x": Evil()}, folder / "pytorch_model.bin", _use_new_zipfile_serialization=False)
+    assert told in refused(folder)
     assert not Path("was_run").exists()
     pickle.loads(pickle.dumps(Evil()))
     assert Path("was_run").exists(), "the test's own pickle is harmless, so it proves nothing"
@@ -251,4 +260,49 @@ def test_refuses_a_cut_file(save: Callable[[State, Path], None], keep: int, tmp_
     folder = write(tmp_path, "hubert", save=save)
     file = next(p for p in folder.iterdir() if p.name != "config.json")
     file.write_bytes(file.read_bytes()[:keep])
-    assert "is damaged" in refused(folder)
+    message = refused(folder)
+    assert f"model: {file.name} " in message.replace(f"{folder}: ", "model: ")
+    assert re.search("is empty|cut off|damaged|not finished", message), message
+    assert re.search("download (or copy )?(it|the file) again", message), message
+
+
+def test_hfls_own_archive_of_bert_is_read(tmp_path: Path) -> None:
+    """It calls the config bert_config.json, does not name the kind in it, and spells norms the old way."""
+    folder = write(tmp_path / "model", "bert")
+    usual = read_pretrained(folder, "bert")
+    config = {key: value for key, value in CONFIGS["bert"].items() if key != "model_type"}
+    (folder / "config.json").unlink()
+    (folder / "bert_config.json").write_text(
+        json.dumps({**config, "directionality": "bidi", "type_vocab_size": 2})
+    )
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in small_state("bert").items()
+    }
+    save_legacy(old, folder)
+    read = read_pretrained(folder, "bert")
+    assert read.tensors.keys() == usual.tensors.keys()
+    assert all(torch.equal(read.tensors[name], usual.tensors[name]) for name in usual.tensors)
+    assert "config.json is missing" in refused(folder, "hubert")
+
+
+@pytest.mark.parametrize("named", [{}, {"model_type": None}])
+def test_a_config_that_does_not_name_its_kind_is_judged_by_its_fields(tmp_path: Path, named: State) -> None:
+    signs = {"bert": {"type_vocab_size": 2}, "hubert": {"feat_extract_norm": "group"}}
+    for kind, other in (("bert", "hubert"), ("hubert", "bert")):
+        folder = write(tmp_path / kind, kind)
+        config = {**CONFIGS[kind], **signs[kind]}
+        del config["model_type"]
+        (folder / "config.json").write_text(json.dumps({**config, **named}))
+        assert read_pretrained(folder, kind).kind == kind
+        assert f"model_type in config.json is None, expected '{other}'" in refused(folder, other)
+
+
+def test_a_pointer_or_page_in_place_of_a_config_is_told(tmp_path: Path) -> None:
+    folder = write(tmp_path, "hubert")
+    (folder / "config.json").write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "config.json is a Git LFS pointer" in refused(folder)
+    (folder / "config.json").write_text("<!DOCTYPE html>")
+    assert "config.json is a web page or XML" in refused(folder)

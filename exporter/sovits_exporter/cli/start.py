@@ -1,0 +1,44 @@
+"""Where the installed command begins: Ctrl-C is answered in one word, also while Python imports what a command needs.
+
+PyTorch runs Python code inside its C++ code while it is imported. An exception there, as Ctrl-C is one, ends the
+process with a page of C++; so during imports the handler ends it itself.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+_SLOW = {"torch", "onnx", "onnxruntime"}
+_EXIT_CODE = 1
+_commands_are_there = False
+
+
+def main() -> None:
+    """Runs the command line."""
+    global _commands_are_there
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it ignored
+        signal.signal(signal.SIGINT, _interrupt)
+    from sovits_exporter.cli.main import main as command
+
+    _commands_are_there = True
+    command()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _commands_are_there and not _is_importing(frame):
+        raise KeyboardInterrupt
+    sys.stderr.write("\nAborted!\n")
+    sys.stderr.flush()
+    os._exit(_EXIT_CODE)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a package with C++ inside is at the beginning of its import."""
+    while frame is not None:
+        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") in _SLOW:
+            return True
+        frame = frame.f_back
+    return False
