@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,15 +20,11 @@ from sovits_runtime.bundle.engine_store import (
     engine_key,
     read_record,
 )
-from sovits_runtime.bundle.files import (
-    difference,
-    differing,
-    file_record,
-    json_text,
-    remove_parts,
-    write_file,
-)
+from sovits_runtime.bundle.file_lock import locked as hold
+from sovits_runtime.bundle.files import difference, differing, file_record, json_text, write_file
+from sovits_runtime.bundle.parts import sweep
 from sovits_runtime.errors import BackendError
+from sovits_runtime.machine.json_file import open_regular
 
 LOG = logging.getLogger(__name__)
 LOCK, TIMINGS = ".lock", ".timings"
@@ -90,7 +84,11 @@ class CacheEntry:
 
     def timings(self) -> bytes:
         """What earlier builds for this GPU by this version measured; empty where there were none."""
-        return self._timings.read_bytes() if self._timings.is_file() else b""
+        try:
+            with open_regular(self._timings) as file:
+                return file.read()
+        except OSError:
+            return b""
 
     def keep_timings(self, timings: bytes) -> None:
         """Writes what builds measured so far; a disk that does not take it costs the next build its time."""
@@ -119,7 +117,7 @@ class CacheEntry:
             built=built,
             **file_record(file),
         )
-        with write_file(file.with_suffix(".json")) as f:
+        with write_file(file.with_suffix(".json"), sync=True) as f:
             f.write(json_text(record.to_json()).encode("utf-8"))
         return record
 
@@ -133,45 +131,6 @@ def locked(folder: Path, wait: Callable[[], None] = lambda: None) -> Iterator[No
         wait: Is called once if another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+b") as file:
-        if not _lock(file.fileno(), blocking=False):
-            wait()
-            _lock(file.fileno(), blocking=True)
-        try:
-            remove_parts(folder)
-            yield
-        finally:
-            _unlock(file.fileno())
-
-
-if sys.platform == "win32":
-    import msvcrt
-    import time
-
-    def _lock(descriptor: int, *, blocking: bool) -> bool:
-        while True:
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            try:
-                msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-                return True
-            except OSError:
-                if not blocking:
-                    return False
-                time.sleep(0.2)
-
-    def _unlock(descriptor: int) -> None:
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(descriptor: int, *, blocking: bool) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
-        except BlockingIOError:
-            return False
-        return True
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+    with hold(folder / LOCK, wait):
+        sweep(folder)
+        yield

@@ -30,6 +30,7 @@ from sovits_runtime.bundle.engine_store import (
 )
 from sovits_runtime.bundle.files import temporary_folder
 from sovits_runtime.bundle.names import STEP
+from sovits_runtime.bundle.places import refuse_source
 from sovits_runtime.errors import BackendError, VerificationError
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.verify import verify_bundle
@@ -74,10 +75,12 @@ def refit_voice(
         progress: Called as the work goes on.
 
     Raises:
+        SovitsError: The voice is its own source.
         BackendError: The source lacks refittable engines, the voice's graphs are others, or TensorRT refuses.
         VerificationError: The refitted voice is not what it should be; nothing is kept.
     """
     start = time.perf_counter()
+    refuse_source(bundle.path, [source.path])
     require_refit(target.api)
     pairs = _pairs(bundle, source, target)
     folder = bundle.path / ENGINES / target.target.folder

@@ -39,7 +39,7 @@ def _copied(bundle: Path, folder: Path, copy) -> Bundle:
 @pytest.fixture
 def engine_bundle(tiny_bundle: Path, tmp_path: Path) -> Bundle:
     """The tiny voice, its files linked, so that engines can be put beside them."""
-    return _copied(tiny_bundle, tmp_path, os.symlink)
+    return _copied(tiny_bundle, tmp_path, os.link)
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ def build_converted(
         BundleError: The output exists and is not a bundle.
         SovitsError: What `convert` raises.
     """
-    check_output(request.output)
+    check_output(request)
     shared = request.shared_folder
     with temporary_folder(request.output.with_name(f"{request.output.name}-fp32")) as folder:
         full = dataclasses.replace(request, output=folder / "voice", shared=shared, share_base=False)

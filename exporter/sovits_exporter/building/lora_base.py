@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sovits_exporter.building.manifest import file_records, is_complete, write_json
 from sovits_runtime.bundle import MANIFEST
+from sovits_runtime.bundle.file_lock import locked
 from sovits_runtime.bundle.files import sha256_file, write_folder, write_path
 
 log = logging.getLogger(__name__)
@@ -21,11 +22,13 @@ def share_weights(path: Path, shared_folder: Path) -> None:
     """Makes `path` a link to the file of the same content in the shared folder, and puts it there if it is new."""
     target = shared_folder / f"base-{sha256_file(path)[:12]}"
     try:
-        if not is_complete(target):
-            with write_folder(target) as folder:
-                os.link(path, folder / path.name)
-                write_json(folder / MANIFEST, {"files": file_records(folder)})
-            return
+        shared_folder.mkdir(parents=True, exist_ok=True)
+        with locked(target.with_name(f".{target.name}.made.lock")):
+            if not is_complete(target):
+                with write_folder(target) as folder:
+                    os.link(path, folder / path.name)
+                    write_json(folder / MANIFEST, {"files": file_records(folder)})
+                return
         with write_path(path) as link:
             os.link(target / path.name, link)
     except OSError as error:

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.bundle import MANIFEST
 from sovits_runtime.bundle.files import FileRecord, file_record
 from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.manifest import FETCH_AGAIN, FILES, ISLANDS, MANIFEST, SPEC
 from sovits_runtime.bundle.names import FP32
+from sovits_runtime.bundle.own_files import misplaced
+from sovits_runtime.bundle.shape import fields
+from sovits_runtime.errors import BundleError
+from sovits_runtime.machine.json_file import read_json
+
+_PART = fields({"files": FILES}, {"spec": SPEC, "islands": ISLANDS})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,10 +65,19 @@ def file_records(folder: Path) -> dict[str, Any]:
     return {p.relative_to(folder).as_posix(): file_record(p) for p in paths}
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Reads a manifest."""
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return value
+def read_part(folder: Path) -> dict[str, Any]:
+    """Reads the manifest of a part that voices share.
+
+    Raises:
+        BundleError: It is none.
+    """
+    path = folder / MANIFEST
+    value = read_json(path, what="the manifest of a shared part", error=BundleError, remedy=FETCH_AGAIN)
+    try:
+        _PART(value, "")
+    except ValueError as error:
+        raise BundleError(f"{path}: not the manifest of a shared part ({error}); {FETCH_AGAIN}") from error
+    return dict(value)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -70,12 +85,12 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def is_complete(folder: Path, *, fields: Collection[str] = ()) -> bool:
+def is_complete(folder: Path, *, named: Collection[str] = ()) -> bool:
     """Whether a shared part is there as it was written, its manifest with these fields, which older ones may lack."""
     try:
-        manifest = read_json(folder / MANIFEST)
-        files = {folder / name: FileRecord.from_json(record) for name, record in manifest["files"].items()}
-        whole = not any(record.problem(path, whole=True) for path, record in files.items())
-        return whole and manifest.keys() >= set(fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        manifest = read_part(folder)
+    except BundleError:
         return False
+    files = {name: FileRecord.from_json(record) for name, record in manifest["files"].items()}
+    whole = not any(misplaced(folder, n) or r.problem(folder / n, whole=True) for n, r in files.items())
+    return whole and manifest.keys() >= set(named)

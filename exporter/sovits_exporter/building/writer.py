@@ -15,6 +15,7 @@ none, never half of one. Shared parts are whole by themselves and stay.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,18 +26,26 @@ from typing import Any
 import numpy as np
 
 from sovits_exporter.building.lora_base import share_weights
-from sovits_exporter.building.manifest import GraphRecord, file_records, is_complete, read_json, write_json
+from sovits_exporter.building.manifest import GraphRecord, file_records, is_complete, read_part, write_json
 from sovits_exporter.building.report import BuildReport
+from sovits_exporter.building.request import BundleRequest, RequestWords
 from sovits_exporter.building.steps import Steps
 from sovits_exporter.graphs.files import BASE_SUFFIX
 from sovits_runtime.bundle import GRAPH_FORMS, MANIFEST, WEIGHT_FILES, Bundle, manifest_digest
-from sovits_runtime.bundle.engine_store import ENGINES
-from sovits_runtime.bundle.files import restore_folder, write_folder
+from sovits_runtime.bundle.file_lock import locked
+from sovits_runtime.bundle.files import write_folder
 from sovits_runtime.bundle.graph_spec import Array
+from sovits_runtime.bundle.places import refuse_source
+from sovits_runtime.bundle.replacing import old_of, restore_folder
 from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.verify.check import VerifyReport
 
-GRAPHS, GOLDEN, REFERENCES = "graphs", "golden", "references"
+log = logging.getLogger(__name__)
+
+GRAPHS, GOLDEN, REFERENCES, VERIFICATION = "graphs", "golden", "references", "verification.json"
+WRITTEN = (MANIFEST, GRAPHS, GOLDEN, REFERENCES, VERIFICATION, "prepacked")
+"""What a build writes, copies from an older bundle, or leaves behind."""
+WAITING = "%s: another process is making this part that voices share; waiting for it"
 MANIFEST_KEYS = (
     "schema",
     "made_by",
@@ -53,13 +62,25 @@ MANIFEST_KEYS = (
 """The parts of a manifest, in the order in which they are written."""
 
 
-def check_output(output: Path) -> None:
-    """Repairs what a killed build left at `output`, and refuses a folder that is not ours.
+def check_output(request: BundleRequest, *more: Path) -> None:
+    """Repairs what a killed build left at the output, and refuses one that is not ours or holds what is read.
+
+    Args:
+        request: What is to be written, and of what.
+        more: Other things that are read.
 
     Raises:
-        BundleError: Something that is no bundle lies there.
+        SovitsError: The output is, or holds, something that it is to be made of.
+        BundleError: Something that is no bundle lies there, or shared parts would lie within.
     """
-    restore_folder(output)
+    output = request.output
+    restore_folder(output, move=_staying(output))
+    refuse_source(output, [*_sources(request), *more])
+    if request.shared_folder.resolve().is_relative_to(output.resolve()):
+        raise BundleError(
+            f"{request.shared_folder}: lies within {output}, which is written anew each time; choose another folder "
+            "for shared parts"
+        )
     if (
         output.exists()
         and not (output / MANIFEST).is_file()
@@ -70,19 +91,37 @@ def check_output(output: Path) -> None:
         )
 
 
+def _sources(request: BundleRequest) -> Iterator[Path]:
+    """Everything that a request reads."""
+    for field in dataclasses.fields(request):
+        value = getattr(request, field.name)
+        if field.name not in ("output", "shared"):
+            yield from (v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, Path))
+        if isinstance(value, Bundle):
+            yield value.path
+        if isinstance(value, RequestWords):
+            yield value.recording
+
+
+def _staying(output: Path) -> list[str]:
+    """What lies in an older bundle and was not written by a build: engines, and whatever a user put there."""
+    places = [place for place in (output, old_of(output)) if place.is_dir()]
+    return [path.name for place in places for path in place.iterdir() if path.name not in WRITTEN]
+
+
 @contextmanager
 def write_bundle(output: Path, shared_folder: Path, steps: Steps) -> Iterator[BundleWriter]:
     """Yields the writer of a bundle that takes its place when the block ends well, and leaves nothing otherwise.
 
-    Engines of an older bundle at `output` are keyed by content and large, so they are moved to the new one. A kill at
-    that moment loses them, and nothing else.
+    Engines of an older bundle at `output` are keyed by content and large, so they are moved to the new one, as is what
+    a user put there. After a kill at that moment, the next build moves them.
 
     Args:
         output: The bundle's folder.
         shared_folder: Where parts that voices share lie.
         steps: Of the whole task; the writer begins the last of them.
     """
-    with write_folder(output, move=(ENGINES,)) as folder:
+    with write_folder(output, move=_staying(output)) as folder:
         writer = BundleWriter(output, folder, shared_folder, steps)
         yield writer
         assert writer.is_finished, "a block that ends well has called finish"
@@ -131,11 +170,13 @@ class BundleWriter:
             The part's manifest.
         """
         target = self.shared_folder / name
-        if not is_usable(target):
-            with write_folder(target) as folder:
-                about = write(folder)
-                write_json(folder / MANIFEST, {"files": file_records(folder), **about})
-        manifest = read_json(target / MANIFEST)
+        self.shared_folder.mkdir(parents=True, exist_ok=True)
+        with locked(target.with_name(f".{name}.made.lock"), partial(log.warning, WAITING, target)):
+            if not is_usable(target):
+                with write_folder(target) as folder:
+                    about = write(folder)
+                    write_json(folder / MANIFEST, {"files": file_records(folder), **about})
+            manifest = read_part(target)
         self._shared[kind] = {"folder": name, "source_sha256": source_sha256, "files": manifest["files"]}
         return manifest
 
@@ -186,7 +227,7 @@ class BundleWriter:
             self.steps.begin("verify")
             verified = verify(Bundle.open(self.folder, shared=self.shared_folder))
             verification = dataclasses.replace(verified, bundle=str(self.output))
-            verification.save(self.folder / "verification.json")
+            verification.save(self.folder / VERIFICATION)
             if not verification.passed:
                 raise VerificationError(
                     f"{called} failed verification: {verification.failure()}; nothing was written"
@@ -229,4 +270,4 @@ def _own_files(record: GraphRecord) -> list[str]:
 def _copy_part(source: Path, folder: Path) -> dict[str, Any]:
     """Copies a shared part; returns what its manifest says beside its files."""
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
-    return {key: value for key, value in read_json(source / MANIFEST).items() if key != "files"}
+    return {key: value for key, value in read_part(source).items() if key != "files"}

@@ -6,12 +6,14 @@ processor read fastest. That takes most of the loading time, and the copies belo
 those files into memory. Where native kernels run the GPT's step, its weights are kept as those read them instead. The
 key holds everything the files depend on, the processor among it: another machine, another ONNX Runtime or another
 bundle does not take them, and says so.
+
+What lies there is used as it is: ONNX Runtime trusts the copies blindly. So the key also holds who made a set, and its
+record has their seal (`sovits_runtime.bundle.seal`): one that came with somebody else's bundle is not taken.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
 import logging
 import platform
 import shutil
@@ -35,9 +37,13 @@ from sovits_runtime.bundle.files import (
     key_of,
     write_folder,
 )
+from sovits_runtime.bundle.manifest import is_one_name
 from sovits_runtime.bundle.names import HUBERT, PREFILL, STEP
+from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
+from sovits_runtime.bundle.shape import each, fields, nullable, rows, text, that, whole
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine import read_machine
+from sovits_runtime.machine.json_file import read_json
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 from sovits_runtime.machine.progress import Progress, no_progress
 
@@ -50,6 +56,23 @@ MEMORY_MAPPED = {PREFILL, HUBERT}
 """Graphs that read their weights where the bundle has them, without copies that are faster to read, unless those are on
 disk. The prefill's weights are those of the step, and a process must not hold two copies of them; HuBERT runs once a
 recording, and making the copies takes longer than they save."""
+_FILE = that(is_one_name, "the name of a file in its folder")
+_MOST = 1 << 50
+_SHAPE = fields(
+    {
+        "ingredients": fields(
+            {
+                **dict.fromkeys(("onnxruntime", "platform", "cpu", "bundle", "user"), text),
+                "features": rows(text),
+                "native": nullable(whole(_MOST)),
+                "format": whole(_MOST),
+            }
+        ),
+        "graphs": each(_FILE),
+        "files": each(fields({"bytes": whole(_MOST), "sampled": text}), names=_FILE),
+        "seal": text,
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +130,7 @@ def prepack(
         BundleError: The bundle's folder cannot be written.
     """
     kernels = library_for(bundle, gpt_steps)
+    make_key()
     key_fields = _key_fields(bundle, kernels)
     target = bundle.path / FOLDER / _key(key_fields)
     if target.is_dir() and not _problem(target):
@@ -114,8 +138,7 @@ def prepack(
     shared = {name for name, graph in bundle.manifest["graphs"].items() if graph["shared"] is not None}
     names = [name for name in bundle.graph_names if name not in shared]
     try:
-        shutil.rmtree(target, ignore_errors=True)  # damaged
-        with write_folder(target, keep=True) as folder:
+        with write_folder(target, keep=not target.exists()) as folder:  # what is there is damaged
             graphs = {name: f"{name}.onnx" for name in names}
             if kernels is not None:
                 del graphs[PREFILL]
@@ -132,7 +155,7 @@ def prepack(
             files = {
                 path.name: FileRecord.of(path, whole=False).to_json() for path in sorted(folder.iterdir())
             }
-            record = {"ingredients": key_fields, "graphs": graphs, "files": files}
+            record = sealed({"ingredients": key_fields, "graphs": graphs, "files": files})
             (folder / RECORD).write_text(json_text(record), encoding="utf-8")
     except OSError as error:
         raise BundleError(
@@ -167,8 +190,8 @@ def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto") -> Prepacked | 
     folder = bundle.path / FOLDER / _key(key_fields)
     if folder not in folders:
         logger.warning(
-            "%s: its prepacked graphs are not for this processor, ONNX Runtime and bundle (%s); they are not used. "
-            "'sovits-export prepack %s' makes them anew",
+            "%s: its prepacked graphs are not of this user for this processor, ONNX Runtime and bundle (%s); they are "
+            "not used. 'sovits-export prepack %s' makes them anew",
             bundle.path,
             _nearest(folders, key_fields),
             bundle.path,
@@ -204,7 +227,8 @@ def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
     folders, sets = list(_folders(bundle)), []
     key = _key(_key_fields(bundle, library_for(bundle, "auto"))) if folders else ""
     for folder in folders:
-        problem, fits = _problem(folder), folder.name == key
+        fits = folder.name == key
+        problem = _problem(folder) if fits else _record_problem(folder)
         prepacked = None if problem else _read(folder)
         facts = {**prepacked.key_fields, "bytes": prepacked.bytes} if prepacked else {}
         sets.append({"folder": str(folder), **facts, "here": fits, "problem": problem})
@@ -217,25 +241,42 @@ def _folders(bundle: Bundle) -> Iterator[Path]:
 
 
 def _problem(folder: Path) -> str:
+    """What is wrong with a set of this user; empty where nothing is."""
+    problem = _record_problem(folder)
+    return problem or _read(folder).problem()
+
+
+def _record_problem(folder: Path) -> str:
     try:
-        return _read(folder).problem()
+        _read(folder)
     except BundleError as error:
         return str(error)
+    return ""
 
 
 def _read(folder: Path) -> Prepacked:
+    """Reads a set's record, whoever made it; one that says to be this user's has to have their seal."""
     path = folder / RECORD
+    value = read_json(path, what="a record of prepacked graphs", error=BundleError, remedy="it is not used")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        files = {name: FileRecord.from_json(record) for name, record in value["files"].items()}
-        return Prepacked(folder, value["ingredients"], value["graphs"], files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        _SHAPE(value, "")
+        key_fields, graphs = value["ingredients"], value["graphs"]
+        if folder.name != _key(key_fields):
+            raise ValueError("it is that of another folder")
+        unlisted = [file for file in graphs.values() if file not in value["files"]]
+        if unlisted:
+            raise ValueError(f"it does not list {unlisted[0]}")
+        if key_fields["user"] == user_mark() and not is_sealed(value):
+            raise ValueError("it was changed since it was made")
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path.name} is damaged ({error})") from error
+    files = {name: FileRecord.from_json(record) for name, record in value["files"].items()}
+    return Prepacked(folder, key_fields, graphs, files)
 
 
 def _key_fields(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
     native = None if kernels is None else ABI
-    return {**_here(), "native": native, "bundle": bundle.digest, "format": FORMAT}
+    return {**_here(), "native": native, "bundle": bundle.digest, "user": user_mark(), "format": FORMAT}
 
 
 @lru_cache(maxsize=1)
@@ -255,7 +296,7 @@ def _key(key_fields: Mapping[str, Any]) -> str:
 
 def _nearest(folders: list[Path], current: Mapping[str, Any]) -> str:
     """How that one of some sets differs which differs least."""
-    candidates = [_read(folder).key_fields for folder in folders if not _problem(folder)]
+    candidates = [_read(folder).key_fields for folder in folders if not _record_problem(folder)]
     if not candidates:
         return "damaged"
     nearest = min(candidates, key=lambda fields: len(differing(fields, current, list(current))))

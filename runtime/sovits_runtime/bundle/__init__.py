@@ -7,23 +7,35 @@ A bundle is a folder with a `manifest.json` that names every file with its size 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sovits_runtime.bundle.files import FileRecord, content_digest
-from sovits_runtime.bundle.graph_spec import Array, GraphSpec
+from sovits_runtime.bundle.arrays import Arrays, read_arrays
+from sovits_runtime.bundle.files import FileRecord
+from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.manifest import FETCH_AGAIN, MANIFEST, SCHEMA, manifest_digest, read_manifest
 from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
 from sovits_runtime.bundle.names import CPU_PRECISIONS
+from sovits_runtime.bundle.own_files import check_links, misplaced
+from sovits_runtime.bundle.replacing import restore_folder
 from sovits_runtime.errors import BundleError
+from sovits_runtime.machine.json_file import LFS_REMEDY, is_lfs_pointer
 
-SCHEMA = 1
-MANIFEST = "manifest.json"
+__all__ = [
+    "CPU_FILE",
+    "DEVICE_FILE",
+    "GRAPH_FORMS",
+    "MANIFEST",
+    "SCHEMA",
+    "SHARED_ENV",
+    "WEIGHT_FILES",
+    "Bundle",
+    "manifest_digest",
+]
+
 WEIGHT_FILES = ("weights", "base_weights")
 """Where a graph's weights lie: its voice's own, and those that a LoRA voice has from its base."""
 CPU_FILE = "cpu_file"
@@ -34,9 +46,16 @@ GRAPH_FORMS = ("file", CPU_FILE, DEVICE_FILE)
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
 
 
-def manifest_digest(manifest: Mapping[str, Any]) -> str:
-    """Digest of a manifest without its own `digest` field: the identity of the bundle."""
-    return content_digest({k: v for k, v in manifest.items() if k != "digest"})
+GOLDEN = {
+    **dict.fromkeys(("prompt", "prompt_phones", "phones", "tokens", "decoded_tokens"), ("int64", 1)),
+    **dict.fromkeys(("wave", "leads", "waveform"), ("float32", 1)),
+    **dict.fromkeys(("bert", "token_noise", "logits", "speaker", "reference_mel"), ("float32", 2)),
+    **dict.fromkeys(("ssl", "style", "state", "noise", "z", "features", "condition"), ("float32", 3)),
+    **dict.fromkeys(("prompt_mel", "window_features"), ("float32", 3)),
+    **dict.fromkeys(("x", "velocities"), ("float32", 4)),
+    "ended": ("bool", 0),
+}
+"""Recorded arrays: dtype and number of axes."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +88,39 @@ class Bundle:
             BundleError: No bundle, another schema, or a file is missing or changed (which is named).
         """
         folder = Path(path)
-        manifest = _read_manifest(folder)
+        _require_bundle(folder)
+        manifest = read_manifest(folder)
         bundle = cls(folder, manifest, _find_shared(folder, manifest, shared))
         bundle.check_files(full=full)
         return bundle
 
     def check_files(self, *, full: bool) -> None:
-        """Compares all files with the manifest.
+        """Compares all files with the manifest, and refuses links that lead out of the bundle.
 
         Raises:
-            BundleError: Names the first file that is missing or changed.
+            BundleError: Names the first file that is missing or changed, or lies elsewhere.
         """
-        for path, record in self._records():
-            problem = record.problem(path, whole=full)
+        check_links(self.path)
+        if self.shared is not None:
+            for name in ("engines", *(part["folder"] for part in self.manifest["shared"].values())):
+                check_links(self.shared / name, root=self.shared)
+        for root, name, record in self._records():
+            problem = misplaced(root, name) or record.problem(root / name, whole=full)
+            if problem and is_lfs_pointer(root / name):
+                raise BundleError(f"{root / name}: is a Git LFS pointer, not the file itself; {LFS_REMEDY}")
             if problem:
                 raise BundleError(
-                    f"{path}: {problem}; the manifest of {self.path} lists it. Build the bundle again"
+                    f"{root / name}: {problem}; the manifest of {self.path} lists it. {FETCH_AGAIN.capitalize()}"
                 )
 
-    def _records(self) -> Iterator[tuple[Path, FileRecord]]:
+    def _records(self) -> Iterator[tuple[Path, str, FileRecord]]:
+        """The folder of each listed file, its name in that, and its record."""
         for name, record in self.manifest["files"].items():
-            yield self.path / name, FileRecord.from_json(record)
+            yield self.path, name, FileRecord.from_json(record)
         for part in self.manifest["shared"].values():
             assert self.shared is not None
             for name, record in part["files"].items():
-                yield self.shared / part["folder"] / name, FileRecord.from_json(record)
+                yield self.shared / part["folder"], name, FileRecord.from_json(record)
 
     @property
     def digest(self) -> str:
@@ -150,10 +177,13 @@ class Bundle:
         names = [graph[key] for key in ("file", *WEIGHT_FILES) if key in graph]
         return hashlib.sha256("".join(files[name]["sha256"] for name in names).encode()).hexdigest()
 
-    def golden(self, name: str) -> dict[str, Array]:
-        """Reads recorded inputs and PyTorch outputs, `golden/<name>.npz`."""
-        with np.load(self.path / "golden" / f"{name}.npz", allow_pickle=False) as z:
-            return {k: z[k] for k in z.files}
+    def golden(self, name: str) -> Arrays:
+        """Reads recorded inputs and PyTorch outputs, `golden/<name>.npz`.
+
+        Raises:
+            BundleError: The file is damaged, or an array that is asked for is missing.
+        """
+        return read_arrays(self.path / "golden" / f"{name}.npz", GOLDEN, remedy=FETCH_AGAIN)
 
     def _graph(self, name: str) -> Mapping[str, Any]:
         graphs: Mapping[str, Mapping[str, Any]] = self.manifest["graphs"]
@@ -162,25 +192,33 @@ class Bundle:
         return graphs[name]
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _require_bundle(folder: Path) -> None:
+    """Refuses what is no bundle, and says what it is.
+
+    Raises:
+        BundleError: There is no manifest.
+    """
     path = folder / MANIFEST
-    if not path.is_file():
-        raise BundleError(
-            f"{folder}: not a bundle, {MANIFEST} is missing; make one with 'sovits-export build'"
-        )
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema, digest = manifest["schema"], manifest["digest"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleError(f"{path}: not a manifest ({error}); build the bundle again") from error
-    if schema != SCHEMA:
+        restore_folder(folder)  # while another process replaces the bundle, there may be none for a moment
+    except OSError as error:
         raise BundleError(
-            f"{path}: bundle schema {schema}, this version reads {SCHEMA}; install a matching sovits-export, or build "
-            "the bundle again"
+            f"{folder}: was being replaced when that was broken off, and cannot be restored ({error.strerror}); rename "
+            f"{error.filename} to it"
+        ) from error
+    if path.is_file() or path.is_fifo():  # the reader says what is wrong with a pipe
+        return
+    if folder.is_file():
+        raise BundleError(
+            f"{folder}: is a file, expected the folder of a bundle; if it is an archive, unpack it"
         )
-    if digest != manifest_digest(manifest):
-        raise BundleError(f"{path}: was changed by hand (its digest does not match); build the bundle again")
-    return manifest
+    within = [p.parent for p in sorted(folder.glob(f"*/{MANIFEST}")) if p.parent.name != "shared"]
+    if len(within) == 1:
+        raise BundleError(f"{folder}: not a bundle, but holds one; give {within[0]}")
+    raise BundleError(
+        f"{folder}: not a bundle, {MANIFEST} is missing; make one with 'sovits-export build', or copy or download a "
+        "voice whole"
+    )
 
 
 def _find_shared(

@@ -7,7 +7,6 @@ of parts that voices share lie beside those, in `<shared>/engines/<part>/<target
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,10 @@ from typing import Any
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.files import FileRecord, difference, key_of
 from sovits_runtime.bundle.graph_spec import GraphSpec
-from sovits_runtime.errors import BackendError
+from sovits_runtime.bundle.manifest import SPEC
+from sovits_runtime.bundle.shape import each, fields, number, rows, switch, text, whole
+from sovits_runtime.errors import BackendError, SovitsError
+from sovits_runtime.machine.json_file import open_regular, read_json
 
 ENGINES = "engines"
 KEY_CHARACTERS = 12
@@ -25,6 +27,27 @@ PORTABILITY = ("flavour", "version", "cuda", "platform", "capability", "device")
 """Ingredients of a key without which a plan does not run."""
 FORM = 5
 """Of the copies of graphs that engines are made of. Part of every engine's key: count it up when a copy changes."""
+_DAMAGED = "build the engine again"
+_MOST = 1 << 50
+_FIELDS = ("name", "graph", "cache_size", "bytes", "sha256", "sampled")
+_SHAPE = fields(
+    {
+        **dict.fromkeys(("name", "graph", "sampled", "sha256"), text),
+        **dict.fromkeys(("cache_size", "bytes"), whole(_MOST)),
+        "ingredients": fields(
+            {
+                **dict.fromkeys(("flavour", "version", "platform", "capability", "device"), text),
+                "cuda": whole(_MOST),
+                "flags": rows(text),
+            }
+        ),
+        "spec": SPEC,
+        "built": fields(
+            {"layers": each(each(number)), "seconds": number},
+            {"at": text, "fused_attention_refused": switch, "weights": text, "refitted_from": text},
+        ),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +122,8 @@ class EngineRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record's file, as data."""
-        plain = {k: getattr(self, k) for k in ("name", "graph", "cache_size", "bytes", "sha256", "sampled")}
         spec, key_fields = self.spec.to_json(), dict(self.key_fields)
+        plain = {field: getattr(self, field) for field in _FIELDS}
         return {**plain, "ingredients": key_fields, "spec": spec, "built": dict(self.built)}
 
     def problem(self, *, whole: bool = False) -> str:
@@ -128,14 +151,16 @@ def read_record(path: Path) -> EngineRecord:
     Raises:
         BackendError: The file is damaged.
     """
+    value = read_json(path, what="an engine record", error=BackendError, remedy=_DAMAGED)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        spec = GraphSpec.from_json(value.pop("spec"))
-        key_fields = value.pop("ingredients")
-        record = EngineRecord(**value, key_fields=key_fields, spec=spec, plan=path.with_suffix(".plan"))
+        _SHAPE(value, "")
+        spec, key_fields = GraphSpec.from_json(value.pop("spec")), value.pop("ingredients")
+        known = {field: value[field] for field in _FIELDS}
+        plan, built = path.with_suffix(".plan"), value["built"]
+        record = EngineRecord(**known, key_fields=key_fields, spec=spec, plan=plan, built=built)
         name = f"{record.name}-{engine_key(record.key_fields)}"
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BackendError(f"{path}: a damaged engine record ({error}); build the engine again") from error
+    except (ValueError, RecursionError, SovitsError) as error:
+        raise BackendError(f"{path}: not an engine record ({error}); {_DAMAGED}") from error
     if path.stem != name:
         raise BackendError(
             f"{path}: an engine record changed by hand, it is that of {name}; build the engine again"
@@ -235,7 +260,8 @@ def read_plan(record: EngineRecord) -> bytes:
         BackendError: It is missing or damaged.
     """
     try:
-        plan = record.plan.read_bytes()
+        with open_regular(record.plan) as file:
+            plan = file.read(record.bytes + 1)
     except OSError as error:
         raise BackendError(
             f"{record.plan}: cannot be read ({error.strerror}); build the engine again"

@@ -121,7 +121,7 @@ def user_cache_folder() -> Path:
 def reference_cache(bundle: Path) -> FeatureCache:
     """Returns the cache of references: the bundle's `references/`, or the user's where that cannot be written."""
     own = bundle / "references"
-    if os.access(own if own.exists() else bundle, os.W_OK):
+    if not own.is_symlink() and os.access(own if own.exists() else bundle, os.W_OK):
         return FeatureCache(own, REFERENCE_BYTES)
     return FeatureCache(user_cache_folder() / "references", REFERENCE_BYTES, shipped=own)
 

@@ -1,11 +1,11 @@
 """Writes files and folders whole or not at all, and recognizes later what was written.
 
-Content goes to a hidden name beside its target and is renamed when all is there: a reader never meets half a file, and
-a write that fails, or a process that is killed, leaves an older file or folder as it was. The hidden folder of a killed
-process goes with the next write of the same folder.
+Content goes to a hidden name beside its target (`sovits_runtime.bundle.parts`) and is renamed when all is there: a
+reader never meets half a file, and a write that fails, or a process that is killed, leaves an older file or folder as
+it was. What a killed process left goes with a later write beside it.
 
-    .NAME.PROCESS-RANDOM.part   being written
-    .NAME.old                   the folder that NAME replaces, between two renames
+A folder is on the disk before it takes its place, so that a loss of power leaves the older one or the new one. A single
+file is so only where that is asked for: what can be made again in a moment is not worth waiting for a disk.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-import re
-import secrets
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,16 +22,17 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sovits_runtime.bundle.file_lock import locked
+from sovits_runtime.bundle.parts import part_beside, sweep
+from sovits_runtime.bundle.places import followed, naming, place_of, sync, sync_folder, take_mode
+from sovits_runtime.bundle.replacing import lock_of, replace_folder
 from sovits_runtime.errors import SovitsError
 
-PART = ".part"
 SMALL_FILE = 4 << 20
 _CHUNK = 1 << 20
 _SAMPLE_BYTES = 4096
 _SAMPLES = 64
 _LONGEST_VALUE = 120
-_PART_NAME = re.compile(r"\.(?P<target>.+)\.(?P<process>\d+)-[0-9a-f]{8}\.part")
-_own_parts: set[Path] = set()
 
 
 @contextmanager
@@ -44,24 +42,33 @@ def write_path(target: Path) -> Iterator[Path]:
     Raises:
         OSError: The file cannot be written; names it, which a full disk does not.
     """
-    with _part(target) as part:
-        try:
-            yield part
-            os.replace(part, target)
-        except OSError as error:
-            if error.errno is not None:
-                error.filename = error.filename or str(target)
-            raise
+    sweep(target.parent, seldom=True)
+    with part_beside(target) as part, naming(target, part):
+        yield part
+        os.replace(part, target)
 
 
 @contextmanager
 def write_file(target: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
     """Opens a file for writing that takes the name `target` when the block ends well; see `write_path`.
 
+    A link is followed, and a file that is replaced hands on its mode and owner. What is no regular file, such as a pipe
+    or `/dev/null`, is written as it is.
+
     Args:
+        target: The file.
         sync: Wait until the disk has the content before it takes its name, for what must survive a power cut.
+
+    Raises:
+        OSError: It cannot be written, or an older one may not be.
     """
-    with write_path(target) as part, open(part, "xb") as file:
+    place = place_of(target)
+    if place is None:
+        with naming(target), open(target, "wb") as file:
+            yield file
+        return
+    with write_path(place) as part, open(part, "xb") as file:
+        take_mode(part, place)
         yield file
         if sync:
             file.flush()
@@ -72,8 +79,8 @@ def write_file(target: Path, *, sync: bool = False) -> Iterator[BinaryIO]:
 def temporary_folder(target: Path) -> Iterator[Path]:
     """A folder beside `target`, on the same disk, that is gone when the block ends."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(target)
-    with _part(target) as folder:
+    sweep(target.parent)
+    with part_beside(target) as folder:
         folder.mkdir()
         yield folder
 
@@ -82,18 +89,21 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 def write_folder(target: Path, *, keep: bool = False, move: Sequence[str] = ()) -> Iterator[Path]:
     """Yields a folder to fill, which becomes `target` when the block ends well and is gone otherwise.
 
-    A kill between the two renames that replace an older folder leaves that as `.NAME.old`; `restore_folder` brings it
-    back.
+    Of several that write one folder at once, each takes its place whole. A link is followed.
 
     Args:
+        target: The folder.
         keep: What another process put at `target` meanwhile stays: for folders that are named by their content.
-        move: Subfolders of the older folder that stay, where the new one has none of that name.
+        move: Names in the older folder that stay, where the new one has none of that name.
     """
+    target = followed(target)
     with temporary_folder(target) as folder:
         yield folder
-        if keep and _rename_unless_there(folder, target):
-            return
-        _replace(target, folder, move)
+        sync_folder(folder)
+        with locked(lock_of(target)):
+            if not keep or not _rename_unless_there(folder, target):
+                replace_folder(target, folder, move)
+            sync(target.parent)
 
 
 @contextmanager
@@ -107,6 +117,7 @@ def write_into(folder: Path, names: Sequence[str]) -> Iterator[Path]:
         folder: The folder of the files; created if missing.
         names: Their names, in order.
     """
+    folder = followed(folder)
     existed = folder.exists()
     with temporary_folder(folder / "files" if existed else folder) as part:
         yield part
@@ -114,7 +125,7 @@ def write_into(folder: Path, names: Sequence[str]) -> Iterator[Path]:
             part.rename(folder)
             return
         for name in names:
-            os.replace(part / name, folder / name)
+            _put(part / name, folder / name)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -134,72 +145,14 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         ) from error
 
 
-def restore_folder(target: Path) -> None:
-    """Brings back the older folder where a process was killed between the two renames of `write_folder`."""
-    old = _old(target)
-    if old.is_dir() and not target.exists():
-        old.rename(target)
-
-
-def remove_parts(folder: Path) -> None:
-    """Removes unfinished files of a folder; the caller has to hold the folder's lock."""
-    for path in folder.glob(f".*{PART}"):
-        if _PART_NAME.fullmatch(path.name):
-            _remove(path)
-
-
-def _remove_stale(target: Path) -> None:
-    """Removes what killed processes left of a folder."""
-    for path in target.parent.glob(f".*{PART}"):
-        name = _PART_NAME.fullmatch(path.name)
-        if not name or name["target"] != target.name or path in _own_parts:
-            continue
-        if not _is_running(int(name["process"])):
-            _remove(path)
-
-
-@contextmanager
-def _part(target: Path) -> Iterator[Path]:
-    """A hidden name beside `target` for what is being written; what still has it afterwards is removed."""
-    part = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
-    _own_parts.add(part)
-    try:
-        yield part
-    finally:
-        _remove(part)
-        _own_parts.discard(part)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with contextlib.suppress(OSError):
-            path.unlink()
-
-
-def _old(target: Path) -> Path:
-    return target.with_name(f".{target.name}.old")
-
-
-def _replace(target: Path, folder: Path, move: Sequence[str]) -> None:
-    """Puts a folder in the place of an older one; where that fails, the older one is as it was."""
-    old, moved = _old(target), []
-    try:
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            target.rename(old)
-            for name in move:
-                if (old / name).is_dir() and not (folder / name).exists():
-                    (old / name).rename(folder / name)
-                    moved.append(name)
-        folder.rename(target)
-    except OSError:
-        for name in moved:
-            (folder / name).rename(old / name)
-        restore_folder(target)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+def _put(source: Path, target: Path) -> None:
+    """Moves a finished file to its place; what is there is treated as `write_file` does."""
+    if place_of(target) == target:
+        take_mode(source, target)
+        os.replace(source, target)
+        return
+    with write_file(target) as out, source.open("rb") as file:
+        shutil.copyfileobj(file, out)
 
 
 def _rename_unless_there(folder: Path, target: Path) -> bool:
@@ -208,23 +161,6 @@ def _rename_unless_there(folder: Path, target: Path) -> bool:
         with contextlib.suppress(OSError):  # another process was faster
             folder.rename(target)
     return target.is_dir() and any(target.iterdir())
-
-
-def _is_running(process: int) -> bool:
-    """Whether another process may still be writing; one that had this one's number is none."""
-    if process == os.getpid():
-        return False
-    if sys.platform == "win32":
-        from sovits_runtime.machine.windows import process_runs
-
-        return process_runs(process)
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 @dataclass(frozen=True)

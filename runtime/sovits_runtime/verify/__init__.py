@@ -14,10 +14,10 @@ from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.names import FP32
 from sovits_runtime.synthesizer import Synthesizer
-from sovits_runtime.t2s.sampling import SamplingOptions
 from sovits_runtime.verify.check import Check, VerifyReport
 from sovits_runtime.verify.exact import Verification
 from sovits_runtime.verify.mixed import MixedVerification
+from sovits_runtime.verify.recorded import Tolerances, recorded_options, recorded_request
 
 __all__ = ["verify_bundle"]
 
@@ -45,15 +45,16 @@ def verify_bundle(
 
     Raises:
         BackendError: The device cannot be used.
+        BundleError: What the bundle recorded is damaged.
     """
     kind = Verification if bundle.precision == FP32 else MixedVerification
-    golden = bundle.golden("request")
+    golden, options = recorded_request(bundle), recorded_options(bundle)
     checks: list[Check] = []
     with Synthesizer.load(
         bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps, strict=strict
     ) as voice:
-        run = kind(voice, golden, bundle.manifest["tolerances"])
-        for check in run.checks(SamplingOptions(**bundle.manifest["golden"]["request"])):
+        run = kind(voice, golden, Tolerances(bundle))
+        for check in run.checks(options):
             checks.append(check)
             on_check(check)
         provider = voice.text_to_semantic.step.provider

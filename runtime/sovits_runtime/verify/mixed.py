@@ -13,8 +13,9 @@ import numpy as np
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.t2s.sampling import SamplingOptions
 from sovits_runtime.verify.check import Check
-from sovits_runtime.verify.exact import Verification, shape_or_number_problem
+from sovits_runtime.verify.exact import Verification, length_problem, shape_or_number_problem
 from sovits_runtime.verify.metrics import cosine, kl_divergence, relative_error
+from sovits_runtime.verify.recorded import recorded_steps
 
 FP16_TOLERANCES: dict[str, float] = {
     "graph_cosine": 0.9995,
@@ -41,8 +42,8 @@ class MixedVerification(Verification):
 
     def teacher_forced(self, options: SamplingOptions) -> Iterator[Check]:
         """The tokens' distribution at every step when each is fed the tokens that FP32 sampled."""
-        recorded = self.voice.bundle.golden("steps")
         vocab = self.voice.text_to_semantic.vocab
+        recorded = recorded_steps(self.voice.bundle, vocab)
         steps = self.voice.text_to_semantic.steps(
             *self._gpt_inputs(),
             options=options,
@@ -50,20 +51,28 @@ class MixedVerification(Verification):
             forced=recorded["tokens"],
         )
         divergences, wrong, ties, agreed = [], 0, 0, 0
-        for step, logits in zip(steps, recorded["logits"], strict=True):
+        for step, logits in zip(steps, recorded["logits"], strict=False):
             divergences.append(kl_divergence(logits, step.logits))
             second, best = np.sort(logits)[-2:]
             same = int(np.argmax(step.logits)) == int(np.argmax(logits))
             tie = bool(best - second <= self.limit["token_lead"])
             agreed, ties, wrong = agreed + same, ties + tie, wrong + (not same and not tie)
         count = len(divergences)
+        if problem := length_problem(count, recorded["tokens"]):
+            yield Check("teacher-forced KL", float("nan"), self.limit["kl"], "nats", note=problem)
+            return
         note = f"mean of {count} steps, largest {max(divergences):.1e}"
         yield Check("teacher-forced KL", float(np.mean(divergences)), self.limit["kl"], "nats", note=note)
         note = f"{count} steps, {ties} with a lead below {self.limit['token_lead']:g}, best token equal in {agreed}"
         yield Check("teacher-forced best", wrong, 0, "wrong tokens", note=note)
 
     def free_run(self, options: SamplingOptions) -> Check:
-        """How long a free run on the same noise stays with the recorded tokens; reported, not judged."""
+        """How long a free run on the same noise stays with the recorded tokens; reported, not judged.
+
+        One that ended before it left them is judged: no model's choice ends it.
+        """
         strict = super().free_run(options)
+        if np.isnan(strict.value):
+            return strict
         note = f"reported, not judged: {strict.note}"
         return Check("free run", strict.value, float("inf"), strict.unit, note=note)

@@ -32,7 +32,14 @@ PART = GraphRecord(
     spec=replace(SPEC, name="part"),
     check={"runs": 0},
 )
-MANIFEST = {"schema": SCHEMA, "golden": {}, "made_by": {}}
+MANIFEST = {
+    "schema": SCHEMA,
+    "golden": {},
+    "made_by": {},
+    "model": {"version": "v2", "sample_rate": 32000, "symbols": "v2"},
+    "sources": {},
+    "tolerances": {},
+}
 
 
 def fill(writer):
@@ -41,13 +48,14 @@ def fill(writer):
         (writer.graphs_folder / name).write_text(name)
     writer.add_graph(RECORD)
     manifest = writer.add_shared("bert", "bert-1", write_part, source_sha256="1")
-    assert manifest["spec"] == "its own"
+    assert manifest["about"] == "its own"
     writer.add_golden("request", {"tokens": np.arange(3)})
 
 
 def write_part(folder):
-    (folder / "part.onnx").write_text("part")
-    return {"spec": "its own"}
+    for name in ("part.onnx", "part.weights"):
+        (folder / name).write_text("part")
+    return {"about": "its own"}
 
 
 def verified(passed):
@@ -63,7 +71,7 @@ def write(folder, *, verify=None, progress=no_progress, **more):
 
 
 def test_a_bundle_is_written_and_read(tmp_path):
-    report = write(tmp_path, verify=verified(True), precision={"from": "another"})
+    report = write(tmp_path, verify=verified(True), precision={"from": "another digest"})
     bundle = Bundle.open(report.path, full=True)
     assert bundle.manifest == report.manifest
     assert list(bundle.manifest) == [key for key in MANIFEST_KEYS if key in bundle.manifest]
@@ -98,7 +106,7 @@ def test_what_fails_its_verification_does_not_take_its_place(tmp_path):
     with pytest.raises(
         VerificationError, match=r"the new bundle failed verification: graph: 1 .*nothing was written"
     ):
-        write(tmp_path, verify=verified(False), precision={"from": "another"})
+        write(tmp_path, verify=verified(False), precision={"from": "another digest"})
     assert Bundle.open(tmp_path / "voice", full=True).digest == digest
     assert [p for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 

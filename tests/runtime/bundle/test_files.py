@@ -11,22 +11,22 @@ from pathlib import Path
 
 import pytest
 
+from sovits_runtime.bundle import replacing
 from sovits_runtime.bundle.files import (
     SMALL_FILE,
     FileRecord,
     difference,
     differing,
     key_of,
-    remove_parts,
-    restore_folder,
     temporary_folder,
     write_file,
     write_folder,
     write_into,
     write_path,
 )
+from sovits_runtime.bundle.parts import DAY_S, sweep
+from sovits_runtime.bundle.replacing import restore_folder
 
-DEAD = 999_999_999
 KILLED = {
     "file": "with files.write_file(target) as f: f.write(b'new'); f.flush(); halt()",
     "path": "with files.write_path(target) as p: p.write_bytes(b'new'); halt()",
@@ -81,30 +81,63 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path, kind, old):
         assert content(target) == before
     else:
         assert (target / "a").read_bytes() == b"old"
-    if kind == "folder":  # the next write of the folder removes the leftover
-        with write_folder(target) as folder:
-            (folder / "a").write_bytes(b"newer")
-        assert names(place) == ["target"]
-        assert content(target) == {"a": b"newer"}
+    with write_folder(place / "next") as folder:  # the next write removes the leftover
+        (folder / "a").write_bytes(b"newer")
+    assert names(place) == (["next", "target"] if old else ["next"])
+    assert content(place / "next") == {"a": b"newer"}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
-def test_a_kill_between_the_two_renames_is_undone(tmp_path):
+HALTS = {
+    "between two renames": (
+        "replacing._exchange = lambda a, b: False; rename = pathlib.Path.rename\n"
+        "def halting(a, b): rename(a, b); b.name.endswith('.old') and a == target and halt()\n"
+        "pathlib.Path.rename = halting\n"
+    ),
+    "before the exchange": "replacing._exchange = lambda a, b: halt()\n",
+    "after the exchange": (
+        "swap = replacing._exchange\ndef halting(a, b): swap(a, b); halt()\nreplacing._exchange = halting\n"
+    ),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kill -9, and two names that swap at once")
+@pytest.mark.parametrize("when", HALTS)
+def test_a_kill_while_a_folder_is_replaced_loses_nothing(tmp_path, when):
+    """The older folder or the newer one is there at once, and the next build has what was to stay."""
     target = tmp_path / "target"
     with write_folder(target) as folder:
         (folder / "a").write_bytes(b"old")
+        (folder / "kept").write_bytes(b"of the user")
     code = (
-        "import pathlib; rename = pathlib.Path.rename\n"
-        "pathlib.Path.rename = lambda a, b: (rename(a, b), halt() if b.name.endswith('.old') else None)\n"
-        "with files.write_folder(target) as p: (p / 'a').write_bytes(b'new')"
+        f"import pathlib; from sovits_runtime.bundle import replacing\n{HALTS[when]}"
+        "with files.write_folder(target, move=['kept']) as p: (p / 'a').write_bytes(b'new')"
     )
     killed(code, target, tmp_path.parent / f"{tmp_path.name}-marker")
-    assert not target.exists()
-    restore_folder(target)
-    assert content(target) == {"a": b"old"}
+    restore_folder(target, move=["kept"])  # as whoever reads or builds next
+    assert content(target)["a"] == (b"new" if when == "after the exchange" else b"old")
+    assert content(target)["kept"] == b"of the user"
     with write_folder(target) as folder:
         (folder / "a").write_bytes(b"newer")
     assert names(tmp_path) == ["target"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="two names that swap at once")
+def test_a_reader_always_finds_a_folder_that_is_replaced(tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "a").write_bytes(b"0")
+    code = (
+        "import sys; from pathlib import Path; from sovits_runtime.bundle.files import write_folder\n"
+        "for i in range(200):\n"
+        "    with write_folder(Path(sys.argv[1])) as p: (p / 'a').write_bytes(str(i).encode())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(target)]) as writer:
+        read = 0
+        while writer.poll() is None:
+            assert (target / "a").read_bytes() is not None
+            read += 1
+    assert writer.returncode == 0
+    assert read > 200
 
 
 @pytest.mark.parametrize("write", [write_file, write_path, write_folder, lambda t: write_into(t, ["a"])])
@@ -132,6 +165,10 @@ def test_content_is_synced_before_it_takes_its_name(tmp_path, monkeypatch):
     with write_file(tmp_path / "target", sync=True) as file:
         file.write(b"x")
     assert seen == [False]
+    with write_folder(tmp_path / "folder") as folder:
+        (folder / "a").touch()
+        monkeypatch.setattr(os, "fsync", lambda _: seen.append((tmp_path / "folder").exists()))
+    assert seen == [False, False, False, True]  # a file, the folder; then the name of the folder
     assert (tmp_path / "target").read_bytes() == b"x"
 
 
@@ -159,27 +196,70 @@ def test_of_two_that_make_a_folder_one_stays(tmp_path, keep):
     assert names(tmp_path) == ["target"]
 
 
-def test_leftovers_of_the_dead_go_and_those_of_others_stay(tmp_path):
-    dead = tmp_path / f".target.{DEAD}-0123abcd.part"
-    alike = tmp_path / f".target.other.{DEAD}-0123abcd.part"
-    running = tmp_path / f".target.{os.getppid()}-0123abcd.part"
+def left_by_dead(target, tmp_path, *, kind="folder"):
+    """What a killed writer left."""
+    killed(KILLED[kind], target, tmp_path.parent / f"{tmp_path.name}-{target.name}-marker")
+    (part,) = target.parent.glob(f".{target.name}.*.part")
+    return part
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_leftovers_of_the_dead_go_and_what_is_being_written_stays(tmp_path):
+    dead = left_by_dead(tmp_path / "target", tmp_path)
+    other = left_by_dead(tmp_path / "another.wav", tmp_path, kind="file")
     strange = tmp_path / ".target.part"
-    for folder in (dead, alike, running, strange):
-        folder.mkdir()
+    strange.mkdir()
     with temporary_folder(tmp_path / "target") as first, temporary_folder(tmp_path / "target") as second:
-        assert first.is_dir()  # of this process, and in use
+        assert first.is_dir()
         assert first != second
         assert not dead.exists()
-    assert names(tmp_path) == sorted([alike.name, running.name, strange.name])
-    remove_parts(tmp_path)  # by whoever holds the folder
+        assert not other.exists()
+        code = (
+            "import sys; from pathlib import Path; from sovits_runtime.bundle.parts import sweep\n"
+            "sweep(Path(sys.argv[1]))"
+        )
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+        assert first.is_dir()  # for another process too
     assert names(tmp_path) == [strange.name]
 
 
-def test_a_process_of_the_same_number_before_this_one_is_dead(tmp_path):
-    leftover = tmp_path / f".target.{os.getpid()}-0123abcd.part"
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+def test_a_saved_file_sweeps_what_killed_saves_left(tmp_path):
+    left_by_dead(tmp_path / "1.wav", tmp_path, kind="file")
+    code = (
+        "import sys; from pathlib import Path; from sovits_runtime.bundle.files import write_file\n"
+        "with write_file(Path(sys.argv[1])) as f: f.write(b'x')"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "2.wav")], check=True)
+    assert names(tmp_path) == ["2.wav"]
+
+
+@pytest.mark.parametrize("name", [".target.0123456789abcdef.part", ".target.999999999-0123abcd.part"])
+def test_a_leftover_without_a_lock_goes_after_a_day(tmp_path, name):
+    """Where there are no locks, or of an older release: it may still be being written."""
+    leftover = tmp_path / name
     leftover.mkdir()
-    with temporary_folder(tmp_path / "target"):
-        assert not leftover.exists()
+    (leftover / "a").write_bytes(b"x")
+    sweep(tmp_path)
+    assert leftover.exists()
+    for path in (leftover, leftover / "a"):
+        os.utime(path, (time.time() - 2 * DAY_S,) * 2)
+    sweep(tmp_path)
+    assert not leftover.exists()
+
+
+def test_two_writers_with_one_number_do_not_take_each_other_for_dead(tmp_path, monkeypatch):
+    """As in two containers, where every program is process 1."""
+    code = (
+        "import os, sys, time; from pathlib import Path; from sovits_runtime.bundle import files\n"
+        "os.getpid = lambda: 1\n"
+        "with files.write_folder(Path(sys.argv[1])) as p:\n"
+        "    [((p / str(i)).write_bytes(b'x'), time.sleep(0.02)) for i in range(20)]"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "target")]) for _ in range(3)]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert len(names(tmp_path / "target")) == 20
+    assert names(tmp_path) == ["target"]
 
 
 def test_files_land_in_a_folder_that_may_not_be_written_beside(tmp_path):
@@ -237,7 +317,8 @@ def test_keys_are_those_that_lie_on_disks():
 
 
 @pytest.mark.parametrize("failing", ["engines", "voice"])
-def test_a_folder_that_cannot_take_its_place_leaves_the_older_one(tmp_path, monkeypatch, failing):
+@pytest.mark.parametrize("swaps", [False, True])
+def test_a_folder_that_cannot_take_its_place_leaves_the_older_one(tmp_path, monkeypatch, failing, swaps):
     target = tmp_path / "voice"
     (target / "engines").mkdir(parents=True)
     (target / "engines" / "plan").write_bytes(b"plan")
@@ -245,14 +326,21 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_older_one(tmp_path, monk
     rename = Path.rename
 
     def refuse(self, to):
-        if Path(to).name == failing and self.name != f".{failing}.old" and ".old" not in str(to):
+        if Path(to).name == failing and self.name != f".{failing}.old" and (swaps or ".old" not in str(to)):
             raise PermissionError(errno.EACCES, "in use", str(self))
         return rename(self, to)
+
+    def refuse_swap(a, b):
+        raise PermissionError(errno.EACCES, "in use", str(a))
 
     def write():
         with write_folder(target, move=("engines",)) as folder:
             (folder / "a").write_bytes(b"new")
             monkeypatch.setattr(Path, "rename", refuse)
+            if not swaps:
+                monkeypatch.setattr(replacing, "_exchange", lambda a, b: False)
+            elif failing == "voice":
+                monkeypatch.setattr(replacing, "_exchange", refuse_swap)
 
     with pytest.raises(PermissionError, match="in use"):
         write()

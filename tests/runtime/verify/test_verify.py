@@ -1,6 +1,7 @@
 """Verification must be able to fail: each test breaks one thing and sees it named."""
 
 import json
+from itertools import islice
 
 import numpy as np
 import onnx_ir as ir
@@ -8,8 +9,11 @@ import pytest
 
 from sovits_runtime.bundle import Bundle, manifest_digest
 from sovits_runtime.bundle.files import file_record
+from sovits_runtime.t2s.host_loop import TextToSemantic
+from sovits_runtime.t2s.sampling import SamplingOptions
 from sovits_runtime.verify import verify_bundle
 from sovits_runtime.verify.check import Check
+from sovits_runtime.verify.mixed import FP16_TOLERANCES, MixedVerification
 
 
 def reseal(folder, **changes):
@@ -72,6 +76,39 @@ def test_other_tokens_fail_the_free_run(copied_bundle):
     checks = {c.name: c for c in verify_bundle(Bundle.open(copied_bundle), threads=1).checks}
     assert not checks["free run"].passed
     assert "token 30" in checks["free run"].note
+
+
+def ending_early(monkeypatch, *, forced, steps):
+    """Makes runs of one kind, free or teacher-forced, end after some steps as if there were no more."""
+    original = TextToSemantic.steps
+
+    def short(self, *args, **kwargs):
+        run = original(self, *args, **kwargs)
+        return islice(run, steps) if (kwargs.get("forced") is not None) == forced else run
+
+    monkeypatch.setattr(TextToSemantic, "steps", short)
+
+
+@pytest.mark.parametrize("steps", [0, 120])
+@pytest.mark.parametrize(("forced", "check"), [(False, "free run"), (True, "teacher-forced logits")])
+def test_a_run_that_ends_early_fails(tiny_bundle, monkeypatch, forced, check, steps):
+    ending_early(monkeypatch, forced=forced, steps=steps)
+    report = verify_bundle(Bundle.open(tiny_bundle), threads=1, gpt_steps="onnxruntime")
+    assert [c.name for c in report.checks if not c.passed] == [check]
+    assert report.failure().endswith(f"({steps} steps, expected 121)")
+
+
+@pytest.mark.parametrize(("forced", "check"), [(False, "free run"), (True, "teacher-forced KL")])
+def test_so_it_does_in_mixed_precision(voice, monkeypatch, forced, check):
+    ending_early(monkeypatch, forced=forced, steps=5)
+    golden = dict(voice.bundle.golden("request"))
+    recorded = {"tokens": golden["tokens"], "logits": golden["logits"]}
+    monkeypatch.setattr(Bundle, "golden", lambda *_: recorded)
+    run = MixedVerification(voice, golden, FP16_TOLERANCES)
+    options = SamplingOptions(**voice.bundle.manifest["golden"]["request"])
+    found = [run.free_run(options)] if not forced else list(run.teacher_forced(options))
+    assert [(c.name, c.passed) for c in found] == [(check, False)]
+    assert found[0].note == "5 steps, expected 121"
 
 
 @pytest.mark.parametrize(
