@@ -10,16 +10,16 @@
 #include "pool.h"
 #include "sample.h"
 
-/* The ctypes mirrors in backends/native.py have these fields, without padding. */
-_Static_assert(sizeof(sovits_linear) == 4 * sizeof(int32_t) + 4 * sizeof(void *), "mirrored as _Linear");
-_Static_assert(sizeof(sovits_layer) == 4 * sizeof(sovits_linear) + 4 * sizeof(void *), "mirrored as _Layer");
+/* The ctypes mirrors in backends/native_structures.py have these fields, without padding. */
+_Static_assert(sizeof(sovits_linear) == 4 * sizeof(int32_t) + 4 * sizeof(void *), "mirrored as CLinear");
+_Static_assert(sizeof(sovits_layer) == 4 * sizeof(sovits_linear) + 4 * sizeof(void *), "mirrored as CLayer");
 _Static_assert(sizeof(sovits_gpt) ==
                    6 * sizeof(int32_t) + sizeof(sovits_linear) + 3 * sizeof(void *) + 2 * sizeof(float),
-               "mirrored as _Gpt");
-_Static_assert(sizeof(sovits_request) == 16 * sizeof(void *) + sizeof(int64_t), "mirrored as _Request");
-_Static_assert(offsetof(sovits_layer, norm1_weight) == 4 * sizeof(sovits_linear), "mirrored as _Layer");
-_Static_assert(offsetof(sovits_gpt, head) == 6 * sizeof(int32_t) + sizeof(void *), "mirrored as _Gpt");
-_Static_assert(offsetof(sovits_request, capacity) == 12 * sizeof(void *), "mirrored as _Request");
+               "mirrored as CGpt");
+_Static_assert(sizeof(sovits_request) == 16 * sizeof(void *) + sizeof(int64_t), "mirrored as CRequest");
+_Static_assert(offsetof(sovits_layer, norm1_weight) == 4 * sizeof(sovits_linear), "mirrored as CLayer");
+_Static_assert(offsetof(sovits_gpt, head) == 6 * sizeof(int32_t) + sizeof(void *), "mirrored as CGpt");
+_Static_assert(offsetof(sovits_request, capacity) == 12 * sizeof(void *), "mirrored as CRequest");
 
 int32_t sovits_abi(void) { return SOVITS_ABI; }
 
@@ -248,9 +248,19 @@ static void run_layers(void *context, int32_t thread) {
     linear(s, &g->head, s->x, s->request->logits, thread);
 }
 
+static int within(int64_t count, int64_t most) { return count >= 0 && count <= most; }
+
+/* Each count is looked at before they are added: their sum may be no int64. */
+static int fits(const sovits_gpt *g, const sovits_request *r) {
+    if (!within(*r->token, g->vocab - 1) || !within(r->capacity, INT32_MAX)) return 0;
+    if (!within(*r->text_len, r->capacity) || !within(*r->prompt_len, r->capacity)) return 0;
+    if (!within(*r->step, r->capacity) || *r->prompt_len + *r->step < 1) return 0;
+    return *r->text_len + *r->prompt_len + *r->step <= r->capacity;
+}
+
 int32_t sovits_step(sovits_pool *pool, const sovits_gpt *g, const sovits_request *r) {
+    if (!fits(g, r)) return -2;
     int64_t position = *r->prompt_len + *r->step - 1, row = *r->text_len + position;
-    if (*r->token < 0 || *r->token >= g->vocab || position < 0 || row < 0 || row >= r->capacity) return -2;
     pool_lock(pool);
     struct step step = {.pool = pool,
                         .gpt = g,

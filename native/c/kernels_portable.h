@@ -11,7 +11,7 @@
 
 enum { LANES = 16 };
 
-/* exp to 1e-7, for numbers up to 0. Source: range reduction by ln 2 in two parts, a Taylor series, as Cephes does. */
+/* exp to 1e-7, for numbers up to 0; what is no number stays none. Source: range reduction by ln 2 in two parts, a Taylor series, as Cephes does. */
 static inline float exp_of(float x) {
     x = x < -87.0f ? -87.0f : x;
     float n = nearbyintf(x * 1.44269504f);
@@ -23,7 +23,9 @@ static inline float exp_of(float x) {
     p = p * r + 0.5f;
     p = p * r + 1.0f;
     p = p * r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
+    float exponent = n > -126.0f ? n : -126.0f; /* bounds for NaN and infinity alone, which no int32 holds */
+    exponent = exponent < 127.0f ? exponent : 127.0f;
+    int32_t bits = ((int32_t)exponent + 127) << 23;
     float power;
     memcpy(&power, &bits, 4);
     return p * power;
@@ -84,10 +86,13 @@ static void quantize(const float *restrict x, int k, uint8_t *restrict codes, fl
         maximum = high[j] > maximum ? high[j] : maximum;
     }
     float step = maximum > minimum ? (maximum - minimum) / 255 : 1, zero_point = nearbyintf(-minimum / step);
+    /* Within 0 to 255 as it is, but for infinite numbers and those that are none. */
+    zero_point = zero_point > 0 ? zero_point : 0;
+    zero_point = zero_point < 255 ? zero_point : 255;
     for (i = 0; i < k; i++) {
         float code = nearbyintf(x[i] / step) + zero_point;
-        code = code < 0 ? 0 : code;
-        codes[i] = (uint8_t)(int32_t)(code > 255 ? 255 : code);
+        code = code > 0 ? code : 0;
+        codes[i] = (uint8_t)(int32_t)(code < 255 ? code : 255);
     }
     *scale = step;
     *zero = (int32_t)zero_point;

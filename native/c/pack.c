@@ -52,7 +52,8 @@ static void quantize_row(int32_t k, const float *from, int8_t *to, float *scale,
     *scale = largest / 127 > 1e-12f ? largest / 127 : 1e-12f;
     *sum = 0;
     for (int32_t i = 0; i < k; i++) {
-        int8_t code = (int8_t)nearbyintf(from[i] / *scale);
+        float rounded = nearbyintf(from[i] / *scale);
+        int8_t code = fabsf(rounded) <= 127 ? (int8_t)rounded : 0; /* no code stands for what is no number */
         to[(int64_t)(i / GROUP) * SOVITS_PANEL * GROUP + i % GROUP] = code;
         *sum += code;
     }

@@ -14,9 +14,9 @@ import threading
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from sovits_runtime.errors import ShapeError
 from sovits_runtime.speech.chunk_stream import ChunkStream
 from sovits_runtime.speech.types import Chunk
+from sovits_runtime.t2s.limits import check_count
 
 CHUNKS_AHEAD = 2
 
@@ -36,8 +36,7 @@ async def stream_async(chunks: ChunkStream, *, ahead: int = CHUNKS_AHEAD) -> Asy
         ShapeError: `ahead` is not positive.
         SovitsError: Whatever making the chunks raises.
     """
-    if ahead < 1:
-        raise ShapeError(f"ahead: got {ahead}, expected at least 1 chunk")
+    check_count("ahead", ahead, 1)
     loop, room = asyncio.get_running_loop(), threading.Semaphore(ahead)
     queue: asyncio.Queue[Chunk | BaseException | None] = asyncio.Queue()
     ended = asyncio.Event()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import cached_property
 from types import TracebackType
@@ -23,14 +21,25 @@ from sovits_runtime.backends.voice import GptSteps, LoadOptions, VoiceBackend
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.names import HUBERT, PROMPT_TOKENS, REFERENCE_STYLE, SPEAKER
 from sovits_runtime.bundle.session import Session
-from sovits_runtime.errors import BackendError, GenerationError, ShapeError, TextError
+from sovits_runtime.errors import BackendError
 from sovits_runtime.machine.process_memory import return_freed_memory
+from sovits_runtime.speech.attempts import log_problem, one_ahead
 from sovits_runtime.speech.chunk_stream import ChunkStream, until_closed
 from sovits_runtime.speech.decoder import SpeechDecoder
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.speech.hifigan_decoder import HifiganDecoder
-from sovits_runtime.speech.noise import NormalNoise, seeded_generators, seeded_normal
+from sovits_runtime.speech.lifetime import CLOSED, Lifetime
+from sovits_runtime.speech.noise import NormalNoise
+from sovits_runtime.speech.plausible import (
+    empty,
+    endless,
+    loudest,
+    silent,
+    too_short,
+    transcript_warning,
+)
 from sovits_runtime.speech.reference import Recording, Reference, ReferenceEncoder, ReferenceStore
+from sovits_runtime.speech.speaker import Speaker
 from sovits_runtime.speech.types import (
     AudioSentence,
     Chunk,
@@ -40,29 +49,24 @@ from sovits_runtime.speech.types import (
     SpeechOptions,
     TokenSequence,
 )
-from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, SemanticGenerator, TokenStream, seeded_noise
+from sovits_runtime.t2s.generator import SemanticGenerator
+from sovits_runtime.t2s.limits import check_count
+from sovits_runtime.text.parts import DEFAULT_IDLE_S
 from sovits_runtime.text.split import STREAM
-from sovits_runtime.text.symbols import symbol_ids
 
 if TYPE_CHECKING:  # whoever speaks phones alone does not wait for the text front end
     from sovits_runtime.speech.bert_features import BertFeatures
     from sovits_runtime.speech.text_reader import TextReader
+    from sovits_runtime.text.user_lexicon import Lexicon
     from sovits_runtime.text.zh.g2pw import PolyphoneReader
 
 logger = logging.getLogger(__name__)
-
-EMPTY = "it ended before the first token"
-ENDLESS = f"it did not end within {MAX_NEW_TOKENS} tokens"
-REMEDIES = {
-    EMPTY: "try another seed or reference",
-    ENDLESS: "try another seed or reference, a shorter sentence, or max_tokens to cut it",
-}
 
 DECODERS: dict[str, type[SpeechDecoder]] = {"hifigan": HifiganDecoder, "cfm": FlowMatchingDecoder}
 """Decoder kind of `ModelSpec` -> its class."""
 
 
-class Synthesizer:
+class Synthesizer(Speaker):
     """A loaded voice. Safe to use from several threads: each request has its own state.
 
     Use `Synthesizer.load`; the parts (`text_to_semantic`, `decoder`, `reference_encoder`) are public and can be used
@@ -78,8 +82,8 @@ class Synthesizer:
     """
 
     def __init__(self, backend: VoiceBackend) -> None:
+        super().__init__(backend.bundle.spec, Lifetime(forks=backend.options.device == "cpu"))
         self.bundle = backend.bundle
-        self.spec = self.bundle.spec
         self.options = backend.options
         self.runs_on = backend.runs_on
         self._backend: VoiceBackend | None = backend
@@ -144,7 +148,12 @@ class Synthesizer:
         self.close()
 
     def close(self) -> None:
-        """Frees sessions and caches; what is called afterwards raises `BackendError`."""
+        """Frees sessions and caches; what is called afterwards raises `BackendError`.
+
+        Requests of other threads end with that error too, at their next token or graph, and are waited for. Streams
+        that nobody reads from are freed.
+        """
+        self._lifetime.end()
         backend, self._backend = self._backend, None
         if backend is not None:
             backend.close()
@@ -176,7 +185,7 @@ class Synthesizer:
             BackendError: The voice is closed.
         """
         if self._backend is None:
-            raise BackendError("this voice is closed; load it again to speak")
+            raise BackendError(CLOSED)
         return self._backend
 
     @property
@@ -212,28 +221,49 @@ class Synthesizer:
         """Opens a graph of the bundle on the backend of this voice."""
         return self.backend.graph(name)
 
-    def open_reader(self, *, official: bool = False, method: str = STREAM) -> TextReader:
-        """Opens a text front end for this voice.
+    def open_reader(
+        self,
+        *,
+        official: bool = False,
+        method: str = STREAM,
+        without: Iterable[str] = (),
+        lexicon: Lexicon | None = None,
+        idle_s: float = DEFAULT_IDLE_S,
+    ) -> TextReader:
+        """Opens a text front end for this voice; set `text` to it to make it that of `stream_text`.
 
         Args:
             official: Read as the original does, its plain misreadings included.
             method: How text is cut: `"stream"`, or `"cut0"` to `"cut5"` of the original.
+            without: Names of kinds of rewriting that are left out, such as `"roman-numerals"`.
+            lexicon: Readings of names and other words.
+            idle_s: Seconds after which a sentence of text that comes in parts is spoken although more may come.
 
         Raises:
-            TextError: No such method, or `SOVITS_G2PW_DIR` names a folder that cannot be used.
+            TextError: No such method or kind, the lexicon has phones that this voice lacks, or `SOVITS_G2PW_DIR`
+                names a folder that cannot be used.
             BackendError: The G2PW model there cannot be opened.
         """
         from sovits_runtime.speech.text_reader import TextReader
         from sovits_runtime.text.pipeline import TextFrontend
+        from sovits_runtime.text.user_lexicon import Lexicon
 
-        frontend = TextFrontend(self.spec.symbols, official, method, polyphones=self._polyphones)
+        frontend = TextFrontend(
+            self.spec.symbols,
+            official,
+            method,
+            polyphones=self._polyphones,
+            without=frozenset(without),
+            lexicon=lexicon or Lexicon(),
+            idle_s=idle_s,
+        )
         return TextReader(frontend, self._bert)
 
     @cached_property
     def _bert(self) -> BertFeatures:
         from sovits_runtime.speech.bert_features import BertFeatures
 
-        return BertFeatures(self.bundle, self.open_graph)
+        return BertFeatures(self.bundle, self.open_graph, self._lifetime.work)
 
     @cached_property
     def _polyphones(self) -> PolyphoneReader | None:
@@ -255,27 +285,6 @@ class Synthesizer:
         self._release_text_graphs()
         return_freed_memory()
 
-    def phone_ids(self, phones: PhoneInput) -> NDArray[np.int64]:
-        """Turns phone symbols (or ids, which are checked) into ids int64 [T].
-
-        Raises:
-            TextError: No phones, or an id outside the symbol table.
-        """
-        if len(phones) == 0:
-            raise TextError("no phones given; expected at least one phone symbol or id")
-        if isinstance(phones, np.ndarray):
-            ids = phones.astype(np.int64)
-        elif all(isinstance(p, str) for p in phones):
-            ids = symbol_ids(tuple(phones), self.spec.symbols)
-        else:
-            raise TextError(f"phones: expected symbols (str) or an int64 array of ids, got {phones!r:.80}")
-        if ids.ndim != 1 or ids.min() < 0 or ids.max() >= self.spec.n_symbols:
-            raise TextError(
-                f"phone ids: expected a list of 0 to {self.spec.n_symbols - 1}, got shape {list(ids.shape)} with "
-                f"values {ids.min()} to {ids.max()}"
-            )
-        return ids
-
     def reference(
         self,
         recording: AudioSource,
@@ -286,7 +295,8 @@ class Synthesizer:
     ) -> Reference:
         """Prepares a voice to clone.
 
-        The result is kept by content, see `ReferenceStore`.
+        The result is kept by content, see `ReferenceStore`. A transcript that cannot be all that is said, or holds more
+        than that, is named in a warning.
 
         Args:
             recording: WAV, FLAC, OGG or MP3 of 3 to 10 s (path, bytes or file object).
@@ -299,10 +309,14 @@ class Synthesizer:
             BundleError: The bundle has no HuBERT, or no speaker network where its version needs one.
             TextError: No transcript, and the version cannot do without.
         """
-        recordings = [Recording(*read_content(r)) for r in (recording, *more_recordings)]
-        ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
-        features = self.bert_or_zeros(ids, bert)
-        return self._references.get(recordings, ids, features, encoder=lambda: self.reference_encoder)
+        with self._lifetime.work():
+            recordings = [Recording(*read_content(r)) for r in (recording, *more_recordings)]
+            ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
+            features = self.bert_or_zeros(ids, bert)
+            made = self._references.get(recordings, ids, features, encoder=lambda: self.reference_encoder)
+        if warning := transcript_warning(ids, len(made.prompt), self.spec.symbols):
+            logger.warning("%s: %s", recordings[0].name, warning)
+        return made
 
     def reference_from_text(
         self, recording: AudioSource, text: str, *, language: str, more_recordings: Sequence[AudioSource] = ()
@@ -319,21 +333,6 @@ class Synthesizer:
         return self.reference(
             recording, transcript.phones, bert=transcript.bert, more_recordings=more_recordings
         )
-
-    def bert_or_zeros(self, ids: NDArray[np.int64], bert: NDArray[np.float32] | None) -> NDArray[np.float32]:
-        """BERT features float32 [T, 1024] of phone ids int64 [T]: those given, else zeros.
-
-        Raises:
-            TextError: Those given have another shape.
-        """
-        width = self.text_to_semantic.bert_width
-        if bert is None:
-            return np.zeros((len(ids), width), np.float32)
-        if bert.shape != (len(ids), width):
-            raise TextError(
-                f"BERT features: expected [{len(ids)}, {width}] for these phones, got {list(bert.shape)}"
-            )
-        return np.asarray(bert, np.float32)
 
     def synthesize(
         self,
@@ -356,8 +355,9 @@ class Synthesizer:
         Raises:
             GenerationError: No usable speech within the allowed retries.
         """
-        utterance = self.generate(phones, reference, bert=bert, options=options)
-        return self.decode(utterance, reference, options=options, noise=noise)
+        how = (options or SpeechOptions()).with_seed()
+        utterance = self.generate(phones, reference, bert=bert, options=how)
+        return self._heard(utterance, reference, bert=bert, options=how, noise=noise)
 
     def synthesize_many(
         self,
@@ -381,14 +381,19 @@ class Synthesizer:
 
         Raises:
             GenerationError: No usable speech within the allowed retries.
+            ShapeError: A batch of less than one sentence.
         """
-        size = batch_size or len(phrases)
+        size = len(phrases) or 1 if batch_size is None else batch_size
+        check_count("batch_size", size, 1, hint=", or None for all")
+        how = (options or SpeechOptions()).with_seed()
         for start in range(0, len(phrases), size):
-            utterances = [
-                self.generate(p.phones, reference, bert=p.bert, options=options)
-                for p in map(_phrase, phrases[start : start + size])
-            ]
-            yield from self.decode_joined(utterances, reference, options=options, noise=noise)
+            batch = [_phrase(p) for p in phrases[start : start + size]]
+            utterances = [self.generate(p.phones, reference, bert=p.bert, options=how) for p in batch]
+            spoken = self.decode_joined(utterances, reference, options=how, noise=noise)
+            for phrase, utterance, sentence in zip(batch, utterances, spoken, strict=True):
+                yield self._heard(
+                    utterance, reference, bert=phrase.bert, options=how, noise=noise, spoken=sentence
+                )
 
     def synthesize_each(
         self,
@@ -399,28 +404,15 @@ class Synthesizer:
         noise: NormalNoise | None = None,
     ) -> Iterator[AudioSentence]:
         """Speaks sentence by sentence: each is yielded as soon as it is whole. Arguments as in `synthesize_many`."""
+        how = (options or SpeechOptions()).with_seed()
 
-        def generate(phrase: Phrase | PhoneInput) -> TokenSequence:
+        def generate(phrase: Phrase | PhoneInput) -> tuple[Phrase, TokenSequence]:
             phrase = _phrase(phrase)
-            return self.generate(phrase.phones, reference, bert=phrase.bert, options=options)
+            return phrase, self.generate(phrase.phones, reference, bert=phrase.bert, options=how)
 
-        ahead = self._ahead if self.backend.overlaps else map
-        for utterance in ahead(generate, phrases):
-            yield self.decode(utterance, reference, options=options, noise=noise)
-
-    @staticmethod
-    def _ahead(
-        generate: Callable[[Phrase | PhoneInput], TokenSequence], phrases: Iterable[Phrase | PhoneInput]
-    ) -> Iterator[TokenSequence]:
-        """Makes the tokens of a sentence while the caller makes the sound of the one before."""
-        with ThreadPoolExecutor(1, thread_name_prefix="tokens") as worker:
-            following: Future[TokenSequence] | None = None
-            for phrase in phrases:
-                current, following = following, worker.submit(generate, phrase)
-                if current is not None:
-                    yield current.result()
-            if following is not None:
-                yield following.result()
+        ahead = one_ahead if self.backend.overlaps else map
+        for phrase, utterance in ahead(generate, phrases):
+            yield self._heard(utterance, reference, bert=phrase.bert, options=how, noise=noise)
 
     def stream(
         self,
@@ -448,7 +440,7 @@ class Synthesizer:
             GenerationError: A sentence ended before its first token, within the allowed retries.
             BundleError: The bundle was built by a release that did not speak in chunks.
         """
-        how, cut = options or SpeechOptions(), chunks or ChunkOptions()
+        how, cut = (options or SpeechOptions()).with_seed(), chunks or ChunkOptions()
 
         def make(closed: threading.Event) -> Generator[Chunk, None, None]:
             for i, phrase in enumerate(map(_phrase, phrases)):
@@ -457,7 +449,7 @@ class Synthesizer:
                 )
                 return_freed_memory()
 
-        return ChunkStream(make)
+        return self._lifetime.watch(ChunkStream(make, self._lifetime.work, seed=how.seed))
 
     def _chunks(
         self,
@@ -474,10 +466,10 @@ class Synthesizer:
 
         What was given out cannot be taken back: only a sentence that ends before its first token is sampled again.
         """
-        ids, rate = self.phone_ids(phrase.phones), self.spec.sample_rate
-        attempts = self._attempts(ids, reference, bert=phrase.bert, options=options, problem_of=_is_empty)
-        with closing(attempts):
-            for attempt, tokens in attempts:
+        ids, rate, level = self.phone_ids(phrase.phones), self.spec.sample_rate, 0.0
+        tries = self._attempts(ids, reference, bert=phrase.bert, options=options, problem_of=empty)
+        with closing(tries):
+            for attempt, tokens in tries:
                 sound = self.decoder.stream(
                     until_closed(tokens, closed),
                     ids,
@@ -486,9 +478,13 @@ class Synthesizer:
                     chunks=chunks,
                     noise=noise or self.decoder_noise(options, attempt),
                 )
-                yield from (Chunk(samples, rate, sentence=index) for samples in sound if len(samples))
-        if problem := _is_endless(tokens, options):
-            logger.warning("sentence of %d phones: %s", len(ids), problem)
+                for samples in sound:
+                    level = max(level, loudest(samples, rate))
+                    if len(samples):
+                        yield Chunk(samples, rate, sentence=index)
+        problem = endless(tokens, options) or too_short(tokens, ids, self.spec.symbols)
+        if problem := problem or silent(level, ids, self.spec.symbols):
+            log_problem(len(ids), attempt, problem)
         pause = np.zeros(round(rate * options.pause_s), np.float32)
         yield Chunk(pause, rate, sentence=index, stop_reason=tokens.stop_reason)
 
@@ -512,146 +508,6 @@ class Synthesizer:
         phrases = self.text.phrases(text, language)
         return Audio.concatenate(list(self.synthesize_each(phrases, reference, options=options)))
 
-    def tokens(
-        self,
-        phones: NDArray[np.int64],
-        reference: Reference,
-        *,
-        bert: NDArray[np.float32] | None,
-        options: SpeechOptions,
-        attempt: int = 1,
-    ) -> TokenStream:
-        """Starts one sentence and gives its semantic tokens as they are made.
-
-        Args:
-            phones: int64 [T], of the sentence.
-            reference: The voice to clone.
-            bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
-            options: How to speak.
-            attempt: Number of the attempt; each has noise of its own.
-        """
-        return self.text_to_semantic.tokens(
-            np.concatenate([reference.phones, phones]),
-            np.concatenate([reference.bert, self.bert_or_zeros(phones, bert)]),
-            reference.prompt,
-            options=options.sampling,
-            noise=seeded_noise(seeded_generators(options.seed, attempt)[0], self.text_to_semantic.vocab),
-            max_tokens=options.max_tokens or MAX_NEW_TOKENS,
-        )
-
-    def decoder_noise(self, options: SpeechOptions, attempt: int = 1) -> NormalNoise:
-        """Returns the source of the decoder's noise that belongs to a seed and an attempt."""
-        return seeded_normal(seeded_generators(options.seed, attempt)[1])
-
-    def generate(
-        self,
-        phones: PhoneInput,
-        reference: Reference,
-        *,
-        bert: NDArray[np.float32] | None = None,
-        options: SpeechOptions | None = None,
-    ) -> TokenSequence:
-        """Makes the semantic tokens of one sentence, for `decode`. Arguments and errors as in `synthesize`."""
-        options = options or SpeechOptions()
-        ids = self.phone_ids(phones)
-        start = time.perf_counter()
-        attempts = self._attempts(ids, reference, bert=bert, options=options, problem_of=_problem)
-        for number, tokens in attempts:
-            generation, attempt = tokens.finish(), number
-        seconds = time.perf_counter() - start
-        return TokenSequence(generation.tokens, ids, generation.stop_reason, attempt, seconds)
-
-    def _attempts(
-        self,
-        ids: NDArray[np.int64],
-        reference: Reference,
-        *,
-        bert: NDArray[np.float32] | None,
-        options: SpeechOptions,
-        problem_of: Callable[[TokenStream, SpeechOptions], str],
-    ) -> Generator[tuple[int, TokenStream], None, None]:
-        """Yields a sentence's tokens, for the caller to take all of them, until they are without a problem.
-
-        Raises:
-            GenerationError: No attempt was.
-        """
-        for attempt in range(1, options.retries + 2):
-            tokens = self.tokens(ids, reference, bert=bert, options=options, attempt=attempt)
-            with closing(tokens):
-                yield attempt, tokens
-            problem = problem_of(tokens, options)
-            if not problem:
-                return
-            logger.warning("sentence of %d phones, attempt %d: %s", len(ids), attempt, problem)
-        raise GenerationError(
-            f"no usable speech for {len(ids)} phones after {options.retries + 1} attempts: {problem}; "
-            f"{REMEDIES[problem]}"
-        )
-
-    def decode(
-        self,
-        utterance: TokenSequence,
-        reference: Reference,
-        *,
-        options: SpeechOptions | None = None,
-        noise: NormalNoise | None = None,
-    ) -> AudioSentence:
-        """Speaks tokens that `generate` made, or others. Arguments as in `synthesize`."""
-        options = options or SpeechOptions()
-        noise = noise or self.decoder_noise(options, utterance.attempts)
-        start = time.perf_counter()
-        samples = self.decoder.speak(utterance, reference, options=options, noise=noise)
-        return_freed_memory()
-        return self._sentence(samples, utterance, options, time.perf_counter() - start)
-
-    def decode_joined(
-        self,
-        utterances: Sequence[TokenSequence],
-        reference: Reference,
-        *,
-        options: SpeechOptions | None = None,
-        noise: NormalNoise | None = None,
-    ) -> list[AudioSentence]:
-        """Speaks the tokens of several sentences in one go. Arguments as in `synthesize_many`."""
-        options = options or SpeechOptions()
-        if not utterances:
-            raise ShapeError("no utterances given; expected at least one")
-        noise = noise or self.decoder_noise(options, utterances[0].attempts)
-        start = time.perf_counter()
-        samples = self.decoder.speak_joined(utterances, reference, options=options, noise=noise)
-        return_freed_memory()
-        seconds_each = (time.perf_counter() - start) / len(utterances)
-        return [self._sentence(s, u, options, seconds_each) for s, u in zip(samples, utterances, strict=True)]
-
-    def _sentence(
-        self, samples: NDArray[np.float32], utterance: TokenSequence, options: SpeechOptions, decode_s: float
-    ) -> AudioSentence:
-        peak = float(np.max(np.abs(samples), initial=0.0))
-        samples = samples / peak if peak > 1 else samples
-        silence = np.zeros(round(self.spec.sample_rate * options.pause_s), np.float32)
-        return AudioSentence(
-            np.concatenate([samples, silence]),
-            self.spec.sample_rate,
-            tokens=utterance.tokens,
-            stop_reason=utterance.stop_reason,
-            attempts=utterance.attempts,
-            generate_s=utterance.generate_s,
-            decode_s=decode_s,
-        )
-
 
 def _phrase(phrase: Phrase | PhoneInput) -> Phrase:
     return phrase if isinstance(phrase, Phrase) else Phrase(phrase)
-
-
-def _is_empty(tokens: TokenStream, options: SpeechOptions) -> str:
-    return "" if tokens.count else EMPTY
-
-
-def _is_endless(tokens: TokenStream, options: SpeechOptions) -> str:
-    return ENDLESS if tokens.stop_reason == "max_tokens" and options.max_tokens is None else ""
-
-
-def _problem(tokens: TokenStream, options: SpeechOptions) -> str:
-    """What is wrong with tokens that are all made, or nothing."""
-    return _is_empty(tokens, options) or _is_endless(tokens, options)

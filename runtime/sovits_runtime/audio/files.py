@@ -15,8 +15,12 @@ from sovits_runtime.errors import AudioError
 AudioSource = str | os.PathLike[str] | bytes | BinaryIO
 
 _LOWEST_RATE, _HIGHEST_RATE = 4000, 384000
-_MAX_SAMPLES = 1 << 28
-"""Of all channels together: 1 GiB decoded, 46 minutes of 48 kHz stereo."""
+_MAX_SECONDS = 300
+"""A reference has 10 s; a long file is stopped here, whatever it says of its length."""
+_MAX_SAMPLES = 1 << 26
+"""Of all channels together: 256 MiB decoded."""
+_HIGHEST_LEVEL = 100.0
+"""Of float formats, 40 dB above full scale: what is louder was not scaled, or is damaged."""
 _BLOCK = 1 << 15
 
 
@@ -33,7 +37,7 @@ def read_audio(source: AudioSource, name: str | None = None) -> tuple[NDArray[np
 
     Raises:
         AudioError: There is no such file, it is no audio that can be decoded, it is empty or damaged, it
-            holds NaN or infinity, or its size or rate is beyond reason.
+            holds NaN or infinity, or its length, level or rate is beyond reason.
     """
     own_name, content = read_content(source)
     name = name or own_name
@@ -45,14 +49,15 @@ def read_audio(source: AudioSource, name: str | None = None) -> tuple[NDArray[np
             f"{name}: got {foreign}, expected WAV, FLAC, OGG or MP3; convert it: ffmpeg -i INPUT output.wav"
         )
     samples, rate = _decode(name, content)
-    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
-        raise AudioError(
-            f"{name}: got a sample rate of {rate} Hz, expected {_LOWEST_RATE} to {_HIGHEST_RATE}; "
-            "the header is damaged, or resample the file first"
-        )
     if len(samples) == 0:
         raise AudioError(f"{name}: got an audio file without samples, expected a recording; record it again")
     check_finite(samples, name, "save it as 16-bit WAV from an audio editor")
+    peak = max(float(samples.max()), -float(samples.min()))
+    if peak > _HIGHEST_LEVEL:
+        raise AudioError(
+            f"{name}: got samples of up to {peak:.3g}, expected 1.0 at full scale; save it as 16-bit WAV from an "
+            "audio editor"
+        )
     return samples, rate
 
 
@@ -94,9 +99,20 @@ def read_content(source: AudioSource) -> tuple[str, bytes]:
             raise AudioError(f"{name}: cannot be read ({error.strerror}); check path and rights") from error
     if len(content) > limit:
         raise AudioError(
-            f"{name}: got more than {limit >> 20} MiB, expected a recording of minutes; cut it first"
+            f"{name}: got more than {limit >> 20} MiB, expected a recording of seconds; cut it first"
         )
     return name, content
+
+
+class _Content(io.BytesIO):
+    """Bytes as a file that stays where it is when a damaged header has libsndfile seek before its beginning."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As of any file, but without an error, which would be printed amid libsndfile's work."""
+        try:
+            return super().seek(offset, whence)
+        except (ValueError, OverflowError):
+            return self.tell()
 
 
 def _decode(name: str, content: bytes) -> tuple[NDArray[np.float32], int]:
@@ -104,8 +120,14 @@ def _decode(name: str, content: bytes) -> tuple[NDArray[np.float32], int]:
     import soundfile
 
     try:
-        with soundfile.SoundFile(io.BytesIO(content)) as file:
-            limit, blocks = _MAX_SAMPLES // file.channels, [np.empty((0, file.channels), np.float32)]
+        with soundfile.SoundFile(_Content(content)) as file:
+            if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
+                raise AudioError(
+                    f"{name}: got a sample rate of {file.samplerate} Hz, expected {_LOWEST_RATE} to {_HIGHEST_RATE}; "
+                    "the header is damaged, or resample the file first"
+                )
+            limit = min(_MAX_SAMPLES // file.channels, _MAX_SECONDS * file.samplerate)
+            blocks = [np.empty((0, file.channels), np.float32)]
             total = 0
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                 blocks.append(block)
@@ -113,7 +135,7 @@ def _decode(name: str, content: bytes) -> tuple[NDArray[np.float32], int]:
                 if total > limit:
                     raise AudioError(
                         f"{name}: got more than {limit / file.samplerate:.0f} s of audio, "
-                        "expected a recording of minutes; cut it first"
+                        "expected a recording of seconds; cut it first"
                     )
             return np.concatenate(blocks), int(file.samplerate)
     except soundfile.SoundFileError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Mapping
-from ctypes import POINTER, Structure, byref, c_char_p, c_float, c_int32, c_int64, c_void_p
+from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,16 @@ from typing import Any
 import numpy as np
 
 from sovits_runtime.backends.native_packing import FORMS, Packed, load_packed, pack
+from sovits_runtime.backends.native_pool import StepPool
+from sovits_runtime.backends.native_structures import (
+    INPUTS,
+    OUTPUTS,
+    STRUCTURES,
+    CGpt,
+    CLayer,
+    CLinear,
+    CRequest,
+)
 from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.gpt_weights import EPSILON, GptWeights, LayerWeights, Linear
@@ -33,67 +43,6 @@ GENERIC = "generic"
 _OUT_OF_MEMORY = -1
 
 
-class _Linear(Structure):
-    _fields_ = [
-        ("form", c_int32),
-        ("n", c_int32),
-        ("k", c_int32),
-        ("unused", c_int32),
-        ("weight", c_void_p),
-        ("bias", c_void_p),
-        ("scale", c_void_p),
-        ("sum", c_void_p),
-    ]
-
-
-class _Layer(Structure):
-    _fields_ = [
-        *((name, _Linear) for name in ("qkv", "out", "up", "down")),
-        *((name, c_void_p) for name in ("norm1_weight", "norm1_bias", "norm2_weight", "norm2_bias")),
-    ]
-
-
-class _Gpt(Structure):
-    _fields_ = [
-        *((name, c_int32) for name in ("width", "heads", "layers", "vocab", "eos", "unused")),
-        ("layer", POINTER(_Layer)),
-        ("head", _Linear),
-        ("embedding", c_void_p),
-        ("frequency", c_void_p),
-        ("position_scale", c_float),
-        ("epsilon", c_float),
-    ]
-
-
-_INPUTS = (
-    "token",
-    "text_len",
-    "prompt_len",
-    "step",
-    "top_k",
-    "min_tokens",
-    "seen",
-    "noise",
-    "top_p",
-    "temperature",
-    "repetition_penalty",
-)
-_OUTPUTS = ("next_token", "stop", "next_seen", "logits")
-
-
-class _Request(Structure):
-    _fields_ = [
-        *((name, c_void_p) for name in _INPUTS),
-        ("cache", POINTER(c_void_p)),
-        ("capacity", c_int64),
-        *((name, c_void_p) for name in _OUTPUTS),
-    ]
-
-
-_STRUCTURES = (_Linear, _Layer, _Gpt, _Request)
-"""In the order of `sovits_struct_sizes`."""
-
-
 @lru_cache(maxsize=1)
 def library() -> ctypes.CDLL | None:
     """Loads the kernels; None where `sovits-export-native` is not installed.
@@ -103,31 +52,47 @@ def library() -> ctypes.CDLL | None:
     """
     try:
         import sovits_native
+
+        lib = ctypes.CDLL(str(sovits_native.LIBRARY))
+        abi = lib.sovits_abi()
+        if abi == ABI:
+            _declare(lib)
     except ImportError:
         return None
-    try:
-        lib = ctypes.CDLL(str(sovits_native.LIBRARY))
-    except OSError as error:
-        raise BackendError(f"{PACKAGE} cannot be loaded ({error}); install it again or remove it") from error
-    if lib.sovits_abi() != ABI:
+    except StopIteration as error:  # what looked for the library found none
         raise BackendError(
-            f"{PACKAGE} is of another version (interface {lib.sovits_abi()}, expected {ABI}); "
+            f"{PACKAGE} is installed without its library; install it again or remove it"
+        ) from error
+    except (OSError, AttributeError) as error:
+        raise BackendError(f"{PACKAGE} cannot be loaded ({error}); install it again or remove it") from error
+    if abi != ABI:
+        raise BackendError(
+            f"{PACKAGE} is of another version (interface {abi}, expected {ABI}); "
             "install the one that came with this version of sovits-export"
         )
     _check_structures(lib)
+    return lib
+
+
+def _declare(lib: ctypes.CDLL) -> None:
+    """Says what the functions take and give.
+
+    Raises:
+        AttributeError: One is missing.
+    """
     lib.sovits_kernels.restype = c_char_p
     lib.sovits_packed_bytes.restype = c_int64
     lib.sovits_pack.argtypes = [c_int32, c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_void_p]
     lib.sovits_pool_new.restype = c_void_p
     lib.sovits_pool_free.argtypes = [c_void_p]
-    lib.sovits_step.argtypes = [c_void_p, POINTER(_Gpt), POINTER(_Request)]
-    return lib
+    lib.sovits_step.argtypes = [c_void_p, POINTER(CGpt), POINTER(CRequest)]
+    lib.sovits_struct_sizes.restype = None
 
 
 def _check_structures(lib: ctypes.CDLL) -> None:
-    sizes = (c_int64 * len(_STRUCTURES))()
+    sizes = (c_int64 * len(STRUCTURES))()
     lib.sovits_struct_sizes(sizes)
-    for structure, size in zip(_STRUCTURES, sizes, strict=True):
+    for structure, size in zip(STRUCTURES, sizes, strict=True):
         if ctypes.sizeof(structure) != size:
             raise BackendError(
                 f"{PACKAGE} is of another version (its {structure.__name__[1:].lower()} has {size} bytes, "
@@ -232,8 +197,8 @@ class NativeStep:
                 raise BundleError(f"{linear.name}: not packed as {list(size)}; prepack the bundle again")
         self._kept: list[Any] = []  # what the structures point to
         self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
-        layers = (_Layer * len(weights.layers))(*(self._layer(layer, packed) for layer in weights.layers))
-        self._gpt = _Gpt(
+        layers = (CLayer * len(weights.layers))(*(self._layer(layer, packed) for layer in weights.layers))
+        self._gpt = CGpt(
             width=weights.width,
             heads=weights.heads,
             layers=len(weights.layers),
@@ -246,22 +211,16 @@ class NativeStep:
             position_scale=weights.position_scale,
             epsilon=EPSILON,
         )
-        self._pool = lib.sovits_pool_new(threads)
-        if not self._pool:
-            raise BackendError(f"no {threads} threads could be started; ask for fewer")
-
-    def __del__(self) -> None:
-        if getattr(self, "_pool", None):
-            self._lib.sovits_pool_free(self._pool)
+        self._pool = StepPool(lib, threads)
 
     def _keep(self, array: Array) -> int:
         array = np.ascontiguousarray(array)
         self._kept.append(array)
         return int(array.ctypes.data)
 
-    def _linear(self, linear: Linear, packed: Mapping[str, Packed]) -> _Linear:
+    def _linear(self, linear: Linear, packed: Mapping[str, Packed]) -> CLinear:
         m = packed[linear.name]
-        return _Linear(
+        return CLinear(
             form=m.form,
             n=m.n,
             k=m.k,
@@ -271,8 +230,8 @@ class NativeStep:
             sum=self._keep(m.total),
         )
 
-    def _layer(self, layer: LayerWeights, packed: Mapping[str, Packed]) -> _Layer:
-        return _Layer(
+    def _layer(self, layer: LayerWeights, packed: Mapping[str, Packed]) -> CLayer:
+        return CLayer(
             qkv=self._linear(layer.qkv, packed),
             out=self._linear(layer.out, packed),
             up=self._linear(layer.up, packed),
@@ -304,8 +263,8 @@ class NativeStep:
         self.bind(arrays).run()
         return {name: arrays[name] for name in self.spec.output_names}
 
-    def _step(self, request: _Request) -> int:
-        return int(self._lib.sovits_step(self._pool, byref(self._gpt), byref(request)))
+    def _step(self, request: CRequest) -> int:
+        return int(self._lib.sovits_step(self._pool.handle(), byref(self._gpt), byref(request)))
 
 
 class NativeBinding:
@@ -331,8 +290,8 @@ class NativeBinding:
                 raise ShapeError(f"graph {spec.name}: {name} and {out} must be the same array")
         caches = [arrays[name] for name, _ in spec.aliases]
         pointers = (c_void_p * len(caches))(*(_pointer(cache) for cache in caches))
-        named = {name: _pointer(arrays[name]) for name in (*_INPUTS, *_OUTPUTS)}
-        self._request = _Request(cache=pointers, capacity=dims["cache_size"], **named)
+        named = {name: _pointer(arrays[name]) for name in (*INPUTS, *OUTPUTS)}
+        self._request = CRequest(cache=pointers, capacity=dims["cache_size"], **named)
         self._step = step
         self._arrays = dict(arrays)
 
@@ -343,9 +302,9 @@ class NativeBinding:
             raise BackendError("no memory for the GPT's step")
         if code:
             a = self._arrays
+            row = sum(int(a[name][0]) for name in ("text_len", "prompt_len", "step")) - 1
             raise ShapeError(
-                f"graph {self._step.spec.name}: token {a['token'][0]} at row "
-                f"{a['text_len'][0] + a['prompt_len'][0] + a['step'][0] - 1} does not fit a vocabulary of "
+                f"graph {self._step.spec.name}: token {a['token'][0]} at row {row} does not fit a vocabulary of "
                 f"{a['seen'].shape[1]} and caches of {self._request.capacity} rows"
             )
 

@@ -13,12 +13,24 @@ from numpy.typing import NDArray
 
 from sovits_runtime.bundle.gpt_weights import Floats, GptWeights
 from sovits_runtime.bundle.memory_block import ALIGNMENT, MemoryBlock
+from sovits_runtime.bundle.shape import each, fields, whole
 from sovits_runtime.errors import BundleError
+from sovits_runtime.machine.json_file import read_json
 
 F32, F16, INT8 = 0, 1, 2
 FORMS = {"fp32": (F16, F32), "int8": (INT8,)}
 """Precision of a bundle's step -> forms of its layers; the first one that holds the weights is taken."""
 INDEX = ".json"  # what is added to a file's name
+_MOST_SIZE, _MOST_BYTES = 1 << 20, 1 << 50
+_SHAPE = each(
+    fields(
+        {
+            "form": whole(max(F32, F16, INT8)),
+            **dict.fromkeys(("n", "k"), whole(_MOST_SIZE, least=1)),
+            **dict.fromkeys(("weight", "scale", "total"), whole(_MOST_BYTES)),
+        }
+    )
+)
 
 Bytes = NDArray[np.uint8]
 
@@ -88,17 +100,26 @@ def load_packed(library: ctypes.CDLL, path: Path) -> dict[str, Packed]:
         BundleError: The files are damaged.
     """
     try:
-        whole: Bytes = np.memmap(path, np.uint8, "r")
+        content: Bytes = np.memmap(path, np.uint8, "r")
         packed = {}
-        for name, entry in json.loads(path.with_name(path.name + INDEX).read_text(encoding="utf-8")).items():
-            form, n, k = (int(entry[field]) for field in ("form", "n", "k"))
+        index = read_json(
+            path.with_name(path.name + INDEX),
+            what="an index of packed weights",
+            error=BundleError,
+            remedy="prepack the bundle again",
+        )
+        _SHAPE(index, "")
+        for name, entry in index.items():
+            form, n, k = (entry[field] for field in ("form", "n", "k"))
             sizes = {"weight": library.sovits_packed_bytes(form, n, k), "scale": 4 * n, "total": 4 * n}
-            pieces = {field: whole[entry[field] : entry[field] + size] for field, size in sizes.items()}
-            if any(len(pieces[field]) != size for field, size in sizes.items()):
-                raise ValueError(f"it ends before {name}")
+            pieces = {field: content[entry[field] : entry[field] + size] for field, size in sizes.items()}
+            if any(len(pieces[field]) != size or entry[field] % ALIGNMENT for field, size in sizes.items()):
+                raise ValueError(f"it ends before {name}, or has it in another place")
             packed[name] = Packed(
                 form, n, k, pieces["weight"], pieces["scale"].view(np.float32), pieces["total"].view(np.int32)
             )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except BundleError:
+        raise
+    except (OSError, ValueError) as error:
         raise BundleError(f"{path} is damaged ({error}); prepack the bundle again") from error
     return packed

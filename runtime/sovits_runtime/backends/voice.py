@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.t2s.generator import SemanticGenerator
+from sovits_runtime.t2s.limits import check_count
 
 GptSteps = Literal["auto", "onnxruntime", "native"]
+MAX_REQUESTS = 1024
+
+
+def most_threads() -> int:
+    """Threads beyond which nobody means it: every graph starts as many, and each takes memory."""
+    return max(64, 4 * (os.cpu_count() or 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +35,9 @@ class LoadOptions:
             the graphs. `Synthesizer.describe` says what runs.
         strict: Whether what cannot run as requested is an error: a graph without an engine, steps that cannot be
             captured, operators that would run on the CPU. Otherwise it runs in another way, which is logged.
+
+    Raises:
+        ShapeError: `threads` or `requests` is out of range.
     """
 
     device: str = "cpu"
@@ -35,6 +46,12 @@ class LoadOptions:
     requests: int = 1
     gpt_steps: GptSteps = "auto"
     strict: bool = False
+
+    def __post_init__(self) -> None:
+        if self.threads is not None:
+            hint = ", or None for the cores that this process may use"
+            check_count("threads", self.threads, 1, high=most_threads(), hint=hint)
+        check_count("requests", self.requests, 1, high=MAX_REQUESTS)
 
 
 class VoiceBackend(Protocol):
@@ -82,4 +99,4 @@ class VoiceBackend(Protocol):
         """What runs beyond `runs_on`, for reports: on a GPU its name, how steps run, memory in bytes."""
 
     def close(self) -> None:
-        """Frees what it holds; nothing may be in flight."""
+        """Frees what it holds; nothing may be in flight, which `Synthesizer.close` sees to."""

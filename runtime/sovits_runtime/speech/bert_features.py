@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from sovits_runtime.bundle.feature_cache import KEY_LENGTH, text_cache
 from sovits_runtime.bundle.files import write_file
 from sovits_runtime.bundle.names import BERT
 from sovits_runtime.bundle.session import Session
+from sovits_runtime.speech.array_file import ArrayLimit, read_arrays
 from sovits_runtime.text.bert_tokens import BertTokenizer
-from sovits_runtime.text.pipeline import TextPiece
+from sovits_runtime.text.piece import TextPiece
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +40,18 @@ class BertFeatures:
     Args:
         bundle: The bundle; it need not hold BERT.
         open_graph: Opens a graph of the bundle.
+        work: What to enter while the graph runs; it may refuse.
     """
 
-    def __init__(self, bundle: Bundle, open_graph: Callable[[str], Session]) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        open_graph: Callable[[str], Session],
+        work: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._bundle = bundle
         self._open_graph = open_graph
+        self._work = work
         self._cache = text_cache()
         self._warned = False
 
@@ -90,17 +99,20 @@ class BertFeatures:
         return self._cache.get(
             digest[:KEY_LENGTH],
             load=lambda path: _load_rows(path, tokens),
-            make=lambda: np.asarray(self._session.run({"input_ids": tokens})["features"], np.float32),
+            make=lambda: self._run(tokens),
             save=_save_rows,
         )
 
+    def _run(self, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
+        with self._work():
+            return np.asarray(self._session.run({"input_ids": tokens})["features"], np.float32)
+
 
 def _load_rows(path: Path, tokens: NDArray[np.int64]) -> NDArray[np.float32]:
-    with np.load(path, allow_pickle=False) as arrays:
-        rows: NDArray[np.float32] = arrays["features"]
-    expected = tokens.shape[1] - 2
-    if rows.dtype != np.float32 or rows.ndim != 2 or len(rows) != expected:
-        raise ValueError(f"it holds {rows.dtype}{list(rows.shape)}, expected {expected} rows of float32")
+    limit = ArrayLimit("float32", (tokens.shape[1] - 2, 4096))
+    rows: NDArray[np.float32] = read_arrays(path, {"features": limit}, optional=frozenset())["features"]
+    if len(rows) != tokens.shape[1] - 2:
+        raise ValueError(f"it holds {len(rows)} rows, expected {tokens.shape[1] - 2}")
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 from sovits_runtime.speech.types import Chunk
 
@@ -16,15 +17,30 @@ class ChunkStream(Iterator[Chunk]):
 
     Args:
         make: Starts making them; they end at the next token once the event that it is given is set.
+        work: What to enter while a chunk is being made; it may refuse.
+        seed: That the request is spoken with.
+
+    Attributes:
+        seed: As given; drawn by chance where the options said -1.
     """
 
-    def __init__(self, make: Callable[[threading.Event], Generator[Chunk, None, None]]) -> None:
+    def __init__(
+        self,
+        make: Callable[[threading.Event], Generator[Chunk, None, None]],
+        work: Callable[[], AbstractContextManager[None]] = nullcontext,
+        *,
+        seed: int | None = None,
+    ) -> None:
+        self.seed = seed
+        self._work = work
         self._closed = threading.Event()
         self._chunks = make(self._closed)
         self._making = threading.Lock()
 
     def __next__(self) -> Chunk:
-        with self._making:
+        if self._closed.is_set():
+            raise StopIteration
+        with self._work(), self._making:
             chunk = None
             try:
                 if not self._closed.is_set():
@@ -44,6 +60,10 @@ class ChunkStream(Iterator[Chunk]):
         piece of sound that it is working on is done, and finds the stream at its end.
         """
         self._closed.set()
+        self.free()
+
+    def free(self) -> None:
+        """Frees the request's state unless a chunk is being made; for a voice that is closed."""
         if self._making.acquire(blocking=False):
             try:
                 self._chunks.close()

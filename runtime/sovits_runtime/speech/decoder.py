@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.bundle.session import Session
-from sovits_runtime.errors import ShapeError
 from sovits_runtime.speech.noise import NormalNoise
 from sovits_runtime.speech.reference import Reference
-from sovits_runtime.speech.types import ChunkOptions, Floats, SpeechOptions, TokenSequence
+from sovits_runtime.speech.types import (
+    FASTEST,
+    SLOWEST,
+    ChunkOptions,
+    Floats,
+    SpeechOptions,
+    TokenSequence,
+)
+from sovits_runtime.t2s.limits import check_number
 
 FRAMES_PER_TOKEN = ModelSpec.frames_per_token
 
@@ -127,8 +134,7 @@ def frame_count(state_frames: int, speed: float) -> int:
     Raises:
         ShapeError: The speed is not between 0.1 and 10.
     """
-    if not 0.1 <= speed <= 10:
-        raise ShapeError(f"speed: got {speed}, expected 0.1 to 10 (1 is as spoken, 2 is twice as fast)")
+    check_number("speed", speed, SLOWEST, high=FASTEST)
     return state_frames if speed == 1 else int(state_frames / speed) + 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,14 +19,26 @@ from sovits_runtime.audio.mel import reference_mel
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.feature_cache import reference_cache
 from sovits_runtime.bundle.files import write_file
-from sovits_runtime.bundle.model_spec import FlowSpec
+from sovits_runtime.bundle.model_spec import MODEL_SPECS, FlowSpec, ModelSpec
 from sovits_runtime.bundle.names import HUBERT, PROMPT_TOKENS, REFERENCE_STYLE, SPEAKER
 from sovits_runtime.bundle.session import Session
-from sovits_runtime.errors import AudioError, BundleError, TextError
+from sovits_runtime.errors import AudioError, BundleError, ShapeError, TextError, first_line
+from sovits_runtime.speech.array_file import ArrayLimit, read_arrays
 
 FORMAT = 3
 REMEMBERED = 32
 """References that are kept in memory."""
+MAX_SYMBOLS = max(spec.n_symbols for spec in MODEL_SPECS.values())
+ARRAYS = {
+    "phones": ArrayLimit("int64", (1024,)),
+    "bert": ArrayLimit("float32", (1024, 4096)),
+    "prompt": ArrayLimit("int64", (512,)),
+    "style": ArrayLimit("float32", (1, 8192, 1)),
+    "mel": ArrayLimit("float32", (512, 4096)),
+}
+"""Of a reference: types, and sizes that no recording of 10 s comes near."""
+LIMITS = {**ARRAYS, "format": ArrayLimit("int64", ()), "key": ArrayLimit("U", ())}
+"""Of its file."""
 NEEDS_TRANSCRIPT = (
     "v3 and v4 speak on from the words of the reference, but this reference has no transcript; give what is said in "
     "the recording, as text or phones"
@@ -69,17 +81,53 @@ class Reference:
             BundleError: The file is damaged or of another format.
         """
         try:
-            with np.load(path, allow_pickle=False) as z:
-                saved = int(z["format"])
-                arrays = {name: z[name] for name in z.files if name not in ("format", "key")}
-                reference = cls(str(z["key"]), **arrays) if saved == FORMAT else None
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(Path(path), LIMITS, optional=frozenset({"mel"}))
+            saved = int(arrays.pop("format"))
+            reference = cls(str(arrays.pop("key")), **arrays) if saved == FORMAT else None
+            if reference is not None:
+                reference.check()
+        except (OSError, ValueError) as error:
             raise BundleError(
-                f"{path}: not a saved reference ({error}); make it again with 'reference'"
+                f"{path}: not a saved reference ({first_line(error)}); make it again with 'reference'"
             ) from error
         if reference is None:
             raise BundleError(f"{path}: reference format {saved}, expected {FORMAT}; make it again")
         return reference
+
+    def check(self) -> None:
+        """Looks at types, shapes and numbers, as far as they are the same for all voices.
+
+        Raises:
+            ShapeError: One is not what the attributes say, or holds NaN or infinity.
+        """
+        for name, limit in ARRAYS.items():
+            array = getattr(self, name)
+            if array is None and name == "mel":
+                continue
+            try:
+                limit.check(name, array.dtype, array.shape)
+            except (AttributeError, ValueError) as error:
+                raise ShapeError(f"reference, {first_line(error)}") from error
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise ShapeError(f"reference, {name}: got NaN or infinity, expected finite numbers")
+        _check_ids("phones", self.phones, MAX_SYMBOLS)
+        _check_ids("prompt", self.prompt, ModelSpec.codebook_size)
+        if len(self.bert) != len(self.phones):
+            raise ShapeError(f"reference, bert: got {len(self.bert)} rows for {len(self.phones)} phones")
+        if self.style.shape[::2] != (1, 1):
+            raise ShapeError(f"reference, style: got {list(self.style.shape)}, expected [1, width, 1]")
+
+    def check_phones(self, n_symbols: int) -> None:
+        """Raises ShapeError where a phone is none of `n_symbols`: the reference is of another version."""
+        _check_ids("phones", self.phones, n_symbols)
+
+
+def _check_ids(name: str, ids: NDArray[np.int64], count: int) -> None:
+    if len(ids) and not (ids.min() >= 0 and ids.max() < count):
+        raise ShapeError(
+            f"reference, {name}: got ids {ids.min()} to {ids.max()}, expected 0 to {count - 1}; it is damaged or was "
+            "made for another version: make it again with this bundle"
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +161,7 @@ class ReferenceStore:
         self._files = reference_cache(bundle.path)
         self._graphs = "".join(bundle.graph_digest(n) for n in self.GRAPHS if n in bundle.graph_names)
         self._remembered: dict[str, Reference] = {}
+        self._lock = threading.Lock()  # of what is remembered, while nothing is computed
 
     def get(
         self,
@@ -135,7 +184,8 @@ class ReferenceStore:
             TextError: As `ReferenceEncoder.encode`.
         """
         key = reference_key(recordings, phones, bert, self._graphs)
-        reference = self._remembered.pop(key, None)
+        with self._lock:
+            reference = self._remembered.pop(key, None)
         if reference is None:
             reference = self._files.get(
                 key,
@@ -143,9 +193,10 @@ class ReferenceStore:
                 make=lambda: encoder().encode(recordings, phones, bert, key=key),
                 save=lambda reference, path: reference.save(path),
             )
-        self._remembered[key] = reference  # now the most recent one
-        while len(self._remembered) > REMEMBERED:
-            self._remembered.pop(next(iter(self._remembered)), None)
+        with self._lock:
+            self._remembered[key] = reference  # now the most recent one
+            while len(self._remembered) > REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
         return reference
 
 
@@ -238,7 +289,7 @@ class ReferenceEncoder:
             key: From `reference_key`.
 
         Raises:
-            AudioError: A recording cannot be read, or the first is not 3 to 10 s long.
+            AudioError: A recording cannot be read or is too long, or the first is not 3 to 10 s long.
             TextError: No transcript, and the version cannot do without.
         """
         if self.flow is not None and len(phones) == 0:
@@ -252,4 +303,11 @@ class ReferenceEncoder:
             prompt = self.tokens(self.ssl(*waves[0]))
         style: NDArray[np.float32] = np.stack([self.style_of(*w) for w in waves]).mean(axis=0)
         mel = None if self.flow is None else reference_mel(*waves[0], flow=self.flow)
-        return Reference(key, phones, bert, prompt, style, mel)
+        reference = Reference(key, phones, bert, prompt, style, mel)
+        try:
+            reference.check()
+        except ShapeError as error:
+            raise AudioError(
+                f"{recordings[0].name}: the voice cannot be taken from it ({error}); use another recording"
+            ) from error
+        return reference

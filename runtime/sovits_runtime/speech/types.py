@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio
 from sovits_runtime.errors import ShapeError
-from sovits_runtime.t2s.generator import StopReason
+from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, StopReason
+from sovits_runtime.t2s.limits import check_count, check_number
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 Floats = NDArray[np.float32]
@@ -18,6 +20,14 @@ PhoneInput = Sequence[str] | NDArray[np.int64]
 
 DEFAULT_NOISE_SCALE = 0.5
 MAX_FLOW_STEPS = 1000
+RANDOM_SEED = -1
+MAX_SEED = 2**64 - 1
+SLOWEST, FASTEST = 0.1, 10.0
+MAX_NOISE_SCALE = 10.0
+MAX_PAUSE_S = 60.0
+MAX_RETRIES = 100
+MAX_CHUNK_TOKENS = 1_000_000
+MAX_GROWTH = 1000.0
 
 
 @dataclass(frozen=True)
@@ -26,17 +36,19 @@ class SpeechOptions:
 
     Attributes:
         sampling: How tokens are sampled.
-        seed: Same seed, same speech, bit for bit on one machine.
-        speed: Above 1 is faster.
+        seed: Same seed, same speech, bit for bit on one machine. -1: another one for every request, which the result
+            names.
+        speed: 0.1 to 10; above 1 is faster.
         noise_scale: Liveliness of the decoder of v1 to v2ProPlus.
         pause_s: Silence after each sentence, in seconds.
-        max_tokens: Limit of one sentence (25 tokens are one second). Reaching a limit that was given ends the
-            sentence there; without one, a sentence that does not end by itself is generated again.
-        retries: How often a failed sentence (empty, or without an end) is generated again with another seed.
+        max_tokens: Limit of one sentence (25 tokens are one second), 1500 at most. Reaching a limit that was given ends
+            the sentence there; without one, a sentence that does not end by itself is generated again.
+        retries: How often a failed sentence is generated again with another seed: one that is empty, far too short for
+            its phones, without an end, or all but silent.
         flow_steps: Euler steps of v3 and v4: more are slower and finer; None: what the version is made for.
 
     Raises:
-        ShapeError: `flow_steps` is not 1 to 1000.
+        ShapeError: A value is out of range.
     """
 
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
@@ -49,10 +61,22 @@ class SpeechOptions:
     flow_steps: int | None = None
 
     def __post_init__(self) -> None:
-        if self.flow_steps is not None and not 1 <= self.flow_steps <= MAX_FLOW_STEPS:
-            raise ShapeError(
-                f"flow_steps: got {self.flow_steps}, expected 1 to {MAX_FLOW_STEPS}, or None for the version's own"
-            )
+        if not isinstance(self.sampling, SamplingOptions):
+            raise ShapeError(f"sampling: got {type(self.sampling).__name__}, expected SamplingOptions")
+        check_count("seed", self.seed, RANDOM_SEED, high=MAX_SEED, hint=" (-1 is another one every time)")
+        check_number("speed", self.speed, SLOWEST, high=FASTEST)
+        check_number("noise_scale", self.noise_scale, 0, high=MAX_NOISE_SCALE)
+        check_number("pause_s", self.pause_s, 0, high=MAX_PAUSE_S)
+        if self.max_tokens is not None:
+            check_count("max_tokens", self.max_tokens, 1, high=MAX_NEW_TOKENS, hint=", or None")
+        check_count("retries", self.retries, 0, high=MAX_RETRIES)
+        if self.flow_steps is not None:
+            hint = ", or None for the version's own"
+            check_count("flow_steps", self.flow_steps, 1, high=MAX_FLOW_STEPS, hint=hint)
+
+    def with_seed(self) -> SpeechOptions:
+        """These options, with a seed drawn by chance where none is given (-1)."""
+        return self if self.seed != RANDOM_SEED else replace(self, seed=secrets.randbelow(2**32))
 
 
 @dataclass(frozen=True)
@@ -79,12 +103,10 @@ class ChunkOptions:
     history_tokens: int = 100
 
     def __post_init__(self) -> None:
-        lengths = (self.first_tokens, self.most_tokens, self.history_tokens)
-        if min(lengths) < 1 or self.lookahead_tokens < 0 or not self.growth >= 1:
-            raise ShapeError(
-                f"chunks: got {self}, expected lengths of at least 1, a look-ahead of at least 0 and a growth of at "
-                "least 1"
-            )
+        for name in ("first_tokens", "most_tokens", "history_tokens"):
+            check_count(name, getattr(self, name), 1, high=MAX_CHUNK_TOKENS)
+        check_count("lookahead_tokens", self.lookahead_tokens, 0, high=MAX_CHUNK_TOKENS)
+        check_number("growth", self.growth, 1, high=MAX_GROWTH)
 
     def ends(self) -> Iterator[int]:
         """Yields the token counts at which chunks end, without end."""
@@ -123,6 +145,7 @@ class TokenSequence:
         stop_reason: "eos", or "max_tokens" when the given limit cut it.
         attempts: 1, or more when generation had to be repeated.
         generate_s: Seconds spent on tokens.
+        seed: That they were sampled with; None where that is unknown.
     """
 
     tokens: NDArray[np.int64]
@@ -130,6 +153,7 @@ class TokenSequence:
     stop_reason: StopReason = "eos"
     attempts: int = 1
     generate_s: float = 0.0
+    seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +166,7 @@ class AudioSentence(Audio):
         attempts: 1, or more when generation had to be repeated.
         generate_s: Seconds spent on tokens.
         decode_s: Seconds spent on the waveform; of sentences that were decoded in one go, an equal share.
+        seed: That its tokens were sampled with; None where that is unknown.
     """
 
     tokens: NDArray[np.int64] = field(repr=False)
@@ -149,6 +174,7 @@ class AudioSentence(Audio):
     attempts: int
     generate_s: float
     decode_s: float
+    seed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

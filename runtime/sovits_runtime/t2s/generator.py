@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -56,17 +57,20 @@ class TokenStream:
     Attributes:
         count: Tokens given so far.
         stop_reason: Why there are no more; None before that is known, and of a stream that was closed early.
+        work: What is entered while a token is being made; it may refuse.
     """
 
     def __init__(self, tokens: Generator[int, None, StopReason]) -> None:
         self.count = 0
         self.stop_reason: StopReason | None = None
+        self.work: Callable[[], AbstractContextManager[None]] = nullcontext
         self._tokens = tokens
 
     def __iter__(self) -> Iterator[int]:
         while True:
             try:
-                token = next(self._tokens)
+                with self.work():
+                    token = next(self._tokens)
             except StopIteration as end:
                 self.stop_reason = end.value or self.stop_reason
                 return
@@ -87,6 +91,10 @@ class TokenStream:
     def close(self) -> None:
         """Frees the request's state; no more tokens come."""
         self._tokens.close()
+
+    def free(self) -> None:
+        """As `close`; for a voice that is closed."""
+        self.close()
 
 
 def seeded_noise(rng: np.random.Generator, vocab: int) -> Noise:

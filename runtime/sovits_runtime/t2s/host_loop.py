@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Generator
 from typing import Any
 
@@ -27,7 +26,6 @@ class TextToSemantic:
         bert = prefill.spec.tensor("bert").shape
         self.bert_width = _size(bert[2])
         self._pool: list[_State] = []
-        self._lock = threading.Lock()
 
     def steps(
         self,
@@ -102,14 +100,15 @@ class TextToSemantic:
         prompt: NDArray[np.int64],
         options: SamplingOptions,
     ) -> _State:
-        with self._lock:
-            state = self._pool.pop() if self._pool else _State(self)
+        try:
+            state = self._pool.pop()  # in one go, without a lock that a fork could copy locked
+        except IndexError:
+            state = _State(self)
         state.start(phones, bert, prompt, options)
         return state
 
     def _release(self, state: _State) -> None:
-        with self._lock:
-            self._pool.append(state)
+        self._pool.append(state)
 
 
 class _State:

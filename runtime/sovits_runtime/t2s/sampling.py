@@ -10,9 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.errors import ShapeError
+from sovits_runtime.t2s.limits import check_count, check_number
 
 MIN_TEMPERATURE = 1e-5
+MAX_TEMPERATURE = 100.0
+MIN_PENALTY, MAX_PENALTY = 0.01, 100.0
 
 
 @dataclass(frozen=True)
@@ -37,19 +39,11 @@ class SamplingOptions:
     min_tokens: int = 11
 
     def __post_init__(self) -> None:
-        limits = {
-            "top_k": self.top_k >= 0,
-            "top_p": self.top_p > 0,
-            "temperature": self.temperature >= 0,
-            "repetition_penalty": self.repetition_penalty > 0,
-            "min_tokens": self.min_tokens >= 0,
-        }
-        for name, good in limits.items():
-            if not good or not np.isfinite(getattr(self, name)):
-                raise ShapeError(
-                    f"sampling option {name}: got {getattr(self, name)}, expected a finite number, top_k and "
-                    "min_tokens 0 or more, temperature 0 or more, the others above 0"
-                )
+        check_count("top_k", self.top_k, 0, hint=" (1 is greedy, 0 switches the rule off)")
+        check_number("top_p", self.top_p, 0, high=1, above=True)
+        check_number("temperature", self.temperature, 0, high=MAX_TEMPERATURE)
+        check_number("repetition_penalty", self.repetition_penalty, MIN_PENALTY, high=MAX_PENALTY)
+        check_count("min_tokens", self.min_tokens, 0)
 
     def arrays(self, vocab: int, batch: int = 1) -> dict[str, NDArray[np.generic]]:
         """Returns the graph inputs that these options give, each [batch]."""

@@ -145,6 +145,24 @@ def test_stops_at_files_beyond_reason(monkeypatch):
         read_audio(io.BytesIO(bytes(400001)))
 
 
+def test_a_small_file_of_hours_is_stopped_after_minutes():
+    """Silence: 40 minutes in a few hundred kilobytes."""
+    content = encoded(np.zeros(2400 * 8000, np.int16), 8000, "FLAC")
+    assert len(content) < 500_000
+    with pytest.raises(AudioError, match="got more than 300 s of audio, expected a recording of seconds"):
+        read_audio(content)
+    with pytest.raises(AudioError, match="got more than 256 MiB"):
+        read_audio(io.BytesIO(bytes((256 << 20) + 1)))
+
+
+@pytest.mark.parametrize("level", [3e38, 1e30, -32768.0, 101.0])
+def test_levels_beyond_reason_are_refused(level):
+    wave = tone(4.0, 16000)
+    wave[100] = level
+    with pytest.raises(AudioError, match=r"got samples of up to .*, expected 1\.0 at full scale"):
+        read_audio(encoded(wave, 16000, "WAV", "FLOAT"))
+
+
 # --- Audio ---
 
 

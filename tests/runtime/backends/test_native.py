@@ -3,6 +3,7 @@
 import ctypes
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -242,7 +243,14 @@ def test_packed_weights_can_be_mapped(weights, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("token", -1), ("token", 10**6), ("text_len", CAPACITY), ("prompt_len", -50), ("step", 10**9)],
+    [
+        ("token", -1),
+        ("token", 10**6),
+        ("text_len", CAPACITY),
+        ("prompt_len", -50),
+        ("step", 10**9),
+        *((name, count) for name in ("text_len", "prompt_len", "step") for count in (2**63 - 1, -(2**63))),
+    ],
 )
 def test_a_row_or_token_out_of_range_is_refused(bundle, weights, name, value):
     step = native.NativeStep(
@@ -358,18 +366,60 @@ def test_another_version_of_them_is_named(monkeypatch):
         native.library.__wrapped__()
 
 
-@pytest.mark.parametrize("index", range(len(native._STRUCTURES)))
+def damaged_package(folder, monkeypatch, library):
+    """A package of the kernels' name in a folder, whose library is what is given."""
+    package = folder / "sovits_native"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from pathlib import Path\nLIBRARY = next(Path(__file__).parent.glob('_gpt_step.*'))\n",
+        encoding="utf-8",
+    )
+    if library is not None:
+        shutil.copyfile(library, package / "_gpt_step.so")
+    monkeypatch.delitem(sys.modules, "sovits_native", raising=False)
+    monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("nothing", "is installed without its library; install it again or remove it"),
+        ("text", "cannot be loaded"),
+        ("another library", "cannot be loaded .*undefined symbol: sovits_abi"),
+    ],
+)
+def test_a_damaged_installation_is_named(tiny_bundle, tmp_path, monkeypatch, what, words):
+    other = tmp_path / "other.so"
+    other.write_text("no library", encoding="utf-8")
+    if what == "another library":
+        other = next(Path(np.__file__).parent.rglob("_multiarray_umath*.so"))
+    damaged_package(tmp_path, monkeypatch, None if what == "nothing" else other)
+    native.library.cache_clear()
+    try:
+        with pytest.raises(BackendError, match=f"{native.PACKAGE} {words}"):
+            Synthesizer.load(tiny_bundle)
+        result = CliRunner().invoke(main, ["bench", str(tiny_bundle), "--repeats", "1", "--tokens", "4"])
+        assert result.exit_code == 1
+        assert result.stderr.startswith(f"error: {native.PACKAGE}")
+        assert len(result.stderr.splitlines()) == 1
+    finally:
+        monkeypatch.undo()
+        sys.modules.pop("sovits_native", None)
+        native.library.cache_clear()
+
+
+@pytest.mark.parametrize("index", range(len(native.STRUCTURES)))
 def test_structures_of_another_size_are_named(monkeypatch, index):
     native._check_structures(lib)
-    ours = native._STRUCTURES[index]
+    ours = native.STRUCTURES[index]
     grown = type(
         ours.__name__, (ctypes.Structure,), {"_fields_": [*ours._fields_, ("more", ctypes.c_void_p)]}
     )
     monkeypatch.setattr(
-        native, "_STRUCTURES", (*native._STRUCTURES[:index], grown, *native._STRUCTURES[index + 1 :])
+        native, "STRUCTURES", (*native.STRUCTURES[:index], grown, *native.STRUCTURES[index + 1 :])
     )
     size = ctypes.sizeof(ours)
-    name = ours.__name__.strip("_").lower()
+    name = ours.__name__[1:].lower()
     with pytest.raises(BackendError, match=rf"another version.*{name} has {size} bytes, expected {size + 8}"):
         native.library.__wrapped__()
 

@@ -1,7 +1,9 @@
 """Graphs kept as this processor's kernels read them: the same samples, mapped from files, and never the wrong ones."""
 
 import json
+import os
 import shutil
+import stat
 import sys
 from collections import Counter
 from pathlib import Path
@@ -188,13 +190,14 @@ def test_two_that_prepack_at_once_make_one(bundle, tmp_path, monkeypatch):
 
 def test_what_a_killed_process_left_is_not_taken_and_goes(bundle):
     made = prepack(bundle)
-    leftover = made.folder.with_name(f".{made.folder.name}.999999999-0123abcd.part")
+    leftover = made.folder.with_name(".0123.0123456789abcdef.part")  # of another key
     shutil.move(made.folder, leftover)
+    leftover.with_suffix(".lock").touch()  # which nobody holds
     assert find_prepacked(bundle) is None
     assert prepacked.describe_prepacked(bundle) == []
     assert prepack(bundle).folder == made.folder
     assert find_prepacked(bundle).problem() == ""
-    assert not leftover.exists()
+    assert [path.name for path in made.folder.parent.iterdir()] == [made.folder.name]
 
 
 def test_a_folder_that_cannot_be_written_is_named(bundle):
@@ -241,3 +244,56 @@ def test_what_fails_its_verification_does_not_stay(bundle, monkeypatch):
     assert result.exit_code == 3, result.output
     assert "removed" in result.output
     assert find_prepacked(bundle) is None
+
+
+def test_a_set_that_came_with_the_bundle_is_not_taken(bundle, reference, tmp_path, monkeypatch, caplog):
+    """Somebody else's, for this very processor: ONNX Runtime would run it as it is."""
+    with monkeypatch.context() as stranger:
+        stranger.setenv("SOVITS_EXPORT_CACHE", str(tmp_path / "of a stranger"))
+        made = prepack(bundle)
+        assert find_prepacked(bundle).folder == made.folder
+    assert find_prepacked(bundle) is None
+    assert "not of this user" in caplog.text
+    assert "user is " in caplog.text
+    opened = []
+    monkeypatch.setattr(
+        "sovits_runtime.backends.cpu.open_session",
+        lambda path, spec, options: opened.append(path) or backend.open_session(path, spec, options),
+    )
+    assert len(speak(bundle, reference))
+    assert all(prepacked.FOLDER not in path.parts for path in opened)
+    (shown,) = prepacked.describe_prepacked(bundle)
+    assert (shown["here"], shown["problem"]) == (False, "")
+
+
+@pytest.mark.parametrize("change", ["shortened", "unlisted", "of another folder", "deep", "null"])
+def test_a_record_that_was_changed_is_found_out(bundle, change):
+    """A blob that is shorter than ONNX Runtime expects is read beyond its end."""
+    made = prepack(bundle)
+    path = made.folder / prepacked.RECORD
+    record = json.loads(path.read_text())
+    if change == "shortened":
+        file = made.folder / "sovits_vocoder.weights"
+        file.write_bytes(file.read_bytes()[:-4096])
+        record["files"][file.name] = prepacked.FileRecord.of(file, whole=False).to_json()
+    elif change == "unlisted":
+        del record["files"]["sovits_vocoder.onnx"]
+    elif change == "of another folder":
+        record["ingredients"]["bundle"] = "0" * 64
+    path.write_text({"deep": "[" * 200_000, "null": "null"}.get(change, json.dumps(record)))
+    with pytest.raises(BundleError, match=r"prepacked\.json.*sovits-export prepack"):
+        find_prepacked(bundle)
+    assert prepack(bundle).problem() == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX")
+def test_the_users_key_is_theirs_alone(bundle, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path / "cache"))
+    prepack(bundle)
+    key = tmp_path / "cache" / "seal.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert key.stat().st_size == 32
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(BundleError, match=r"seal\.key: cannot be written .*SOVITS_EXPORT_CACHE"):
+        prepack(bundle)

@@ -52,7 +52,7 @@ def test_an_old_one_is_refused_in_one_line_before_a_graph_is_opened(replaced, ti
     assert str(refused.value) == f"onnxruntime 1.24.4 {OLD}{CPU}"
 
 
-@pytest.mark.parametrize("command", ["speak", "verify", "prepack", "reference", "bench"])
+@pytest.mark.parametrize("command", ["speak", "verify", "prepack", "reference", "bench", "build"])
 def test_every_command_refuses_it(replaced, copied_bundle, demo_files, tmp_path, command):
     replaced("1.24.4")
     recording = ["--ref", demo_files.reference_wav, "--ref-phones", "HH AY1 ."]
@@ -66,11 +66,13 @@ def test_every_command_refuses_it(replaced, copied_bundle, demo_files, tmp_path,
             "-o",
             tmp_path / "o.npz",
         ],
+        "build": ["--gpt", demo_files.gpt, "--sovits", demo_files.sovits, "-o", tmp_path / "voice"],
     }.get(command, [copied_bundle])
     result = CliRunner().invoke(main, [command, *map(str, rest)])
     assert result.exit_code == 1
     errors = [line for line in result.output.splitlines() if not line.startswith("[")]
     assert errors == [f"error: onnxruntime 1.24.4 {OLD}{CPU}"]
+    assert "export" not in result.output.replace("sovits-export", "")  # before the work, not after it
 
 
 def test_the_packages_that_are_there_are_named_and_uninstalled(replaced):

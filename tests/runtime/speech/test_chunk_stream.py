@@ -205,8 +205,21 @@ def test_a_bundle_that_does_not_say_how_far_it_sees_is_named(voice):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"first_tokens": 0}, {"lookahead_tokens": -1}, {"growth": 0.9}, {"history_tokens": 0}]
+    "wrong",
+    [
+        {"first_tokens": 0},
+        {"first_tokens": 2**63},
+        {"most_tokens": 1.5},
+        {"lookahead_tokens": -1},
+        {"growth": 0.9},
+        {"growth": float("inf")},
+        {"history_tokens": 0},
+        {"history_tokens": float("nan")},
+    ],
 )
 def test_bad_chunks_are_refused(wrong):
-    with pytest.raises(ShapeError, match="chunks: got"):
+    name, value = next(iter(wrong.items()))
+    with pytest.raises(
+        ShapeError, match=rf"^{name}: got {value}, expected a .*number of 1 to|^lookahead_tokens: got -1"
+    ):
         ChunkOptions(**wrong)

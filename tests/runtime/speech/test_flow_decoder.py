@@ -83,7 +83,7 @@ def reference(tokens=8, mel_frames=50):
         np.zeros(3, np.int64),
         np.zeros((3, 1024), np.float32),
         np.arange(tokens),
-        np.zeros((1, 512, 1)),
+        np.zeros((1, 512, 1), np.float32),
     )
     return Reference("x", *arrays, mel)
 
