@@ -12,7 +12,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,18 @@ async def converse(assistant: Assistant, texts: Sequence[str], after_s: float) -
     await assistant.finish()
 
 
+def seconds(text: str) -> float:
+    """Reads a time from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no number, or not 0.1 to 3600.
+    """
+    with suppress(ValueError):
+        if 0.1 <= (value := float(text)) <= 3600:
+            return value
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected 0.1 to 3600 seconds")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the command line and speaks."""
     parser = argparse.ArgumentParser(description="Speak, and be interrupted.")
@@ -106,9 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--lang", default="auto", help="zh, yue, en, ja, ko, auto; 'phones': the texts are phones"
     )
-    parser.add_argument("--after", type=float, default=1.5, help="seconds until the interruption")
+    parser.add_argument("--after", type=seconds, default=1.5, help="seconds until the interruption")
     parser.add_argument("--out", type=Path, required=True, help="file of what was heard")
-    parser.add_argument("--max-seconds", type=float, help="cut each sentence at this length")
+    parser.add_argument("--max-seconds", type=seconds, help="cut each sentence at this length")
     args = parser.parse_args(arguments)
     try:
         with Synthesizer.load(args.voice) as voice:
@@ -123,9 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
             ear = Ear(voice.spec.sample_rate)
             asyncio.run(converse(Assistant(start, ear), args.texts, args.after))
-    except SovitsError as error:
+        Audio(np.concatenate(ear.heard), ear.sample_rate).save(args.out)
+    except (SovitsError, OSError) as error:
         sys.exit(str(error))
-    Audio(np.concatenate(ear.heard), ear.sample_rate).save(args.out)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ The next chunk is made while one is heard; at the end it says when sound began a
 from __future__ import annotations
 
 import argparse
+import io
 import queue
 import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -133,6 +134,18 @@ def play(chunks: ChunkStream, output: Output) -> Listener:
     return listener
 
 
+def seconds(text: str) -> float:
+    """Reads a time from the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is no number, or not 0.1 to 3600.
+    """
+    with suppress(ValueError):
+        if 0.1 <= (value := float(text)) <= 3600:
+            return value
+    raise argparse.ArgumentTypeError(f"got {text!r}, expected 0.1 to 3600 seconds")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Reads the command line and speaks."""
     parser = argparse.ArgumentParser(description="Speak while the sentence is still being made.")
@@ -144,8 +157,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lang", default="auto", help="zh, yue, en, ja, ko, auto")
     parser.add_argument("--phones", help="phones of one sentence, in place of a text")
     parser.add_argument("--out", type=Path, help="write a file in place of playing")
-    parser.add_argument("--max-seconds", type=float, help="cut each sentence at this length")
+    parser.add_argument("--max-seconds", type=seconds, help="cut each sentence at this length")
     args = parser.parse_args(arguments)
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what comes may be cut within a character
     try:
         with Synthesizer.load(args.voice) as voice:
             reference = Reference.load(args.reference)
@@ -160,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     args.text or sys.stdin, reference, language=args.lang, options=options
                 )
             listener = play(chunks, output)
-    except SovitsError as error:
+    except (SovitsError, OSError) as error:
         sys.exit(str(error))
     assert listener.first is not None  # a stream without sound raises
     dry = f"ran dry {listener.gaps} times, {listener.gaps_s:.2f} s" if listener.gaps else "never ran dry"

@@ -21,12 +21,12 @@ import logging
 import struct
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 
 from sovits_runtime import Chunk, ChunkStream, Reference, SpeechOptions, Synthesizer
 from sovits_runtime.aio import stream_async
@@ -34,7 +34,10 @@ from sovits_runtime.errors import ShapeError, SovitsError, TextError
 
 logger = logging.getLogger(__name__)
 
+N = TypeVar("N", int, float)
 LONGEST_TEXT = 2000
+LONGEST_SHOWN = 80
+"""Characters of what a client sent that an error repeats."""
 FIELDS = {"text", "phones", "language", "format", "speed", "seed"}
 PAGE = Path(__file__).with_name("serve.html")
 
@@ -71,23 +74,60 @@ def read_ask(fields: Any, options: SpeechOptions) -> Ask:
     if not isinstance(fields, Mapping):
         raise BadRequestError(f"expected a JSON object, got {type(fields).__name__}")
     if unknown := set(fields) - FIELDS:
-        raise BadRequestError(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(sorted(FIELDS))}")
-    text, phones = str(fields.get("text", "")).strip(), str(fields.get("phones", "")).strip()
+        names = ", ".join(sorted(unknown))
+        raise BadRequestError(f"unknown: {names[:LONGEST_SHOWN]}; known: {', '.join(sorted(FIELDS))}")
+    text, phones, language = (_word(fields, name) for name in ("text", "phones", "language"))
     if bool(text) == bool(phones):
         raise BadRequestError("expected either text or phones")
     if len(text) + len(phones) > LONGEST_TEXT:
         raise BadRequestError(f"got {len(text) + len(phones)} characters, expected at most {LONGEST_TEXT}")
     kind = fields.get("format", "wav")
     if kind not in ("wav", "pcm"):
-        raise BadRequestError(f"format: got {kind!r}, expected wav or pcm")
-    try:
-        speed, seed = float(fields.get("speed", options.speed)), int(fields.get("seed", options.seed))
-        if not 0.5 <= speed <= 2 or not 0 <= seed < 2**32:
-            raise ValueError
-    except (TypeError, ValueError):
-        raise BadRequestError("expected a speed of 0.5 to 2 and a seed of 0 to 4294967295") from None
+        raise BadRequestError(f"format: got {_shown(kind)}, expected wav or pcm")
+    speed = _number(fields, "speed", float(options.speed), least=0.5, most=2)
+    seed = _number(fields, "seed", options.seed, least=0, most=2**32 - 1)
     how = replace(options, speed=speed, seed=seed)
-    return Ask(text, tuple(phones.split()), str(fields.get("language", "auto")), kind == "wav", how)
+    return Ask(text, tuple(phones.split()), language or "auto", kind == "wav", how)
+
+
+def read_json(message: str | bytes) -> Any:
+    """Reads JSON, which is UTF-8 whatever a header says.
+
+    Raises:
+        BadRequestError: It is none, or its numbers or its depth are beyond what Python reads.
+    """
+    try:
+        return json.loads(message)
+    except (ValueError, RecursionError) as error:
+        raise BadRequestError(f"expected JSON: {error}") from None
+
+
+def _word(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name, "")
+    if not isinstance(value, str):
+        raise BadRequestError(f"{name}: got {_shown(value)}, expected a string")
+    return value.strip()
+
+
+def _number(fields: Mapping[str, Any], name: str, default: N, *, least: float, most: float) -> N:
+    """A number of the default's type; a query holds strings."""
+    value = fields.get(name, default)
+    try:
+        number = type(default)(value)
+        if isinstance(value, bool) or not (isinstance(value, str) or number == value):
+            raise ValueError
+        if not least <= number <= most:
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise BadRequestError(
+            f"{name}: got {_shown(value)}, expected a {name} of {least} to {most}"
+        ) from None
+    return number
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 class Line:
@@ -211,28 +251,39 @@ class Service:
         try:
             async for message in socket:
                 await stopped(speaking)
-                if message.type is WSMsgType.TEXT:
-                    speaking = asyncio.create_task(self.answer(socket, message.data))
+                speaking = asyncio.create_task(self.answer(socket, message))
         finally:
             await stopped(speaking)
         return socket
 
-    async def answer(self, socket: web.WebSocketResponse, message: str) -> None:
-        """Answers one message of a client."""
-        try:
-            fields = json.loads(message)
-            if fields == {"stop": True}:
-                return await socket.send_json({"stopped": True})
-            async with self.chunks(read_ask(fields, self.options)) as chunks:
-                await socket.send_json({"sample_rate": self.voice.spec.sample_rate})
-                async for chunk in chunks:
-                    await self.send(socket.send_bytes, chunk)
-            await socket.send_json({"done": True})
-        except (*ANSWERED, json.JSONDecodeError) as error:
-            await socket.send_json({"error": str(error)})
-        except TimeoutError:
-            logger.warning("socket closed: the client takes no sound")
-            await socket.close()
+    async def answer(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
+        """Answers one message of a client, whatever it is."""
+        with suppress(ConnectionError):  # the client has left
+            try:
+                await self.say(socket, message)
+            except ANSWERED as error:
+                await socket.send_json({"error": str(error)})
+            except TimeoutError:
+                logger.warning("socket closed: the client takes no sound")
+                await socket.close()
+            except ConnectionError:
+                raise
+            except Exception:  # a defect; without an answer a client would wait for ever
+                logger.exception("no answer")
+                await socket.send_json({"error": "the service failed; its log says why"})
+
+    async def say(self, socket: web.WebSocketResponse, message: WSMessage) -> None:
+        """Says what one message asks for."""
+        if message.type is not WSMsgType.TEXT:
+            raise BadRequestError("got a binary message, expected JSON as text")
+        fields = read_json(message.data)
+        if fields == {"stop": True}:
+            return await socket.send_json({"stopped": True})
+        async with self.chunks(read_ask(fields, self.options)) as chunks:
+            await socket.send_json({"sample_rate": self.voice.spec.sample_rate})
+            async for chunk in chunks:
+                await self.send(socket.send_bytes, chunk)
+        await socket.send_json({"done": True})
 
 
 async def fields_of(request: web.Request) -> Any:
@@ -240,9 +291,10 @@ async def fields_of(request: web.Request) -> Any:
     if request.method == "GET":
         return request.query
     try:
-        return await request.json()
-    except ValueError as error:
-        raise BadRequestError(f"the body is no JSON: {error}") from None
+        body = await request.read()
+    except web.RequestPayloadError as error:  # not compressed as its header says, or cut off
+        raise BadRequestError(f"the body cannot be read: {error}") from None
+    return read_json(body)
 
 
 async def stopped(task: asyncio.Task[None] | None) -> None:
@@ -266,6 +318,8 @@ async def errors_as_json(
         return await handler(request)
     except web.HTTPException as error:
         return web.json_response({"error": error.reason}, status=error.status)
+    except ConnectionError:  # the client has left, so nobody reads this
+        return web.Response(status=503)
     except ANSWERED as error:
         status = 400 if isinstance(error, WRONG_USE) else 503 if isinstance(error, BusyError) else 500
         headers = {"Retry-After": "1"} if status == 503 else {}
@@ -285,10 +339,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("voice", type=Path, help="folder of a bundle")
     parser.add_argument("reference", type=Path, help=".npz that 'sovits-export reference' wrote")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--speaking", type=int, default=2, help="requests spoken at once")
-    parser.add_argument("--waiting", type=int, default=8, help="requests that may wait for their turn")
-    parser.add_argument("--max-seconds", type=float, help="cut each sentence at this length")
+    parser.add_argument("--port", type=_within(int, 0, 65535), default=8080)
+    parser.add_argument("--speaking", type=_within(int, 1, 1000), default=2, help="requests spoken at once")
+    parser.add_argument(
+        "--waiting", type=_within(int, 0, 10**6), default=8, help="requests that may wait for their turn"
+    )
+    parser.add_argument(
+        "--max-seconds", type=_within(float, 0.1, 3600), help="cut each sentence at this length"
+    )
     args = parser.parse_args(arguments)
     try:
         with Synthesizer.load(args.voice) as voice:
@@ -301,8 +359,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 waiting=args.waiting,
             )
             web.run_app(service.app(), host=args.host, port=args.port, handler_cancellation=True)
-    except SovitsError as error:
+    except (SovitsError, OSError) as error:  # an address that is taken, for example
         sys.exit(str(error))
+
+
+def _within(kind: type[N], least: N, most: N) -> Callable[[str], N]:
+    def number(text: str) -> N:
+        with suppress(ValueError):
+            if least <= (value := kind(text)) <= most:
+                return value
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected {least} to {most}")
+
+    return number
 
 
 if __name__ == "__main__":

@@ -5,19 +5,22 @@
 DIR holds files named `KIND_VERSION_SIZE_SEED.npz`: `golden` of every stage, `lora` of fine-tunes, `e2e` of whole
 requests (see `conformance_e2e`). Each names its configs, dims and seed in `meta`; weights come from the deterministic
 rule of `sovits_exporter.demo.weights`, are written as official checkpoint files, read back, and built into a bundle.
-For every stage the worst difference is printed beside its limit, and the exit code is 1 if one is exceeded, or if
-there is a file of another kind.
+For every stage the worst difference is printed beside its limit as soon as it is known. The exit code is 1 if one is
+exceeded, if a file does not say its sizes or its version is unknown (it is refused by name, the others are replayed),
+or if there is a file of another kind.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import functools
-import json
+import gc
 import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,11 +31,24 @@ import onnx_ir as ir
 import torch
 from conformance_e2e import replay_requests
 from conformance_errors import absolute, differing, relative
-from conformance_flow import TorchGraph, flow_stages, golden_vocoder_config, lora_stages
+from conformance_flow import TorchGraph, flow_stages, lora_stages
+from conformance_sizes import (
+    CannotReplayError,
+    Golden,
+    Sizes,
+    building,
+    load_golden,
+    meta_of,
+    sizes_of,
+    write_checkpoints,
+    write_lora,
+    write_vocoder,
+)
 from conformance_speaker import (
     Speakers,
     small_speaker,
     speaker_session,
+    speaker_sizes,
     speakers,
     text_style_session,
     write_speaker_file,
@@ -42,13 +58,11 @@ from torch import nn
 
 from sovits_exporter.building.build import build
 from sovits_exporter.building.request import BuildRequest
-from sovits_exporter.checkpoint.layout import gpt_layout, sovits_layout
 from sovits_exporter.checkpoint.models import Models, build_models
 from sovits_exporter.checkpoint.official import load_gpt, load_sovits
 from sovits_exporter.checkpoint.speaker import read_speaker
 from sovits_exporter.checkpoint.vocoder import read_vocoder
-from sovits_exporter.demo.weights import fill
-from sovits_exporter.demo.writers import LORA_SEED, write_lora, write_vocoder
+from sovits_exporter.demo.configs import speaker_config
 from sovits_exporter.graphs.cfm import vocoder_graph
 from sovits_exporter.graphs.export import export_graph
 from sovits_exporter.graphs.files import write_models
@@ -57,7 +71,6 @@ from sovits_exporter.graphs.sovits import sovits_graphs
 from sovits_exporter.modeling.eager import EagerOptions, generate
 from sovits_exporter.modeling.eres2net import ERes2NetV2
 from sovits_exporter.modeling.sampling import SamplingInputs, penalise, sorted_probabilities
-from sovits_exporter.modeling.sizes import DEMO_DIT, OFFICIAL_DIT
 from sovits_exporter.modeling.vits import (
     PriorAndFlow,
     PromptTokens,
@@ -72,6 +85,8 @@ from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
 from sovits_runtime.bundle.session import Session, SessionOptions
+from sovits_runtime.errors import SovitsError
+from sovits_runtime.machine.process_memory import resident_bytes
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.t2s.host_loop import TextToSemantic
@@ -95,7 +110,6 @@ SAMPLER_OPTIONS = ("top_k", "top_p", "temperature", "repetition_penalty", "min_t
 EOS_EARLY_STOP = 90
 KINDS = ("golden", "lora", "e2e")
 
-Golden = dict[str, Array]
 Floats = NDArray[np.float32]
 
 
@@ -467,66 +481,63 @@ def streaming(
         yield f"stream chunk {i}", absolute(path.vocode(z, style), g[f"stream_wav_{i}"]), "signal"
 
 
-def write_checkpoints(folder: Path, meta: dict[str, Any]) -> tuple[Path, Path]:
-    """Writes the golden's weights as official fine-tuned files."""
-    files = folder / "gpt.ckpt", folder / "sovits.pth"
-    dit = DEMO_DIT if meta["dims"] == "tiny" else OFFICIAL_DIT
-    layouts = gpt_layout(meta["s1_config"]), sovits_layout(meta["s2_config"], meta["version"], dit)
-    configs = meta["s1_config"], meta["s2_config"]
-    for file, layout, config in zip(files, layouts, configs, strict=True):
-        weight = {n: torch.from_numpy(fill(n, s, meta["seed"])).half() for n, s in layout.items()}
-        torch.save({"weight": weight, "config": config, "info": "golden"}, file)
-    return files
-
-
-def write_lora_of(base: Path, seed: int, meta: dict[str, Any]) -> Path:
-    """Writes the LoRA fine-tune that was recorded, beside its base."""
-    path, tiny = base.with_name("lora.pth"), meta["dims"] == "tiny"
-    write_lora(path, meta["version"], tiny=tiny, seed=seed - LORA_SEED, report=lambda *_: None)
-    return path
-
-
 def replay(file: Path) -> Iterator[Result]:
-    """Yields the results of one golden file on both paths, or of one file of whole requests by the public API."""
+    """Yields the results of one golden file on both paths, or of one file of whole requests by the public API.
+
+    Raises:
+        CannotReplayError: The file does not say enough, or is of something that is not known here.
+    """
     if file.name.startswith("e2e_"):
         for case, error, limit in replay_requests(file):
             yield Result("api", case, error, limit)
         return
     lora = load_golden(file) if file.name.startswith("lora_") else None
     g = load_golden(recorded_inputs(file))
-    meta = json.loads(g["meta"].tobytes())
+    meta = meta_of(g)
+    sizes = sizes_of(meta)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        gpt, sovits = write_checkpoints(folder, meta)
+        gpt, sovits = write_checkpoints(folder, sizes)
         base = None
         if lora is not None:
             base, sovits = sovits, folder / "lora.pth"
-            seed = int(lora["lora_seed"]) - LORA_SEED
-            write_lora(
-                sovits, meta["version"], tiny=meta["dims"] == "tiny", seed=seed, report=lambda *_: None
-            )
-        models = build_models(load_gpt(gpt), load_sovits(sovits, version=meta["version"], base=base))
+            write_lora(sovits, sizes, rank=lora_rank(lora, meta), seed=int(lora["lora_seed"]))
+        models = build_models(load_gpt(gpt), load_sovits(sovits, version=sizes.version, base=base))
         models, speaker = with_speaker(models, meta, folder)
-        models, vocoder = with_vocoder(models, meta, folder)
-        build(
-            BuildRequest(
-                gpt=gpt,
-                sovits=sovits,
-                output=folder / "bundle",
-                version=meta["version"],
-                verify=False,
-                speaker=speaker,
-                vocoder=vocoder,
-                base=base,
-            )
+        models, vocoder = with_vocoder(models, sizes, folder)
+        request = BuildRequest(
+            gpt=gpt,
+            sovits=sovits,
+            output=folder / "bundle",
+            version=sizes.version,
+            verify=False,
+            speaker=speaker,
+            vocoder=vocoder,
+            base=base,
         )
+        build(request, progress=building)
         small = None
         if models.speaker is not None and speaker is None:
             assert isinstance(models.speaker, ERes2NetV2)
             small = speaker_session(models.speaker, folder / "speaker")
-        for path in (TorchPath(models), OnnxPath(Bundle.open(folder / "bundle"), small)):
-            for stage, error, kind in stages(path, g, models.vits, lora):
-                yield Result(path.name, stage, error, LIMITS[kind])
+        yield from _stages_of(TorchPath(models), g, models.vits, lora)
+        onnx = OnnxPath(Bundle.open(folder / "bundle"), small)
+        with onnx.voice:
+            yield from _stages_of(onnx, g, models.vits, lora)
+
+
+def _stages_of(path: ModelPath, g: Golden, vits: Sovits, lora: Golden | None) -> Iterator[Result]:
+    for stage, error, kind in stages(path, g, vits, lora):
+        yield Result(path.name, stage, error, LIMITS[kind])
+
+
+def lora_rank(lora: Golden, meta: dict[str, Any]) -> int:
+    """The rank that a recording names; the tiny ones without a name have 8."""
+    if "lora_rank" in lora:
+        return int(lora["lora_rank"])
+    if meta.get("dims") == "tiny":
+        return 8
+    raise CannotReplayError(f"dims {meta.get('dims')!r}, and it has no lora_rank")
 
 
 def stages(path: ModelPath, g: Golden, vits: Sovits, lora: Golden | None) -> Iterator[tuple[str, float, str]]:
@@ -540,11 +551,6 @@ def stages(path: ModelPath, g: Golden, vits: Sovits, lora: Golden | None) -> Ite
         yield from flow_stages(path, g)
 
 
-def load_golden(file: Path) -> Golden:
-    with np.load(file, allow_pickle=False) as z:
-        return {k: z[k] for k in z.files}
-
-
 def recorded_inputs(file: Path) -> Path:
     """The file that holds the inputs: of a LoRA's recording, that of its base."""
     return file.with_name(file.name.replace("lora_", "golden_", 1))
@@ -554,21 +560,22 @@ def with_speaker(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Mo
     """Adds the golden's speaker network where the version has one, and its file where a bundle can hold it."""
     if not models.spec.speaker_network:
         return models, None
-    if meta["size"] == "tiny":
+    if meta.get("eres") is None:
+        raise CannotReplayError("its meta has no eres, the sizes of its speaker network")
+    if speaker_sizes(meta) != speaker_config(tiny=False):  # its embedding is too narrow for a bundle
         return replace(models, speaker=small_speaker(meta)), None
     file = folder / "speaker.ckpt"
     write_speaker_file(file, meta)
     return replace(models, speaker=read_speaker(file).module()), file
 
 
-def with_vocoder(models: Models, meta: dict[str, Any], folder: Path) -> tuple[Models, Path | None]:
+def with_vocoder(models: Models, sizes: Sizes, folder: Path) -> tuple[Models, Path | None]:
     """Adds the golden's vocoder and its file where the version has one of its own."""
     flow = models.spec.flow
     if flow is None:
         return models, None
-    config = golden_vocoder_config(flow.vocoder, tiny=meta["dims"] == "tiny")
     folder.mkdir(exist_ok=True)
-    write_vocoder(folder / "vocoder", config, seed=meta["seed"], report=lambda *_: None)
+    write_vocoder(folder / "vocoder", sizes)
     return replace(models, vocoder=read_vocoder(folder / "vocoder", flow).module()), folder / "vocoder"
 
 
@@ -582,14 +589,38 @@ def parse_name(file: Path) -> dict[str, Any] | None:
 
 
 def replay_and_print(file: Path) -> list[Result]:
-    """Replays one file and prints each stage."""
+    """Replays one file and prints each stage as it is done; nothing of the file stays in memory.
+
+    Raises:
+        CannotReplayError: The file cannot be replayed.
+    """
+    start = time.monotonic()
     print(file.name, flush=True)
     results = []
-    for r in replay(file):
-        verdict = "ok" if r.passed else "EXCEEDED"
-        print(f"  {r.path:<6} {r.stage:<42} {r.error:>9.2e}  limit {r.limit:.0e}  {verdict}", flush=True)
-        results.append(r)
+    try:
+        for r in replay(file):
+            verdict = "ok" if r.passed else "EXCEEDED"
+            print(f"  {r.path:<6} {r.stage:<42} {r.error:>9.2e}  limit {r.limit:.0e}  {verdict}", flush=True)
+            results.append(r)
+    except SovitsError as error:
+        raise CannotReplayError(str(error)) from error
+    finally:
+        release_memory()
+    print(f"  {time.monotonic() - start:.0f} s{memory()}", flush=True)
     return results
+
+
+def release_memory() -> None:
+    """Gives back what one file took: graphs and modules refer to each other, and the allocator keeps what was freed."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def memory() -> str:
+    """What the process holds now, for a line; nothing where the system does not tell."""
+    resident = resident_bytes()
+    return f", {resident / 1e9:.1f} GB in memory" if resident else ""
 
 
 def summary(file: Path, results: list[Result]) -> Iterator[str]:
@@ -621,20 +652,31 @@ def main() -> int:
     if unknown:
         print(f"{args.folder}: no golden files of a known kind: {', '.join(unknown)}", file=sys.stderr)
         return 1
-    replayed = {
-        file: replay_and_print(file)
+    chosen = [
+        file
         for file, names in told.items()
         if names and all(getattr(args, name) in (None, value) for name, value in names.items())
-    }
-    if not replayed:
+    ]
+    if not chosen:
         print(f"{args.folder}: no golden file to replay", file=sys.stderr)
         return 1
+    replayed: dict[Path, list[Result]] = {}
+    refused: dict[Path, str] = {}
+    for file in chosen:
+        try:
+            replayed[file] = replay_and_print(file)
+        except CannotReplayError as error:
+            refused[file] = str(error)
+            print(f"  REFUSED: {error}", flush=True)
     for file, results in replayed.items():
         print(*summary(file, results), sep="\n")
+    for file, reason in refused.items():
+        print(f"{file.name:<30} REFUSED: {reason}")
     failed = sum(not r.passed for results in replayed.values() for r in results)
-    left_out = f", {len(told) - len(replayed)} left out as asked" if len(told) > len(replayed) else ""
-    print(f"{len(replayed)} files replayed{left_out}, {failed} stages exceeded their limit")
-    return int(failed > 0)
+    left_out = f", {len(told) - len(chosen)} left out as asked" if len(told) > len(chosen) else ""
+    refusals = f", {len(refused)} refused" if refused else ""
+    print(f"{len(replayed)} files replayed{left_out}{refusals}, {failed} stages exceeded their limit")
+    return int(failed > 0 or bool(refused))
 
 
 if __name__ == "__main__":

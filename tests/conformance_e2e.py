@@ -7,7 +7,6 @@ twice, which no option of ours does.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from conformance_flow import golden_vocoder_config
+from conformance_sizes import building, load_golden, meta_of, sizes_of, write_checkpoints, write_vocoder
 from numpy.typing import NDArray
 
 from sovits_exporter.building.build import build
 from sovits_exporter.building.request import BuildRequest
 from sovits_exporter.demo.weights import unit
-from sovits_exporter.demo.writers import write_gpt, write_sovits, write_speaker, write_vocoder
+from sovits_exporter.demo.writers import write_speaker
 from sovits_runtime import Phrase, Reference, SamplingOptions, SpeechOptions, Synthesizer
 from sovits_runtime.audio.fbank import fbank
 from sovits_runtime.audio.mel import reference_mel
@@ -45,9 +44,8 @@ Pcm = NDArray[np.int16]
 
 def replay_requests(file: Path) -> Iterator[tuple[str, float, float]]:
     """Yields the name, error and limit of every case of an `e2e_*.npz`."""
-    with np.load(file, allow_pickle=False) as z:
-        g = {k: z[k] for k in z.files}
-    meta = json.loads(g["meta"].tobytes())
+    g = load_golden(file)
+    meta = meta_of(g)
     with tempfile.TemporaryDirectory() as folder, build_voice(Path(folder), meta) as voice:
         request = Request(voice, g, meta)
         for case in CASES:
@@ -57,24 +55,18 @@ def replay_requests(file: Path) -> Iterator[tuple[str, float, float]]:
 
 def build_voice(folder: Path, meta: dict[str, Any]) -> Synthesizer:
     """Builds the voice of a file; versions with a speaker network get the full-size one."""
-    spec, sizes = model_spec(meta["version"]), {"tiny": meta["dims"] == "tiny", "seed": meta["seed"]}
+    sizes = sizes_of(meta)
+    gpt, sovits = write_checkpoints(folder, sizes)
     request = BuildRequest(
-        gpt=folder / "gpt.ckpt",
-        sovits=folder / "sovits.pth",
-        output=folder / "bundle",
-        version=spec.version,
-        verify=False,
+        gpt=gpt, sovits=sovits, output=folder / "bundle", version=sizes.version, verify=False
     )
-    write_gpt(request.gpt, spec.version, **sizes, report=lambda *_: None)
-    write_sovits(request.sovits, spec.version, **sizes, report=lambda *_: None)
-    if spec.speaker_network:
+    if model_spec(sizes.version).speaker_network:
         request = replace(request, speaker=folder / "speaker.ckpt")
-        write_speaker(request.speaker, **{**sizes, "tiny": False}, report=lambda *_: None)
-    if spec.flow:
+        write_speaker(request.speaker, tiny=False, seed=sizes.seed, report=lambda *_: None)
+    if sizes.vocoder is not None:
         request = replace(request, vocoder=folder / "vocoder")
-        config = golden_vocoder_config(spec.flow.vocoder, tiny=meta["dims"] == "tiny")
-        write_vocoder(request.vocoder, config, seed=meta["seed"], report=lambda *_: None)
-    build(request)
+        write_vocoder(request.vocoder, sizes)
+    build(request, progress=building)
     return Synthesizer.load(request.output)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from conformance_errors import absolute, differing, noise_share, relative
 from numpy.typing import NDArray
 
-from sovits_exporter.demo.configs import vocoder_config
 from sovits_exporter.graphs.graph_def import GraphDef
 from sovits_runtime.audio.mel import denormed, normed, reference_mel
 from sovits_runtime.bundle.graph_spec import Array
@@ -47,13 +46,6 @@ class TorchGraph:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return self.graph.run({name: np.ascontiguousarray(array) for name, array in feeds.items()})
-
-
-def golden_vocoder_config(kind: str, *, tiny: bool) -> dict[str, Any]:
-    """The vocoder that the goldens were made with: BigVGAN's tiny one is full-size but for its channels."""
-    if kind == "bigvgan" and tiny:
-        return {**vocoder_config(kind, tiny=False), "upsample_initial_channel": 128}
-    return vocoder_config(kind, tiny=tiny)
 
 
 def flow_stages(path: FlowPath, g: Golden) -> Iterator[Stage]:

@@ -4,6 +4,8 @@
 
 Reads text lines (`clean_text` + `cleaned_text_to_sequence`: lang, version, text, ids, word2ph, norm_text, note) and,
 with `text_conformance_segments.py` beside it, lines that have a `kind`. Corrections are off (`official=True`).
+
+The exit code is 1 if a language agrees less than its limit, if nothing was replayed, or if a line's kind is unknown.
 """
 
 from __future__ import annotations
@@ -21,6 +23,10 @@ from sovits_runtime.errors import TextError
 from sovits_runtime.text import SymbolVersion, phonemize
 
 Row = Mapping[str, Any]
+LIMITS = {"en": 94.0}
+"""Least agreement in percent, of all languages that are not named 100. English agrees in 98.7 % of the recorded
+sentences with nltk's tagger, and without it in 94.8 %: it chooses between readings such as those of "read"."""
+UNKNOWN_KIND = "kind not known here"
 MISSING_PARTS = ("user dictionary (not obtainable)",)
 
 
@@ -91,13 +97,21 @@ def replay_file(path: Path, languages: set[str]) -> Iterator[Outcome]:
             continue
         replay = known.get(row.get("kind", ""))
         if replay is None:
-            yield Outcome("-", row["kind"], equal=False, apart="kind not known here")
+            yield Outcome("-", row["kind"], equal=False, apart=UNKNOWN_KIND)
         else:
             yield replay(row)
 
 
-def report(outcomes: list[Outcome]) -> float:
-    """Print figures per language and kind; return the lowest agreement of a language, in percent."""
+def report(outcomes: list[Outcome], minimum: float | None) -> list[str]:
+    """Print figures per language and kind.
+
+    Args:
+        outcomes: Of all lines.
+        minimum: Least agreement of every language, in percent; None: those of `LIMITS`.
+
+    Returns:
+        What was not as it must be, a line each.
+    """
     total: Counter[tuple[str, str]] = Counter()
     equal: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
@@ -113,12 +127,22 @@ def report(outcomes: list[Outcome]) -> float:
             print(f"  DIFFERS {outcome.language} {name} {outcome.detail}")
         elif outcome.detail and "norm_text" in outcome.detail:
             print(f"  same ids, other text: {outcome.language} {name} {outcome.detail}")
+    problems = []
     for language, kind in sorted(total):
         share = 100 * equal[language, kind] / total[language, kind]
-        print(
+        line = (
             f"{language:8} {kind:40} {equal[language, kind]:5} of {total[language, kind]:5} = {share:6.2f} %"
         )
-    return min((100 * equal[key] / total[key] for key in total if key[1] == "ALL"), default=0.0)
+        least = LIMITS.get(language.split()[0], 100.0) if minimum is None else minimum
+        if kind == "ALL":
+            line += f"  limit {least:g} %  {'ok' if share >= least else 'BELOW'}"
+        if kind == "ALL" and share < least:
+            problems.append(f"{language} agrees in {share:.2f} %, expected at least {least:g} %")
+        print(line)
+    unknown = sum(outcome.apart == UNKNOWN_KIND for outcome in outcomes)
+    problems += [f"{unknown} lines are of an unknown kind"] if unknown else []
+    counted = any(kind == "ALL" for _, kind in total)
+    return problems if counted or problems else ["there was nothing to replay"]
 
 
 def main() -> int:
@@ -127,10 +151,18 @@ def main() -> int:
     )
     parser.add_argument("file", type=Path)
     parser.add_argument("--lang", action="append", default=[], help="only these languages; may be repeated")
-    parser.add_argument("--min", type=float, default=0.0, help="exit 1 if a language agrees less, in percent")
+    parser.add_argument(
+        "--min", type=float, help="least agreement of every language, in percent [100, English 94]"
+    )
     arguments = parser.parse_args()
-    lowest = report(list(replay_file(arguments.file, set(arguments.lang))))
-    return 1 if lowest < arguments.min else 0
+    try:
+        outcomes = list(replay_file(arguments.file, set(arguments.lang)))
+    except (OSError, ValueError) as error:
+        parser.error(f"{arguments.file}: no recorded lines ({error})")
+    problems = report(outcomes, arguments.min)
+    for problem in problems:
+        print(f"{arguments.file}: {problem}")
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

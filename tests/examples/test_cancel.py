@@ -76,3 +76,11 @@ def test_the_program_writes_what_was_heard(cancel, tiny_bundle, saved_reference,
     assert 1.3 <= len(samples) / rate < 1.3 + 1.3
     assert np.abs(samples).max() > 0
     assert "interrupted; free after" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "0", "-1", "x"])
+def test_a_time_that_makes_no_sense_is_wrong_use(cancel, capsys, wrong):
+    with pytest.raises(SystemExit) as exit_:
+        cancel.main(["voice", "me.npz", "Hello", "--out", "a.wav", "--after", wrong])
+    assert exit_.value.code == 2
+    assert f"got {wrong!r}, expected 0.1 to 3600 seconds" in capsys.readouterr().err

@@ -107,3 +107,17 @@ def test_the_listener_counts_silence_but_not_the_wait_before_the_first_sound(pla
         listener.hear(Chunk(np.zeros(32000, np.float32), 32000, sentence=0), now)
     assert listener.first == 5.0
     assert (listener.gaps, listener.gaps_s) == (1, 0.25)
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "0", "-1", "x"])
+def test_a_time_that_makes_no_sense_is_wrong_use(play, capsys, wrong):
+    with pytest.raises(SystemExit) as exit_:
+        play.main(["voice", "me.npz", "Hello", "--max-seconds", wrong])
+    assert exit_.value.code == 2
+    assert f"got {wrong!r}, expected 0.1 to 3600 seconds" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_there_is_one_line(play, tiny_bundle, saved_reference, tmp_path):
+    where = tmp_path / "no" / "a.wav"
+    with pytest.raises(SystemExit, match="No such file"):
+        run(play, tiny_bundle, saved_reference, "--phones", PHONES, "--max-seconds", "1", "--out", str(where))

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import socket
 import time
 from contextlib import asynccontextmanager
 
@@ -207,6 +208,9 @@ def test_waiting_is_bounded_in_number_and_time(serve, voice, reference):
         ({"phones": "HH", "sped": "1"}, "unknown: sped"),
         ({"text": "a" * 2001}, "expected at most 2000"),
         ({"text": "a", "language": "klingon"}, "klingon"),
+        ({"phones": "HH", "seed": "1e400"}, "a seed of 0"),
+        ({"phones": "HH", "seed": "9" * 5000}, "a seed of 0"),
+        ({"phones": "HH", "x" * 5000: "1"}, "unknown: xxx"),
     ],
 )
 def test_a_bad_request_gets_a_status_and_the_reason(service, asked, words):
@@ -235,6 +239,125 @@ def test_other_ways_to_be_wrong(service):
                 assert "<title>A voice</title>" in await answer.text()
 
     asyncio.run(run())
+
+
+HOSTILE = {
+    "null": "expected a JSON object, got NoneType",
+    "[]": "expected a JSON object, got list",
+    '"HH"': "expected a JSON object, got str",
+    '{"phones": "HH", "seed": 1e400}': "seed: got inf",
+    '{"phones": "HH", "seed": Infinity}': "seed: got inf",
+    '{"phones": "HH", "seed": NaN}': "seed: got nan",
+    '{"phones": "HH", "seed": 1.5}': "seed: got 1.5",
+    '{"phones": "HH", "seed": true}': "seed: got True",
+    '{"phones": "HH", "seed": null}': "seed: got None",
+    '{"phones": "HH", "speed": 1' + "0" * 400 + "}": "speed: got 10",
+    '{"phones": "HH", "speed": [1]}': "speed: got [1]",
+    '{"phones": "HH", "seed": ' + "9" * 5000 + "}": "expected JSON",
+    '{"phones": "HH", "format": {"a": 1}}': "format: got {'a': 1}",
+    '{"text": null}': "text: got None",
+    '{"text": 3}': "text: got 3",
+    '{"phones": ["HH"]}': "phones: got ['HH']",
+    '{"text": "a", "language": null}': "language: got None",
+    "[" * 30_000 + "]" * 30_000: "expected JSON",
+    '{"a":' * 10_000: "expected JSON",
+}
+
+
+def test_no_message_goes_unanswered_and_speech_is_the_same_after_all(service, spoken):
+    """Each by HTTP and by WebSocket, on the same connection."""
+
+    async def run():
+        async with client_of(service) as client, client.ws_connect("/socket") as socket:
+            for message, words in HOSTILE.items():
+                async with client.post("/speak", data=message) as answer:
+                    assert answer.status == 400, message[:80]
+                    assert words in (await answer.json())["error"]
+                await socket.send_str(message)
+                error = (await sound_until(socket, "error"))[1]["error"]
+                assert words in error
+                assert len(error) < 400
+            await socket.send_bytes(b"{}")
+            assert "binary" in (await sound_until(socket, "error"))[1]["error"]
+            await socket.send_json(ASK)
+            return (await sound_until(socket, "done"))[0]
+
+    np.testing.assert_array_equal(np.frombuffer(asyncio.run(run()), "<i2"), spoken)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "application/json; charset=nonsense"}, 200),  # JSON is UTF-8
+        ({"Content-Type": "application/json; charset=punycode"}, 200),
+        ({"Content-Encoding": "gzip"}, 400),
+    ],
+)
+def test_headers_that_do_not_fit_the_body(service, headers, status):
+    async def run():
+        async with client_of(service) as client:
+            body = b'{"phones": "HH AH0"}'
+            async with client.post("/speak", data=body, headers=headers, compress=False) as answer:
+                return answer.status
+
+    assert asyncio.run(run()) == status
+
+
+def test_a_defect_is_answered_too(service):
+    def broken(_ask):
+        raise ZeroDivisionError
+
+    service.start = broken
+
+    async def run():
+        async with client_of(service) as client, client.ws_connect("/socket") as socket:
+            await socket.send_json(ASK)
+            return (await sound_until(socket, "error"))[1]
+
+    assert asyncio.run(run()) == {"error": "the service failed; its log says why"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "--max-seconds nan",
+        "--max-seconds inf",
+        "--max-seconds -1",
+        "--port 70000",
+        "--speaking 0",
+        "--waiting -1",
+    ],
+)
+def test_options_that_make_no_sense_are_wrong_use(serve, capsys, wrong):
+    with pytest.raises(SystemExit) as exit_:
+        serve.main(["voice", "me.npz", *wrong.split()])
+    assert exit_.value.code == 2
+    assert f"argument {wrong.split()[0]}: got" in capsys.readouterr().err
+
+
+def test_an_address_that_is_taken_is_one_line(serve, tiny_bundle, saved_reference):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(SystemExit, match="address already in use"):
+            serve.main([str(tiny_bundle), str(saved_reference), "--port", str(port)])
+
+
+def test_connections_that_say_nothing_or_little_keep_nobody_waiting(service, spoken):
+    async def run():
+        async with client_of(service) as client:
+            port = client._base_url.port
+            idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
+            for number, (_, writer) in enumerate(idle):
+                writer.write(b"POST /speak HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"[:number])
+            async with client.get("/speak", params={**ASK, "format": "pcm"}) as answer:
+                heard = await answer.read()
+            for _, writer in idle:
+                writer.close()
+            return heard
+
+    np.testing.assert_array_equal(np.frombuffer(asyncio.run(run()), "<i2"), spoken)
 
 
 def test_an_error_amid_an_answer_does_not_look_like_its_end(service):

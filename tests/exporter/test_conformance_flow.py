@@ -1,7 +1,6 @@
 """v3, v4 and LoRA fine-tunes against official values, by PyTorch; `tests/conformance.py` replays bundles too."""
 
 import importlib
-import json
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,16 @@ def conformance():
 @pytest.mark.parametrize("version", ["v3", "v4"])
 def test_every_stage_is_within_its_limit(conformance, tmp_path, version):
     g = conformance.load_golden(HERE / "data" / f"flow_{version}_tiny_0.npz")
-    meta = json.loads(g["meta"].tobytes())
-    gpt, base = conformance.write_checkpoints(tmp_path, meta)
-    lora = conformance.write_lora_of(base, int(g["lora_seed"]), meta)
+    sizes = conformance.sizes_of(conformance.meta_of(g))
+    gpt, base = conformance.write_checkpoints(tmp_path, sizes)
+    lora = tmp_path / "lora.pth"
+    conformance.write_lora(lora, sizes, rank=8, seed=int(g["lora_seed"]))
     replayed = 0
     for sovits in ({"path": base}, {"path": lora, "base": base}):
         models = conformance.build_models(
             conformance.load_gpt(gpt), conformance.load_sovits(**sovits, version=version)
         )
-        models, _ = conformance.with_vocoder(models, meta, tmp_path / sovits["path"].stem)
+        models, _ = conformance.with_vocoder(models, sizes, tmp_path / sovits["path"].stem)
         recorded = {k.removeprefix("lora_"): a for k, a in g.items() if k.startswith("lora_")}
         path = conformance.TorchPath(models)
         stages = (

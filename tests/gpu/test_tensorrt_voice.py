@@ -29,8 +29,8 @@ OPTIONS = SpeechOptions(max_tokens=40, seed=3)
 @pytest.fixture(scope="module")
 def gpu_bundle(tiny_bundle, gpt_models, folder) -> Bundle:
     """The tiny voice with engines of the GPT and of what makes sound."""
-    shutil.copytree(tiny_bundle.parent / "shared", folder / "shared", copy_function=os.symlink)
-    shutil.copytree(tiny_bundle, folder / "voice", copy_function=os.symlink)
+    shutil.copytree(tiny_bundle.parent / "shared", folder / "shared", copy_function=os.link)
+    shutil.copytree(tiny_bundle, folder / "voice", copy_function=os.link)
     bundle = Bundle.open(folder / "voice")
     for name, (path, spec) in gpt_models.items():
         write_engine(bundle, TARGET, name, path, spec)

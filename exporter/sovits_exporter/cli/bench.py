@@ -21,6 +21,7 @@ from sovits_exporter.cli.options import (
 )
 from sovits_exporter.cli.output import print_json, progress_line
 from sovits_runtime.backends.voice import LoadOptions
+from sovits_runtime.t2s.generator import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
     from sovits_runtime.bench.result import BenchResult
@@ -50,8 +51,16 @@ class BenchOptions:
 @BACKEND
 @THREADS
 @GPT_STEPS
-@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Runs of every stage.")
-@click.option("--tokens", type=click.IntRange(4), default=150, show_default=True, help="Length; 25 are 1 s.")
+@click.option(
+    "--repeats", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Runs of every stage."
+)
+@click.option(
+    "--tokens",
+    type=click.IntRange(4, MAX_NEW_TOKENS),
+    default=150,
+    show_default=True,
+    help="Length; 25 are 1 s.",
+)
 @click.option(
     "--against-eager",
     "place",

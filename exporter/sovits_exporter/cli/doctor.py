@@ -13,6 +13,7 @@ from sovits_exporter.cli.options import AS_JSON, PATH, SHARED, takes
 from sovits_exporter.cli.output import print_json
 from sovits_runtime.doctor import Diagnosis
 from sovits_runtime.doctor.finding import Finding
+from sovits_runtime.errors import printable
 
 _COLOURS = {"ok": "green", "info": "cyan", "warning": "yellow", "error": "red"}
 _INDENT = 29
@@ -72,9 +73,9 @@ def _print(diagnosis: Diagnosis) -> None:
 
 def _print_finding(finding: Finding) -> None:
     mark = click.style(f"{finding.level:<8}", fg=_COLOURS[finding.level])
-    lines = textwrap.wrap(finding.text, 88, break_long_words=False, break_on_hyphens=False) or [""]
+    lines = textwrap.wrap(printable(finding.text), 88, break_long_words=False, break_on_hyphens=False) or [""]
     click.echo(f"{mark} {finding.topic:<19} {lines[0]}")
     for line in lines[1:]:
         click.echo(" " * _INDENT + line)
     if finding.remedy:
-        click.echo(" " * _INDENT + "-> " + finding.remedy)
+        click.echo(" " * _INDENT + "-> " + printable(finding.remedy))

@@ -19,6 +19,7 @@ from sovits_exporter.cli.output import (
     show_check,
     show_engines,
 )
+from sovits_runtime.errors import printable
 
 if TYPE_CHECKING:
     from sovits_engines.build import EngineResult
@@ -245,8 +246,8 @@ def list_(options: ListOptions) -> None:
         )
         return
     for path, record, problem in engines:
-        mark = click.style(problem, fg="red") if problem else click.style("ok", fg="green")
-        click.echo(f"{engine_title(record.to_json()) if record else path}  {mark}")
+        mark = click.style(printable(problem), fg="red") if problem else click.style("ok", fg="green")
+        click.echo(f"{engine_title(record.to_json()) if record else printable(str(path))}  {mark}")
     if not engines:
         click.echo(f"{options.bundle}: no engines; sovits-export engine build {options.bundle}")
 
@@ -267,5 +268,5 @@ def prune(options: PruneOptions) -> None:
         print_json([str(path) for path in removed])
         return
     for path in removed:
-        click.echo(f"removed {path}")
+        click.echo(f"removed {printable(str(path))}")
     click.echo(f"{len(removed)} files removed")

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sovits_exporter.cli.options import AS_JSON, BUNDLE, SHARED, takes
-from sovits_exporter.cli.output import print_json
+from sovits_exporter.cli.output import print_json, printable_values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,4 +34,4 @@ def inspect(options: InspectOptions) -> None:
     if options.as_json:
         print_json(description)
     else:
-        click.echo(describe_text(description))
+        click.echo(describe_text(printable_values(description)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sovits_exporter.cli.options import AS_JSON, SHARED, takes
-from sovits_exporter.cli.output import print_json
+from sovits_exporter.cli.output import print_json, printable_values
 
 _COLOURS = {"error": "red", "warning": "yellow"}
 
@@ -50,10 +50,9 @@ def lint(options: LintOptions) -> None:
     if options.as_json:
         print_json({"parser": parser.title if parser else None, "findings": [f.to_json() for f in findings]})
     else:
-        for f in findings:
-            click.echo(
-                f"{click.style(f.level, fg=_COLOURS[f.level])} {f.graph}: {f.where} [{f.rule}] {f.message}"
-            )
+        for f in map(printable_values, (f.to_json() for f in findings)):
+            level = click.style(f["level"], fg=_COLOURS[f["level"]])
+            click.echo(f"{level} {f['graph']}: {f['where']} [{f['rule']}] {f['message']}")
         if parser and any(f.rule == "weights-missing" for f in findings):
             parser, without = None, "weights are missing"
         coverage = f"{parser.title}'s parser was asked" if parser else f"rules only: {without}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import sys
 from typing import Any
@@ -17,12 +18,13 @@ from sovits_exporter.cli.doctor import doctor
 from sovits_exporter.cli.engine import engine
 from sovits_exporter.cli.inspect import inspect
 from sovits_exporter.cli.lint import lint
+from sovits_exporter.cli.output import LogLine
 from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
 from sovits_exporter.cli.reference import reference
 from sovits_exporter.cli.speak import speak
 from sovits_exporter.cli.verify import verify
-from sovits_runtime.errors import SovitsError
+from sovits_runtime.errors import SovitsError, printable
 
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
@@ -46,7 +48,7 @@ class _Group(click.Group):
                 raise
             place = f"{error.filename}: " if error.filename else ""  # a write does not say to what
             line = f"{place}{error.strerror}; check the path, its rights and the free space"
-            click.secho(f"error: {line}", fg="red", err=True)
+            click.secho(f"error: {printable(line)}", fg="red", err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:
             if error.name not in EXPORT_MODULES or ctx.params.get("verbose"):
@@ -74,7 +76,12 @@ def main(verbose: bool) -> None:
     Exit codes: 0 good, 1 failure, 2 wrong use, 3 verification failed.
     """  # noqa: D301 (click reads the backspace, not its escape)
     level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(levelname)s: %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(LogLine("%(levelname)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names and texts that its encoding lacks
 
 
 for command in (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -12,13 +12,32 @@ import click
 
 from sovits_runtime.backends.open import BACKENDS
 from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.bundle.places import refuse_source
 
 Options = TypeVar("Options")
 Command = Callable[..., None]
 Declaration = Callable[[Command], Command]
 """What `click.option` and `click.argument` return."""
 
-PATH = click.Path(path_type=Path)
+
+class _GivenPath(click.Path):
+    """A path; an empty one, such as a variable that is not set, is not taken for the current folder."""
+
+    def __init__(self, *, new: bool = False) -> None:
+        super().__init__(path_type=Path)
+        self.new = new
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not str(value):
+            self.fail("got an empty path; is a variable not set?", param, ctx)
+        if self.new and not Path(value).name:
+            self.fail(f"got {str(value)!r}, expected a name of its own for what is written", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = _GivenPath()
+NEW_PATH = _GivenPath(new=True)
+"""Of what a command writes and then renames to its place, so `.` and `/` will not do."""
 BUNDLE = click.argument("bundle", type=PATH)
 SHARED = click.option("--shared", type=PATH, help="Folder of the parts that voices share.")
 DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
@@ -44,11 +63,13 @@ GPT_STEPS = click.option(
     "an error. onnxruntime: the backend's own graphs. auto: on a CPU the C kernels where they are installed and fit, "
     "else the graphs.",
 )
-BUNDLE_OUTPUT = click.option("-o", "--output", required=True, type=PATH, help="Bundle folder to write.")
+BUNDLE_OUTPUT = click.option("-o", "--output", required=True, type=NEW_PATH, help="Bundle folder to write.")
 VERIFY = click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."
 )
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+OUTPUTS = ("output", "picture")
+"""Parameters that name what a command writes in whole, and so replaces."""
 
 
 def takes(kind: type[Options]) -> Callable[[Callable[[Options], None]], Command]:
@@ -57,6 +78,7 @@ def takes(kind: type[Options]) -> Callable[[Callable[[Options], None]], Command]
     def wrap(command: Callable[[Options], None]) -> Command:
         @functools.wraps(command)
         def with_options(**parameters: Any) -> None:
+            _spare_sources(parameters)
             options = read_options(kind, parameters)
             assert not parameters, f"{kind.__name__} has no {', '.join(parameters)}"
             command(options)
@@ -64,6 +86,19 @@ def takes(kind: type[Options]) -> Callable[[Callable[[Options], None]], Command]
         return with_options
 
     return wrap
+
+
+def _spare_sources(parameters: Mapping[str, Any]) -> None:
+    """Refuses to write over what the command reads.
+
+    Raises:
+        SovitsError: Names both.
+    """
+    read = [v for name, v in parameters.items() if name not in (*OUTPUTS, "shared", "report")]
+    flat = [v for value in read for v in (value if isinstance(value, tuple) else (value,))]
+    for name in OUTPUTS:
+        if isinstance(parameters.get(name), Path):
+            refuse_source(parameters[name], [v for v in flat if isinstance(v, Path)])
 
 
 def read_options(kind: type[Options], parameters: dict[str, Any]) -> Options:

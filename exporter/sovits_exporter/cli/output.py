@@ -1,8 +1,13 @@
-"""What commands print: progress, notes, checks, verdicts, conversions, engines, JSON."""
+"""What commands print: progress, notes, checks, verdicts, conversions, engines, JSON.
+
+Words that stand in a file go through `printable` or `printable_values` first. Errors have done so by themselves.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import logging
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +15,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sovits_runtime.errors import printable
 from sovits_runtime.machine.progress import Progress
 
 if TYPE_CHECKING:
     from sovits_engines.build import EngineResult
     from sovits_runtime.verify.check import Check, VerifyReport
+
+
+class LogLine(logging.Formatter):
+    """Logs a line, in which words of a file cannot act on the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        """The line before a traceback, if there is one."""
+        return printable(super().formatMessage(record))
+
+
+def printable_values(value: Any) -> Any:
+    """Returns JSON values with each of their strings and keys as `printable` gives it."""
+    if isinstance(value, Mapping):
+        return {printable_values(key): printable_values(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [printable_values(item) for item in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 @contextlib.contextmanager
@@ -25,6 +48,7 @@ def progress_line() -> Iterator[Progress]:
 
     def show(what: str, done: int, total: int) -> None:
         nonlocal last
+        what = printable(what)
         now = (what, 10 * done // max(total, 1))
         if tty:
             click.echo(f"\r{f'[{100 * done // max(total, 1):>3} %] {what}':<78.78}", nl=False, err=True)
@@ -41,13 +65,20 @@ def print_json(value: object) -> None:
     """Prints JSON for machines."""
     from sovits_runtime.bundle.files import json_text
 
-    click.echo(json_text(value), nl=False)
+    lines = json_text(value).split("\n")
+    click.echo("\n".join(map(_json_line, lines)), nl=False)
+
+
+def _json_line(line: str) -> str:
+    if line.isascii() and line.isprintable():
+        return line
+    return "".join(char if printable(char) == char else json.dumps(char)[1:-1] for char in line)
 
 
 def show_notes(notes: Sequence[str]) -> None:
     """Prints what a text front end dropped or did differently."""
     for note in notes:
-        click.secho(f"note: {note}", fg="yellow", err=True)
+        click.secho(f"note: {printable(note)}", fg="yellow", err=True)
 
 
 def verdict(passed: bool) -> str:
@@ -59,9 +90,9 @@ def show_check(check: Check) -> None:
     """Prints one check of a verification."""
     side = ">=" if check.at_least else "<="
     limit = f"{side} {check.limit:g}"
-    note = f"  ({check.note})" if check.note else ""
+    note = f"  ({printable(check.note)})" if check.note else ""
     click.echo(
-        f"  {check.name:<24} {check.value:>9.3g} {limit:<9} {check.unit:<22} {verdict(check.passed)}{note}"
+        f"  {printable(check.name):<24} {check.value:>9.3g} {limit:<9} {check.unit:<22} {verdict(check.passed)}{note}"
     )
 
 
@@ -75,7 +106,8 @@ def show_whole(verification: VerifyReport | None) -> None:
 
 def show_result(verification: VerifyReport) -> None:
     """Prints whether a verification passed, and else what failed."""
-    click.echo(verdict(verification.passed) + ("" if verification.passed else f": {verification.failure()}"))
+    failure = "" if verification.passed else f": {printable(verification.failure())}"
+    click.echo(verdict(verification.passed) + failure)
 
 
 def conversion_json(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,6 +120,7 @@ def show_conversion(manifest: Mapping[str, Any]) -> None:
     """Prints what a conversion decided, and why."""
     from sovits_runtime.doctor.inspect_bundle import choice_lines
 
+    manifest = printable_values(manifest)
     decided = conversion_json(manifest)
     for line in choice_lines(decided.get("choices", ())):
         click.echo(line)
@@ -122,7 +155,7 @@ def show_engines(results: Sequence[EngineResult]) -> None:
     """Prints what became of each engine."""
     for r in results:
         what = f"built in {r.seconds:.1f} s" if r.built else "found"
-        why = f" ({r.reason})" if r.reason else ""
+        why = f" ({printable(r.reason)})" if r.reason else ""
         click.echo(f"{engine_title(r.record.to_json())}  {what}{why}")
     total = sum(r.record.bytes for r in results)
     built = sum(r.built for r in results)
@@ -132,6 +165,7 @@ def show_engines(results: Sequence[EngineResult]) -> None:
 
 def engine_title(record: Mapping[str, Any]) -> str:
     """Returns name, target and size of an engine, in columns."""
+    record = printable_values(record)
     fields = record["ingredients"]
     target = f"{fields['capability']} {fields['flavour']} {fields['version']}"
     return f"{record['name']:<18} {target:<20} {record['bytes'] / 1e6:>8.1f} MB"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.machine.json_file import read_json
 
 
 def phone_sentences(value: str) -> list[list[str]]:
@@ -17,17 +17,21 @@ def phone_sentences(value: str) -> list[list[str]]:
     if not value.endswith(".json"):
         return [value.split()]
     path = Path(value)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TextError(f"{path}: cannot be read ({error.strerror}); give phones or a .json file") from error
-    except ValueError as error:
-        raise TextError(f"{path}: not JSON ({error})") from error
+    remedy = "give phones, or a .json file that holds them"
+    content = read_json(path, what="JSON of phones", error=TextError, remedy=remedy)
+    if isinstance(content, dict) and {"phones", "sentences"} <= content.keys():
+        raise TextError(
+            f'{path}: got both "phones" and "sentences", expected one of them; take the other out'
+        )
     sentences = content.get("sentences", [content.get("phones")]) if isinstance(content, dict) else [content]
-    good = all(isinstance(s, list) and s and all(isinstance(p, str) for p in s) for s in sentences)
+    good = isinstance(sentences, list) and all(_is_sentence(s) for s in sentences)
     if not good or not sentences:
         raise TextError(f'{path}: expected {{"phones": [symbols]}} or {{"sentences": [[symbols], ...]}}')
     return list(sentences)
+
+
+def _is_sentence(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(phone, str) for phone in value)
 
 
 def one_phone_sentence(value: str, what: str) -> list[str]:

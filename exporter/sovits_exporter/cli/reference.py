@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sovits_exporter.cli.options import BUNDLE, DEVICE, PATH, SHARED, THREADS, takes
+from sovits_exporter.cli.options import BUNDLE, DEVICE, NEW_PATH, PATH, SHARED, THREADS, takes
 from sovits_exporter.cli.text_options import LANGUAGE_NAMES, LANGUAGES, Transcript
 from sovits_runtime.backends.voice import LoadOptions
 
@@ -45,7 +45,7 @@ class ReferenceOptions:
     help="Phones of the transcript, or a .json file that holds them, in place of text.",
 )
 @click.option("--more", type=PATH, multiple=True, help="Further recordings whose style is averaged in.")
-@click.option("-o", "--output", required=True, type=PATH, help="File to write, .npz.")
+@click.option("-o", "--output", required=True, type=NEW_PATH, help="File to write, .npz.")
 @takes(ReferenceOptions)
 def reference(options: ReferenceOptions) -> None:
     """Prepare RECORDING once and save it, so that speaking needs neither the recording nor HuBERT."""

@@ -15,6 +15,7 @@ from sovits_exporter.cli.options import (
     BUNDLE,
     DEVICE,
     GPT_STEPS,
+    NEW_PATH,
     PATH,
     SHARED,
     STRICT,
@@ -25,7 +26,10 @@ from sovits_exporter.cli.output import print_json
 from sovits_exporter.cli.sections import SectionedCommand, section
 from sovits_exporter.cli.text_options import TEXT_OPTIONS, TRANSCRIPT_OPTIONS, TextOptions, Transcript
 from sovits_runtime.backends.voice import LoadOptions
-from sovits_runtime.speech.types import SpeechOptions
+from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.speech.types import RANDOM_SEED, SpeechOptions
+from sovits_runtime.t2s.generator import MAX_NEW_TOKENS
+from sovits_runtime.t2s.limits import check_number
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 if TYPE_CHECKING:
@@ -47,7 +51,12 @@ _VOICE_OPTIONS = (
     SHARED,
 )
 _SAMPLING_OPTIONS = (
-    click.option("--seed", default=SpeechOptions.seed, show_default=True, help="Same seed, same speech."),
+    click.option(
+        "--seed",
+        default=SpeechOptions.seed,
+        show_default=True,
+        help="Same seed, same speech; -1: another one each time, which is printed.",
+    ),
     click.option("--speed", default=SpeechOptions.speed, show_default=True, help="Above 1 is faster."),
     click.option(
         "--top-k",
@@ -80,15 +89,15 @@ _SAMPLING_OPTIONS = (
     ),
     click.option(
         "--max-seconds",
-        type=click.FloatRange(min=0, min_open=True),
-        help="Cut each sentence at this length.",
+        type=float,
+        help="Cut each sentence at this length, 60 at most.",
     ),
 )
 _OUTPUT_OPTIONS = (
     click.option(
-        "-o", "--output", required=True, type=PATH, help="Audio file to write (.wav, .flac, .ogg, .mp3)."
+        "-o", "--output", required=True, type=NEW_PATH, help="Audio file to write (.wav, .flac, .ogg, .mp3)."
     ),
-    click.option("--picture", type=PATH, help="Also draw a spectrogram (.png)."),
+    click.option("--picture", type=NEW_PATH, help="Also draw a spectrogram (.png)."),
     AS_JSON,
 )
 
@@ -154,12 +163,12 @@ class DeliveryOptions:
             ShapeError: A value is out of range.
         """
         sampling = SamplingOptions(self.top_k, self.top_p, self.temperature, self.repetition_penalty)
+        most_tokens = None
+        if self.max_seconds is not None:
+            check_number("max_seconds", self.max_seconds, 0, high=MAX_NEW_TOKENS / token_rate_hz, above=True)
+            most_tokens = max(1, round(self.max_seconds * token_rate_hz))
         return SpeechOptions(
-            sampling,
-            seed=self.seed,
-            speed=self.speed,
-            max_tokens=max(1, round(self.max_seconds * token_rate_hz)) if self.max_seconds else None,
-            flow_steps=self.flow_steps,
+            sampling, seed=self.seed, speed=self.speed, max_tokens=most_tokens, flow_steps=self.flow_steps
         )
 
 
@@ -194,7 +203,7 @@ def speak(options: SpeakOptions) -> None:
 
     options.text.check()
     options.voice.check(options.text.lang)
-    spoken = _speak(options)
+    spoken = _speak(options, options.delivery.speech_options(ModelSpec.token_rate_hz))
     audio = Audio.concatenate(spoken)
     audio.save(options.output)
     if options.picture is not None:
@@ -203,10 +212,11 @@ def speak(options: SpeakOptions) -> None:
     if options.as_json:
         print_json(_to_json(options.output, audio, spoken))
     else:
-        click.echo(f"{options.output}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz")
+        drawn = f", seed {spoken[0].seed}" if options.delivery.seed == RANDOM_SEED else ""
+        click.echo(f"{options.output}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz{drawn}")
 
 
-def _speak(options: SpeakOptions) -> list[AudioSentence]:
+def _speak(options: SpeakOptions, delivery: SpeechOptions) -> list[AudioSentence]:
     """Speaks sentence by sentence; says so on the terminal as each is done."""
     from sovits_runtime.backends.open import open_voice
     from sovits_runtime.bundle import Bundle
@@ -215,8 +225,7 @@ def _speak(options: SpeakOptions) -> list[AudioSentence]:
     spoken = []
     bundle = Bundle.open(options.bundle, shared=options.shared)
     with Synthesizer(open_voice(bundle, options.load)) as voice:
-        delivery = options.delivery.speech_options(voice.spec.token_rate_hz)
-        reader = voice.open_reader(official=options.text.official, method=options.text.cut)
+        reader = options.text.open_reader(voice)
         reference = options.voice.reference(voice, reader, options.text.lang)
         for sentence in voice.synthesize_each(options.text.phrases(reader), reference, options=delivery):
             spoken.append(sentence)
@@ -230,6 +239,6 @@ def _speak(options: SpeakOptions) -> list[AudioSentence]:
 
 
 def _to_json(output: Path, audio: Audio, spoken: Sequence[AudioSentence]) -> dict[str, object]:
-    keys = ("stop_reason", "attempts", "generate_s", "decode_s", "duration_s")
+    keys = ("stop_reason", "attempts", "seed", "generate_s", "decode_s", "duration_s")
     sentences = [{k: getattr(s, k) for k in keys} | {"tokens": len(s.tokens)} for s in spoken]
     return {"output": str(output), "duration_s": audio.duration_s, "sentences": sentences}

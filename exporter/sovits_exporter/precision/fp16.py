@@ -15,7 +15,7 @@ from sovits_calibration.observe import Feeds, observe
 from sovits_engines.passes.fp16_simulation import simulate_fp16
 from sovits_engines.passes.model_file import load_model
 from sovits_exporter.building.golden_steps import record_steps
-from sovits_exporter.building.manifest import GraphRecord, is_complete, read_json
+from sovits_exporter.building.manifest import GraphRecord, is_complete, read_part
 from sovits_exporter.building.report import BuildReport
 from sovits_exporter.building.request import ConversionRequest
 from sovits_exporter.building.steps import Steps
@@ -57,7 +57,7 @@ def convert_to_fp16(
         VerificationError: The result differs from FP32 by more than FP16 may; nothing is written.
     """
     source = request.source
-    check_output(request.output)
+    check_output(request, *([like.path] if like else []))
     if source.precision != FP32:
         raise BundleError(
             f"{source.path}: is {source.precision} already; convert the FP32 bundle that it was made of"
@@ -161,7 +161,7 @@ def _add_shared_parts(writer: BundleWriter, conversion: _Conversion, *, judge_ag
         What stays in FP32, by graph.
     """
     fp32_nodes = {}
-    is_usable = partial(is_complete, fields=PART_FIELDS)
+    is_usable = partial(is_complete, named=PART_FIELDS)
     source = conversion.source
     for kind, part in source.manifest["shared"].items():
         (graph,) = (n for n, record in source.manifest["graphs"].items() if record["shared"] == kind)
@@ -193,7 +193,7 @@ def _write_part(conversion: _Conversion, graph: str, source: str, folder: Path) 
 def _variant(graph: Fp32Graph, part: Path) -> str:
     """Suffix for a part that keeps more in FP32 than the one that is there; empty where that one keeps it all."""
     own = fp32_nodes_of(graph).keys()
-    existing = {node["node"] for node in read_json(part / MANIFEST)["islands"]}
+    existing = {node["node"] for node in read_part(part)["islands"]}
     return f"-{content_digest({'islands': sorted(own)})[:8]}" if own - existing else ""
 
 

@@ -145,7 +145,7 @@ def convert_to_int8(
         VerificationError: What was asked for costs more than the limits; nothing is written.
     """
     source, limits = request.source, limits or Limits()
-    check_output(request.output)
+    check_output(request)
     if source.precision != FP32:
         raise BundleError(f"{source.path}: is {source.precision}; give the FP32 bundle that it was made of")
     steps = Steps(progress, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -13,15 +13,17 @@ from sovits_runtime.backends.prepacked import describe_prepacked
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import engine_records, read_record
 from sovits_runtime.bundle.names import FP16
-from sovits_runtime.errors import BackendError
+from sovits_runtime.bundle.shape import fields, switch, text
+from sovits_runtime.errors import BackendError, BundleError
+from sovits_runtime.machine.json_file import read_json
 
+_VERIFICATION = fields({"passed": switch, "provider": text})
 _PRECISIONS = {"FLOAT": "FP32", "HALF": "FP16", "BF16": "BF16"}
 
 
 def describe(bundle: Bundle) -> dict[str, Any]:
     """Returns versions, sources, graphs with sizes and errors, and the last verification."""
     m = bundle.manifest
-    verification = bundle.path / "verification.json"
     return {
         "path": str(bundle.path),
         "digest": bundle.digest,
@@ -37,7 +39,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "engines": [_engine(path) for path in engine_records(bundle)],
         "prepacked": describe_prepacked(bundle),
         "references": sorted(p.name for p in (bundle.path / "references").glob("*.npz")),
-        "verification": json.loads(verification.read_text()) if verification.is_file() else None,
+        "verification": _verification(bundle.path / "verification.json"),
     }
 
 
@@ -58,11 +60,30 @@ def describe_text(d: dict[str, Any]) -> str:
     lines += [f"  {line}" for line in choice_lines(d["choices"])]
     lines += _engine_lines(d["engines"])
     lines += [_prepacked_line(entry) for entry in d["prepacked"]]
-    v = d["verification"]
-    verdict = "none" if v is None else ("passed" if v["passed"] else "FAILED") + f" on {v['provider']}"
+    verdict = _verdict(d["verification"])
     return "\n".join(
         [*lines, f"  references  {len(d['references'])} prepared", f"  last verification  {verdict}"]
     )
+
+
+def _verification(path: Path) -> Any:
+    """The last verification, None where there was none, or what is wrong with its file."""
+    if not os.path.lexists(path):
+        return None
+    try:
+        value = read_json(path, what="a verification", error=BundleError, remedy="verify the bundle again")
+        _VERIFICATION(value, "")
+    except ValueError as error:
+        return {"problem": str(error)}
+    return value
+
+
+def _verdict(verification: Any) -> str:
+    if verification is None:
+        return "none"
+    if "problem" in verification:
+        return f"unknown: {verification['problem']}"
+    return f"{'passed' if verification['passed'] else 'FAILED'} on {verification['provider']}"
 
 
 def _error(graph: Mapping[str, Any]) -> str:

@@ -7,13 +7,17 @@ becomes ours in `ort_errors`. No other file of the packages, the examples and th
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import importlib.metadata
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from sovits_runtime.errors import BackendError, SovitsError, first_line
 from sovits_runtime.machine import installed_versions, no_telemetry, usable_cores, version_numbers
@@ -45,6 +49,9 @@ not so long that they take the cores from the next graph, or from another sessio
 EXACT_INT8 = ("session.x64quantprecision", "1")
 """Processors without VNNI add pairs of uint8 x int8 products in 16 bits, which overflow. With this, ONNX Runtime takes
 its slower, exact kernels there; it changes nothing elsewhere."""
+
+_open: WeakSet[Any] = WeakSet()
+"""Sessions that live."""
 
 
 def load_onnxruntime(install: str = CPU_EXTRA) -> Any:
@@ -178,12 +185,27 @@ def open_model(
     """
     with ort_errors(what, then=then):
         # Its own fallback would print to stdout and go on with the CPU.
-        return ort.InferenceSession(
+        session = ort.InferenceSession(
             str(model) if isinstance(model, Path) else model,
             options,
             providers=list(providers),
             enable_fallback=0,
         )
+    _keep_in_forks()
+    _open.add(session)
+    return session
+
+
+@functools.cache
+def _keep_in_forks() -> None:
+    """Has sessions stay where a fork copies them: freed there, they wait for their threads, which it does not copy."""
+
+    def keep() -> None:
+        for session in list(_open):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=keep)
 
 
 @contextmanager

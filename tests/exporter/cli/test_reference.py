@@ -2,7 +2,9 @@
 
 from importlib.util import find_spec
 
+import numpy
 import pytest
+import soundfile
 
 from sovits_runtime.speech.reference import Reference
 
@@ -55,3 +57,21 @@ def test_a_place_that_cannot_be_written_is_named(run, tiny_bundle, demo_files, t
     assert result.exit_code == 1
     assert str(out.parent) in result.output
     assert "check the path" in result.output
+
+
+def test_a_transcript_of_half_the_recording_is_named(run, tiny_bundle, demo_files, tmp_path, caplog):
+    said = ("--phones", "DH AH0 R IH1 V ER0 .")
+    made = run("reference", tiny_bundle, demo_files.reference_wav, *said, "-o", tmp_path / "me.npz")
+    assert made.exit_code == 0, made.output
+    assert (
+        f"{demo_files.reference_wav}: the reference's transcript has 6 spoken phones for 5.0 s" in caplog.text
+    )
+
+
+def test_a_recording_beyond_reason_is_refused(run, tiny_bundle, tmp_path):
+    loud, out = tmp_path / "loud.wav", tmp_path / "me.npz"
+    soundfile.write(loud, numpy.full(80000, 3e38, numpy.float32), 16000, subtype="FLOAT")
+    result = run("reference", tiny_bundle, loud, "--phones", "AA1", "-o", out)
+    assert result.exit_code == 1, result.output
+    assert f"error: {loud}: got samples of up to 3e+38, expected 1.0 at full scale" in result.stderr
+    assert not out.exists()

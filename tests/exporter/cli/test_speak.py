@@ -4,6 +4,7 @@ import json
 import threading
 from importlib.util import find_spec
 
+import numpy
 import pytest
 import soundfile
 
@@ -16,6 +17,7 @@ needs_english = pytest.mark.skipif(
     not all(map(find_spec, ("pronouncing", "g2p_en", "wordsegment"))), reason="the extra en is not installed"
 )
 SHORT = ("--max-seconds", "0.48", "--threads", "1")
+TWO_PIECES = "The first line of this page is a little longer.\nAnother line of this page follows here.\n"
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +84,7 @@ def test_the_transcript_is_read_once_and_its_notes_are_shown_once(
 
 
 @needs_english
-@pytest.mark.parametrize(
-    "said", [("--text", "One line here.\nAnother line here.\n", "--lang", "en"), ("--phones", "two.json")]
-)
+@pytest.mark.parametrize("said", [("--text", TWO_PIECES, "--lang", "en"), ("--phones", "two.json")])
 def test_tokens_of_the_next_sentence_are_made_beside_this_ones_sound(
     run, tiny_bundle, saved, two_sentences, tmp_path, monkeypatch, said
 ):
@@ -139,7 +139,7 @@ SPEAK = ("speak", "nowhere", "--reference", "x.npz", "-o", "a.wav")
         (("--text", "a", "--lang", "fr"), "--lang"),
         (("--phones", "AA1", "--ref-text", "a"), "needs its language"),
         (("--phones", "AA1", "--ref-text", "a", "--ref-phones", "AA1"), "not both"),
-        (("--phones", "AA1", "--ref", "a.wav"), "either --ref"),
+        (("--phones", "AA1", "--ref", "b.wav"), "either --ref"),
         (("--phones", "AA1", "--gpt-steps", "cuda"), "--gpt-steps"),
     ],
 )
@@ -179,3 +179,54 @@ def test_what_is_not_given_is_as_in_python(run, tiny_bundle, saved, tmp_path, mo
     result = run("speak", tiny_bundle, "--reference", saved, "--phones", "HH AY1 .", *SHORT, "-o", out)
     assert result.exit_code == 0, result.output
     assert taken == [SpeechOptions(max_tokens=12)]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("seed", "-2"),
+        ("seed", "99999999999999999999999"),
+        ("speed", "nan"),
+        ("speed", "0"),
+        ("top-k", "9223372036854775808"),
+        ("top-k", "-1"),
+        ("top-p", "nan"),
+        ("top-p", "2"),
+        ("temperature", "inf"),
+        ("repetition-penalty", "nan"),
+        ("max-seconds", "nan"),
+        ("max-seconds", "inf"),
+        ("max-seconds", "0"),
+        ("max-seconds", "61"),
+        ("threads", "100000"),
+        ("threads", "99999999999"),
+    ],
+)
+def test_an_option_out_of_range_is_named_before_anything_is_opened(run, option, value):
+    result = run(*SPEAK, "--phones", "AA1", f"--{option}", value)
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith(f"error: {option.replace('-', '_')}: got ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_seed_by_chance_is_printed(run, tiny_bundle, saved, tmp_path):
+    once, again = tmp_path / "once.wav", tmp_path / "again.wav"
+    command = ("speak", tiny_bundle, "--reference", saved, "--phones", "HH AY1 .", *SHORT)
+    drawn = run(*command, "--seed", "-1", "-o", once)
+    assert drawn.exit_code == 0, drawn.output
+    seed = drawn.stdout.rpartition(", seed ")[2].strip()
+    repeated = run(*command, "--seed", seed, "-o", again, "--json")
+    assert repeated.exit_code == 0, repeated.output
+    assert json.loads(repeated.stdout)["sentences"][0]["seed"] == int(seed)
+    assert again.read_bytes() == once.read_bytes()
+
+
+def test_a_hostile_reference_is_refused_in_one_line(run, tiny_bundle, tmp_path):
+    saved = tmp_path / "me.npz"
+    numpy.savez(saved, allow_pickle=False, prompt=numpy.zeros(1_000_000, numpy.int64))
+    result = run(
+        "speak", tiny_bundle, "--reference", saved, "--phones", "AA1", *SHORT, "-o", tmp_path / "a.wav"
+    )
+    assert result.exit_code == 1, result.output
+    assert "not a saved reference (it holds no " in result.stderr
+    assert len(result.stderr.splitlines()) == 1
