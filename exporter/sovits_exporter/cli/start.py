@@ -10,21 +10,32 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
+
+import click
 
 _SLOW = {"torch", "onnx", "onnxruntime"}
 _EXIT_CODE = 1
 _commands_are_there = False
 
 
-def main() -> None:
-    """Runs the command line."""
-    global _commands_are_there
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else somebody wants it ignored
-        signal.signal(signal.SIGINT, _interrupt)
-    from sovits_exporter.cli.main import main as command
+class _Start(click.Command):
+    """The command line, imported when it is run; the commands themselves are those of `cli.main`."""
 
-    _commands_are_there = True
-    command()
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs it; called without arguments, as the installed command is, it answers Ctrl-C from now on."""
+        global _commands_are_there
+        by_itself = not args and kwargs.get("args") is None
+        if by_itself and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else: to be ignored
+            signal.signal(signal.SIGINT, _interrupt)
+        from sovits_exporter.cli.main import main as command
+
+        _commands_are_there = True
+        return command.main(*args, **kwargs)
+
+
+main = _Start("sovits-export")
+"""What the installed command calls."""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -1,8 +1,9 @@
 """Which language a sentence is in, and which stretches of it are in another one.
 
 Scripts decide where they can: kana are Japanese, hangul is Korean, letters are English, characters that only one of
-Chinese and Japanese writes are of that one, and the dot ・ between ideographs is Japanese. What stays open takes the language of the text around it. A statistical
-detector, where one is installed, is asked only about sentences of ideographs that nothing else decides.
+Chinese and Japanese writes are of that one, and the dot ・ between ideographs is Japanese. What stays open takes the
+language of the text around it. A statistical detector, where one is installed, is asked only about sentences of
+ideographs that nothing else decides.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from sovits_runtime.text.segment import Segment
 _KANA: Final = re.compile("[\u3041-\u3096\u30a1-\u30fa\u30fc\uff66-\uff9d]")
 _HANGUL: Final = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]")
 _IDEOGRAPH: Final = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
-_LATIN: Final = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"  # without the signs × and ÷
-_LETTER: Final = re.compile(f"[{_LATIN}]")
-_LATIN_WORD: Final = re.compile(f"[{_LATIN}]+")
+LATIN: Final = "A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f"  # without the signs × and ÷
+_LETTER: Final = re.compile(f"[{LATIN}]")
+_LATIN_WORD: Final = re.compile(f"[{LATIN}]+")
 _JAPANESE_DOT: Final = re.compile("(?<=[\u4e00-\u9fff\u3005])\u30fb(?=[\u4e00-\u9fff])")
 _OPEN: Final = 0.6
 _KANA_PER_CHINESE: Final = 3
@@ -108,9 +109,8 @@ def _by_script(text: str) -> Host | None:
     japanese = sum(map(_japanese_alone, ideographs))
     if hangul and hangul >= kana + len(ideographs) // 2:
         return Host("ko", 0.99) if hangul * 2 >= words else Host("en", 0.8)
-    quoted = (
-        chinese > max(japanese, 1) or kana == 1
-    )  # a Japanese word in Chinese, not a rare character in Japanese
+    # A Japanese word in Chinese, rather than a rare character in Japanese.
+    quoted = chinese > max(japanese, 1) or kana == 1
     if kana and (chinese <= japanese or not quoted or kana > _KANA_PER_CHINESE * chinese):
         return Host("ja", 0.99) if (kana + len(ideographs)) >= words else Host("en", 0.8)
     if ideographs:

@@ -13,14 +13,15 @@ from importlib import import_module
 from typing import Final
 
 from sovits_runtime.text import LANGUAGE_MODULES, markup
+from sovits_runtime.text.host import LATIN
 from sovits_runtime.text.spelling import Kind, Spelled, spell
 from sovits_runtime.text.user_lexicon import Lexicon
 
 _ENGLISH: Final = "en"
-_LATIN_WORD: Final = r"[A-Za-z\u00c0-\u024f][A-Za-z\u00c0-\u024f'’-]*"
+_LATIN_WORD: Final = rf"[{LATIN}][{LATIN}'’-]*"
 # A stretch of ASCII with spaces, from one word of letters to another.
 _LATIN_CLAUSE: Final = re.compile(
-    rf"(?<![A-Za-z\d])[\"'“‘(]?{_LATIN_WORD}[A-Za-z\u00c0-\u024f\d \t,.;:!?'’“”\"()&%$£€@/#+-]*"
+    rf"(?<![A-Za-z\d])[\"'“‘(]?{_LATIN_WORD}[{LATIN}\d \t,.;:!?'’“”\"()&%$£€@/#+-]*"
 )
 _LATIN_WORDS: Final = re.compile(rf"{_LATIN_WORD}(?:(?:[.,!?]?[ ]+|[.&]){_LATIN_WORD})*\.?")
 _WORD: Final = re.compile(_LATIN_WORD)
@@ -29,6 +30,7 @@ _NATIVE: Final = re.compile(
     "[\u1100-\u11ff\u3005\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
 )
 _FEWEST_WORDS: Final = 3
+_NOT_AT_THE_END: Final = " \t0123456789,.;:%$£€@/#+(\"“-"
 
 
 @lru_cache(maxsize=8)
@@ -92,7 +94,7 @@ def _parted(text: str) -> list[tuple[str, bool]]:
     for match in _LATIN_CLAUSE.finditer(text):
         end = match.end()
         if not alone:  # a number at the end belongs to what follows it
-            end = match.start() + len(re.sub(r"[\s\d,.;:%$£€@/#+(\"“-]*$", "", match[0]))
+            end = match.start() + len(match[0].rstrip(_NOT_AT_THE_END))
             if re.match(r"[.!?]+(?=\s|$)", text[end:]):
                 end += 1
         clause = text[match.start() : end]

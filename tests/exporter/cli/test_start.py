@@ -5,8 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 
 import pytest
+from click.testing import CliRunner
 
 START = """
 import sys, types
@@ -65,3 +67,13 @@ def test_commands_run_through_the_start(tmp_path):
     code = "import sys; from sovits_exporter.cli.start import main; sys.argv[1:] = ['--version']; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "version" in done.stdout
+
+
+def test_the_installed_command_is_one_of_click():
+    """Programs that load the entry point call it through click, for example its CliRunner."""
+    (script,) = entry_points(group="console_scripts", name="sovits-export")
+    handler = signal.getsignal(signal.SIGINT)
+    result = CliRunner().invoke(script.load(), ["--version"])
+    assert result.exit_code == 0
+    assert "version" in result.output
+    assert signal.getsignal(signal.SIGINT) is handler

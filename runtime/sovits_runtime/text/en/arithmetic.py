@@ -25,7 +25,7 @@ _COMPARISON: Final = re.compile(
 _CALCULATION: Final = re.compile(r"=|\+|×|÷|\b(?:equals?|is|minus|plus|what's|calculate|compute)\b")
 _MINUS_SPACED: Final = re.compile(r"(?<=[\w).])\s-\s(?=[\d(a-zA-Z]\b|\d|\()")
 _EQUATION_MINUS: Final = re.compile(
-    r"(?<![\w.,-])(\d[\d.,]{0,20}|[a-z])\s?-\s?(?=(?:\d[\d.]{0,20}|[a-z])\s?=)"
+    r"(?<![\w.,-])(\d[\d.,]{0,20}|[a-zA-Z])\s?-\s?(?=(?:\d[\d.]{0,20}|[a-zA-Z])\s?=)"
 )
 _SIGN_MINUS: Final = re.compile(r"(?<![\w.,)%°'\"$£€¥₹-])[-−](?=[$£€¥]?(?:\d|\.\d))|−")
 _FRACTION_EQUATION: Final = re.compile(rf"(?<![\w.,/])({_NUM})\s?/\s?({_NUM})(?=\s?=)|(?<=\d)\s/\s(?=\d)")
@@ -48,10 +48,11 @@ _LINE_NUMBER: Final = re.compile(
 # An "a" that is no article: beside a sign of calculation, or where no noun can follow.
 _SIGNS: Final = "=+×÷<>≤≥≠≈⩽⩾≪≫≡∝^*"
 _VARIABLE: Final = re.compile(
-    rf"(?<![\w'’.-])a(?=[{_SIGNS}]|!=|\s(?:[{_SIGNS}]|[<>=!]=)\s|\s[-−]\s(?:\d|[b-z]\b)|/[b-z\d]\b)"
-    r"|(?<![\w'’.-])a(?=(?:,? and|,? or|,)\s[b-z]\b(?!['’]))"
+    rf"(?<![\w'’.-])a(?=[{_SIGNS}]|!=|\s(?:[{_SIGNS}]|[<>=!]=)\s|\s[-−]\s(?:\d|[b-z]\s?[=<>+])|/[b-z\d]\b)"
+    r"|(?<![\w'’.-])a(?=(?:,? and|,? or)\s[b-z]\b(?!['’])|, [b-z](?:,|,? and|,? or)\s)"
     rf"|(?<=[{_SIGNS}√])a(?![\w'’])"
     rf"|(?<=[{_SIGNS}]\s)a(?=\s?(?:[{_SIGNS}/),.;:!?-]|$)|\s(?:and|or|then|is|in|if|when|for|holds?|but)\b)"
+    r"|(?<=\w\s)a(?=[.;?!](?:\s|$))"
     r"|(?<=[b-z]\s[-−/]\s)a(?=\s?(?:[=),.;:!?]|$))"
     r"|(?:(?<=\b[b-z] and )|(?<=\b[b-z] or ))a(?=[,.;:!?)]|$)"
     r"|(?:(?<=, )|(?<=then ))a(?=\s(?:is|loses|wins|equals)\b)"

@@ -58,8 +58,8 @@ _MAY_BE_LAST: Final = frozenset(
         " cir bldg apt"
         " min mins hr hrs sec secs oz lb lbs ft yd yds mi mph tsp tbsp gal qt pt wt ht misc est max avg temp"
         " ext tel yr yrs wk wks mo mos tbs gals qts pts doz pcs msec"
-        " mgr mgrs mgmt asst assts assoc acct accts appt appts amt pkg attn qty depts exec execs secy treas supt mfg mfr"
-        " hosp mtg mtgs reqd"
+        " mgr mgrs mgmt asst assts assoc acct accts appt appts amt pkg attn qty depts exec execs secy treas supt mfg"
+        " mfr hosp mtg mtgs reqd"
         " govt esp orig ed eds trans repr rev vol no nos"
     )
 )

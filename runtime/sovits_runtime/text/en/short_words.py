@@ -52,7 +52,8 @@ SAID_OTHERWISE: Final[Mapping[str, str]] = {
     "hud": "H U D", "icu": "I C U", "diy": "D I Y", "ufo": "U F O", "eta": "E T A", "usaid": "U S A I D",
     "isbn": "I S B N",
     "ieee": "I triple E", "naacp": "N double A C P", "aaa": "triple A", "ncaa": "N C double A", "etc": "et cetera",
-    "wysiwyg": "wizzy wig", "oled": "O L E D", "qled": "Q L E D", "amoled": "AM O L E D", "aclu": "A C L U", "iou": "I O U", "ymca": "Y M C A", "usda": "U S D A",
+    "wysiwyg": "wizzy wig", "oled": "O L E D", "qled": "Q L E D", "amoled": "A M O L E D",
+    "aclu": "A C L U", "iou": "I O U", "ymca": "Y M C A", "usda": "U S D A",
     "espn": "E S P N",
     "wwii": "World War two", "wwi": "World War one", "ok": "O K",
 }  # fmt: skip

@@ -107,7 +107,7 @@ def _postal(match: Match[str]) -> str:
 
 def _place(match: Match[str]) -> str:
     numbers = "の".join(map(kanji, re.split(DASH, match["numbers"])))
-    return match["before"] + re.sub("^四の五", "ヨンの五", numbers)  # 四の五の alone is an idiom
+    return match["before"] + re.sub("^四の五(?=の)", "ヨンの五", numbers)  # 四の五の alone is an idiom
 
 
 def _mixed(match: Match[str]) -> str:

@@ -61,7 +61,7 @@ _SPEED: Final = re.compile(
 _MEASURED: Final = re.compile(
     rf"{_NOT_INSIDE}{_LOW}(?P<number>{NUMBER})(?P<scale>{_SCALE})?\s?(?P<unit>{either(UNITS)})(?:/(?P<per>{either(UNITS)}"
     r"|h|s))?"
-    rf"(?![A-Za-z\d])"
+    rf"(?![A-Za-z]|\d(?!(?:\d{{0,5}}|\d{{0,2}}(?:,\d{{3}})+)円))"
 )
 _PER_UNIT: Final = re.compile(rf"(?<![A-Za-z\d])(?P<unit>{either(UNITS)})(?=あたり|当たり|単位|数)")
 _PER: Final = {"h": "時", "s": "秒"}

@@ -25,7 +25,12 @@ _KEPT: Final = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af!?…
 _MARK_RUN: Final = re.compile("([!?…,.-])[!?…,.-]+")
 # Places where the library reads a character otherwise than people do, and the readings of what stands there.
 _READINGS: Final = (
-    (re.compile("(?<=[瞓訓])(?:[緊咗個过過完返晒落得唔到多]{1,3}|[咗過]?[一幾兩半]?[個場陣次]?好?)[覺觉]"), {"覺": "gaau3", "觉": "gaau3"}),
+    (
+        re.compile(
+            "(?<=[瞓訓])(?:[緊咗個過过完返晒落得唔到多]{1,3}|[咗過]?[一幾兩半]?[個場陣次]?好?)[覺觉](?!得|意|醒)"
+        ),
+        {"覺": "gaau3", "觉": "gaau3"},
+    ),
     (re.compile("叻(?=[㗎嘅架])|(?<=叻)㗎"), {"叻": "lek1", "㗎": "gaa3"}),
 )
 # The first of these that a syllable starts with is its initial; a syllable without a consonant is split all the same.

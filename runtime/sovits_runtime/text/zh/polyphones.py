@@ -17,7 +17,7 @@ _COUNT: Final = "一两二三四五六七八九十百千万几每那这哪半数
 _ADVERBS: Final = "adilz"
 # What stands in a row or is written in a line.
 _IN_ROWS: Final = (
-    "[字白诗句代文泪树杨柳松桐竹雁鸟]|(?:小|大|热|清|长|绿|整齐的|长长的)[字诗树泪雁]|白[鹭杨鸽]|大雁|脚印|足迹|"
+    "眼泪|[字白诗句代文泪树杨柳松桐竹雁鸟]|(?:小|大|热|清|长|绿|整齐的|长长的)[字诗树泪雁]|白[鹭杨鸽]|大雁|脚印|足迹|"
     "数据|命令|输入|注释|标题|空格|台阶|座位|桌椅|队伍|汉字|英文|中文|文字|日志"
 )
 # Surnames that are read otherwise than the common word of the same character.
@@ -25,15 +25,15 @@ _SURNAMES: Final = dict(
     (name[0], name[1:])
     for name in word_list(
         "单shan4 任ren2 解xie4 查zha1 仇qiu2 区ou1 朴piao2 盖ge3 乐yue4 华hua4 翟zhai2 缪miao4 盛sheng4 折she2 繁po2"
-        " 覃qin2 葛ge3 燕yan1 尉wei4 车che1 卜bu3 藏zang1 宿su4 员yun4 召shao4 柏bai3 哈ha3 应ying1 过guo1 那na1 种chong2"
-        " 相xiang4"
+        " 覃qin2 葛ge3 燕yan1 尉wei4 车che1 卜bu3 藏zang1 宿su4 员yun4 召shao4 柏bai3 哈ha3 应ying1 过guo1 那na1"
+        " 种chong2 相xiang4"
     )
 )
 # They go on as other words, so that the name must end there.
 _DOUBTFUL: Final = "应过那种相"
 _TITLES: Final = "先生|女士|小姐|老师|教授|医生|律师|经理|同学|阿姨|师傅|大夫|警官"
 _SURNAME: Final = re.compile(
-    rf"(?<=姓)(?:[{''.join(_SURNAMES)}](?<![{_DOUBTFUL}])|[{_DOUBTFUL}](?=[,.!?…]|$|名|的|{_TITLES}))"
+    rf"(?<=姓)(?<!百姓)(?<![同按]姓)(?:[{''.join(_SURNAMES)}](?<![{_DOUBTFUL}])|[{_DOUBTFUL}](?=[,.!?…]|$|名|的|{_TITLES}))"
     rf"|(?:^|(?<=[是找叫给和跟与请让问见,]))[单任解查仇朴盖翟缪](?={_TITLES})"
 )
 # Character -> patterns of places where it has a reading. A pattern stands around the character: `before@after`.
@@ -90,6 +90,11 @@ _READINGS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
             "(?<=[成站排列]一|[成站排列]两)@|(?<=[首末尾隔逐空整每])@(?=[字,.!?的首末开缩输显数一两三四五六七八九十]|$)",
             "hang2",
         ),
+        (
+            "(?<=[这那]一)@(?=[,.!?的里是很太不]|$)|(?<=[干爱做]一)@(?=[,.!?爱怨]|$)|(?<=各)@(?!各|其)",
+            "hang2",
+        ),
+        ("(?<=一)@(?=行)|(?<=一行)@(?=[字白诗代文泪地,.!?]|$)", "hang2"),
         ("(?<=第[一二两三四五六七八九十几]|十[一二三四五六七八九])@(?![人业])", "hang2"),
     ),
     "倒": (("(?<![摔跌打推病晕绊])@(?=[水茶酒车掉垃]|[了一]?杯|一下水|进|计时|着走|过来)", "dao4"),),

@@ -145,6 +145,7 @@ TEMPERATURES: Final = Kind(
     "temperatures",
     "degrees, below zero with a minus: -5℃, 36.5°C",
     (
+        number_rule(r"(?<![A-Za-z\d])\+(?=\d+(?:\.\d+)?(?:[-~～到至]\d+)? ?(?:[°℃度]|摄氏))", "正"),
         number_rule(
             rf"{START}(?P<minus>(?<![\d%℃°])-)?(?P<number>{NUMBER}) ?(?P<own>{_DEGREE})? "
             rf"?(?:{DASH} ?(?P<minus2>-)?(?P<second>{NUMBER}))? ?"
