@@ -144,7 +144,7 @@ def _entry(bundle: Bundle, target: BuildTarget, engine: TrtGraph, folder: Path) 
 
 def _refit(source: EngineRecord, entry: CacheEntry, target: BuildTarget) -> EngineResult:
     start = time.perf_counter()
-    refused = bool(source.built["fused_attention_refused"])
+    refused = bool(source.built.get("fused_attention_refused", False))
     model = copy_for(target, entry.engine, decompose_all=refused)
     plan = refitted_plan(target.api, source, model, path=entry.engine.path)
     seconds = time.perf_counter() - start

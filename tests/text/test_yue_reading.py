@@ -13,6 +13,9 @@ from sovits_runtime.text.spell_out import spell_out
 from sovits_runtime.text.spelling import spell
 from sovits_runtime.text.yue.spelling import KINDS
 
+MINUTES = 60.0
+"""Processor time that a rule which looks back from every character would take, in seconds."""
+
 pytestmark = pytest.mark.skipif(
     find_spec("ToJyutping") is None or find_spec("zh_normalization") is None,
     reason='needs pip install "sovits-export[yue]"',
@@ -211,9 +214,9 @@ def test_characters_are_read_as_they_were_written(text: str, like: str) -> None:
 
 
 def test_a_hundred_thousand_digits_are_written_out_at_once() -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     assert set(spell("1" * 100_000, KINDS).text) == {"一"}
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < MINUTES
 
 
 def test_nothing_is_said_in_words_of_mandarin() -> None:

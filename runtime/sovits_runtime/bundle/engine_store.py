@@ -43,8 +43,13 @@ _SHAPE = fields(
         ),
         "spec": SPEC,
         "built": fields(
-            {"layers": each(each(number)), "seconds": number},
-            {"at": text, "fused_attention_refused": switch, "weights": text, "refitted_from": text},
+            {},
+            {
+                "layers": each(each(number)),
+                "seconds": number,
+                **dict.fromkeys(("at", "weights", "refitted_from"), text),
+                "fused_attention_refused": switch,
+            },
         ),
     }
 )
