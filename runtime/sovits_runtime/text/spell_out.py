@@ -30,7 +30,7 @@ _NATIVE: Final = re.compile(
     "[\u1100-\u11ff\u3005\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]"
 )
 _FEWEST_WORDS: Final = 3
-_NOT_AT_THE_END: Final = " \t0123456789,.;:%$£€@/#+(\"“-"
+_NOT_AT_THE_END: Final = ' \t0123456789,.;:%$£€@/#+("“-'
 
 
 @lru_cache(maxsize=8)

@@ -237,7 +237,7 @@ def test_packed_weights_can_be_mapped(weights, tmp_path):
         assert matrix.total.tobytes() == packed[name].total.tobytes()
     for damaged in ("{", '{"x": {"form": 1}}', '{"x": {"form": 1, "n": 99, "k": 9999999, "weight": 0}}'):
         (tmp_path / f"step{INDEX}").write_text(damaged)
-        with pytest.raises(BundleError, match="damaged|not an index of packed weights"):
+        with pytest.raises(BundleError, match=r"damaged|not an index of packed weights"):
             load_packed(lib, tmp_path / "step")
 
 
