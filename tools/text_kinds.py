@@ -17,9 +17,9 @@ NAMES = {"zh": "Chinese", "en": "English", "ja": "Japanese", "ko": "Korean", "yu
 HEAD = """# What is rewritten before a text is spoken
 
 Numbers, signs, abbreviations and markup are written otherwise than they are said. Each kind of
-rewriting has a name. `sovits-export phones` shows which kinds were at work in a text. `--without
-NAME` switches one off, and `TextFrontend(without={"NAME"})` does it in Python. `--official` switches
-all of them off, and reads as the original does.
+rewriting has a name. `sovits-export phones` shows which kinds were at work in a text.
+`--without NAME` switches one off, and `TextFrontend(without={"NAME"})` does it in Python.
+`--official` switches all of them off, and reads as the original does.
 
 This page is written by `python tools/text_kinds.py`. The examples are replayed by the tests, in
 every mode of the language.
