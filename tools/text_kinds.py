@@ -6,10 +6,9 @@ python tools/text_kinds.py > docs/text-kinds.md
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
 
 from sovits_runtime.text import LANGUAGE_MODULES, markup
-from sovits_runtime.text.correction import Correction
+from sovits_runtime.text.correction import corrections_of
 from sovits_runtime.text.spell_out import kinds_of, spell_out
 from sovits_runtime.text.spelling import Kind
 
@@ -25,14 +24,6 @@ This page is written by `python tools/text_kinds.py`. The examples are replayed 
 every mode of the language.
 """
 MARKUP_EXAMPLE = "This is **very** [important](https://example.com) &amp; <b>true</b>."
-
-
-def corrections(language: str) -> tuple[Correction, ...]:
-    """The table of a language."""
-    module = import_module(LANGUAGE_MODULES[language])
-    path = f"{module.__name__}.corrections" if hasattr(module, "__path__") else module.__name__
-    rows: tuple[Correction, ...] = import_module(path).CORRECTIONS
-    return rows
 
 
 def cell(text: str) -> str:
@@ -56,7 +47,7 @@ def lines() -> Iterator[str]:
         yield f"\n## {NAMES[language]}\n"
         yield "| kind | what | written | read as |\n|---|---|---|---|"
         for kind in kinds_of(language):
-            example = next((each.text for each in corrections(language) if each.kind == kind.name), "")
+            example = next((each.text for each in corrections_of(language) if each.kind == kind.name), "")
             yield row(kind, example, language)
 
 

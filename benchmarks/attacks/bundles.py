@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import write_results
 
 from sovits_runtime import SamplingOptions, SpeechOptions, Synthesizer
 from sovits_runtime.bundle import MANIFEST, Bundle, manifest_digest
-from sovits_runtime.bundle.files import json_text, write_file
+from sovits_runtime.bundle.files import json_text
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
 from sovits_runtime.errors import SovitsError
 from sovits_runtime.verify import verify_bundle
@@ -51,8 +52,7 @@ def main() -> None:
         }
     print(json_text(results), end="")
     if options.output is not None:
-        with write_file(options.output) as file:
-            file.write(json_text(results).encode())
+        write_results(options.output, results)
     sys.exit(any(kind.startswith("DEFECT") for counts in results.values() for kind in counts))
 
 

@@ -169,8 +169,8 @@ def main() -> int:
             "files": len(outcomes),
             "outcomes": dict(counts),
             "payloads_that_ran": int(it_ran),
-            "longest": asdict(slowest),
-            "most_memory": asdict(largest),
+            "longest": {name: value for name, value in asdict(slowest).items() if name != "message"},
+            "most_memory": {name: value for name, value in asdict(largest).items() if name != "message"},
         }
         options.output.write_text(json_text(result), encoding="utf-8")
     return int(it_ran or any(outcome not in ("refused", "read") for outcome in counts))

@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from results import write_results
 
 from sovits_runtime import ChunkOptions, Reference, SamplingOptions, SpeechOptions, Synthesizer
 from sovits_runtime.bench.runner import BundleRunner, reference_of
@@ -289,7 +290,7 @@ def main() -> None:
         results["forks"] = attack_forks(subject, forks=options.forks)
     print(json_text(results), end="")
     if options.output:
-        options.output.write_text(json_text(results), encoding="utf-8")
+        write_results(options.output, results)
     sys.exit(0 if all(result["passed"] for result in results.values()) else 1)
 
 

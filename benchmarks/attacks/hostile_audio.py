@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from results import write_results
 
 from sovits_runtime.audio import check_reference, hubert_wave, reference_wave
 from sovits_runtime.audio.files import read_audio
@@ -192,7 +193,7 @@ def main() -> None:
     result = attack(options.files, options.seed)
     print(json_text(result), end="")
     if options.output:
-        options.output.write_text(json_text(result), encoding="utf-8")
+        write_results(options.output, result)
     sys.exit(0 if result["passed"] else 1)
 
 

@@ -28,6 +28,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from results import write_results
 
 from sovits_exporter.building.manifest import GraphRecord
 from sovits_exporter.building.request import BundleRequest
@@ -35,7 +36,7 @@ from sovits_exporter.building.steps import Steps
 from sovits_exporter.building.writer import check_output, write_bundle
 from sovits_runtime.audio import Audio
 from sovits_runtime.bundle import SCHEMA, Bundle
-from sovits_runtime.bundle.files import json_text, write_file
+from sovits_runtime.bundle.files import json_text
 from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.errors import SovitsError
 from sovits_runtime.machine.progress import no_progress
@@ -81,8 +82,7 @@ def main() -> None:
             results["real builds at once"] = real_at_once(folder / "f", options.files, options.real_rounds)
     print(json_text(results), end="")
     if options.output is not None:
-        with write_file(options.output) as file:
-            file.write(json_text(results).encode())
+        write_results(options.output, results)
     sys.exit(any(kind.startswith("DEFECT") for counts in results.values() for kind in counts))
 
 

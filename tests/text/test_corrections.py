@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from importlib import import_module
 from importlib.util import find_spec
 
 import pytest
 
 from sovits_runtime.text import LANGUAGE_MODULES
+from sovits_runtime.text.correction import corrections_of
 from sovits_runtime.text.detector import FastTextDetector, ScriptDetector
 from sovits_runtime.text.ja.openjtalk import find_dictionary
 from sovits_runtime.text.pipeline import TextFrontend
@@ -40,12 +40,6 @@ OWN_SCRIPT = {
 SHOWN_AS_TEXT = ("zh", "en")
 
 
-def corrections(language):
-    module = import_module(LANGUAGE_MODULES[language])
-    path = f"{module.__name__}.corrections" if hasattr(module, "__path__") else module.__name__
-    return import_module(path).CORRECTIONS
-
-
 def has_packages(language):
     found = all(map(find_spec, PACKAGES[language]))
     return found and (language != "ja" or find_dictionary() is not None)
@@ -53,7 +47,7 @@ def has_packages(language):
 
 def cases():
     for language in LANGUAGE_MODULES:
-        for row in corrections(language):
+        for row in corrections_of(language):
             for mode in MODES[language]:
                 if mode.startswith("auto") and not OWN_SCRIPT[language].search(row.text):
                     continue
@@ -90,7 +84,7 @@ def test_every_kind_has_an_example_that_it_changes(language):
     if not has_packages(language):
         pytest.skip(f'needs pip install "sovits-export[{language}]"')
     kinds = {kind.name for kind in kinds_of(language)}
-    rows = [row for row in corrections(language) if row.kind]
+    rows = [row for row in corrections_of(language) if row.kind]
     assert {row.kind for row in rows} >= kinds
     for row in rows:
         changes = [
@@ -103,6 +97,6 @@ def test_every_kind_has_an_example_that_it_changes(language):
 def test_a_kind_can_be_left_out(language):
     if not has_packages(language):
         pytest.skip(f'needs pip install "sovits-export[{language}]"')
-    row = next(row for row in corrections(language) if row.kind)
+    row = next(row for row in corrections_of(language) if row.kind)
     pieces = TextFrontend(without=frozenset({row.kind})).pieces(row.text, language)
     assert row.kind not in [change.kind for piece in pieces for change in piece.changes]

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sovits_exporter.checkpoint.inert import one_line
+from sovits_runtime.machine.json_file import LFS_POINTER
 
 EXPECTED = "expected a checkpoint as torch.save writes it (.ckpt or .pth)"
 _UNPACK = "unpack it, and name the .ckpt and .pth inside"
 _KINDS = {
     b"RIFF": f"is a WAV file, {EXPECTED}",
-    b"version https://git-lfs": (
+    LFS_POINTER: (
         "is a Git LFS pointer and not the file it stands for; run `git lfs pull`, or download the file"
     ),
     b"<": f"is a web page or XML, {EXPECTED}; was it a failed download? Download it again",

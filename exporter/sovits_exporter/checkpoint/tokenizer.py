@@ -6,9 +6,10 @@ import shutil
 from pathlib import Path
 
 from sovits_runtime.errors import CheckpointError
+from sovits_runtime.machine.json_file import LFS_POINTER
 from sovits_runtime.speech.bert_features import TOKENIZER_FILES
 
-_NOT_A_TOKENIZER = (b"version https://git-lfs", b"<")
+_NOT_A_TOKENIZER = (LFS_POINTER, b"<")
 _START = 64
 
 

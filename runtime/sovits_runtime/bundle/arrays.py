@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -18,6 +18,8 @@ from sovits_runtime.machine.json_file import open_regular
 
 MOST_BYTES = 1 << 30
 """Of all arrays of a file in memory: ten times those of the longest request."""
+HEADER_BYTES = 4096
+"""More than any header of NumPy's has that describes numbers."""
 UNREADABLE = (
     OSError,
     ValueError,
@@ -77,12 +79,22 @@ def read_arrays(path: Path, kinds: Kinds, *, remedy: str) -> Arrays:
     return Arrays(path, arrays, remedy=remedy)
 
 
+def read_header(content: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Reads what an `.npy` says of itself: shape, whether columns come first, and type.
+
+    Raises:
+        ValueError: It says nothing that can be read.
+    """
+    version = npy.read_magic(content)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError(f"an array of format {version}")
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(content, max_header_size=HEADER_BYTES)
+    return header
+
+
 def _read_array(content: IO[bytes], size: int) -> Array:
     """Reads one `.npy` of `size` bytes, whose header has to say how much follows."""
-    version = npy.read_magic(content)
-    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-    if read_header is None:
-        raise ValueError(f"an array of format {version}")
     shape, fortran, dtype = read_header(content)
     if dtype.kind not in "biuf":
         raise ValueError(f"an array of {dtype}, expected numbers")

@@ -21,7 +21,8 @@ MOST_BYTES = 16 << 20
 LFS_REMEDY = (
     "run 'git lfs install' and 'git lfs pull' where it was cloned, or download the voice in another way"
 )
-_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+LFS_POINTER = b"version https://git-lfs"
+"""How it begins."""
 _WEB_PAGE = (b"<!doctype html", b"<html", b"<?xml")
 _LONGEST_POINTER = 1024
 
@@ -46,7 +47,7 @@ def is_lfs_pointer(path: Path) -> bool:
         if path.stat().st_size > _LONGEST_POINTER:
             return False
         with open_regular(path) as file:
-            return file.read(len(_LFS_POINTER)) == _LFS_POINTER
+            return file.read(len(LFS_POINTER)) == LFS_POINTER
     except OSError:
         return False
 
@@ -89,7 +90,7 @@ def read_json(
                 raise ValueError(
                     f"it has {os.fstat(file.fileno()).st_size} bytes, expected at most {most_bytes}"
                 )
-        if content.startswith(_LFS_POINTER):
+        if content.startswith(LFS_POINTER):
             raise error(f"{path}: is a Git LFS pointer, not the file itself; {LFS_REMEDY}")
         if content[:64].lstrip().lower().startswith(_WEB_PAGE):
             raise ValueError("it is a web page")

@@ -14,14 +14,13 @@ from typing import IO, Any
 
 import numpy as np
 
+from sovits_runtime.bundle.arrays import HEADER_BYTES, read_header
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.errors import first_line
 
 DAMAGED = (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 """What zipfile and NumPy raise for a damaged file, beside ValueError and OSError."""
 FILE_BYTES = 64 << 20
-HEADER_BYTES = 4096
-"""More than any header of NumPy's has that describes numbers."""
 
 
 @dataclass(frozen=True)
@@ -97,14 +96,7 @@ def _read(archive: zipfile.ZipFile, name: str, limit: ArrayLimit) -> Array:
 
 
 def _header(file: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], bool]:
-    version = np.lib.format.read_magic(file)
-    read = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in read:
-        raise ValueError(f"format {version} of an array")
-    shape, fortran, dtype = read[version](file, max_header_size=HEADER_BYTES)
+    shape, fortran, dtype = read_header(file)
     if dtype.hasobject or any(n < 0 for n in shape):
         raise ValueError(f"an array of {dtype}{list(shape)!s:.80}")
     return dtype, shape, fortran

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Integral, Real
 
-from sovits_runtime.errors import ShapeError
+from sovits_runtime.errors import ShapeError, shown
 
 LARGEST_COUNT = 2**31 - 1
 """Of counts that have no limit of their own; graphs and kernels take larger ones, users do not mean them."""
@@ -43,14 +43,6 @@ def check_number(name: str, value: object, low: float, *, high: float, above: bo
     if not ((low < number if above else low <= number) and number <= high):
         least = f"above {low:g} and up to {high:g}" if above else f"of {low:g} to {high:g}"
         raise ShapeError(f"{name}: got {shown(value)}, expected a number {least}")
-
-
-def shown(value: object) -> str:
-    """A value as messages show it: in one line, not longer than a number would be."""
-    try:
-        return ascii(value)[:40]
-    except ValueError:  # an integer of more digits than Python prints
-        return f"an {type(value).__name__} of very many digits"
 
 
 def _float(value: object) -> float:

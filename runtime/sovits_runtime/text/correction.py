@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Final
+
+from sovits_runtime.text import LANGUAGE_MODULES
 
 _MOST_NAMED: Final = 20
 
@@ -26,6 +29,16 @@ class Correction:
     text: str
     official: str
     corrected: str
+
+
+def corrections_of(language: str) -> tuple[Correction, ...]:
+    """The table of a language.
+
+    Args:
+        language: `"zh"`, `"en"`, `"ja"`, `"ko"` or `"yue"`.
+    """
+    rows: tuple[Correction, ...] = import_module(f"{LANGUAGE_MODULES[language]}.corrections").CORRECTIONS
+    return rows
 
 
 def dropped_note(language: str, dropped: Iterable[str]) -> list[str]:

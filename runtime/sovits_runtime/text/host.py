@@ -9,6 +9,7 @@ ideographs that nothing else decides.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -105,8 +106,9 @@ def _by_script(text: str) -> Host | None:
     kana, hangul = len(_KANA.findall(text)), len(_HANGUL.findall(text))
     ideographs = _IDEOGRAPH.findall(text)
     words = len(_LATIN_WORD.findall(text))
-    chinese = sum(map(_chinese_alone, ideographs))
-    japanese = sum(map(_japanese_alone, ideographs))
+    counts = Counter(ideographs)  # a book has few different ones
+    chinese = sum(count for char, count in counts.items() if _chinese_alone(char))
+    japanese = sum(count for char, count in counts.items() if _japanese_alone(char))
     if hangul and hangul >= kana + len(ideographs) // 2:
         return Host("ko", 0.99) if hangul * 2 >= words else Host("en", 0.8)
     # A Japanese word in Chinese, rather than a rare character in Japanese.

@@ -19,12 +19,11 @@ from sovits_runtime.text.segment import Segment
 from sovits_runtime.text.sentences import Sentence, sentences_of
 from sovits_runtime.text.spell_out import spell_out
 from sovits_runtime.text.split import STREAM, collapse_marks, official_pieces
-from sovits_runtime.text.stream import Part, grown_pieces, joined, note_dropped, with_end_mark
-from sovits_runtime.text.symbols import SymbolVersion
+from sovits_runtime.text.stream import Part, grown_pieces, join_texts, joined, note_dropped, with_end_mark
+from sovits_runtime.text.symbols import MARKS, SymbolVersion
 from sovits_runtime.text.user_lexicon import SIGN, Lexicon
 
 _WORD: Final = re.compile(r"\w")
-_PAUSES: Final = frozenset("!?…,.-")
 _MARKS: Final = {
     **dict.fromkeys(",，、;；:：·", ","),
     **dict.fromkeys(".。．", "."),
@@ -107,7 +106,7 @@ class SpelledPipeline:
         parts = (replace(parts[0], text=start + parts[0].text), *parts[1:]) if parts else parts
         segments = _merged(segment for part in parts for segment in self._stretches(part))
         piece = piece_of(text, segments, self._phones if len(segments) == 1 else self._phones_amid)
-        if not any(symbol not in _PAUSES for symbol in piece.symbols):
+        if all(symbol in MARKS for symbol in piece.symbols):
             raise NothingToSay(NOTHING_TO_SAY)
         return piece
 
@@ -167,7 +166,7 @@ class SpelledPipeline:
             lines[-1].append(part)
             if sentence.ends_line:
                 lines.append([])
-        whole = "\n".join(joined(tuple(line)) for line in lines if line)
+        whole = "\n".join(joined(line) for line in lines if line)
         changes = [change for part in parts for change in part.changes]
         hosts = self._hosts(whole)
         for piece in official_pieces(collapse_marks(whole), self.mode, method):
@@ -192,8 +191,7 @@ def _merged(segments: Iterable[Segment]) -> tuple[Segment, ...]:
             and merged[-1].language == segment.language
             and not SIGN.search(merged[-1].text + segment.text)
         ):
-            text = joined((Part(merged[-1].text, ""), Part(segment.text, "")))
-            merged[-1] = Segment(segment.language, text)
+            merged[-1] = Segment(segment.language, join_texts((merged[-1].text, segment.text)))
         else:
             merged.append(segment)
     return tuple(merged)

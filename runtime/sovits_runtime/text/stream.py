@@ -47,13 +47,18 @@ class Part:
     changes: tuple[Change, ...] = ()
 
 
-def joined(parts: tuple[Part, ...]) -> str:
+def joined(parts: Iterable[Part]) -> str:
     """The text of parts, with a space between them where their script has spaces."""
-    text = ""
-    for part in parts:
-        space = text and part.text and not text[-1].isspace() and not _UNSPACED.match(text[-1])
-        text += f" {part.text}" if space and not _UNSPACED.match(part.text) else part.text
-    return text
+    return join_texts(part.text for part in parts)
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """Texts one after the other, with a space between them where their script has spaces."""
+    joint = ""
+    for text in texts:
+        space = joint and text and not joint[-1].isspace() and not _UNSPACED.match(joint[-1])
+        joint += f" {text}" if space and not _UNSPACED.match(text) else text
+    return joint
 
 
 class Packer:

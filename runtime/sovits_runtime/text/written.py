@@ -1,4 +1,4 @@
-"""What Japanese and Korean text share in how it is written: addresses, Roman numerals, compatibility characters.
+"""What texts of several languages share in how they are written: addresses, Roman numerals, compatibility characters.
 
 Latin words are left as they are, since they are read as English; only what stands between them gets words of the
 language.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from re import Match
 from typing import Final
 
-from sovits_runtime.text.spelling import Kind
+from sovits_runtime.text.spelling import Kind, Rule
 from sovits_runtime.text.word_list import word_list
 
 ENGLISH_DIGITS: Final = dict(
@@ -69,11 +69,17 @@ EMOTICONS: Final = Kind(
     ),
 )
 
+VULGAR_FRACTIONS: Final = {
+    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5), "⅘": (4, 5),
+    "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
+}  # fmt: skip
+"""Sign -> numerator and denominator."""
+
 _ROMAN_SIGNS: Final = {
     char: unicodedata.normalize("NFKC", char).upper() for char in map(chr, range(0x2160, 0x2180))
 }
 ROMAN_SIGN: Final = "[\u2160-\u217f]"
-_ROMAN: Final = re.compile(r"(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,3})")
+_ROMAN: Final = re.compile(r"(?=.)M{0,3}(CM|CD|D?C{0,3})(XC|XL|L?X{0,3})(IX|IV|V?I{0,4})")
 _ROMAN_VALUES: Final = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
 CIRCLED: Final = "[\u2460-\u2473\u24ea-\u24ff\u2776-\u2793\u3251-\u325f\u32b1-\u32bf]"
 _FULL_WIDTH_MARKS: Final = frozenset("！？：；，．…〜～「」『』“”‘’（）【】〈〉《》‥")
@@ -91,12 +97,12 @@ class AddressWords:
     signs: Mapping[str, str]
     digits: Mapping[str, str]
 
-    def spell(self, match: Match[str]) -> str:
-        """An address in words: Latin parts stay, short ones and those without vowels are spelled.
+    def rules(self, *patterns: re.Pattern[str]) -> tuple[Rule, ...]:
+        """Rules that spell what patterns such as `ADDRESS`, `E_MAIL`, `FILE_NAME` and `HANDLE` find."""
+        return tuple((pattern, self._spell) for pattern in patterns)
 
-        Args:
-            match: Of `ADDRESS`, `E_MAIL`, `FILE_NAME` or `HANDLE`.
-        """
+    def _spell(self, match: Match[str]) -> str:
+        """An address in words: Latin parts stay, short ones and those without vowels are spelled."""
         address = re.sub(r"^https?://", "", match[0]).rstrip("/")
         words, before = [], ""
         for part in _ADDRESS_PART.findall(address):
@@ -117,14 +123,15 @@ def _spelled_part(part: str, before: str) -> str:
     return " ".join(part.upper()) if len(part) == 1 or _SPELLED.fullmatch(lower) else part
 
 
-def roman_value(numeral: str) -> int | None:
+def roman_value(numeral: str, *, most_ones: int = 3) -> int | None:
     """Value of a Roman numeral, of letters or of signs such as Ⅲ; None if it is none.
 
     Args:
         numeral: Upper case, as in `"XIV"`.
+        most_ones: How often I may stand at the end: 4 on clocks and stones.
     """
     letters = "".join(_ROMAN_SIGNS.get(char, char) for char in numeral)
-    if not _ROMAN.fullmatch(letters):
+    if not _ROMAN.fullmatch(letters) or letters.endswith("I" * (most_ones + 1)):
         return None
     values = [_ROMAN_VALUES[letter] for letter in letters]
     return sum(

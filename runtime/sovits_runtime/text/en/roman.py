@@ -9,9 +9,8 @@ from typing import Final
 from sovits_runtime.text.en import say
 from sovits_runtime.text.spelling import Kind
 from sovits_runtime.text.word_list import word_list
+from sovits_runtime.text.written import roman_value
 
-_VALUES: Final = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100, "D": 500, "M": 1000}
-_VALID: Final = re.compile(r"M{0,3}(?:CM|CD|D?C{0,3})(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,4})")
 _RULERS: Final = frozenset(
     word_list(
         "Charles Henry Louis Elizabeth George James Edward Richard William Paul Benedict Pius Leo Philip Ferdinand"
@@ -97,11 +96,7 @@ def value(numeral: str) -> int | None:
     Args:
         numeral: Letters of one case.
     """
-    upper = numeral.upper()
-    if not upper or not _VALID.fullmatch(upper):
-        return None
-    values = [_VALUES[letter] for letter in upper]
-    return sum(-each if each < after else each for each, after in zip(values, [*values[1:], 0], strict=True))
+    return roman_value(numeral.upper(), most_ones=4)
 
 
 def _words(numeral: str) -> str:

@@ -19,6 +19,7 @@ from sovits_runtime.text.ja.numbers import (
 )
 from sovits_runtime.text.ja.units import SPEEDS, UNITS
 from sovits_runtime.text.spelling import Kind
+from sovits_runtime.text.written import VULGAR_FRACTIONS
 
 _STARTS: Final = r"(?<!\d)(?<!\d[.,，])"  # also what keeps long numbers from being tried at every digit
 _NOT_INSIDE: Final = rf"{_STARTS}(?<![A-Za-z])"
@@ -101,10 +102,6 @@ _FRACTION: Final = re.compile(
 _KANJI_FRACTION: Final = re.compile(
     r"(?<=[一二三四五六七八九十百千万\d])分(?=の[一二三四五六七八九十百千\d])"
 )
-_VULGAR: Final = {
-    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5), "⅘": (4, 5),
-    "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
-}  # fmt: skip
 _WON: Final = (
     r"で(?:勝|負|敗|快勝|大勝|完勝|圧勝|辛勝|引き分|リード|逆転|下し|破|制し|降し|試合|終|決着)|の(?:勝利"
     r"|敗戦|引き分|スコア|逆転|接戦|大差)"
@@ -150,7 +147,7 @@ def _degrees(match: Match[str]) -> str:
 
 
 def _vulgar(match: Match[str]) -> str:
-    top, bottom = _VULGAR[match["sign"]]
+    top, bottom = VULGAR_FRACTIONS[match["sign"]]
     return (
         f"{kanji(match['whole']) + 'と' if match['whole'] else ''}{kanji(str(bottom))}ぶんの{kanji(str(top))}"
     )
@@ -171,7 +168,7 @@ FRACTIONS: Final = Kind(
     "fractions",
     "3/4 is 四ぶんの三, ½ 二ぶんの一",
     (
-        (re.compile(rf"(?:(?<!\d)(?P<whole>\d+))?(?P<sign>[{''.join(_VULGAR)}])"), _vulgar),
+        (re.compile(rf"(?:(?<!\d)(?P<whole>\d+))?(?P<sign>[{''.join(VULGAR_FRACTIONS)}])"), _vulgar),
         (_FRACTION, _fraction),
         (_KANJI_FRACTION, "ぶん"),
     ),

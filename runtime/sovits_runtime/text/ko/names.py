@@ -137,7 +137,7 @@ def _laugh(match: Match[str]) -> str:
 ADDRESSES: Final = Kind(
     "addresses",
     "addresses, e-mail, file names and handles: the signs get names, short parts are spelled",
-    tuple((pattern, _ADDRESS_WORDS.spell) for pattern in (E_MAIL, ADDRESS, FILE_NAME, HANDLE)),
+    _ADDRESS_WORDS.rules(E_MAIL, ADDRESS, FILE_NAME, HANDLE),
 )
 ROMAN_NUMERALS: Final = Kind(
     "roman-numerals",

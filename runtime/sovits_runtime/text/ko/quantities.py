@@ -10,6 +10,7 @@ from typing import Final
 from sovits_runtime.text.ko.numbers import decimal, ends_in_consonant, number, sino, with_topic
 from sovits_runtime.text.ko.units import SPEEDS, UNITS
 from sovits_runtime.text.spelling import Kind
+from sovits_runtime.text.written import VULGAR_FRACTIONS
 
 _NUMBER: Final = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _RANGE: Final = r"\s?[-~∼〜～–]\s?"
@@ -172,10 +173,6 @@ _FRACTION: Final = re.compile(
     r"(?<![\d/.A-Za-z])(?<!\d,)(?:(?P<whole>\d+)(?:\s"
     r"|[과와]\s?))?(?P<top>\d{1,4})[/⁄](?P<bottom>\d{1,5})(?![\d/.]\d?|[A-Za-z])"
 )
-_VULGAR: Final = {
-    "½": (1, 2), "⅓": (1, 3), "⅔": (2, 3), "¼": (1, 4), "¾": (3, 4), "⅕": (1, 5), "⅖": (2, 5), "⅗": (3, 5), "⅘": (4, 5),
-    "⅙": (1, 6), "⅚": (5, 6), "⅛": (1, 8), "⅜": (3, 8), "⅝": (5, 8), "⅞": (7, 8),
-}  # fmt: skip
 _WON: Final = (
     r"\s?(?:으?로\s?(?:이기|이겼|이긴|졌|지고|진|승|패|비기|비겼|앞|뒤|역전|완승|리드|끝|마쳤|마감|꺾)"
     r"|\s?(?:승리|패배|무승부|역전승|완승|승|패)(?![가-힣]*[육])|의 (?:승리|스코어))"
@@ -187,7 +184,7 @@ _RATIO: Final = re.compile(
 
 
 def _vulgar(match: Match[str]) -> str:
-    top, bottom = _VULGAR[match["sign"]]
+    top, bottom = VULGAR_FRACTIONS[match["sign"]]
     whole = f"{sino(match['whole'])}과 " if match["whole"] else ""
     return f"{whole}{sino(str(bottom))}분의 {sino(str(top))}"
 
@@ -210,7 +207,7 @@ FRACTIONS: Final = Kind(
     "fractions",
     "3/4 is 사분의 삼, ½ 이분의 일",
     (
-        (re.compile(rf"(?:(?<!\d)(?P<whole>\d+)\s?)?(?P<sign>[{''.join(_VULGAR)}])"), _vulgar),
+        (re.compile(rf"(?:(?<!\d)(?P<whole>\d+)\s?)?(?P<sign>[{''.join(VULGAR_FRACTIONS)}])"), _vulgar),
         (_FRACTION, _fraction),
     ),
 )

@@ -53,13 +53,7 @@ ADDRESSES: Final = Kind(
     "addresses",
     "web and mail addresses, file names and IP addresses, sign by sign: www.example.com, 10.0.0.5",
     (
-        (E_MAIL, _WORDS.spell),
-        (ADDRESS, _WORDS.spell),
-        (_LOCAL, _WORDS.spell),
-        (_PATH, _WORDS.spell),
-        (FILE_NAME, _WORDS.spell),
-        (HANDLE, _WORDS.spell),
-        (_UNDERSCORED, _WORDS.spell),
+        *_WORDS.rules(E_MAIL, ADDRESS, _LOCAL, _PATH, FILE_NAME, HANDLE, _UNDERSCORED),
         rule(
             r"(?<![\d.])(?P<address>(?:\d{1,3}\.){3}\d{1,3})(?:/(?P<mask>\d{1,2}))?(?::(?P<port>\d{1,5}))?(?![\d.]*\d)",
             _ip_address,
