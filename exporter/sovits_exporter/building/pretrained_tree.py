@@ -12,7 +12,7 @@ from sovits_exporter.building.request import BuildRequest
 from sovits_exporter.checkpoint.official import identify_sovits
 from sovits_exporter.checkpoint.speaker import OFFICIAL as SPEAKER_FILE
 from sovits_exporter.checkpoint.vocoder import BIGVGAN_FOLDER, HIFIGAN_FILE
-from sovits_runtime.bundle.model_spec import model_spec
+from sovits_runtime.bundle.model_spec import FlowSpec, model_spec
 from sovits_runtime.errors import CheckpointError
 
 
@@ -38,14 +38,11 @@ class PretrainedPart:
 HUBERT = PretrainedPart("reading reference recordings", ("chinese-hubert-base",))
 BERT = PretrainedPart("Chinese", ("chinese-roberta-wwm-ext-large",), required=False)
 SPEAKER = PretrainedPart("reading reference recordings", (f"sv/{SPEAKER_FILE}", SPEAKER_FILE))
-VOCODERS: Mapping[str, PretrainedPart] = {
-    "bigvgan": PretrainedPart("sound", ("models--nvidia--bigvgan_v2_24khz_100band_256x", BIGVGAN_FOLDER)),
-    "hifigan": PretrainedPart("sound", (f"gsv-v4-pretrained/{HIFIGAN_FILE}", HIFIGAN_FILE)),
-}
-"""By the kind that a version's row names."""
 BASES: Mapping[str, PretrainedPart] = {
     "v3": PretrainedPart("a LoRA fine-tune", ("s2Gv3.pth",)),
     "v4": PretrainedPart("a LoRA fine-tune", ("gsv-v4-pretrained/s2Gv4.pth", "s2Gv4.pth")),
+    "v5dev": PretrainedPart("a LoRA fine-tune", ("gsv-v5-pretrained/s2Gv5dev.pth", "s2Gv5dev.pth")),
+    "v5turbo": PretrainedPart("a LoRA fine-tune", ("gsv-v5-pretrained/s2Gv5turbo.pth", "s2Gv5turbo.pth")),
 }
 """By version."""
 
@@ -66,6 +63,13 @@ class PretrainedFiles:
         """Returns the request with what was found."""
         paths: dict[str, Any] = dict(self.paths)
         return dataclasses.replace(request, **paths)
+
+
+def vocoder_part(flow: FlowSpec) -> PretrainedPart:
+    """The vocoder that a version speaks through."""
+    if flow.vocoder == "bigvgan":
+        return PretrainedPart("sound", (flow.vocoder_folder, BIGVGAN_FOLDER))
+    return PretrainedPart("sound", (f"{flow.vocoder_folder}/{HIFIGAN_FILE}", HIFIGAN_FILE))
 
 
 def find_pretrained(folder: Path, request: BuildRequest) -> PretrainedFiles:
@@ -108,7 +112,7 @@ def _parts(version: str, *, is_lora: bool) -> dict[str, PretrainedPart]:
     if spec.speaker_network:
         parts["speaker"] = SPEAKER
     if spec.flow:
-        parts["vocoder"] = VOCODERS[spec.flow.vocoder]
+        parts["vocoder"] = vocoder_part(spec.flow)
     if is_lora:
         parts["base"] = BASES[version]
     return parts

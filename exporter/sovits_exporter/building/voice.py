@@ -18,7 +18,7 @@ from sovits_exporter.checkpoint.official import (
 from sovits_exporter.checkpoint.pretrained import FolderKind, Pretrained, check_pretrained, read_pretrained
 from sovits_exporter.checkpoint.speaker import read_speaker
 from sovits_exporter.checkpoint.tokenizer import check_tokenizer
-from sovits_exporter.checkpoint.vocoder import OFFICIAL, read_vocoder
+from sovits_exporter.checkpoint.vocoder import official_vocoder, read_vocoder
 from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
 from sovits_runtime.errors import CheckpointError
 
@@ -83,7 +83,7 @@ def check_complete(request: BuildRequest, spec: ModelSpec) -> None:
     if spec.flow and request.vocoder is None:
         raise CheckpointError(
             f"{request.sovits}: is a {spec.version} model, which speaks through a vocoder of its own; "
-            f"give --vocoder: {OFFICIAL[spec.flow.vocoder]}"
+            f"give --vocoder: {official_vocoder(spec.flow)}"
         )
     for path in (request.gpt, request.base, request.speaker, request.vocoder):
         if path is not None and not path.exists():

@@ -74,7 +74,8 @@ def sovits_layout(config: Config, version: str, dit: DitDims | None = None) -> L
         **_under("quantizer.vq.layers.0._codebook", _codebook(spec.codebook_size)),
     }
     if isinstance(dims.decoder, DitDims):
-        return layout | _flow_matching(dims.decoder, dims)
+        assert spec.flow is not None
+        return layout | _flow_matching(dims.decoder, dims, step_size=spec.flow.step_size_embedding)
     layout |= _under("dec", _decoder(dims.decoder, dims.inter_channels, dims.gin_channels))
     layout |= _under("flow", _flow(dims))
     if spec.speaker_network:
@@ -181,7 +182,7 @@ def _flow(dims: SovitsDims) -> Layout:
     return layout
 
 
-def _flow_matching(dit: DitDims, dims: SovitsDims) -> Layout:
+def _flow_matching(dit: DitDims, dims: SovitsDims, *, step_size: bool) -> Layout:
     """Source: GPT-SoVITS, module/models.py, SynthesizerTrnV3; f5_tts/model/backbones/dit.py, DiT."""
     w, text, gin = dit.width, dit.text_width, dims.gin_channels
     layout = {
@@ -192,7 +193,7 @@ def _flow_matching(dit: DitDims, dims: SovitsDims) -> Layout:
         **_conv("linear_mel", MEL_BANDS, text),
     }
     estimator: Layout = {}
-    for name in ("time_embed", "d_embed"):
+    for name in ("time_embed", *(("d_embed",) if step_size else ())):
         estimator |= _dense(f"{name}.time_mlp.0", w, TIME_FEATURES) | _dense(f"{name}.time_mlp.2", w, w)
     for i in range(dit.text_layers):
         estimator |= _under(f"text_embed.text_blocks.{i}", _text_block(text))

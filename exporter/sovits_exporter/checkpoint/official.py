@@ -114,7 +114,8 @@ def load_sovits(
 
     Args:
         path: The `.pth` file.
-        version: Model version, needed only where the file does not tell (v3 and v4 hold the same tensors).
+        version: Model version, needed only where the file does not tell (v3 and v4 hold the same
+            tensors, and so do v5dev and v5turbo).
         base: The complete model that a LoRA fine-tune was trained on; it is merged into that.
 
     Raises:
@@ -212,6 +213,7 @@ def _version(file: TorchFile, parts: _Parts, requested: str | None, otherwise: s
         otherwise=otherwise,
         start_digest=file.start_digest,
         info=parts.info,
+        name=file.path.stem,
     )
 
 

@@ -1,7 +1,9 @@
 """Tells which model version a SoVITS file is: by its header, then its tensors, then its config.
 
 Source: GPT-SoVITS, process_ckpt.py, get_sovits_version_from_path_fast, for the header bytes. The file's size, which the
-original asks as well, misleads and is not used; of its digests only those of the v3 and v4 bases tell something new.
+original asks as well, misleads and is not used; of its digests only those of the v3, v4 and v5 bases tell something new.
+Headers 07 and 08 stand on complete models of v5 in one release of the original and on LoRA fine-tunes in the next, so
+no header tells the one from the other: the tensors do.
 """
 
 from __future__ import annotations
@@ -17,18 +19,26 @@ from sovits_runtime.errors import CheckpointError
 _PLAIN_HEADER = b"PK"
 _OPEN_HEADERS = (_PLAIN_HEADER, b"00", b"01")  # 00 and 01 are overruled by the tensors, as the original does
 HEADERS = {b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus"}
-LORA_HEADERS = {"v3": b"03", "v4": b"04"}
-BASES = {"43797be674a37c1c83ee81081941ed0f": "v3", "4f26b9476d0c5033e04162c486074374": "v4"}
-"""MD5 of the first 8192 bytes of s2Gv3.pth and s2Gv4.pth."""
+HEADERS |= {b"07": "v5dev", b"08": "v5turbo"}
+LORA_HEADERS = {"v3": b"03", "v4": b"04", "v5dev": b"07", "v5turbo": b"08"}
+BASES = {
+    "43797be674a37c1c83ee81081941ed0f": "v3",
+    "4f26b9476d0c5033e04162c486074374": "v4",
+    "0e6e00af4104438346bda5344e6260e3": "v5dev",
+    "c4ce1f839a0d271e41963f9fb16ade76": "v5dev",
+    "695048a8e361076a54e6f32a21b949a3": "v5turbo",
+    "6bc5cb2a195cc8ec22b2e723cd4d6f47": "v5turbo",
+}
+"""MD5 of the first 8192 bytes of s2Gv3.pth and its like; those of v5 were released twice."""
 RELEASED = {
     "dc3c97e17592963677a4a1681f30c653": "s2G488k.pth (v1)",
     "6642b37f3dbb1f76882b69937c95a5f3": "s2G2333k.pth (v2)",
-    "43797be674a37c1c83ee81081941ed0f": "s2Gv3.pth",
-    "4f26b9476d0c5033e04162c486074374": "s2Gv4.pth",
+    **{digest: f"s2G{version}.pth" for digest, version in BASES.items()},
     "c7e9fce2223f3db685cdfa1e6368728a": "s2Gv2Pro.pth",
     "66b313e39455b57ab1b0bc0b239c9d0a": "s2Gv2ProPlus.pth",
 }
 """MD5 of the first 8192 bytes of the pretrained models."""
+_OTHER_NAMES = {"v5": "v5dev"}
 _PRO_BY_WIDTH = {row.decoder_width: (row.version,) for row in MODEL_SPECS.values() if row.speaker_network}
 
 
@@ -41,6 +51,7 @@ def detect_version(
     otherwise: str | None = None,
     start_digest: str = "",
     info: str = "",
+    name: str = "",
 ) -> str:
     """Returns the version of a SoVITS file.
 
@@ -51,7 +62,8 @@ def detect_version(
         requested: The version that the user says it is.
         otherwise: What to take it for where nothing tells; by default that is an error.
         start_digest: MD5 of its first 8192 bytes.
-        info: What the trainer noted, such as the base; asked last.
+        info: What the trainer noted, such as the base.
+        name: The file's name without suffix; asked last, and only that of a base counts.
 
     Raises:
         CheckpointError: The signs contradict each other or `requested`, or leave it open and `requested` is None.
@@ -73,7 +85,7 @@ def detect_version(
         raise CheckpointError(
             f"is a {detected or ' or '.join(possible)} model, but version {requested} was asked for; leave that out"
         )
-    stated = detected or requested or _stated(possible, config, info)
+    stated = detected or requested or _stated(possible, config, info=info, name=name)
     if stated is None and otherwise in possible:
         return otherwise
     if stated is None:
@@ -86,7 +98,7 @@ def detect_version(
 
 def _possible(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     if any(name.startswith("cfm.") for name in shapes):
-        return ("v3", "v4")
+        return _flow_versions(shapes)
     if any(name.startswith("sv_emb.") for name in shapes):
         width = _rows(shapes, "dec.conv_pre.weight")
         return _PRO_BY_WIDTH.get(width) or tuple(v for (v,) in _PRO_BY_WIDTH.values())
@@ -94,17 +106,28 @@ def _possible(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
     return ("v1",) if rows == MODEL_SPECS["v1"].n_symbols else ("v2",)
 
 
+def _flow_versions(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The versions with flow matching whose transformer has these parts; LoRA fine-tunes hold neither of the two."""
+    told_size, told_time = (any(part in name for name in shapes) for part in (".d_embed.", ".time_embed."))
+    return tuple(
+        row.version
+        for row in MODEL_SPECS.values()
+        if row.flow and (row.flow.step_size_embedding == told_size or not (told_size or told_time))
+    )
+
+
 def _rows(shapes: Mapping[str, tuple[int, ...]], name: str) -> int:
     return next(iter(shapes.get(name, ())), 0)
 
 
-def _stated(possible: tuple[str, ...], config: Mapping[str, Any], info: str) -> str | None:
+def _stated(possible: tuple[str, ...], config: Mapping[str, Any], *, info: str, name: str) -> str | None:
     """The one version that its tensors leave open, or the first that the file itself states."""
     if len(possible) == 1:
         return possible[0]
     model = config.get("model")
     stated = (model.get("version") if isinstance(model, Mapping) else None, config.get("version"))
+    stated = tuple(_OTHER_NAMES.get(word, word) if isinstance(word, str) else None for word in stated)
+    bases = (version for version in possible if name.lower() == f"s2g{version}".lower())
     named = {version for version in possible if re.search(rf"(?:\b|_|s2G){version}(?![a-z0-9])", info, re.I)}
-    return next(
-        (str(word) for word in (*stated, *(named if len(named) == 1 else ())) if word in possible), None
-    )
+    words = (*stated, *(named if len(named) == 1 else ()), *bases)
+    return next((str(word) for word in words if word in possible), None)

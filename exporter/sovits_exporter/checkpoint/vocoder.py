@@ -1,4 +1,4 @@
-"""Reads the vocoders of v3 and v4: BigVGAN's folder, and `vocoder.pth`, a plain state dict; both read inertly."""
+"""Reads the vocoders of v3 to v5: BigVGAN's folder, and `vocoder.pth`, a plain state dict; both read inertly."""
 
 from __future__ import annotations
 
@@ -23,10 +23,6 @@ from sovits_runtime.errors import CheckpointError, shown
 
 BIGVGAN_FOLDER, BIGVGAN_WEIGHTS, BIGVGAN_KEY = "bigvgan", "bigvgan_generator.pt", "generator"
 HIFIGAN_FILE = "vocoder.pth"
-OFFICIAL: dict[str, str] = {
-    "bigvgan": f"the folder bigvgan_v2_24khz_100band_256x with {CONFIG} and {BIGVGAN_WEIGHTS}",
-    "hifigan": f"{HIFIGAN_FILE} of gsv-v4-pretrained",
-}
 HIFIGAN_SIZES = {
     "upsample_rates": [10, 6, 2, 2, 2],
     "upsample_kernel_sizes": [20, 12, 4, 4, 4],
@@ -50,6 +46,13 @@ _FIXED = {
 _MAX_CHANNELS = 8192
 
 
+def official_vocoder(flow: FlowSpec) -> str:
+    """Says which file or folder a version's vocoder is, for messages."""
+    if flow.vocoder == "bigvgan":
+        return f"the folder bigvgan_v2_24khz_100band_256x with {CONFIG} and {BIGVGAN_WEIGHTS}"
+    return f"{HIFIGAN_FILE} of {flow.vocoder_folder}"
+
+
 def read_vocoder(path: str | Path, flow: FlowSpec) -> Pretrained:
     """Reads and checks the vocoder of a version; nothing in its file is run.
 
@@ -64,6 +67,7 @@ def read_vocoder(path: str | Path, flow: FlowSpec) -> Pretrained:
     if path.is_dir():
         path = path / BIGVGAN_WEIGHTS
     with naming(path), open_torch_file(path) as file:
+        _check_release(path, flow)
         refs = _state(file, flow)
         config = _config(path, refs, flow)
         layout = as_stored(vocoder_file_layout(config), refs)
@@ -115,12 +119,10 @@ def _state(file: TorchFile, flow: FlowSpec) -> dict[str, TensorRef]:
     kind = next((kind for kind, stems in _STEMS.items() if not stems.isdisjoint(names)), None)
     if content is None or kind is None or not all(isinstance(name, str) for name in names):
         held = one_line(names[:3]) if names else f"a {kind_of(file.content)}"
-        raise CheckpointError(f"holds {held}, expected a vocoder; take {OFFICIAL[flow.vocoder]}")
+        raise CheckpointError(f"holds {held}, expected a vocoder; take {official_vocoder(flow)}")
     if kind != flow.vocoder:
-        owner: dict[str, str] = {row.flow.vocoder: row.version for row in MODEL_SPECS.values() if row.flow}
-        raise CheckpointError(
-            f"is the vocoder of {owner[kind]}, expected that of {owner[flow.vocoder]}; take {OFFICIAL[flow.vocoder]}"
-        )
+        owner = next(row.version for row in MODEL_SPECS.values() if row.flow and row.flow.vocoder == kind)
+        raise _other_vocoder(owner, flow)
     return tensor_refs(official_names(content, kind))
 
 
@@ -129,7 +131,7 @@ def _config(path: Path, refs: Mapping[str, TensorRef], flow: FlowSpec) -> dict[s
         channels = next(iter(refs[_WIDTH].shape), 0) if _WIDTH in refs else 0
         config: dict[str, Any] = {**HIFIGAN_SIZES, "upsample_initial_channel": channels, "bias": True}
     else:
-        config = _bigvgan_config(path.parent)
+        config = _bigvgan_config(path.parent, flow)
     stages = len(config["upsample_rates"])
     channels = config["upsample_initial_channel"]
     if (
@@ -139,23 +141,38 @@ def _config(path: Path, refs: Mapping[str, TensorRef], flow: FlowSpec) -> dict[s
     ):
         raise CheckpointError(
             f"makes {math.prod(config['upsample_rates'])} samples a frame from {channels} channels, expected "
-            f"{flow.vocoder_hop} from a multiple of {2**stages}; take {OFFICIAL[flow.vocoder]}"
+            f"{flow.vocoder_hop} from a multiple of {2**stages}; take {official_vocoder(flow)}"
         )
     return {"kind": flow.vocoder, **config}
 
 
-def _bigvgan_config(folder: Path) -> dict[str, Any]:
+def _check_release(path: Path, flow: FlowSpec) -> None:
+    """Refuses a file in the folder of another version's release: those of one kind differ in their weights alone."""
+    folder = path.absolute().parent.name
+    owners = {row.flow.vocoder_folder: row.version for row in reversed(MODEL_SPECS.values()) if row.flow}
+    if folder in owners and folder != flow.vocoder_folder:
+        raise _other_vocoder(owners[folder], flow)
+
+
+def _other_vocoder(owner: str, flow: FlowSpec) -> CheckpointError:
+    wanted = next(row.version for row in MODEL_SPECS.values() if row.flow == flow)
+    return CheckpointError(
+        f"is the vocoder of {owner}, expected that of {wanted}; take {official_vocoder(flow)}"
+    )
+
+
+def _bigvgan_config(folder: Path, flow: FlowSpec) -> dict[str, Any]:
     stored, _ = read_config(folder)
     for key, expected in _FIXED.items():
         if stored.get(key) != expected:
             raise CheckpointError(
                 f"its {CONFIG} has {key} = {shown(stored.get(key))}, expected {expected!r}; "
-                f"take {OFFICIAL['bigvgan']}"
+                f"take {official_vocoder(flow)}"
             )
     config = {key: stored.get(key) for key in (*HIFIGAN_SIZES, "upsample_initial_channel")}
     if not _fit_together(config):
         raise CheckpointError(
-            f"its {CONFIG} states sizes that BigVGAN cannot have; take {OFFICIAL['bigvgan']}"
+            f"its {CONFIG} states sizes that BigVGAN cannot have; take {official_vocoder(flow)}"
         )
     return {**config, "bias": stored.get("use_bias_at_final", True) is True}
 

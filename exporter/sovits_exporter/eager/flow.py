@@ -1,12 +1,12 @@
-"""The decoder of v3 and v4 in eager PyTorch, the baseline of `bench`: the runtime's order of work on torch modules."""
+"""The decoder of v3 to v5 in eager PyTorch, the baseline of `bench`: the runtime's order of work on torch modules."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import cast
 
-from sovits_exporter.building.pretrained_tree import VOCODERS
-from sovits_exporter.checkpoint.vocoder import OFFICIAL, read_vocoder
+from sovits_exporter.building.pretrained_tree import vocoder_part
+from sovits_exporter.checkpoint.vocoder import official_vocoder, read_vocoder
 from sovits_exporter.eager.conv import run_in_one_dimension
 from sovits_exporter.graphs.cfm import vocoder_graph
 from sovits_exporter.graphs.sovits import sovits_graphs
@@ -23,10 +23,10 @@ def find_vocoder(sovits: Path, flow: FlowSpec) -> Path:
     Raises:
         CheckpointError: There is none.
     """
-    part = VOCODERS[flow.vocoder]
+    part = vocoder_part(flow)
     if (path := part.find(sovits.parent)) is None:
         raise CheckpointError(
-            f"{sovits.parent / part.places[-1]}: missing; put {OFFICIAL[flow.vocoder]} there, beside {sovits.name}"
+            f"{sovits.parent / part.places[-1]}: missing; put {official_vocoder(flow)} there, beside {sovits.name}"
         )
     return path
 

@@ -19,10 +19,19 @@ class FlowSpec:
         feature_rate: Feature frames a state frame, as numerator and denominator.
         frames_per_token: Bound of the feature frames at a speed other than 1; later ones are zero.
         steps: Euler steps unless the caller chooses otherwise.
+        guidance: How far each step is led away from what it would be without the prompt's mel, unless the caller
+            chooses otherwise; None: the version was not trained for it and takes none.
+        noise_scale: What the noise is multiplied by before the first step.
+        step_size_embedding: Whether the transformer is told the size of a step beside the time.
         prompt_frames: Longest prompt; of a longer one the last frames stay.
         window_frames: Prompt and speech of one flow matching together.
+        speech_frames: Most speech of one flow matching, however short the prompt.
+        prompt_tail: The next window's prompt is the reference's with so many frames of the window before at its end;
+            None: it is all of that window.
+        joins_sentences: Whether several sentences fill windows side by side; else each is made by itself.
         vocoder: Kind of the network from mel to waveform.
         vocoder_hop: Samples of speech a mel frame.
+        vocoder_folder: Where the official release keeps its weights; two releases of one kind differ in nothing else.
     """
 
     mel_sample_rate: int
@@ -33,12 +42,23 @@ class FlowSpec:
     steps: int
     prompt_frames: int
     window_frames: int
+    speech_frames: int
     vocoder: Literal["bigvgan", "hifigan"]
     vocoder_hop: int
+    vocoder_folder: str
+    guidance: float | None = None
+    noise_scale: float = 1.0
+    step_size_embedding: bool = True
+    prompt_tail: int | None = None
+    joins_sentences: bool = True
 
     # Common to all versions.
     mel_bands: int = 100
     feature_width: int = 512
+
+    def window_speech(self, prompt_len: int) -> int:
+        """Returns how many frames of speech a window has behind a prompt of so many."""
+        return min(self.window_frames - prompt_len, self.speech_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +115,10 @@ _FLOW_V3 = FlowSpec(
     steps=32,
     prompt_frames=468,
     window_frames=934,
+    speech_frames=934,
     vocoder="bigvgan",
     vocoder_hop=256,
+    vocoder_folder="models--nvidia--bigvgan_v2_24khz_100band_256x",
 )
 _FLOW_V4 = FlowSpec(
     mel_sample_rate=32000,
@@ -107,9 +129,23 @@ _FLOW_V4 = FlowSpec(
     steps=8,
     prompt_frames=500,
     window_frames=1000,
+    speech_frames=1000,
     vocoder="hifigan",
     vocoder_hop=480,
+    vocoder_folder="gsv-v4-pretrained",
 )
+_FLOW_V5_DEV = replace(
+    _FLOW_V4,
+    steps=32,
+    guidance=1.3,
+    noise_scale=0.875,
+    step_size_embedding=False,
+    speech_frames=640,
+    prompt_tail=32,
+    joins_sentences=False,
+    vocoder_folder="gsv-v5-pretrained",
+)
+_FLOW_V5_TURBO = replace(_FLOW_V5_DEV, steps=4, guidance=0.0)
 _V1 = ModelSpec(
     version="v1",
     symbols="v1",
@@ -130,6 +166,8 @@ MODEL_SPECS: dict[str, ModelSpec] = {
         replace(_V2, version="v2ProPlus", speaker_network=True, decoder_width=768),
         replace(_V2, version="v3", decoder="cfm", sample_rate=24000, flow=_FLOW_V3),
         replace(_V2, version="v4", decoder="cfm", sample_rate=48000, flow=_FLOW_V4),
+        replace(_V2, version="v5dev", decoder="cfm", sample_rate=48000, flow=_FLOW_V5_DEV),
+        replace(_V2, version="v5turbo", decoder="cfm", sample_rate=48000, flow=_FLOW_V5_TURBO),
     )
 }
 

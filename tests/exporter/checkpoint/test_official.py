@@ -270,7 +270,8 @@ def test_plain_files_log_nothing(tmp_path, caplog, sovits_content):
     assert not caplog.text
 
 
-CFM = {"cfm.estimator.x": (1,)}
+CFM = {"cfm.estimator.d_embed.x": (1,), "cfm.estimator.time_embed.x": (1,)}
+V5, LORA = {"cfm.estimator.time_embed.x": (1,)}, {"cfm.base_model.model.estimator.x": (1,)}
 PRO = {"sv_emb.weight": (1024, 20480)}
 V3, NONE = {"model": {"version": "v3"}}, {"model": {}}
 
@@ -292,6 +293,14 @@ V3, NONE = {"model": {"version": "v3"}}, {"model": {}}
         (b"PK", CFM, NONE, "v3", "v3"),
         (b"04", CFM, V3, None, "v4"),
         (b"02", CFM, NONE, None, "v3"),
+        *((header, V5, {"model": {"version": "v5dev"}}, None, "v5dev") for header in (b"PK", b"07")),
+        *((header, V5, {"model": {"version": "v5turbo"}}, None, "v5turbo") for header in (b"PK", b"08")),
+        (b"08", V5, NONE, None, "v5turbo"),
+        (b"PK", V5, {"model": {"version": "v5"}}, None, "v5dev"),
+        (b"PK", V5, V3, "v5turbo", "v5turbo"),
+        (b"07", LORA, V3, None, "v5dev"),
+        (b"08", LORA, NONE, None, "v5turbo"),
+        (b"PK", LORA, {"model": {"version": "v5turbo"}}, None, "v5turbo"),
     ],
 )
 def test_version_is_detected(header, shapes, config, asked, version):
@@ -308,7 +317,12 @@ def test_version_is_detected(header, shapes, config, asked, version):
         (b"04", CFM, NONE, "v3", "is a v4 model, but version v3"),
         (b"PK", CFM, NONE, "v2", "is a v3 or v4 model, but version v2"),
         (b"PK", {}, NONE, "v9", "version 'v9' is unknown"),
-        (b"07", {}, NONE, None, "starts with the version 07"),
+        (b"PK", V5, NONE, None, "name it: --version v5dev or --version v5turbo"),
+        (b"PK", V5, V3, None, "could be v5dev or v5turbo"),
+        (b"PK", V5, NONE, "v4", "is a v5dev or v5turbo model, but version v4"),
+        (b"07", V5, NONE, "v5turbo", "is a v5dev model, but version v5turbo"),
+        (b"07", CFM, NONE, None, "its first bytes say v5dev, its tensors say v3 or v4"),
+        (b"09", {}, NONE, None, "starts with the version 09"),
         (b"\x1b[", {}, NONE, None, r"\x1b["),
         (b"PK", {"enc_p.text_embedding.weight": ()}, NONE, "v1", "is a v2 model"),
     ],
@@ -317,6 +331,19 @@ def test_contradictory_or_open_versions_are_refused(header, shapes, config, aske
     with pytest.raises(CheckpointError) as e:
         detect_version(header, shapes, config, requested=asked)
     assert told in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "digest", "version"),
+    [
+        ("s2Gv5dev", "", "v5dev"),
+        ("s2gv5turbo", "", "v5turbo"),
+        ("mine", "0e6e00af4104438346bda5344e6260e3", "v5dev"),
+        ("s2Gv5dev", "6bc5cb2a195cc8ec22b2e723cd4d6f47", "v5turbo"),
+    ],
+)
+def test_a_v5_base_is_known_by_its_first_bytes_or_its_name(name, digest, version):
+    assert detect_version(b"PK", V5, {}, start_digest=digest, name=name) == version
 
 
 def test_text_rows_of_no_table_are_refused(tmp_path, sovits_content):
