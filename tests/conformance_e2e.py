@@ -1,7 +1,7 @@
 """Replays whole requests of the official pipeline (`e2e_*.npz`) by the public API, with the same noise.
 
 Cases: `parallel` (sentences of a batch decoded in one go, batches by text length), `parallel_speed`, `naive` (one by
-one) and `fragments`. `stream` and `stream_fixed` are not replayed: the official chunk streaming sends some tokens
+one) and `fragments`; those of v5 all. `stream` and `stream_fixed` of the others are not replayed: the official chunk streaming sends some tokens
 twice, which no option of ours does.
 """
 
@@ -30,6 +30,7 @@ from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.speech.noise import NormalNoise
 
 CASES = ("parallel", "parallel_speed", "naive", "fragments")
+FALLING_BACK = ("stream", "defaults")  # of v5, which sends whole fragments where a stream is asked for
 SAMPLES_LIMIT = 1e-4  # of full scale
 SHARE_LIMIT = 1e-3  # an SNR of 60 dB
 SAMPLING = SamplingOptions(top_k=1, top_p=1.0, temperature=1.0, repetition_penalty=1.35)
@@ -48,7 +49,7 @@ def replay_requests(file: Path) -> Iterator[tuple[str, float, float]]:
     meta = meta_of(g)
     with tempfile.TemporaryDirectory() as folder, build_voice(Path(folder), meta) as voice:
         request = Request(voice, g, meta)
-        for case in CASES:
+        for case in (*CASES, *(FALLING_BACK if "max_target" in meta else ())):
             if f"{case}_audio" in g:
                 yield request.compare(case)
 
@@ -78,7 +79,13 @@ class Request:
         self.g = g
         self.meta = meta
         if isinstance(voice.decoder, FlowMatchingDecoder):
-            sizes = {"prompt_frames": meta["T_ref"], "window_frames": meta["T_chunk"]}
+            named = {
+                "prompt_frames": "T_ref",
+                "window_frames": "T_chunk",
+                "speech_frames": "max_target",
+                "prompt_tail": "tail",
+            }
+            sizes = {field: meta[key] for field, key in named.items() if key in meta}
             voice.decoder.flow = replace(voice.decoder.flow, **sizes)
         self.reference = self._reference()
 
@@ -122,7 +129,8 @@ class Request:
             sentences = self._parallel(settings, count, noise)
         else:
             sentences = [self._naive(i, settings, noise) for i in range(count)]
-        return sentences if settings.get("return_fragment") else [np.concatenate(sentences)]
+        fragments = settings.get("return_fragment") or settings.get("streaming_mode")
+        return sentences if fragments else [np.concatenate(sentences)]
 
     def _parallel(self, settings: Case, count: int, noise: NormalNoise) -> list[Pcm]:
         options, spoken = self._options(settings), {}
@@ -152,8 +160,14 @@ class Request:
             speed=speed,
             pause_s=pause,
             max_tokens=self.meta["early_stop_num"],
-            flow_steps=FLOW_STEPS if self.voice.spec.flow else None,
+            flow_steps=self._flow_steps(settings),
+            guidance=settings.get("cfg_rate"),
         )
+
+    def _flow_steps(self, settings: Case) -> int | None:
+        """What a case names; before there was a choice, all were recorded with the same."""
+        before = FLOW_STEPS if self.voice.spec.flow and "max_target" not in self.meta else None
+        return settings.get("sample_steps", before)
 
     def _phrase(self, i: int) -> Phrase:
         return Phrase(self.g[f"in_phones_{i}"], np.ascontiguousarray(self.g[f"in_bert_{i}"].T))

@@ -1,13 +1,15 @@
-"""The part of `conformance.py` that replays v3 and v4: features, every Euler step, guidance, windows, vocoder."""
+"""The part of `conformance.py` that replays v3 to v5: features, every Euler step, guidance, windows, vocoder."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from conformance_errors import absolute, differing, noise_share, relative
+from conformance_guided import guided_stages
 from numpy.typing import NDArray
 
 from sovits_exporter.graphs.graph_def import GraphDef
@@ -69,6 +71,8 @@ def flow_stages(path: FlowPath, g: Golden) -> Iterator[Stage]:
     for steps in (4, 8):
         made = spoken.prompted(steps)
         yield f"mel, {steps} Euler steps", absolute(made[0], g[f"cfm_{steps}"]), "euler step"
+    if decoder.flow.guidance is not None:
+        yield from guided_stages(spoken, g)
     if "cfm_cfg" in g:
         yield "mel, guided", absolute(spoken.guided()[0], g["cfm_cfg"]), "euler step"
     speech = made[:, :, spoken.prompt_len :]
@@ -76,7 +80,7 @@ def flow_stages(path: FlowPath, g: Golden) -> Iterator[Stage]:
     wave = decoder.vocoder.run({"mel": g["vocoder_in"][None]})["waveform"][0]
     yield "waveform of the recorded mel", noise_share(wave, g["wav"]), "noise over signal"
     yield "waveform", noise_share(decoder.vocode(speech), g["wav"]), "noise over signal"
-    if "chunk_wav" in g:
+    if "chunk_wav" in g and decoder.flow.guidance is None:
         yield from _windows(decoder, g, style)
 
 
@@ -87,6 +91,10 @@ def lora_stages(path: FlowPath, g: Golden, lora: Golden) -> Iterator[Stage]:
     spoken = Spoken(path.decoder, g, style)
     yield "features", relative(spoken.features[0, ::LORA_CHANNELS_KEPT], lora["fea"]), "signal"
     yield "mel, 4 Euler steps", absolute(spoken.prompted(4)[0], lora["cfm_4"]), "euler step"
+    for key in sorted(lora):
+        if found := re.fullmatch(r"cfm_4_cfg([\d.]+)", key):
+            made = spoken.prompted(4, guidance=float(found[1]))
+            yield f"mel, 4 steps of guidance {found[1]}", absolute(made[0], lora[key]), "euler step"
 
 
 class Spoken:
@@ -104,7 +112,7 @@ class Spoken:
         state = self.decoder.encode(tokens, _ids(self.g["in_phones"]), self.style)
         return self.decoder.features_of(state, self.style, speed=speed)
 
-    def prompted(self, steps: int) -> Floats:
+    def prompted(self, steps: int, *, guidance: float | None = None) -> Floats:
         """As `FlowMatchingDecoder.solve`, with zeros for the prompt's frames."""
         n = self.prompt_len
         mel = normed(self.g["mel"])[None, :, :n]
@@ -113,6 +121,7 @@ class Spoken:
             FlowPrompt(self.prompt_features[:, :, :n], mel),
             noise=lambda shape: np.ascontiguousarray(self.g["in_cfm_noise"][None, :, : shape[2]]),
             steps=steps,
+            guidance=guidance,
         )
         return np.pad(made, ((0, 0), (0, 0), (n, 0)))
 

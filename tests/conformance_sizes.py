@@ -1,6 +1,6 @@
 """With which sizes a golden file was recorded, and official files of these sizes.
 
-`meta` of a golden file holds the configs: `s1_config`, `s2_config`, and for v3 and v4 `dit` and `vocoder`. Where one
+`meta` of a golden file holds the configs: `s1_config`, `s2_config`, and for v3 to v5 `dit` and `vocoder`. Where one
 is not there, `dims` must be tiny or full: the sizes of the demo files. A file that tells neither is refused by name.
 """
 
@@ -141,7 +141,7 @@ def write_checkpoints(folder: Path, sizes: Sizes) -> tuple[Path, Path]:
 
 
 def write_lora(path: Path, sizes: Sizes, *, rank: int, seed: int) -> None:
-    """Writes the LoRA fine-tune that was recorded, as the trainer of v3 and v4 saves it.
+    """Writes the LoRA fine-tune that was recorded, as the trainer of v3 to v5 saves it.
 
     Args:
         path: The file.
@@ -156,7 +156,7 @@ def write_lora(path: Path, sizes: Sizes, *, rank: int, seed: int) -> None:
 
 
 def write_vocoder(path: Path, sizes: Sizes) -> None:
-    """Writes the separate vocoder of v3 and v4."""
+    """Writes the separate vocoder of v3 to v5."""
     assert sizes.vocoder is not None
     writers.write_vocoder(path, sizes.vocoder, seed=sizes.seed, report=lambda *_: None)
 

@@ -426,7 +426,7 @@ class Synthesizer(Speaker):
         """Speaks in chunks: the first sounds while the rest of its sentence is still being made.
 
         Nothing is made before it is asked for, so a slow listener costs no memory; closing the stream, from any thread,
-        frees the sentence's state at once. v3 and v4 speak in windows of flow matching, once the sentence's tokens are
+        frees the sentence's state at once. v3 to v5 speak in windows of flow matching, once the sentence's tokens are
         there.
 
         Args:

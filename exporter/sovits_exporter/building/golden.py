@@ -77,7 +77,7 @@ def record(models: Models, words: GoldenWords | None = None) -> GoldenRequest:
     Returns:
         Arrays named `wave` (recording at 32 kHz), `ssl`, `prompt`, `speaker` (where the version has one), `style`,
         `prompt_phones`, `phones`, `bert`, `token_noise`, `tokens`, `logits`, `leads`, `ended`, `decoded_tokens`,
-        `state`, `noise`, `z`, `waveform` (of v3 and v4 those of `record_flow`); all float32 but ids (int64).
+        `state`, `noise`, `z`, `waveform` (of v3 to v5 those of `record_flow`); all float32 but ids (int64).
     """
     rng = np.random.default_rng(SEED)
     a: dict[str, Array] = {"wave": speech_like(rng, WAVE_S, SAMPLE_RATE) if words is None else words.wave}
@@ -160,7 +160,7 @@ def _record_speech(models: Models, a: dict[str, Array], rng: np.random.Generator
     if models.spec.flow is not None:
         assert isinstance(models.vits, SynthesizerTrnV3)
         assert models.vocoder is not None
-        record_flow(models.vits, models.vocoder, flow=models.spec.flow, a=a, rng=rng)
+        record_flow(models.vits, models.vocoder, spec=models.spec, a=a, rng=rng)
         return
     assert isinstance(models.vits, SynthesizerTrn)
     style = torch.from_numpy(a["style"])

@@ -93,7 +93,7 @@ class BuildRequest(BundleRequest):
         hubert: Folder of chinese-hubert-base; without it the bundle speaks from saved references only.
         bert: Folder of chinese-roberta-wwm-ext-large; needed for Chinese.
         speaker: The file of ERes2NetV2; v2Pro and v2ProPlus need it to read recordings.
-        vocoder: `vocoder.pth` of v4, or the folder of v3's BigVGAN; those versions need it to speak.
+        vocoder: `vocoder.pth` of v4 or v5, or the folder of v3's BigVGAN; those versions need it to speak.
         version: Model version, when the file does not tell.
         base: Of a LoRA fine-tune, the complete SoVITS file that it was trained on.
         share_base: Whether weights that a LoRA voice has from its base are stored once for all voices of that base.

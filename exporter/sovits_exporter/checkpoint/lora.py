@@ -1,4 +1,4 @@
-"""LoRA fine-tunes of v3 and v4: some parts whole, low-rank pairs for the transformer's attention, the rest in the base.
+"""LoRA fine-tunes of v3 to v5: some parts whole, low-rank pairs for the transformer's attention, the rest in the base.
 
 Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.init_vits_weights; the factor is 1, as alpha equals the rank.
 """

@@ -125,8 +125,8 @@ def _stated(possible: tuple[str, ...], config: Mapping[str, Any], *, info: str, 
     if len(possible) == 1:
         return possible[0]
     model = config.get("model")
-    stated = (model.get("version") if isinstance(model, Mapping) else None, config.get("version"))
-    stated = tuple(_OTHER_NAMES.get(word, word) if isinstance(word, str) else None for word in stated)
+    told = (model.get("version") if isinstance(model, Mapping) else None, config.get("version"))
+    stated = tuple(_OTHER_NAMES.get(word, word) for word in told if isinstance(word, str))
     bases = (version for version in possible if name.lower() == f"s2g{version}".lower())
     named = {version for version in possible if re.search(rf"(?:\b|_|s2G){version}(?![a-z0-9])", info, re.I)}
     words = (*stated, *(named if len(named) == 1 else ()), *bases)

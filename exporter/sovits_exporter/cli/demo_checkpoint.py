@@ -31,7 +31,7 @@ class DemoOptions:
 @click.option("--tiny", is_flag=True, help="Very small models: everything runs in seconds.")
 @click.option("--seed", default=0, show_default=True, help="Other weights for another seed.")
 @click.option("--bert/--no-bert", default=False, help="Also write a BERT folder (large).")
-@click.option("--lora", is_flag=True, help="A LoRA fine-tune with its base beside it; v3 and v4 only.")
+@click.option("--lora", is_flag=True, help="A LoRA fine-tune with its base beside it; v3 to v5 only.")
 @click.option("--voice", is_flag=True, help="A small trained voice that speaks (v2, English), as it is.")
 @takes(DemoOptions)
 def demo_checkpoint(options: DemoOptions) -> None:

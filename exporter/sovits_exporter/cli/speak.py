@@ -27,7 +27,7 @@ from sovits_exporter.cli.sections import SectionedCommand, section
 from sovits_exporter.cli.text_options import TEXT_OPTIONS, TRANSCRIPT_OPTIONS, TextOptions, Transcript
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.model_spec import ModelSpec
-from sovits_runtime.speech.types import RANDOM_SEED, SpeechOptions
+from sovits_runtime.speech.types import MAX_GUIDANCE, RANDOM_SEED, SpeechOptions
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS
 from sovits_runtime.t2s.limits import check_number
 from sovits_runtime.t2s.sampling import SamplingOptions
@@ -85,7 +85,12 @@ _SAMPLING_OPTIONS = (
     click.option(
         "--flow-steps",
         type=click.IntRange(1, 1000),
-        help="Euler steps of v3 and v4: more are slower and finer [the version's own].",
+        help="Euler steps of v3 to v5: more are slower and finer [the version's own].",
+    ),
+    click.option(
+        "--guidance",
+        type=click.FloatRange(0, MAX_GUIDANCE),
+        help="Of v5: lead each step towards the reference; above 0 twice as slow [the version's own].",
     ),
     click.option(
         "--max-seconds",
@@ -154,6 +159,7 @@ class DeliveryOptions:
     temperature: float
     repetition_penalty: float
     flow_steps: int | None
+    guidance: float | None
     max_seconds: float | None
 
     def speech_options(self, token_rate_hz: float) -> SpeechOptions:
@@ -168,7 +174,12 @@ class DeliveryOptions:
             check_number("max_seconds", self.max_seconds, 0, high=MAX_NEW_TOKENS / token_rate_hz, above=True)
             most_tokens = max(1, round(self.max_seconds * token_rate_hz))
         return SpeechOptions(
-            sampling, seed=self.seed, speed=self.speed, max_tokens=most_tokens, flow_steps=self.flow_steps
+            sampling,
+            seed=self.seed,
+            speed=self.speed,
+            max_tokens=most_tokens,
+            flow_steps=self.flow_steps,
+            guidance=self.guidance,
         )
 
 

@@ -162,7 +162,7 @@ def speaker_config(*, tiny: bool) -> Config:
 
 
 def vocoder_config(kind: str, *, tiny: bool) -> Config:
-    """Returns config.json of the vocoder of v3 ("bigvgan"), or the sizes of that of v4 ("hifigan")."""
+    """Returns config.json of the vocoder of v3 ("bigvgan"), or the sizes of that of v4 and v5 ("hifigan")."""
     if kind == "hifigan":
         return {**HIFIGAN_SIZES, "upsample_initial_channel": 64 if tiny else 512}
     return {

@@ -103,7 +103,7 @@ def write_demo_checkpoint(
         hubert: Whether to write the speech encoder.
         bert: Whether to write the text encoder, which only Chinese needs.
         speaker: Whether to write the speaker network, where the version has one.
-        lora: Whether the SoVITS checkpoint is a LoRA fine-tune, with its base beside it; v3 and v4 only.
+        lora: Whether the SoVITS checkpoint is a LoRA fine-tune, with its base beside it; v3 to v5 only.
         progress: Called with the name of a file, how many of its weights are made, and how many it has.
 
     Raises:

@@ -55,7 +55,7 @@ def write_gpt(path: Path, version: str, *, tiny: bool, seed: int, report: Report
 def write_sovits(path: Path, version: str, *, tiny: bool, seed: int, report: Report) -> None:
     """Writes a `.pth`: its config an object of the trainer's class, its version over the first two bytes.
 
-    Trainers of v3 and v4 leave those bytes alone; the config tells the two apart.
+    Trainers of v3 to v5 leave those bytes alone; the config tells them apart.
     """
     config = sovits_config(version, tiny=tiny)
     layout = sovits_layout(config, version, DEMO_DIT if tiny else OFFICIAL_DIT)
@@ -67,7 +67,7 @@ def write_sovits(path: Path, version: str, *, tiny: bool, seed: int, report: Rep
 
 
 def write_lora(path: Path, version: str, *, tiny: bool, seed: int, report: Report) -> None:
-    """Writes a LoRA fine-tune as the v3 and v4 trainer saves it, of rank 8 if tiny and 32 else."""
+    """Writes a LoRA fine-tune as the trainer of v3 to v5 saves it, of rank 8 if tiny and 32 else."""
     config, rank = sovits_config(version, tiny=tiny), 8 if tiny else 32
     layout = lora_layout(sovits_layout(config, version, DEMO_DIT if tiny else OFFICIAL_DIT), rank)
     weight = dict(_state(layout, seed + LORA_SEED, report=report))
@@ -87,7 +87,7 @@ def _write_header(path: Path, header: bytes) -> None:
 
 
 def write_vocoder(path: Path, config: Config, *, seed: int, report: Report) -> None:
-    """Writes `vocoder.pth` of v4, or the folder of v3's BigVGAN where the config is one of that, in float32."""
+    """Writes `vocoder.pth` of v4 or v5, or the folder of v3's BigVGAN where the config is one of that, in float32."""
     is_bigvgan = "activation" in config
     kind = "bigvgan" if is_bigvgan else "hifigan"
     layout = vocoder_file_layout({**config, "kind": kind, "bias": not is_bigvgan})

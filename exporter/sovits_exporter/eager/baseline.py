@@ -42,7 +42,7 @@ from sovits_exporter.modeling.vits import (
 from sovits_runtime.audio import REFERENCE_RATE, speaker_wave
 from sovits_runtime.audio.fbank import fbank
 from sovits_runtime.bench.probe import measure, print_facts
-from sovits_runtime.bench.runner import StageRuns, decoder_runs, reference_of
+from sovits_runtime.bench.runner import StageRuns, condition_width, decoder_runs, reference_of
 from sovits_runtime.bench.workload import NEVER_ENDS, TOKENS, Workload, make_workload
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.model_spec import ModelSpec
@@ -114,7 +114,7 @@ class EagerHifigan:
 
 
 class EagerFlow:
-    """Features, flow matching and vocoder of v3 and v4."""
+    """Features, flow matching and vocoder of v3 to v5."""
 
     def __init__(self, decoder: FlowMatchingDecoder) -> None:
         self.decoder = decoder
@@ -199,6 +199,9 @@ class EagerBaseline:
             bert_width=BERT_WIDTH,
             vocab=self.t2s.config.vocab,
             flow=self.spec.flow,
+            condition_width=condition_width(self.decoder.decoder)
+            if isinstance(self.decoder, EagerFlow)
+            else None,
         )
 
     def stages(self, work: Workload) -> StageRuns:

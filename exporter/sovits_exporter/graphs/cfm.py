@@ -1,4 +1,4 @@
-"""The graphs of v3 and v4 after the encoder: features, condition, one step of the flow matching, vocoder."""
+"""The graphs of v3 to v5 after the encoder: features, condition, one step of the flow matching, vocoder."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from typing import Any
 
 from torch import nn
 
-from sovits_exporter.graphs.graph_def import GraphDef, constant, integers, normal, uniform
+from sovits_exporter.graphs.graph_def import GraphDef, RandomArray, constant, integers, normal, uniform
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.convnext import MAX_FRAMES
+from sovits_exporter.modeling.dit import DiT
 from sovits_exporter.modeling.hifigan import Generator
 from sovits_exporter.modeling.sizes import MEL_BANDS
-from sovits_exporter.modeling.vits_v3 import CfmCondition, CfmFeatures, CfmStep, SynthesizerTrnV3
-from sovits_runtime.bundle.graph_spec import Dim, DimRange, GraphSpec, TensorSpec
+from sovits_exporter.modeling.vits_v3 import (
+    CfmCondition,
+    CfmFeatures,
+    CfmStep,
+    GuidedCondition,
+    GuidedStep,
+    SynthesizerTrnV3,
+)
+from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.bundle.model_spec import ModelSpec
 
 MAX_WINDOWS = 16
@@ -33,48 +41,56 @@ _WINDOW_CHECKS: tuple[Mapping[str, int], ...] = (
 def flow_graphs(vits: SynthesizerTrnV3, spec: ModelSpec) -> list[GraphDef]:
     """The graphs of the flow matching, over the weight file of the SoVITS checkpoint."""
     assert spec.flow is not None
-    width = spec.flow.feature_width
-    mel: tuple[Dim, ...] = ("batch", MEL_BANDS, "frames")
-    condition = TensorSpec("condition", "float32", ("batch", "frames", width))
+    width, estimator = spec.flow.feature_width, vits.cfm.estimator
+    mel = ("batch", MEL_BANDS, "frames")
+    features = TensorSpec("features", "float32", ("batch", width, "frames"))
+    prompt_mel = TensorSpec("prompt_mel", "float32", mel)
+    if isinstance(estimator, DiT):
+        condition = TensorSpec("condition", "float32", ("batch", "frames", width))
+        return [
+            _features(vits, width),
+            _window_graph("cfm_condition", CfmCondition(estimator), (features,), (condition,)),
+            _step(CfmStep(estimator), prompt_mel, condition),
+        ]
+    unprompted, condition = (
+        TensorSpec(name, "float32", ("batch", "frames", estimator.width)) for name in ("unprompted", "condition")
+    )
     return [
         _features(vits, width),
-        GraphDef(
-            GraphSpec(
-                "cfm_condition",
-                (TensorSpec("features", "float32", ("batch", width, "frames")),),
-                (condition,),
-                _WINDOW_DIMS,
-            ),
-            CfmCondition(vits),
-            "sovits",
-            _WINDOW_TRACE,
-            _WINDOW_CHECKS,
+        _window_graph(
+            "cfm_condition", GuidedCondition(estimator), (features, prompt_mel), (unprompted, condition)
         ),
-        GraphDef(
-            GraphSpec(
-                "cfm_step",
-                (
-                    TensorSpec("x", "float32", mel),
-                    TensorSpec("prompt_mel", "float32", mel),
-                    condition,
-                    TensorSpec("time", "float32", (1,)),
-                    TensorSpec("step_size", "float32", (1,)),
-                    TensorSpec("prompt_len", "int64", (1,)),
-                ),
-                (TensorSpec("velocity", "float32", mel), TensorSpec("next_x", "float32", mel)),
-                _WINDOW_DIMS,
-            ),
-            CfmStep(vits),
-            "sovits",
-            _WINDOW_TRACE,
-            _WINDOW_CHECKS,
-            random_inputs={
-                "time": uniform(0.05, 1.0),
-                "step_size": uniform(0.05, 1.0),
-                "prompt_len": integers(20),
-            },
-        ),
+        _step(GuidedStep(estimator), condition),
     ]
+
+
+def _step(module: nn.Module, *told: TensorSpec) -> GraphDef:
+    """One Euler step that is told these beside x and the time."""
+    x, velocity, next_x = (
+        TensorSpec(name, "float32", ("batch", MEL_BANDS, "frames")) for name in ("x", "velocity", "next_x")
+    )
+    times = (TensorSpec("time", "float32", (1,)), TensorSpec("step_size", "float32", (1,)))
+    inputs = (x, *told, *times, TensorSpec("prompt_len", "int64", (1,)))
+    return _window_graph(
+        "cfm_step",
+        module,
+        inputs,
+        (velocity, next_x),
+        time=uniform(0.05, 1.0),
+        step_size=uniform(0.05, 1.0),
+        prompt_len=integers(20),
+    )
+
+
+def _window_graph(
+    name: str,
+    module: nn.Module,
+    inputs: tuple[TensorSpec, ...],
+    outputs: tuple[TensorSpec, ...],
+    **random_inputs: RandomArray,
+) -> GraphDef:
+    spec = GraphSpec(name, inputs, outputs, _WINDOW_DIMS)
+    return GraphDef(spec, module, "sovits", _WINDOW_TRACE, _WINDOW_CHECKS, random_inputs=random_inputs)
 
 
 def _features(vits: SynthesizerTrnV3, width: int) -> GraphDef:

@@ -1,4 +1,4 @@
-"""The graphs of the parts that voices share: HuBERT, BERT, speaker network, vocoder of v3 and v4."""
+"""The graphs of the parts that voices share: HuBERT, BERT, speaker network, vocoder of v3 to v5."""
 
 from __future__ import annotations
 

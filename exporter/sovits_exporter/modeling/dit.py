@@ -75,6 +75,39 @@ class InputEmbedding(nn.Module):
         return self.conv_pos_embed(rows) + rows
 
 
+class SplitInputEmbedding(nn.Module):
+    """`InputEmbedding`, its matrix in three, so that what stays the same in all steps is multiplied once a window.
+
+    Source: GPT-SoVITS, f5_tts/model/backbones/dit.py, DiT.prepare_static_cache.
+    """
+
+    def __init__(self, dims: DitDims) -> None:
+        super().__init__()
+        self.proj_x = nn.Linear(MEL_BANDS, dims.width, bias=False)
+        self.proj_prompt = nn.Linear(MEL_BANDS, dims.width, bias=False)
+        self.proj_text = nn.Linear(dims.text_width, dims.width)
+        self.conv_pos_embed = ConvPositionEmbedding(dims.width)
+
+    def prepare(self, prompt: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps prompt [B, 100, T] and text [B, T, text_width] to [B, T, width] without the prompt, and with it."""
+        unprompted = self.proj_text(text)
+        return unprompted, unprompted + self.proj_prompt(prompt.transpose(1, 2))
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """Maps x [B, 100, T] and a condition [B, T, width] of `prepare` to [B, T, width]."""
+        joined = x.transpose(1, 2)
+        rows = self.proj_x(joined.flatten(0, 1)).view(condition.shape) + condition
+        return self.conv_pos_embed(rows) + rows
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        weight = state_dict.pop(f"{prefix}proj.weight")
+        parts = weight.split([MEL_BANDS, MEL_BANDS, weight.shape[1] - 2 * MEL_BANDS], dim=1)
+        for name, part in zip(("proj_x", "proj_prompt", "proj_text"), parts, strict=True):
+            state_dict[f"{prefix}{name}.weight"] = part.contiguous()
+        state_dict[f"{prefix}proj_text.bias"] = state_dict.pop(f"{prefix}proj.bias")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
 class RotaryEmbedding(nn.Module):
     """Turns the first head only; the frequencies are those of the file, where FP16 has rounded them."""
 
@@ -175,19 +208,39 @@ def norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return F.layer_norm(x, scale.shape, 1.0 + scale, shift, EPS)
 
 
-class DiT(nn.Module):
-    """The part called `cfm.estimator`."""
+class Transformer(nn.Module):
+    """What all forms of the part called `cfm.estimator` have in common."""
 
     def __init__(self, dims: DitDims) -> None:
         super().__init__()
+        self.width = dims.width
         self.time_embed = TimestepEmbedding(dims.width)
-        self.d_embed = TimestepEmbedding(dims.width)
         self.text_embed = TextEmbedding(dims.text_width, dims.text_layers)
-        self.input_embed = InputEmbedding(dims)
         self.rotary_embed = RotaryEmbedding()
         self.transformer_blocks = nn.ModuleList(DiTBlock(dims) for _ in range(dims.depth))
         self.norm_out = AdaLayerNorm(dims.width, 2)
         self.proj_out = nn.Linear(dims.width, MEL_BANDS)
+
+    def transformed(self, embedded: Tensor, t: Tensor) -> Tensor:
+        """Maps the embedded input [B, T, width] and the time [1, width], before SiLU, to the velocity [B, 100, T]."""
+        batch, frames, _ = embedded.shape
+        t = F.silu(t)
+        turn = self.rotary_embed(frames)
+        rows = embedded.flatten(0, 1)
+        for block in self.transformer_blocks:
+            rows = block(rows, t, turn, batch)
+        scale, shift = self.norm_out(t)
+        out = self.proj_out(norm(rows, scale, shift))
+        return out.view(batch, frames, MEL_BANDS).transpose(1, 2)
+
+
+class DiT(Transformer):
+    """The form that is told the size of its steps, and the prompt in each of them."""
+
+    def __init__(self, dims: DitDims) -> None:
+        super().__init__(dims)
+        self.d_embed = TimestepEmbedding(dims.width)
+        self.input_embed = InputEmbedding(dims)
 
     def velocity(
         self, x: Tensor, prompt: Tensor, condition: Tensor, time: Tensor, step_size: Tensor
@@ -204,12 +257,29 @@ class DiT(nn.Module):
         Returns:
             float32 [B, 100, T].
         """
-        batch, _, frames = x.shape
-        t = F.silu(self.time_embed(time) + self.d_embed(step_size))
-        turn = self.rotary_embed(frames)
-        rows = self.input_embed(x, prompt, condition).flatten(0, 1)
-        for block in self.transformer_blocks:
-            rows = block(rows, t, turn, batch)
-        scale, shift = self.norm_out(t)
-        out = self.proj_out(norm(rows, scale, shift))
-        return out.view(batch, frames, MEL_BANDS).transpose(1, 2)
+        t = self.time_embed(time) + self.d_embed(step_size)
+        return self.transformed(self.input_embed(x, prompt, condition), t)
+
+
+class GuidedDiT(Transformer):
+    """The form that is told the time alone, and can be led away from what it would say without the prompt."""
+
+    def __init__(self, dims: DitDims) -> None:
+        super().__init__(dims)
+        self.input_embed = SplitInputEmbedding(dims)
+
+    def prepare(self, features: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
+        """What is the same in all steps of a window.
+
+        Args:
+            features: float32 [B, 512, T].
+            prompt: float32 [B, 100, T], zero after the prompt.
+
+        Returns:
+            Conditions float32 [B, T, width] without the prompt's mel, and with it.
+        """
+        return self.input_embed.prepare(prompt, self.text_embed(features))
+
+    def velocity(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
+        """Predicts where x [B, 100, T] moves under a condition of `prepare`; time as in `DiT.velocity`."""
+        return self.transformed(self.input_embed(x, condition), self.time_embed(time))

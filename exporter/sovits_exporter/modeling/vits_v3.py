@@ -1,4 +1,4 @@
-"""SoVITS v3 and v4: encoder state to mel by conditional flow matching, and the graphs made of it.
+"""SoVITS v3 to v5: encoder state to mel by conditional flow matching, and the graphs made of it.
 
 Source: GPT-SoVITS, module/models.py, SynthesizerTrnV3, CFM.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sovits_exporter.modeling.dit import DiT
+from sovits_exporter.modeling.dit import DiT, GuidedDiT
 from sovits_exporter.modeling.flow import WN
 from sovits_exporter.modeling.sizes import DitDims
 from sovits_exporter.modeling.vits import Sovits
@@ -38,9 +38,9 @@ class FeatureEncoder(nn.Module):
 class FlowMatching(nn.Module):
     """The part called `cfm`."""
 
-    def __init__(self, dims: DitDims) -> None:
+    def __init__(self, estimator: DiT | GuidedDiT) -> None:
         super().__init__()
-        self.estimator = DiT(dims)
+        self.estimator = estimator
 
 
 class SynthesizerTrnV3(Sovits):
@@ -53,7 +53,7 @@ class SynthesizerTrnV3(Sovits):
         width = spec.flow.feature_width
         self.bridge = nn.Sequential(nn.Conv1d(self.state_channels, width, 1), nn.LeakyReLU(BRIDGE_SLOPE))
         self.wns1 = FeatureEncoder(width, self.style_width)
-        self.cfm = FlowMatching(dims)
+        self.cfm = FlowMatching(DiT(dims) if spec.flow.guidance is None else GuidedDiT(dims))
 
 
 class CfmFeatures(nn.Module):
@@ -80,9 +80,9 @@ class CfmFeatures(nn.Module):
 class CfmCondition(nn.Module):
     """Graph `cfm_condition`: what one window of features tells every step."""
 
-    def __init__(self, vits: SynthesizerTrnV3) -> None:
+    def __init__(self, estimator: DiT) -> None:
         super().__init__()
-        self.estimator = vits.cfm.estimator
+        self.estimator = estimator
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, 512, T] to the condition [B, T, 512]."""
@@ -92,9 +92,9 @@ class CfmCondition(nn.Module):
 class CfmStep(nn.Module):
     """Graph `cfm_step`: one Euler step from noise towards the mel."""
 
-    def __init__(self, vits: SynthesizerTrnV3) -> None:
+    def __init__(self, estimator: DiT) -> None:
         super().__init__()
-        self.estimator = vits.cfm.estimator
+        self.estimator = estimator
 
     def forward(
         self,
@@ -119,5 +119,36 @@ class CfmStep(nn.Module):
             The velocity and the next x, each [B, 100, T]; of the latter the prompt frames are zero.
         """
         velocity = self.estimator.velocity(x, prompt_mel, condition, time, step_size)
-        moves = torch.arange(x.shape[2], device=x.device) >= prompt_len
-        return velocity, (x + step_size * velocity) * moves.to(x.dtype)
+        return velocity, _moved(x, velocity, step_size, prompt_len)
+
+
+class GuidedCondition(nn.Module):
+    """Graph `cfm_condition` of versions with guidance: what one window tells every step."""
+
+    def __init__(self, estimator: GuidedDiT) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def forward(self, features: Tensor, prompt_mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, 512, T] and prompt [B, 100, T] to conditions [B, T, width]: without the prompt, and with it."""
+        return self.estimator.prepare(features, prompt_mel)
+
+
+class GuidedStep(nn.Module):
+    """Graph `cfm_step` of versions with guidance; of a guided step the caller takes the velocities alone."""
+
+    def __init__(self, estimator: GuidedDiT) -> None:
+        super().__init__()
+        self.estimator = estimator
+
+    def forward(
+        self, x: Tensor, condition: Tensor, time: Tensor, step_size: Tensor, prompt_len: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Moves x; as `CfmStep`, but that the condition [B, T, width] knows the prompt."""
+        velocity = self.estimator.velocity(x, condition, time)
+        return velocity, _moved(x, velocity, step_size, prompt_len)
+
+
+def _moved(x: Tensor, velocity: Tensor, step_size: Tensor, prompt_len: Tensor) -> Tensor:
+    moves = torch.arange(x.shape[2], device=x.device) >= prompt_len
+    return (x + step_size * velocity) * moves.to(x.dtype)

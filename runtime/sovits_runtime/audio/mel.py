@@ -1,4 +1,4 @@
-"""The mel spectrogram of a reference recording, as v3 and v4 read it, and its scale inside the flow matching."""
+"""The mel spectrogram of a reference recording, as v3 to v5 read it, and its scale inside the flow matching."""
 
 from __future__ import annotations
 

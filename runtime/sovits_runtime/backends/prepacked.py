@@ -117,7 +117,7 @@ def prepack(
 ) -> Prepacked:
     """Writes the bundle's own graphs as ONNX Runtime runs them on this processor; what is there already is kept.
 
-    Parts that voices share (HuBERT, BERT, vocoders of v3 and v4) are left alone. The GPT's prefill takes its weights
+    Parts that voices share (HuBERT, BERT, vocoders of v3 to v5) are left alone. The GPT's prefill takes its weights
     from the step's file; where the step has most of them in another form (int8, or packed for native kernels), it is
     left alone too.
 

@@ -18,6 +18,7 @@ from sovits_runtime.bench.workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.names import FP16, FP32, STEP
 from sovits_runtime.speech.decoder import SpeechDecoder
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.speech.reference import Reference
 from sovits_runtime.speech.types import Phrase, SpeechOptions
 from sovits_runtime.synthesizer import Synthesizer
@@ -93,6 +94,7 @@ class BundleRunner:
             bert_width=self.voice.text_to_semantic.bert_width,
             vocab=self.voice.text_to_semantic.vocab,
             flow=self.voice.spec.flow,
+            condition_width=condition_width(self.voice.decoder),
         )
 
     def stages(self, work: Workload) -> StageRuns:
@@ -155,6 +157,15 @@ class BundleRunner:
         phrase = Phrase(work.phones, work.bert[len(work.prompt_phones) :])
         with closing(self.voice.stream([phrase], reference, options=_options(len(work.tokens)))) as chunks:
             return next(chunks)
+
+
+def condition_width(decoder: SpeechDecoder) -> int | None:
+    """Returns how many numbers a frame the steps of flow matching are told; None without any."""
+    if not isinstance(decoder, FlowMatchingDecoder):
+        return None
+    width = decoder.step.spec.tensor("condition").shape[2]
+    assert isinstance(width, int)
+    return width
 
 
 def decoder_runs(decoder: SpeechDecoder, work: Workload) -> StageRuns:

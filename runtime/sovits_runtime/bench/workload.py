@@ -39,8 +39,8 @@ class FlowWorkload:
     Attributes:
         reference_mel: float32 [100, frames], ln of magnitudes, of the 5 s reference.
         features: float32 [1, 512, T], prompt and speech of the first window.
-        condition: float32 [1, T, 512].
-        x: float32 [1, 100, T].
+        condition: float32 [rows, T, W]; two rows where the version leads its steps by guidance, else one.
+        x: float32 [rows, 100, T].
         prompt_mel: float32 [1, 100, T], zero after the prompt.
         prompt_len: Frames of the prompt.
         mel: float32 [1, 100, F], normed, of all the speech.
@@ -148,6 +148,7 @@ def make_workload(
     bert_width: int,
     vocab: int,
     flow: FlowSpec | None = None,
+    condition_width: int | None = None,
 ) -> Workload:
     """Makes the inputs; the same arguments give the same numbers.
 
@@ -159,6 +160,7 @@ def make_workload(
         bert_width: Width of the BERT features.
         vocab: Semantic tokens, the end of speech included.
         flow: Numbers of the version's flow matching, if it has one.
+        condition_width: Numbers a frame of what its steps are told; None: as many as the features have.
     """
     rng = np.random.default_rng(SEED)
 
@@ -182,23 +184,24 @@ def make_workload(
         z=normal(1, channels, frames),
         speaker=normal(1, _SPEAKER_WIDTH, scale=0.2),
         vocab=vocab,
-        flow=None if flow is None else _flow_workload(flow, frames, normal),
+        flow=None if flow is None else _flow_workload(flow, frames, normal, condition_width or flow.feature_width),
     )
 
 
-def _flow_workload(flow: FlowSpec, frames: int, normal: Normal) -> FlowWorkload:
+def _flow_workload(flow: FlowSpec, frames: int, normal: Normal, condition_width: int) -> FlowWorkload:
     up, down = flow.feature_rate
     speech = frames * up // down
     reference_frames = int(REFERENCE_S * flow.mel_sample_rate) // flow.mel_hop
     prompt_len = min(flow.prompt_frames, reference_frames, _FRAMES_PER_TOKEN * PROMPT_TOKENS * up // down)
-    window = min(flow.window_frames, prompt_len + speech)
+    window = prompt_len + min(flow.window_speech(prompt_len), speech)
+    rows = 2 if flow.guidance else 1
     prompt_mel = np.zeros((1, flow.mel_bands, window), np.float32)
     prompt_mel[:, :, :prompt_len] = normal(1, flow.mel_bands, prompt_len, scale=0.4)
     return FlowWorkload(
         reference_mel=normal(flow.mel_bands, reference_frames, scale=2.0) - np.float32(5),
         features=normal(1, flow.feature_width, window),
-        condition=normal(1, window, flow.feature_width),
-        x=normal(1, flow.mel_bands, window),
+        condition=normal(rows, window, condition_width),
+        x=normal(rows, flow.mel_bands, window),
         prompt_mel=prompt_mel,
         prompt_len=prompt_len,
         mel=normal(1, flow.mel_bands, speech, scale=0.4),

@@ -1,10 +1,11 @@
-"""Semantic tokens to waveform by flow matching (v3, v4): features, Euler steps from noise to mel, vocoder.
+"""Semantic tokens to waveform by flow matching (v3 to v5): features, Euler steps from noise to mel, vocoder.
 
 Long speech is made in windows that begin with a prompt, the reference's mel and features. One sentence alone goes
-window after window, each prompted by the end of the one before; several sentences together fill windows that overlap,
-all prompted by the reference, whose waveforms are joined where they fit.
+window after window, each prompted by the end of the one before, or by the reference with that end; in v3 and v4 several
+sentences together fill windows that overlap, all prompted by the reference, whose waveforms are joined where they fit.
 
-Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.using_vocoder_synthesis and using_vocoder_synthesis_batched_infer.
+Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS.using_vocoder_synthesis and using_vocoder_synthesis_batched_infer;
+module/models_v5.py, synthesize_v5_mel.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio.mel import denormed, normed
 from sovits_runtime.bundle.graph_spec import Array
-from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 from sovits_runtime.bundle.names import CFM_CONDITION, CFM_FEATURES, CFM_STEP, MEL_VOCODER, SOVITS_ENCODER
 from sovits_runtime.bundle.session import Session
-from sovits_runtime.errors import BundleError, TextError
+from sovits_runtime.errors import BundleError, ShapeError, TextError
 from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of
 from sovits_runtime.speech.decoder import (
     FRAMES_PER_TOKEN,
@@ -40,7 +41,7 @@ from sovits_runtime.speech.types import ChunkOptions, Floats, SpeechOptions, Tok
 OVERLAP_FRAMES = 12
 
 GRAPHS = (SOVITS_ENCODER, CFM_FEATURES, CFM_CONDITION, CFM_STEP, MEL_VOCODER)
-STEP_INPUTS = ("x", "prompt_mel", "condition", "time", "step_size", "prompt_len")
+NO_GUIDANCE = 1e-5  # of the original: a rate up to this is none
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,22 @@ class FlowPrompt:
 
     def __len__(self) -> int:
         return int(self.mel.shape[2])
+
+    def then(self, features: Floats, mel: Floats, *, tail: int | None) -> FlowPrompt:
+        """Returns the prompt of the window after one of these features and this mel.
+
+        Args:
+            features: float32 [1, 512, F], without this prompt's.
+            mel: float32 [1, 100, F], normed.
+            tail: How many frames of them it ends with, after the first ones of this prompt; None: as many as it has.
+        """
+        end = min(len(self), mel.shape[2], len(self) if tail is None else tail)
+        start = 0 if tail is None else len(self) - end
+        joined = (
+            np.concatenate([old[:, :, :start], new[:, :, -end:]], axis=2)
+            for old, new in ((self.features, features), (self.mel, mel))
+        )
+        return FlowPrompt(*joined)
 
 
 def stretch(state: Floats, frames: int) -> Floats:
@@ -96,7 +113,7 @@ def split_windows(features: Floats, size: int) -> tuple[Floats, int]:
 
 
 class FlowMatchingDecoder:
-    """The five graphs behind the GPT of v3 and v4, each callable alone; see `SpeechDecoder`.
+    """The five graphs behind the GPT of v3 to v5, each callable alone; see `SpeechDecoder`.
 
     Args:
         sessions: The graphs by the names of `GRAPHS`.
@@ -133,7 +150,8 @@ class FlowMatchingDecoder:
         """Encoder, features, condition, Euler step and vocoder.
 
         Beside what all stages may read, these read `window_features` [1, 512, T] (the prompt's and the speech's, of the
-        first window), the inputs of the Euler step by its own names, and `mel` [1, 100, F], normed.
+        first window), `prompt_mel` [1, 100, T], zero after the prompt, the inputs of the Euler step by its own names,
+        and `mel` [1, 100, F], normed.
         """
         return (
             Stage(
@@ -148,13 +166,14 @@ class FlowMatchingDecoder:
             ),
             Stage(
                 "cfm_condition",
-                ("condition",),
-                lambda a: self.condition.run({"features": a["window_features"]}),
+                self.condition.spec.output_names,
+                lambda a: _run(self.condition, {**a, "features": a["window_features"]}),
+                _recorded_condition,
             ),
             Stage(
                 "cfm_step",
                 ("velocity", "next_x"),
-                lambda a: self.step.run({name: a[name] for name in STEP_INPUTS}),
+                lambda a: _run(self.step, a),
                 _recorded_steps,
             ),
             Stage("mel_vocoder", ("waveform",), lambda a: {"waveform": self.vocode(a["mel"])}, _recorded_mel),
@@ -197,7 +216,7 @@ class FlowMatchingDecoder:
         """
         if reference.mel is None:
             raise BundleError(
-                "this reference holds no mel spectrogram, which v3 and v4 speak from: it was made with a voice of "
+                "this reference holds no mel spectrogram, which v3 to v5 speak from: it was made with a voice of "
                 "another version; make it again with this bundle"
             )
         if len(reference.prompt) == 0:
@@ -209,7 +228,13 @@ class FlowMatchingDecoder:
         return FlowPrompt(features[:, :, start:common], mel[:, :, start:common])
 
     def solve(
-        self, features: Floats, prompt: FlowPrompt, *, noise: NormalNoise, steps: int | None = None
+        self,
+        features: Floats,
+        prompt: FlowPrompt,
+        *,
+        noise: NormalNoise,
+        steps: int | None = None,
+        guidance: float | None = None,
     ) -> Floats:
         """Integrates noise to the mel of windows; prompt frames take part, but are not in the result.
 
@@ -220,32 +245,62 @@ class FlowMatchingDecoder:
             prompt: What every window begins with.
             noise: Called once, for [windows, 100, prompt and F].
             steps: Euler steps; None: what the version is made for.
+            guidance: 0 to 2, how far each step is led away from what it would be without the prompt's mel; None: what
+                the version is made for.
+
+        Raises:
+            ShapeError: The version takes no guidance.
 
         Returns:
             Normed mel float32 [windows, 100, F].
         """
         count, _, frames = features.shape
         whole = np.concatenate([np.repeat(prompt.features, count, axis=0), features], axis=2)
-        x = noise((count, self.flow.mel_bands, len(prompt) + frames))
+        x = noise((count, self.flow.mel_bands, len(prompt) + frames)) * np.float32(self.flow.noise_scale)
+        x[:, :, : len(prompt)] = 0
         limit = self.step.spec.dim_ranges["batch"].max
         groups = [slice(i, i + limit) for i in range(0, count, limit)]
-        return np.concatenate(
-            [self._integrate(whole[g], x[g], prompt, steps or self.flow.steps) for g in groups]
-        )
+        steps, rate = steps or self.flow.steps, self._guidance(guidance)
+        return np.concatenate([self._integrate(whole[g], x[g], prompt, steps, rate) for g in groups])
 
-    def _integrate(self, features: Floats, noise: Floats, prompt: FlowPrompt, steps: int) -> Floats:
-        x, prompt_mel = noise.copy(), np.zeros_like(noise)
-        x[:, :, : len(prompt)] = 0
+    def _guidance(self, asked: float | None) -> float:
+        """The rate to follow, 0 for none."""
+        if self.flow.guidance is None and asked is not None:
+            takers = [row.version for row in MODEL_SPECS.values() if row.flow and row.flow.guidance is not None]
+            raise ShapeError(
+                f"guidance: got {asked:g}, but only {' and '.join(takers)} take it and this voice is another version; "
+                "leave it out"
+            )
+        rate = (self.flow.guidance or 0.0) if asked is None else asked
+        return rate if rate > NO_GUIDANCE else 0.0
+
+    def _integrate(
+        self, features: Floats, x: Floats, prompt: FlowPrompt, steps: int, guidance: float
+    ) -> Floats:
+        prompt_mel = np.zeros_like(x)
         prompt_mel[:, :, : len(prompt)] = prompt.mel
-        feeds: dict[str, Array] = {
-            "prompt_mel": prompt_mel,
-            "condition": self.condition.run({"features": features})["condition"],
+        told: dict[str, Array] = {"features": features, "prompt_mel": prompt_mel}
+        told |= _run(self.condition, told)
+        told |= {
             "step_size": np.array([1 / steps], np.float32),
             "prompt_len": np.array([len(prompt)], np.int64),
         }
         for i in range(steps):
-            x = self.step.run({**feeds, "x": x, "time": np.array([i / steps], np.float32)})["next_x"]
+            told["time"] = np.array([i / steps], np.float32)
+            x = self._guided(x, told, guidance) if guidance else _run(self.step, {**told, "x": x})["next_x"]
         return x[:, :, len(prompt) :]
+
+    def _guided(self, x: Floats, told: Arrays, rate: float) -> Floats:
+        """One step away from what is made without the prompt's mel, both as rows of one batch where that fits.
+
+        Source: GPT-SoVITS, module/models.py, CFM.inference.
+        """
+        rows = {**told, "x": np.concatenate([x, x])}
+        rows["condition"] = np.concatenate([told["condition"], told["unprompted"]])
+        towards, away = np.split(_run(self.step, rows)["velocity"], 2)
+        moved: Floats = x + told["step_size"] * (towards + (towards - away) * np.float32(rate))
+        moved[:, :, : told["prompt_len"][0]] = 0
+        return moved
 
     def vocode(self, mel: Floats) -> Floats:
         """Normed mel [1, 100, F] to samples float32 [hop * F]."""
@@ -253,15 +308,21 @@ class FlowMatchingDecoder:
         return samples
 
     def mel_pieces(
-        self, features: Floats, prompt: FlowPrompt, *, noise: NormalNoise, steps: int | None = None
+        self,
+        features: Floats,
+        prompt: FlowPrompt,
+        *,
+        noise: NormalNoise,
+        steps: int | None = None,
+        guidance: float | None = None,
     ) -> Iterator[Floats]:
         """Yields the normed mel [1, 100, f] of one sentence window by window; arguments as in `solve`."""
-        keep, size = len(prompt), self.flow.window_frames - len(prompt)
+        size, tail, first = self.flow.window_speech(len(prompt)), self.flow.prompt_tail, prompt
         for start in range(0, features.shape[2], size):
             piece = features[:, :, start : start + size]
-            mel = self.solve(piece, prompt, noise=noise, steps=steps)
+            mel = self.solve(piece, prompt, noise=noise, steps=steps, guidance=guidance)
             yield mel
-            prompt = FlowPrompt(piece[:, :, -keep:], mel[:, :, -keep:])
+            prompt = first.then(piece, mel, tail=tail)
 
     def speak(
         self, utterance: TokenSequence, reference: Reference, *, options: SpeechOptions, noise: NormalNoise
@@ -271,7 +332,7 @@ class FlowMatchingDecoder:
         Raises:
             BundleError: As `prompt_of`.
             TextError: As `prompt_of`.
-            ShapeError: The speed is out of range.
+            ShapeError: The speed is out of range, or guidance is asked of a version without.
         """
         pieces = self.utterance_pieces(utterance, reference, options=options, noise=noise)
         return self.vocode(np.concatenate(list(pieces), axis=2))
@@ -305,7 +366,13 @@ class FlowMatchingDecoder:
     ) -> Iterator[Floats]:
         """Yields the normed mel [1, 100, f] of an utterance window by window; arguments and errors as in `speak`."""
         features = self._features(utterance, reference, options)
-        return self.mel_pieces(features, self.prompt_of(reference), noise=noise, steps=options.flow_steps)
+        return self.mel_pieces(
+            features,
+            self.prompt_of(reference),
+            noise=noise,
+            steps=options.flow_steps,
+            guidance=options.guidance,
+        )
 
     def speak_joined(
         self,
@@ -318,12 +385,17 @@ class FlowMatchingDecoder:
         """Fills windows with all sentences, makes them side by side, and cuts the joined waveform.
 
         Noise is sampled once. Joins shorten the waveform by up to 320 samples each, which the last sentence lacks.
+        v5 speaks sentence by sentence, as `speak` does.
         """
+        if not self.flow.joins_sentences:
+            return [self.speak(u, reference, options=options, noise=noise) for u in utterances]
         prompt = self.prompt_of(reference)
         parts = [self._features(u, reference, options) for u in utterances]
-        size, hop = self.flow.window_frames - len(prompt), self.flow.vocoder_hop
+        size, hop = self.flow.window_speech(len(prompt)), self.flow.vocoder_hop
         windows, padding = split_windows(np.concatenate(parts, axis=2), size)
-        mel = self.solve(windows, prompt, noise=noise, steps=options.flow_steps)
+        mel = self.solve(
+            windows, prompt, noise=noise, steps=options.flow_steps, guidance=options.guidance
+        )
         side_by_side = np.ascontiguousarray(mel.transpose(1, 0, 2)).reshape(1, mel.shape[1], -1)
         pieces = np.split(self.vocode(side_by_side), len(windows))
         joined = sola_join(pieces, OVERLAP_FRAMES * hop)
@@ -336,23 +408,43 @@ class FlowMatchingDecoder:
         return self.features_of(state, reference.style, speed=options.speed)
 
 
-def _recorded_steps(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """Yields every Euler step of the first window with what went in and came out."""
-    prompt_len, steps = recording["prompt_mel"].shape[2], len(recording["velocities"])
+def _run(graph: Session, arrays: Arrays) -> dict[str, Array]:
+    """Runs a graph on those of the arrays that it reads."""
+    return graph.run({name: arrays[name] for name in graph.spec.input_names if name in arrays})
+
+
+def _whole_prompt(recording: Arrays) -> Floats:
+    """The recorded prompt mel, as long as its window."""
     prompt_mel = np.zeros_like(recording["noise"])
-    prompt_mel[:, :, :prompt_len] = recording["prompt_mel"]
+    prompt_mel[:, :, : recording["prompt_mel"].shape[2]] = recording["prompt_mel"]
+    return prompt_mel
+
+
+def _recorded_condition(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields what all steps of the first window were told."""
+    yield "cfm_condition", {**recording, "prompt_mel": _whole_prompt(recording)}
+
+
+def _recorded_steps(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields every Euler step of the first window with what went in and came out; guided ones are two rows."""
+    prompt_len, steps = recording["prompt_mel"].shape[2], len(recording["velocities"])
+    names = ("condition", "unprompted")[: recording["velocities"].shape[1]]
+    condition = np.concatenate([recording[name] for name in names])
     for i in range(steps):
+        velocity = recording["velocities"][i]
+        moved = recording["x"][i] + velocity / np.float32(steps)
+        moved[:, :, :prompt_len] = 0
         yield (
             f"cfm_step {i}",
             {
-                "x": recording["x"][i],
-                "prompt_mel": prompt_mel,
-                "condition": recording["condition"],
+                "x": np.repeat(recording["x"][i], len(names), axis=0),
+                "prompt_mel": _whole_prompt(recording),
+                "condition": condition,
                 "time": np.array([i / steps], np.float32),
                 "step_size": np.array([1 / steps], np.float32),
                 "prompt_len": np.array([prompt_len]),
-                "velocity": recording["velocities"][i],
-                "next_x": recording["x"][i + 1],
+                "velocity": velocity,
+                "next_x": moved if len(names) > 1 else recording["x"][i + 1],
             },
         )
 

@@ -66,13 +66,13 @@ class HifiganDecoder(HifiganGraphs):
         """Decodes one utterance; see `SpeechDecoder.speak`.
 
         Raises:
-            ShapeError: The speed is out of range, or flow steps are asked for.
+            ShapeError: The speed is out of range, or flow steps or guidance are asked for.
         """
-        if options.flow_steps is not None:
-            raise ShapeError(
-                f"flow_steps: got {options.flow_steps}, but only v3 and v4 take such steps and this voice is another "
-                "version; leave it out"
-            )
+        for name in ("flow_steps", "guidance"):
+            if (asked := getattr(options, name)) is not None:
+                raise ShapeError(
+                    f"{name}: got {asked}, but only v3 to v5 take it and this voice is another version; leave it out"
+                )
         return self.decode(
             utterance.tokens,
             utterance.phones,

@@ -40,7 +40,7 @@ ARRAYS = {
 LIMITS = {**ARRAYS, "format": ArrayLimit("int64", ()), "key": ArrayLimit("U", ())}
 """Of its file."""
 NEEDS_TRANSCRIPT = (
-    "v3 and v4 speak on from the words of the reference, but this reference has no transcript; give what is said in "
+    "v3 to v5 speak on from the words of the reference, but this reference has no transcript; give what is said in "
     "the recording, as text or phones"
 )
 

@@ -20,6 +20,7 @@ PhoneInput = Sequence[str] | NDArray[np.int64]
 
 DEFAULT_NOISE_SCALE = 0.5
 MAX_FLOW_STEPS = 1000
+MAX_GUIDANCE = 2.0
 RANDOM_SEED = -1
 MAX_SEED = 2**64 - 1
 SLOWEST, FASTEST = 0.1, 10.0
@@ -45,7 +46,9 @@ class SpeechOptions:
             the sentence there; without one, a sentence that does not end by itself is generated again.
         retries: How often a failed sentence is generated again with another seed: one that is empty, far too short for
             its phones, without an end, or all but silent.
-        flow_steps: Euler steps of v3 and v4: more are slower and finer; None: what the version is made for.
+        flow_steps: Euler steps of v3 to v5: more are slower and finer; None: what the version is made for.
+        guidance: 0 to 2, of v5: how far each of these steps is led towards the sound of the reference; above 0 a step
+            costs twice as much; None: what the version is made for.
 
     Raises:
         ShapeError: A value is out of range.
@@ -59,6 +62,7 @@ class SpeechOptions:
     max_tokens: int | None = None
     retries: int = 2
     flow_steps: int | None = None
+    guidance: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.sampling, SamplingOptions):
@@ -73,6 +77,8 @@ class SpeechOptions:
         if self.flow_steps is not None:
             hint = ", or None for the version's own"
             check_count("flow_steps", self.flow_steps, 1, high=MAX_FLOW_STEPS, hint=hint)
+        if self.guidance is not None:
+            check_number("guidance", self.guidance, 0, high=MAX_GUIDANCE)
 
     def with_seed(self) -> SpeechOptions:
         """These options, with a seed drawn by chance where none is given (-1)."""

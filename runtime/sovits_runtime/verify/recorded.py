@@ -64,7 +64,8 @@ def recorded_request(bundle: Bundle) -> Arrays:
     """
     golden, spec = bundle.golden("request"), bundle.spec
     steps, phones = len(golden["tokens"]) + 1, len(golden["prompt_phones"]) + len(golden["phones"])
-    for name in ("ssl", "ended", "waveform", *(FLOW if spec.flow else HIFIGAN)):
+    guided = ("unprompted",) if spec.flow and spec.flow.guidance is not None else ()
+    for name in ("ssl", "ended", "waveform", *(FLOW if spec.flow else HIFIGAN), *guided):
         golden[name]  # raises where it is missing
     _check_ids(bundle, golden, spec)
     _require(

@@ -21,6 +21,7 @@ from sovits_runtime.speech.flow_decoder import (
 
 HOP = 256
 BANDS = 100
+GIVEN = {"condition": ("condition",), "guided_condition": ("unprompted", "condition")}
 
 
 class Graph:
@@ -29,8 +30,10 @@ class Graph:
     def __init__(self, function, max_batch=16):
         self.function = function
         self.calls = []
-        x = TensorSpec("x", "float32", ("batch",))
-        self.spec = GraphSpec("fake", (x,), (x,), (DimRange("batch", 1, 1, max_batch),))
+        names = function.__code__.co_varnames[: function.__code__.co_argcount]
+        inputs = tuple(TensorSpec(name, "float32", ("batch",)) for name in names)
+        outputs = tuple(TensorSpec(name, "float32", ("batch",)) for name in GIVEN.get(function.__name__, ()))
+        self.spec = GraphSpec("fake", inputs, outputs, (DimRange("batch", 1, 1, max_batch),))
 
     def run(self, feeds):
         self.calls.append({name: value.copy() for name, value in feeds.items()})

@@ -96,7 +96,7 @@ def test_flow_steps_out_of_range_are_refused(steps):
 
 
 def test_flow_steps_are_refused_by_a_voice_without_flow_matching(voice, reference):
-    with pytest.raises(ShapeError, match="only v3 and v4"):
+    with pytest.raises(ShapeError, match="only v3 to v5"):
         voice.synthesize(PHONES[0], reference, options=SpeechOptions(max_tokens=12, flow_steps=4))
 
 
