@@ -20,7 +20,7 @@ from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 
 WITH_SPEAKER_AND_V1 = ("v1", "v2Pro", "v2ProPlus")
-WITH_FLOW_AND_V2 = ("v2", "v3", "v4")
+WITH_FLOW_AND_V2 = ("v2", "v3", "v4", "v5dev", "v5turbo")
 assert {*WITH_SPEAKER_AND_V1, *WITH_FLOW_AND_V2} == set(MODEL_SPECS)
 TARGETS = ("sm75", "sm86", "sm89", "sm120")
 NEEDS_RTX = pytest.mark.skipif(

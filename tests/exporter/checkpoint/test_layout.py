@@ -33,6 +33,10 @@ OFFICIAL_SOVITS = {
     ("v3", "tiny"): "e7a2ee7e4119aecd",
     ("v4", "full"): "6d28d17107f0a6c8",
     ("v4", "tiny"): "e7a2ee7e4119aecd",
+    ("v5dev", "full"): "a87c82329a6a3e5e",
+    ("v5dev", "tiny"): "636dfd7598995f2a",
+    ("v5turbo", "full"): "a87c82329a6a3e5e",
+    ("v5turbo", "tiny"): "636dfd7598995f2a",
 }
 
 

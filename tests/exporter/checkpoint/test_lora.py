@@ -1,5 +1,6 @@
-"""v3 and v4 checkpoints: complete ones, LoRA fine-tunes and their bases, and every wrong pair of them."""
+"""v3 to v5 checkpoints: complete ones, LoRA fine-tunes and their bases, and every wrong pair of them."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sovits_exporter.checkpoint.official import load_sovits
+from sovits_exporter.checkpoint.official import identify_sovits, load_sovits
 from sovits_exporter.checkpoint.torch_file import open_torch_file
 from sovits_exporter.checkpoint.version import BASES, detect_version
 from sovits_exporter.checkpoint.vocoder import read_vocoder
@@ -25,14 +26,14 @@ WRAPPED = "cfm.base_model.model.estimator.transformer_blocks.1.attn"
 
 @pytest.fixture(scope="module")
 def made(folder):
-    """A LoRA voice of v3 and of v4 with base and vocoder."""
+    """A LoRA voice of each version that has them, with base and vocoder."""
     return {
         version: write_demo_checkpoint(folder / version, version=version, tiny=True, lora=True, hubert=False)
-        for version in ("v3", "v4")
+        for version in ("v3", "v4", "v5dev", "v5turbo")
     }
 
 
-@pytest.fixture(params=["v3", "v4"])
+@pytest.fixture(params=["v3", "v4", "v5dev", "v5turbo"])
 def files(made, request) -> DemoFiles:
     return made[request.param]
 
@@ -106,6 +107,42 @@ def test_wrong_bases_are_refused(made):
     assert "a base was given; leave --base out" in refusal(v4.base, base=v4.base)
 
 
+def test_the_two_of_v5_are_not_taken_for_each_other_nor_for_v4(made):
+    v4, dev, turbo = made["v4"], made["v5dev"], made["v5turbo"]
+    for lora, base, told in (
+        (dev, turbo, "is a v5turbo model, expected the base of a v5dev LoRA; give --base s2Gv5dev.pth"),
+        (turbo, dev, "is a v5dev model, expected the base of a v5turbo LoRA; give --base s2Gv5turbo.pth"),
+        (dev, v4, "is a v4 model, expected the base of a v5dev LoRA"),
+        (v4, turbo, "is a v5turbo model, expected the base of a v4 LoRA"),
+    ):
+        assert told in refusal(lora.sovits, base=base.base)
+    assert "is a v5dev or v5turbo model, but version v4 was asked for" in refusal(dev.base, version="v4")
+
+
+@pytest.mark.parametrize(("version", "header"), [("v5dev", b"07"), ("v5turbo", b"08")])
+def test_the_same_header_stands_on_complete_models_and_on_loras(made, tmp_path, version, header):
+    files = made[version]
+    complete = tmp_path / "complete.pth"
+    shutil.copy(files.base, complete)
+    with complete.open("r+b") as f:
+        assert f.read(2) == b"PK"
+        f.seek(0)
+        f.write(header)
+    with files.sovits.open("rb") as f:
+        assert f.read(2) == header
+    assert identify_sovits(complete) == (version, False)
+    assert identify_sovits(files.sovits) == (version, True)
+    assert load_sovits(files.sovits, base=complete).version == version
+
+
+def test_a_v5_file_that_says_nothing_is_asked_for(made, tmp_path):
+    silent = changed(made["v5turbo"].base, tmp_path / "mine.pth", stated="v2")
+    assert "name it: --version v5dev or --version v5turbo" in refusal(silent)
+    assert load_sovits(silent, version="v5turbo").version == "v5turbo"
+    named = silent.rename(tmp_path / "s2Gv5dev.pth")
+    assert load_sovits(named).version == "v5dev"
+
+
 def test_a_base_of_another_size_is_refused(made, tmp_path):
     def narrow(weight):
         weight[f"{WRAPPED}.to_k.lora_B.default.weight"] = torch.zeros(64, 8)
@@ -133,7 +170,7 @@ def test_a_base_that_does_not_tell_its_version_is_taken_at_the_word_of_the_lora(
 
 def test_the_released_bases_are_known_by_their_first_bytes():
     for digest, version in BASES.items():
-        shapes, config = {"cfm.estimator.x": (1,)}, {"model": {"version": "v2"}}
+        shapes, config = {"cfm.base_model.model.estimator.x": (1,)}, {"model": {"version": "v2"}}
         assert detect_version(b"PK", shapes, config, start_digest=digest) == version
 
 
@@ -172,6 +209,22 @@ def test_vocoders_of_the_other_version_are_refused(made):
             read_vocoder(path, model_spec("v4").flow)
     with pytest.raises(CheckpointError, match=r"demo-base\.pth: holds .*expected a vocoder"):
         read_vocoder(v4.base, model_spec("v4").flow)
+
+
+def test_a_vocoder_in_the_folder_of_another_release_is_refused(made, tmp_path):
+    """Those of v4 and v5 have the same tensors; only where they lie tells them apart."""
+    for folder, version, told in (
+        ("gsv-v4-pretrained", "v5dev", "is the vocoder of v4, expected that of v5dev; take vocoder.pth of gsv-v5-"),
+        ("gsv-v4-pretrained", "v5turbo", "is the vocoder of v4, expected that of v5turbo; take vocoder.pth of gsv-v5-"),
+        ("gsv-v5-pretrained", "v4", "is the vocoder of v5dev, expected that of v4; take vocoder.pth of gsv-v4-"),
+    ):
+        place = tmp_path / folder / "vocoder.pth"
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(made["v4"].vocoder, place)
+        with pytest.raises(CheckpointError, match=re.escape(told)) as e:
+            read_vocoder(place, model_spec(version).flow)
+        assert "\n" not in str(e.value)
+    assert read_vocoder(place, model_spec("v5turbo").flow).kind == "vocoder"
 
 
 def test_a_bigvgan_of_other_sizes_is_refused(made, tmp_path):

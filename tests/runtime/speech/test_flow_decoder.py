@@ -63,6 +63,20 @@ def step(x, prompt_mel, condition, time, step_size, prompt_len):
     return {"velocity": velocity, "next_x": moved.astype(np.float32)}
 
 
+def guided_condition(features, prompt_mel):
+    """As `condition`, in the first bands raised by what the prompt holds on average."""
+    told = features.transpose(0, 2, 1)[:, :, :BANDS]
+    return {"unprompted": told, "condition": told + prompt_mel.sum() / 100}
+
+
+def guided_step(x, condition, time, step_size, prompt_len):
+    """Moves at the speed that the condition names."""
+    velocity = condition.transpose(0, 2, 1).astype(np.float32)
+    moved = x + step_size * velocity
+    moved[:, :, : prompt_len[0]] = 0
+    return {"velocity": velocity, "next_x": moved.astype(np.float32)}
+
+
 def vocoder(mel):
     return {"waveform": np.repeat(mel.mean(axis=1), HOP, axis=1)}
 
@@ -78,6 +92,19 @@ def decoder(*, prompt_frames=10, window_frames=40, max_batch=16):
     made = FlowMatchingDecoder(sessions, MODEL_SPECS["v3"])
     made.flow = replace(made.flow, prompt_frames=prompt_frames, window_frames=window_frames)
     return made
+
+
+def guided_decoder(**sizes):
+    made = decoder()
+    made.condition, made.step = Graph(guided_condition), Graph(guided_step)
+    made.flow = replace(MODEL_SPECS["v5dev"].flow, **sizes)
+    return made
+
+
+def prompt_of(frames, *, value=1.0):
+    return FlowPrompt(
+        np.full((1, 512, frames), value, np.float32), np.full((1, BANDS, frames), value, np.float32)
+    )
 
 
 def reference(tokens=8, mel_frames=50):
@@ -145,6 +172,75 @@ def test_a_window_shorter_than_the_prompt_prompts_with_all_it_has():
     pieces = list(voice.mel_pieces(np.zeros((1, 512, 24), np.float32), prompt, noise=noise))
     assert [p.shape[2] for p in pieces] == [10, 10, 4]
     assert [s[2] for s in noise.shapes] == [40, 20, 14]
+
+
+@pytest.mark.parametrize(
+    ("version", "prompt", "speech"),
+    [("v3", 468, 466), ("v4", 500, 500), ("v5dev", 500, 500), ("v5turbo", 361, 639), ("v5dev", 360, 640), ("v5dev", 1, 640)],
+)
+def test_the_speech_of_a_window_is_bounded_by_the_prompt_and_by_the_version(version, prompt, speech):
+    assert MODEL_SPECS[version].flow.window_speech(prompt) == speech
+
+
+@pytest.mark.parametrize(
+    ("tail", "frames", "kept", "new"), [(32, 100, 18, 32), (32, 20, 30, 20), (60, 100, 0, 50), (None, 100, 0, 50), (None, 20, 0, 20)]
+)
+def test_the_next_prompt_is_the_reference_with_the_end_of_the_window_before(tail, frames, kept, new):
+    made = np.arange(frames, dtype=np.float32)[None, None]
+    after = prompt_of(50, value=-1).then(made.repeat(512, 1), 2 * made.repeat(BANDS, 1), tail=tail)
+    expected = [-1] * kept + list(range(frames - new, frames))
+    np.testing.assert_array_equal(after.features[0, 0], expected)
+    np.testing.assert_array_equal(after.mel[0, 0][kept:], 2 * np.array(expected[kept:]))
+    assert len(after) == kept + new
+
+
+def test_windows_of_v5_begin_with_the_reference_and_what_was_just_said():
+    voice, noise = guided_decoder(window_frames=40, speech_frames=25, prompt_tail=4), Noise()
+    features = np.arange(60, dtype=np.float32)[None, None].repeat(512, 1)
+    pieces = list(voice.mel_pieces(features, prompt_of(10), noise=noise, steps=1, guidance=0))
+    assert [p.shape[2] for p in pieces] == [25, 25, 10]
+    assert [s[2] for s in noise.shapes] == [35, 35, 20]
+    for before, (piece, call) in enumerate(zip(pieces, voice.condition.calls[1:], strict=False)):
+        np.testing.assert_array_equal(call["prompt_mel"][:, :, :6], 1)
+        np.testing.assert_array_equal(call["prompt_mel"][:, :, 6:10], piece[:, :, -4:])
+        np.testing.assert_array_equal(call["features"][0, 0, 6:10], 25 * before + np.arange(21, 25))
+
+
+@pytest.mark.parametrize(("asked", "rate"), [(None, 1.3), (0, 0), (1e-6, 0), (0.5, 0.5), (2, 2)])
+def test_guidance_leads_away_from_what_is_made_without_the_prompt(asked, rate):
+    voice = guided_decoder()
+    made = voice.solve(
+        np.zeros((1, 512, 5), np.float32), prompt_of(3), noise=Noise(), steps=4, guidance=asked
+    )
+    # Behind the prompt the velocity is 3 with it and 0 without it.
+    np.testing.assert_allclose(made, 3 + rate * 3, rtol=1e-6)
+    assert all(len(call["x"]) == (2 if rate else 1) for call in voice.step.calls)
+    assert all((call["x"][:, :, :3] == 0).all() for call in voice.step.calls)
+    assert len(voice.condition.calls) == 1
+
+
+def test_the_noise_of_v5_is_quieter():
+    voice = guided_decoder()
+    voice.solve(
+        np.zeros((1, 512, 5), np.float32), prompt_of(3), noise=lambda shape: np.ones(shape, np.float32), steps=4
+    )
+    first = voice.step.calls[0]["x"]
+    np.testing.assert_array_equal(first[:, :, :3], 0)
+    np.testing.assert_array_equal(first[:, :, 3:], np.float32(0.875))
+
+
+def test_sentences_of_v5_are_made_one_by_one():
+    voice, noise = guided_decoder(), Noise()
+    said = [utterance(*[7] * 20), utterance(*[7] * 30)]
+    together = voice.speak_joined(said, reference(), options=SpeechOptions(flow_steps=2), noise=noise)
+    apart = [voice.speak(u, reference(), options=SpeechOptions(flow_steps=2), noise=noise) for u in said]
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_guidance_of_a_version_that_takes_none_is_refused():
+    with pytest.raises(ShapeError, match="guidance: got 1.5, but only v5dev and v5turbo take it"):
+        decoder().speak(utterance(1), reference(), options=SpeechOptions(guidance=1.5), noise=Noise())
 
 
 def test_a_stream_is_the_sentence_window_by_window():
