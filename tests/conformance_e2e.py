@@ -1,8 +1,9 @@
 """Replays whole requests of the official pipeline (`e2e_*.npz`) by the public API, with the same noise.
 
 Cases: `parallel` (sentences of a batch decoded in one go, batches by text length), `parallel_speed`, `naive` (one by
-one) and `fragments`; those of v5 all. `stream` and `stream_fixed` of the others are not replayed: the official chunk streaming sends some tokens
-twice, which no option of ours does.
+one) and `fragments`; of v5 also `defaults` and `stream`, which falls back to fragments there. `stream` and
+`stream_fixed` of the others are not replayed: the official chunk streaming sends some tokens twice, which no option of
+ours does.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
 from sovits_runtime.speech.noise import NormalNoise
 
 CASES = ("parallel", "parallel_speed", "naive", "fragments")
-FALLING_BACK = ("stream", "defaults")  # of v5, which sends whole fragments where a stream is asked for
+CASES_OF_V5 = ("stream", "defaults")
 SAMPLES_LIMIT = 1e-4  # of full scale
 SHARE_LIMIT = 1e-3  # an SNR of 60 dB
 SAMPLING = SamplingOptions(top_k=1, top_p=1.0, temperature=1.0, repetition_penalty=1.35)
@@ -49,7 +50,7 @@ def replay_requests(file: Path) -> Iterator[tuple[str, float, float]]:
     meta = meta_of(g)
     with tempfile.TemporaryDirectory() as folder, build_voice(Path(folder), meta) as voice:
         request = Request(voice, g, meta)
-        for case in (*CASES, *(FALLING_BACK if "max_target" in meta else ())):
+        for case in (*CASES, *(CASES_OF_V5 if "max_target" in meta else ())):
             if f"{case}_audio" in g:
                 yield request.compare(case)
 

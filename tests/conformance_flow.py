@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sovits_exporter.graphs.graph_def import GraphDef
 from sovits_runtime.audio.mel import denormed, normed, reference_mel
 from sovits_runtime.bundle.graph_spec import Array
-from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder, FlowPrompt
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
+from sovits_runtime.speech.flow_windows import FlowPrompt
 from sovits_runtime.speech.reference import Reference
 from sovits_runtime.speech.types import SpeechOptions, TokenSequence
 

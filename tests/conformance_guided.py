@@ -18,7 +18,8 @@ from sovits_exporter.demo.weights import unit
 from sovits_runtime.audio.mel import denormed, normed
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.session import Session
-from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder, FlowPrompt
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
+from sovits_runtime.speech.flow_windows import FlowPrompt
 from sovits_runtime.speech.reference import Reference
 from sovits_runtime.speech.types import SpeechOptions, TokenSequence
 
@@ -78,7 +79,11 @@ def guided_stages(spoken: Spoken, g: Golden) -> Iterator[Stage]:
             yield f"{name}, mel", absolute(solved.states[-1], g[name]), "euler step"
             if f"{name}_states" in g:
                 kept = g.get(f"{name}_steps_kept", np.arange(int(steps)))
-                yield f"{name}, every step", absolute(solved.states[1:][kept], g[f"{name}_states"]), "euler step"
+                yield (
+                    f"{name}, every step",
+                    absolute(solved.states[1:][kept], g[f"{name}_states"]),
+                    "euler step",
+                )
     yield from _first_step(solutions["cfm_4"], g)
     if "cfm_4_velocity" in g:
         guided = solutions["cfm_4_cfg1.3" if "cfm_4_cfg1.3" in g else "cfm_4"]
@@ -185,12 +190,20 @@ def _long(spoken: Spoken, g: Golden, name: str) -> Iterator[Stage]:
         return unit(f"long.{name}.noise.{next(draws)}", shape, seed)
 
     features = decoder.features_of(decoder.encode(said.tokens, said.phones, spoken.style), spoken.style)
-    yield f"long {name}, features", relative(features[0, ::LONG_CHANNELS_KEPT], g[f"long_{name}_fea"]), "signal"
+    yield (
+        f"long {name}, features",
+        relative(features[0, ::LONG_CHANNELS_KEPT], g[f"long_{name}_fea"]),
+        "signal",
+    )
     with noted(decoder) as (condition, _):
         mels = list(decoder.utterance_pieces(said, reference, options=options, noise=noise))
     yield f"long {name}, frames", differing(_lengths(mels), g[f"long_{name}_frames"]), "tokens"
     frames = [feeds["features"].shape[2] - m.shape[2] for feeds, m in zip(condition.fed, mels, strict=True)]
-    yield f"long {name}, frames of prompts", differing(np.array(frames), g[f"long_{name}_prompt_frames"]), "tokens"
+    yield (
+        f"long {name}, frames of prompts",
+        differing(np.array(frames), g[f"long_{name}_prompt_frames"]),
+        "tokens",
+    )
     mel = np.concatenate(mels, axis=2)[0]
     yield f"long {name}, mel", absolute(mel, g[f"long_{name}_mel"]), "euler step"
 

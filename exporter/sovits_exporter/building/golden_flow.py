@@ -38,7 +38,8 @@ def record_flow(
         a: What was recorded so far.
         rng: Source of the noise.
     """
-    assert (flow := spec.flow) is not None
+    flow = spec.flow
+    assert flow is not None
     tokens = a["tokens"][:TOKENS] if len(a["tokens"]) else np.arange(20, dtype=np.int64)
     a["decoded_tokens"] = tokens
     a["reference_mel"] = reference_mel(a["wave"], ModelSpec.reference_sample_rate, flow=flow)
@@ -64,7 +65,8 @@ def _features(vits: SynthesizerTrnV3, tokens: Array, phones: Array, style: Array
 def _record_steps(
     vits: SynthesizerTrnV3, a: dict[str, Array], spec: ModelSpec, rng: np.random.Generator
 ) -> None:
-    assert (flow := spec.flow) is not None
+    flow = spec.flow
+    assert flow is not None
     shape = (1, flow.mel_bands, a["window_features"].shape[2])
     a["noise"] = rng.standard_normal(shape).astype(np.float16).astype(np.float32)
     graphs = {graph.spec.name: graph for graph in flow_graphs(vits, spec)}

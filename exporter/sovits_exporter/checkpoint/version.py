@@ -1,7 +1,7 @@
 """Tells which model version a SoVITS file is: by its header, then its tensors, then its config.
 
 Source: GPT-SoVITS, process_ckpt.py, get_sovits_version_from_path_fast, for the header bytes. The file's size, which the
-original asks as well, misleads and is not used; of its digests only those of the v3, v4 and v5 bases tell something new.
+original asks as well, misleads and is not used; of its digests only those of the v3 to v5 bases tell something new.
 Headers 07 and 08 stand on complete models of v5 in one release of the original and on LoRA fine-tunes in the next, so
 no header tells the one from the other: the tensors do.
 """
@@ -18,8 +18,15 @@ from sovits_runtime.errors import CheckpointError
 
 _PLAIN_HEADER = b"PK"
 _OPEN_HEADERS = (_PLAIN_HEADER, b"00", b"01")  # 00 and 01 are overruled by the tensors, as the original does
-HEADERS = {b"02": "v3", b"03": "v3", b"04": "v4", b"05": "v2Pro", b"06": "v2ProPlus"}
-HEADERS |= {b"07": "v5dev", b"08": "v5turbo"}
+HEADERS = {
+    b"02": "v3",
+    b"03": "v3",
+    b"04": "v4",
+    b"05": "v2Pro",
+    b"06": "v2ProPlus",
+    b"07": "v5dev",
+    b"08": "v5turbo",
+}
 LORA_HEADERS = {"v3": b"03", "v4": b"04", "v5dev": b"07", "v5turbo": b"08"}
 BASES = {
     "43797be674a37c1c83ee81081941ed0f": "v3",

@@ -53,7 +53,8 @@ def flow_graphs(vits: SynthesizerTrnV3, spec: ModelSpec) -> list[GraphDef]:
             _step(CfmStep(estimator), prompt_mel, condition),
         ]
     unprompted, condition = (
-        TensorSpec(name, "float32", ("batch", "frames", estimator.width)) for name in ("unprompted", "condition")
+        TensorSpec(name, "float32", ("batch", "frames", estimator.width))
+        for name in ("unprompted", "condition")
     )
     return [
         _features(vits, width),

@@ -197,7 +197,8 @@ def mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
 def hubert_wave(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     """Makes HuBERT's input: 16 kHz mono, with 9600 zeros behind.
 
-    Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS._set_prompt_semantic (librosa.load, resampled by soxr HQ).
+    Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS._set_prompt_semantic (librosa.load, resampled by soxr HQ). Since v5
+    the original resamples by resampy's table kaiser_best instead; about one prompt token in 65 differs by that.
 
     Args:
         samples: [n] or [n, channels] float32.

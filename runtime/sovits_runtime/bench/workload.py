@@ -184,7 +184,9 @@ def make_workload(
         z=normal(1, channels, frames),
         speaker=normal(1, _SPEAKER_WIDTH, scale=0.2),
         vocab=vocab,
-        flow=None if flow is None else _flow_workload(flow, frames, normal, condition_width or flow.feature_width),
+        flow=None
+        if flow is None
+        else _flow_workload(flow, frames, normal, condition_width or flow.feature_width),
     )
 
 

@@ -50,7 +50,9 @@ GOLDEN = {
     **dict.fromkeys(("prompt", "prompt_phones", "phones", "tokens", "decoded_tokens"), ("int64", 1)),
     **dict.fromkeys(("wave", "leads", "waveform"), ("float32", 1)),
     **dict.fromkeys(("bert", "token_noise", "logits", "speaker", "reference_mel"), ("float32", 2)),
-    **dict.fromkeys(("ssl", "style", "state", "noise", "z", "features", "condition", "unprompted"), ("float32", 3)),
+    **dict.fromkeys(
+        ("ssl", "style", "state", "noise", "z", "features", "condition", "unprompted"), ("float32", 3)
+    ),
     **dict.fromkeys(("prompt_mel", "window_features"), ("float32", 3)),
     **dict.fromkeys(("x", "velocities"), ("float32", 4)),
     "ended": ("bool", 0),

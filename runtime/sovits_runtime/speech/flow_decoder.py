@@ -11,7 +11,6 @@ module/models_v5.py, synthesize_v5_mel.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -31,85 +30,16 @@ from sovits_runtime.speech.decoder import (
     Stage,
     encode_tokens,
     frame_count,
-    resampled,
 )
+from sovits_runtime.speech.flow_recording import recorded_condition, recorded_mel, recorded_steps
+from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES, FlowPrompt, split_windows, stretch
 from sovits_runtime.speech.noise import NormalNoise
 from sovits_runtime.speech.reference import NEEDS_TRANSCRIPT, Reference
 from sovits_runtime.speech.sola import sola_join
 from sovits_runtime.speech.types import ChunkOptions, Floats, SpeechOptions, TokenSequence
 
-OVERLAP_FRAMES = 12
-
 GRAPHS = (SOVITS_ENCODER, CFM_FEATURES, CFM_CONDITION, CFM_STEP, MEL_VOCODER)
 NO_GUIDANCE = 1e-5  # of the original: a rate up to this is none
-
-
-@dataclass(frozen=True, eq=False)
-class FlowPrompt:
-    """What a window begins with.
-
-    Attributes:
-        features: float32 [1, 512, P].
-        mel: float32 [1, 100, P], normed.
-    """
-
-    features: Floats
-    mel: Floats
-
-    def __len__(self) -> int:
-        return int(self.mel.shape[2])
-
-    def then(self, features: Floats, mel: Floats, *, tail: int | None) -> FlowPrompt:
-        """Returns the prompt of the window after one of these features and this mel.
-
-        Args:
-            features: float32 [1, 512, F], without this prompt's.
-            mel: float32 [1, 100, F], normed.
-            tail: How many frames of them it ends with, after the first ones of this prompt; None: as many as it has.
-        """
-        end = min(len(self), mel.shape[2], len(self) if tail is None else tail)
-        start = 0 if tail is None else len(self) - end
-        joined = (
-            np.concatenate([old[:, :, :start], new[:, :, -end:]], axis=2)
-            for old, new in ((self.features, features), (self.mel, mel))
-        )
-        return FlowPrompt(*joined)
-
-
-def stretch(state: Floats, frames: int) -> Floats:
-    """Interpolates linearly along time, half-pixel centres.
-
-    Source: torch.nn.functional.interpolate (mode linear, align_corners False).
-
-    Args:
-        state: float32 [1, C, N].
-        frames: Wanted number of frames; N gives the state itself.
-
-    Returns:
-        float32 [1, C, frames].
-    """
-    n = state.shape[2]
-    if frames == n:
-        return state
-    centre = (np.arange(frames, dtype=np.float32) + np.float32(0.5)) * np.float32(n / frames)
-    return resampled(state, centre - np.float32(0.5))
-
-
-def split_windows(features: Floats, size: int) -> tuple[Floats, int]:
-    """Cuts features into windows that overlap by 12 frames, with 12 zero frames in front and zeros behind.
-
-    Args:
-        features: float32 [1, C, F].
-        size: Frames of a window, above 12.
-
-    Returns:
-        float32 [windows, C, size], and how many zero frames the last window ends with.
-    """
-    total = features.shape[2] + OVERLAP_FRAMES
-    starts = range(0, total, size - OVERLAP_FRAMES)
-    padding = starts[-1] + size - total
-    padded = np.pad(features[0], ((0, 0), (OVERLAP_FRAMES, padding)))
-    return np.stack([padded[:, start : start + size] for start in starts]), padding
 
 
 class FlowMatchingDecoder:
@@ -168,15 +98,15 @@ class FlowMatchingDecoder:
                 "cfm_condition",
                 self.condition.spec.output_names,
                 lambda a: _run(self.condition, {**a, "features": a["window_features"]}),
-                _recorded_condition,
+                recorded_condition,
             ),
             Stage(
                 "cfm_step",
                 ("velocity", "next_x"),
                 lambda a: _run(self.step, a),
-                _recorded_steps,
+                recorded_steps,
             ),
-            Stage("mel_vocoder", ("waveform",), lambda a: {"waveform": self.vocode(a["mel"])}, _recorded_mel),
+            Stage("mel_vocoder", ("waveform",), lambda a: {"waveform": self.vocode(a["mel"])}, recorded_mel),
         )
 
     def encode(self, tokens: NDArray[np.int64], phones: NDArray[np.int64], style: Floats) -> Floats:
@@ -266,7 +196,9 @@ class FlowMatchingDecoder:
     def _guidance(self, asked: float | None) -> float:
         """The rate to follow, 0 for none."""
         if self.flow.guidance is None and asked is not None:
-            takers = [row.version for row in MODEL_SPECS.values() if row.flow and row.flow.guidance is not None]
+            takers = [
+                row.version for row in MODEL_SPECS.values() if row.flow and row.flow.guidance is not None
+            ]
             raise ShapeError(
                 f"guidance: got {asked:g}, but only {' and '.join(takers)} take it and this voice is another version; "
                 "leave it out"
@@ -393,9 +325,7 @@ class FlowMatchingDecoder:
         parts = [self._features(u, reference, options) for u in utterances]
         size, hop = self.flow.window_speech(len(prompt)), self.flow.vocoder_hop
         windows, padding = split_windows(np.concatenate(parts, axis=2), size)
-        mel = self.solve(
-            windows, prompt, noise=noise, steps=options.flow_steps, guidance=options.guidance
-        )
+        mel = self.solve(windows, prompt, noise=noise, steps=options.flow_steps, guidance=options.guidance)
         side_by_side = np.ascontiguousarray(mel.transpose(1, 0, 2)).reshape(1, mel.shape[1], -1)
         pieces = np.split(self.vocode(side_by_side), len(windows))
         joined = sola_join(pieces, OVERLAP_FRAMES * hop)
@@ -411,45 +341,3 @@ class FlowMatchingDecoder:
 def _run(graph: Session, arrays: Arrays) -> dict[str, Array]:
     """Runs a graph on those of the arrays that it reads."""
     return graph.run({name: arrays[name] for name in graph.spec.input_names if name in arrays})
-
-
-def _whole_prompt(recording: Arrays) -> Floats:
-    """The recorded prompt mel, as long as its window."""
-    prompt_mel = np.zeros_like(recording["noise"])
-    prompt_mel[:, :, : recording["prompt_mel"].shape[2]] = recording["prompt_mel"]
-    return prompt_mel
-
-
-def _recorded_condition(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """Yields what all steps of the first window were told."""
-    yield "cfm_condition", {**recording, "prompt_mel": _whole_prompt(recording)}
-
-
-def _recorded_steps(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """Yields every Euler step of the first window with what went in and came out; guided ones are two rows."""
-    prompt_len, steps = recording["prompt_mel"].shape[2], len(recording["velocities"])
-    names = ("condition", "unprompted")[: recording["velocities"].shape[1]]
-    condition = np.concatenate([recording[name] for name in names])
-    for i in range(steps):
-        velocity = recording["velocities"][i]
-        moved = recording["x"][i] + velocity / np.float32(steps)
-        moved[:, :, :prompt_len] = 0
-        yield (
-            f"cfm_step {i}",
-            {
-                "x": np.repeat(recording["x"][i], len(names), axis=0),
-                "prompt_mel": _whole_prompt(recording),
-                "condition": condition,
-                "time": np.array([i / steps], np.float32),
-                "step_size": np.array([1 / steps], np.float32),
-                "prompt_len": np.array([prompt_len]),
-                "velocity": velocity,
-                "next_x": moved if len(names) > 1 else recording["x"][i + 1],
-            },
-        )
-
-
-def _recorded_mel(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
-    """Yields what the vocoder made of the frames after the prompt."""
-    mel = recording["x"][-1][:, :, recording["prompt_mel"].shape[2] :]
-    yield "mel_vocoder", {"mel": mel, "waveform": recording["waveform"]}

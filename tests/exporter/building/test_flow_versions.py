@@ -21,7 +21,7 @@ from sovits_runtime.bundle import Bundle, manifest_digest
 from sovits_runtime.bundle.files import file_record
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
 from sovits_runtime.errors import BundleError, TextError
-from sovits_runtime.speech.flow_decoder import OVERLAP_FRAMES
+from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES
 from sovits_runtime.verify import verify_bundle
 
 SPEAKING = ["HH", "AH0", "L", "OW1", "."]

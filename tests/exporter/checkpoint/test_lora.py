@@ -214,9 +214,21 @@ def test_vocoders_of_the_other_version_are_refused(made):
 def test_a_vocoder_in_the_folder_of_another_release_is_refused(made, tmp_path):
     """Those of v4 and v5 have the same tensors; only where they lie tells them apart."""
     for folder, version, told in (
-        ("gsv-v4-pretrained", "v5dev", "is the vocoder of v4, expected that of v5dev; take vocoder.pth of gsv-v5-"),
-        ("gsv-v4-pretrained", "v5turbo", "is the vocoder of v4, expected that of v5turbo; take vocoder.pth of gsv-v5-"),
-        ("gsv-v5-pretrained", "v4", "is the vocoder of v5dev, expected that of v4; take vocoder.pth of gsv-v4-"),
+        (
+            "gsv-v4-pretrained",
+            "v5dev",
+            "is the vocoder of v4, expected that of v5dev; take vocoder.pth of gsv-v5-",
+        ),
+        (
+            "gsv-v4-pretrained",
+            "v5turbo",
+            "is the vocoder of v4, expected that of v5turbo; take vocoder.pth of gsv-v5-",
+        ),
+        (
+            "gsv-v5-pretrained",
+            "v4",
+            "is the vocoder of v5dev, expected that of v4; take vocoder.pth of gsv-v4-",
+        ),
     ):
         place = tmp_path / folder / "vocoder.pth"
         place.parent.mkdir(exist_ok=True)

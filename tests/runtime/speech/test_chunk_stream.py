@@ -13,7 +13,7 @@ from sovits_runtime.errors import BundleError, GenerationError, ShapeError
 from sovits_runtime.machine.process_memory import resident_bytes, return_freed_memory
 from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of
 from sovits_runtime.speech.decoder import resampled
-from sovits_runtime.speech.flow_decoder import stretch
+from sovits_runtime.speech.flow_windows import stretch
 from sovits_runtime.speech.noise import seeded_normal
 from sovits_runtime.t2s.generator import TokenStream
 from sovits_runtime.t2s.host_loop import _State

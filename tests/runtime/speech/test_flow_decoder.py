@@ -11,13 +11,8 @@ from sovits_runtime.audio.mel import denormed, normed
 from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.bundle.model_spec import MODEL_SPECS
 from sovits_runtime.errors import BundleError, ShapeError, TextError
-from sovits_runtime.speech.flow_decoder import (
-    OVERLAP_FRAMES,
-    FlowMatchingDecoder,
-    FlowPrompt,
-    split_windows,
-    stretch,
-)
+from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
+from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES, FlowPrompt, split_windows, stretch
 
 HOP = 256
 BANDS = 100
@@ -176,14 +171,22 @@ def test_a_window_shorter_than_the_prompt_prompts_with_all_it_has():
 
 @pytest.mark.parametrize(
     ("version", "prompt", "speech"),
-    [("v3", 468, 466), ("v4", 500, 500), ("v5dev", 500, 500), ("v5turbo", 361, 639), ("v5dev", 360, 640), ("v5dev", 1, 640)],
+    [
+        ("v3", 468, 466),
+        ("v4", 500, 500),
+        ("v5dev", 500, 500),
+        ("v5turbo", 361, 639),
+        ("v5dev", 360, 640),
+        ("v5dev", 1, 640),
+    ],
 )
 def test_the_speech_of_a_window_is_bounded_by_the_prompt_and_by_the_version(version, prompt, speech):
     assert MODEL_SPECS[version].flow.window_speech(prompt) == speech
 
 
 @pytest.mark.parametrize(
-    ("tail", "frames", "kept", "new"), [(32, 100, 18, 32), (32, 20, 30, 20), (60, 100, 0, 50), (None, 100, 0, 50), (None, 20, 0, 20)]
+    ("tail", "frames", "kept", "new"),
+    [(32, 100, 18, 32), (32, 20, 30, 20), (60, 100, 0, 50), (None, 100, 0, 50), (None, 20, 0, 20)],
 )
 def test_the_next_prompt_is_the_reference_with_the_end_of_the_window_before(tail, frames, kept, new):
     made = np.arange(frames, dtype=np.float32)[None, None]
@@ -222,7 +225,10 @@ def test_guidance_leads_away_from_what_is_made_without_the_prompt(asked, rate):
 def test_the_noise_of_v5_is_quieter():
     voice = guided_decoder()
     voice.solve(
-        np.zeros((1, 512, 5), np.float32), prompt_of(3), noise=lambda shape: np.ones(shape, np.float32), steps=4
+        np.zeros((1, 512, 5), np.float32),
+        prompt_of(3),
+        noise=lambda shape: np.ones(shape, np.float32),
+        steps=4,
     )
     first = voice.step.calls[0]["x"]
     np.testing.assert_array_equal(first[:, :, :3], 0)
@@ -239,7 +245,7 @@ def test_sentences_of_v5_are_made_one_by_one():
 
 
 def test_guidance_of_a_version_that_takes_none_is_refused():
-    with pytest.raises(ShapeError, match="guidance: got 1.5, but only v5dev and v5turbo take it"):
+    with pytest.raises(ShapeError, match=r"guidance: got 1\.5, but only v5dev and v5turbo take it"):
         decoder().speak(utterance(1), reference(), options=SpeechOptions(guidance=1.5), noise=Noise())
 
 

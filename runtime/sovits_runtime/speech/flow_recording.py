@@ -1,0 +1,52 @@
+"""A recorded flow matching, taken apart into what each graph was fed and gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sovits_runtime.speech.decoder import Arrays
+from sovits_runtime.speech.types import Floats
+
+
+def _whole_prompt(recording: Arrays) -> Floats:
+    """The recorded prompt mel, as long as its window."""
+    prompt_mel = np.zeros_like(recording["noise"])
+    prompt_mel[:, :, : recording["prompt_mel"].shape[2]] = recording["prompt_mel"]
+    return prompt_mel
+
+
+def recorded_condition(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields what all steps of the first window were told."""
+    yield "cfm_condition", {**recording, "prompt_mel": _whole_prompt(recording)}
+
+
+def recorded_steps(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields every Euler step of the first window with what went in and came out; guided ones are two rows."""
+    prompt_len, steps = recording["prompt_mel"].shape[2], len(recording["velocities"])
+    names = ("condition", "unprompted")[: recording["velocities"].shape[1]]
+    condition = np.concatenate([recording[name] for name in names])
+    for i in range(steps):
+        velocity = recording["velocities"][i]
+        moved = recording["x"][i] + velocity / np.float32(steps)
+        moved[:, :, :prompt_len] = 0
+        yield (
+            f"cfm_step {i}",
+            {
+                "x": np.repeat(recording["x"][i], len(names), axis=0),
+                "prompt_mel": _whole_prompt(recording),
+                "condition": condition,
+                "time": np.array([i / steps], np.float32),
+                "step_size": np.array([1 / steps], np.float32),
+                "prompt_len": np.array([prompt_len]),
+                "velocity": velocity,
+                "next_x": moved if len(names) > 1 else recording["x"][i + 1],
+            },
+        )
+
+
+def recorded_mel(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
+    """Yields what the vocoder made of the frames after the prompt."""
+    mel = recording["x"][-1][:, :, recording["prompt_mel"].shape[2] :]
+    yield "mel_vocoder", {"mel": mel, "waveform": recording["waveform"]}
