@@ -221,11 +221,18 @@ class Transformer(nn.Module):
         self.norm_out = AdaLayerNorm(dims.width, 2)
         self.proj_out = nn.Linear(dims.width, MEL_BANDS)
 
-    def transformed(self, embedded: Tensor, t: Tensor) -> Tensor:
-        """Maps the embedded input [B, T, width] and the time [1, width], before SiLU, to the velocity [B, 100, T]."""
+    def through_blocks(self, embedded: Tensor, t: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        """Maps the embedded input to the velocity.
+
+        Args:
+            embedded: float32 [B, T, width].
+            t: float32 [1, width], the embedded time after SiLU.
+            turn: Cosines and sines [T, 32] of `rotary_embed`.
+
+        Returns:
+            float32 [B, 100, T].
+        """
         batch, frames, _ = embedded.shape
-        t = F.silu(t)
-        turn = self.rotary_embed(frames)
         rows = embedded.flatten(0, 1)
         for block in self.transformer_blocks:
             rows = block(rows, t, turn, batch)
@@ -257,8 +264,9 @@ class DiT(Transformer):
         Returns:
             float32 [B, 100, T].
         """
-        t = self.time_embed(time) + self.d_embed(step_size)
-        return self.transformed(self.input_embed(x, prompt, condition), t)
+        t = F.silu(self.time_embed(time) + self.d_embed(step_size))
+        turn = self.rotary_embed(x.shape[2])
+        return self.through_blocks(self.input_embed(x, prompt, condition), t, turn)
 
 
 class GuidedDiT(Transformer):
@@ -282,4 +290,6 @@ class GuidedDiT(Transformer):
 
     def velocity(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
         """Predicts where x [B, 100, T] moves under a condition of `prepare`; time as in `DiT.velocity`."""
-        return self.transformed(self.input_embed(x, condition), self.time_embed(time))
+        t = F.silu(self.time_embed(time))
+        turn = self.rotary_embed(x.shape[2])
+        return self.through_blocks(self.input_embed(x, condition), t, turn)
