@@ -188,9 +188,9 @@ class FlowMatchingDecoder:
         whole = np.concatenate([np.repeat(prompt.features, count, axis=0), features], axis=2)
         x = noise((count, self.flow.mel_bands, len(prompt) + frames)) * np.float32(self.flow.noise_scale)
         x[:, :, : len(prompt)] = 0
-        limit = self.step.spec.dim_ranges["batch"].max
-        groups = [slice(i, i + limit) for i in range(0, count, limit)]
         steps, rate = steps or self.flow.steps, self._guidance(guidance)
+        limit = self.step.spec.dim_ranges["batch"].max // (2 if rate else 1)
+        groups = [slice(i, i + limit) for i in range(0, count, limit)]
         return np.concatenate([self._integrate(whole[g], x[g], prompt, steps, rate) for g in groups])
 
     def _guidance(self, asked: float | None) -> float:
@@ -223,7 +223,7 @@ class FlowMatchingDecoder:
         return x[:, :, len(prompt) :]
 
     def _guided(self, x: Floats, told: Arrays, rate: float) -> Floats:
-        """One step away from what is made without the prompt's mel, both as rows of one batch where that fits.
+        """One step away from what is made without the prompt's mel, both as rows of one batch.
 
         Source: GPT-SoVITS, module/models.py, CFM.inference.
         """

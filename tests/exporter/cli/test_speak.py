@@ -159,10 +159,17 @@ def test_a_length_in_seconds_is_one_in_tokens(seconds, tokens):
         temperature=0.7,
         repetition_penalty=1.1,
         flow_steps=8,
+        guidance=1.5,
         max_seconds=seconds,
     )
     made = delivery.speech_options(25.0)
-    assert (made.max_tokens, made.seed, made.speed, made.flow_steps) == (tokens, 3, 1.5, 8)
+    assert (made.max_tokens, made.seed, made.speed, made.flow_steps, made.guidance) == (
+        tokens,
+        3,
+        1.5,
+        8,
+        1.5,
+    )
     assert (made.sampling.top_k, made.sampling.top_p, made.sampling.temperature) == (1, 0.5, 0.7)
 
 

@@ -222,6 +222,12 @@ def test_guidance_leads_away_from_what_is_made_without_the_prompt(asked, rate):
     assert len(voice.condition.calls) == 1
 
 
+def test_guided_windows_take_two_rows_each_of_what_a_batch_can_hold():
+    voice = guided_decoder()
+    voice.solve(np.zeros((9, 512, 5), np.float32), prompt_of(3), noise=Noise(), steps=1)
+    assert [len(call["x"]) for call in voice.step.calls] == [16, 2]
+
+
 def test_the_noise_of_v5_is_quieter():
     voice = guided_decoder()
     voice.solve(

@@ -28,6 +28,7 @@ HUGE = 2**63
         *((SpeechOptions, "max_tokens", v) for v in (0, -1, 1501, HUGE, NAN, 20.0)),
         *((SpeechOptions, "retries", v) for v in (-1, HUGE, NAN)),
         *((SpeechOptions, "flow_steps", v) for v in (0, 1001, 1.5, NAN)),
+        *((SpeechOptions, "guidance", v) for v in (-0.1, 2.1, "1", NAN)),
         *((SpeechOptions, "sampling", v) for v in (None, {"top_k": 3})),
         *(
             pytest.param(kind, name, 10**5000, id=f"{name}-of-5000-digits")

@@ -95,9 +95,10 @@ def test_flow_steps_out_of_range_are_refused(steps):
         SpeechOptions(flow_steps=steps)
 
 
-def test_flow_steps_are_refused_by_a_voice_without_flow_matching(voice, reference):
+@pytest.mark.parametrize("asked", [{"flow_steps": 4}, {"guidance": 1.3}])
+def test_options_of_flow_matching_are_refused_by_a_voice_without_it(voice, reference, asked):
     with pytest.raises(ShapeError, match="only v3 to v5"):
-        voice.synthesize(PHONES[0], reference, options=SpeechOptions(max_tokens=12, flow_steps=4))
+        voice.synthesize(PHONES[0], reference, options=SpeechOptions(max_tokens=12, **asked))
 
 
 def test_nothing_to_decode_is_refused(voice, reference):
