@@ -103,7 +103,7 @@ class TextToSemantic:
         try:
             state = self._pool.pop()  # in one go, without a lock that a fork could copy locked
         except IndexError:
-            state = _State(self)
+            state = _State(self.prefill, self.step, vocab=self.vocab, cache_names=self.cache_names)
         state.start(phones, bert, prompt, options)
         return state
 
@@ -112,12 +112,16 @@ class TextToSemantic:
 
 
 class _State:
-    """Buffers of one request: caches, small inputs and outputs, and the two graphs bound to them."""
+    """Buffers of one request: caches, small inputs and outputs, and the two graphs bound to them.
 
-    def __init__(self, model: TextToSemantic) -> None:
-        self.model = model
+    It knows the graphs and not the model, which keeps it: in a circle, neither would be freed with the voice.
+    """
+
+    def __init__(
+        self, prefill: BindableSession, step: BindableSession, *, vocab: int, cache_names: list[str]
+    ) -> None:
+        self.prefill, self.step, self.vocab, self.cache_names = prefill, step, vocab, cache_names
         self.capacity = 0
-        vocab = model.vocab
         self.arrays: dict[str, Any] = {
             "token": np.zeros(1, np.int64),
             "step": np.zeros(1, np.int64),
@@ -142,7 +146,7 @@ class _State:
         options: SamplingOptions,
     ) -> None:
         a = self.arrays
-        for name, value in options.arrays(self.model.vocab).items():
+        for name, value in options.arrays(self.vocab).items():
             a[name][...] = value
         a["step"][0], a["text_len"][0], a["prompt_len"][0] = 0, len(phones), len(prompt)
         a["seen"][...] = False
@@ -154,7 +158,7 @@ class _State:
             "bert": np.ascontiguousarray(bert[None], np.float32),
             "prompt": np.ascontiguousarray(prompt[None], np.int64),
         }
-        self.prefill_binding = self.model.prefill.bind(self._named(self.model.prefill, feeds))
+        self.prefill_binding = self.prefill.bind(self._named(self.prefill, feeds))
 
     def run(self, binding: Binding) -> Step:
         binding.run()
@@ -180,12 +184,12 @@ class _State:
         """Makes room for as many positions, keeping the first `keep`, and binds the step graph to the buffers."""
         if positions <= self.capacity:
             return
-        quantum, first = self.model.step.cache_quantum, not self.capacity
+        quantum, first = self.step.cache_quantum, not self.capacity
         self.capacity = -(-positions // quantum) * quantum
-        old = {name: self.arrays[name] for name in self.model.cache_names if name in self.arrays}
-        self.arrays |= self.model.step.grown_caches(self.capacity, old=old, rows=keep)
+        old = {name: self.arrays[name] for name in self.cache_names if name in self.arrays}
+        self.arrays |= self.step.grown_caches(self.capacity, old=old, rows=keep)
         del old
-        self.step_binding = self.model.step.bind(self._named(self.model.step, {}))
+        self.step_binding = self.step.bind(self._named(self.step, {}))
         if not first:
             return_freed_memory()  # the smaller caches'
 
