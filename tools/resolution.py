@@ -7,8 +7,9 @@ configuration, its links to local folders and further indexes are switched off. 
 says where a set does not fit together; exits 1 then.
 
 For a Python that is not the running one pip takes wheels alone. What PyPI has as source was read with the running
-Python, and stands in with its name, version and requirements; whether it compiles is not tried. The extra `tensorrt`
-is left out: PyPI has stubs of its libraries, which fetch them from NVIDIA's own index as soon as pip looks at them.
+Python, and stands in with its name, version and requirements; whether it compiles is not tried. The extras `tensorrt`
+and `tensorrt13` are left out: PyPI has stubs of their libraries, which fetch them from NVIDIA's own index as soon as pip
+looks at them.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ sys.exit(main())
 """
 """pip takes wheels for the Python that it is told, but judges markers by the one that runs it."""
 CUDA_PARTS = ("cuda", "nvidia", "triton")
-NOT_ON_PYPI = frozenset({"tensorrt"})
+NOT_ON_PYPI = frozenset({"tensorrt", "tensorrt13"})
 """Extras."""
 WHEELS_FOR_SOME = frozenset({"pocketsphinx"})
 """Packages with wheels for some Pythons; on the others pip compiles them (5.1.1 did, on 3.12 and 3.14)."""

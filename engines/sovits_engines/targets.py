@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sovits_engines.cuda.compatibility import LEAST_CAPABILITY
 from sovits_engines.cuda.driver import Driver, probe_driver_apart
-from sovits_runtime.backends.trt_api import ENTERPRISE, REMEDIES, RTX, TITLES, TrtApi, load_api
+from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TITLES, TrtApi, install, load_api
 from sovits_runtime.bundle.engine_store import EngineTarget
 from sovits_runtime.errors import BackendError
 
@@ -94,16 +94,16 @@ class _Chooser:
         sm = f"sm{capability[0]}{capability[1]}"
         if self._flavour == RTX:
             if not isinstance(rtx, TrtApi):
-                raise rtx or BackendError(f"{TITLES[RTX]} is not installed; {REMEDIES[RTX]}")
+                raise rtx or BackendError(f"{TITLES[RTX]} is not installed; {install(RTX)}")
             names = ", ".join(name.lower() for name in sorted(rtx_capabilities(rtx).values()))
             raise BackendError(f"{rtx.title} does not build for {sm}; it builds for {names}")
         if capability not in self._local_gpus:
-            why, install = "", f", or {REMEDIES[RTX]} for the cards of its list"
+            why, other = "", f", or {install(RTX)} for the cards of its list"
             if isinstance(rtx, TrtApi):
-                why, install = f"{rtx.title} does not build for it, and ", ""
+                why, other = f"{rtx.title} does not build for it, and ", ""
             raise BackendError(
                 f"no engines for {sm} can be built here: {why}{TITLES[ENTERPRISE]} builds only for a GPU that is "
-                f"present; build on a machine that has one{install}"
+                f"present; build on a machine that has one{other}"
             )
         enterprise = self._api(ENTERPRISE)
         if not isinstance(enterprise, TrtApi):

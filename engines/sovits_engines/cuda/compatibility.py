@@ -1,9 +1,8 @@
 """Compatibility of GPU architectures, CUDA versions, drivers, and the packages that bring CUDA libraries with them.
 
-Facts: compute capabilities and the CUDA release that first compiles for each, from the CUDA release notes; lowest
-drivers from the CUDA 12 and 13 release notes and the TensorRT 11.4 prerequisites; architectures of PyTorch's builds
-from its RELEASE.md (2.8, 2.11); those of onnxruntime-gpu 1.26 and cuDNN 9.28 read from the files of their wheels; the
-last cuDNN for Pascal and Volta, 9.10, from its support matrix.
+Facts: compute capabilities and the CUDA release that first compiles for each, from the CUDA release notes;
+architectures of PyTorch's builds from its RELEASE.md (2.8, 2.11); those of onnxruntime-gpu 1.26 and cuDNN 9.28 read
+from the files of their wheels; the last cuDNN for Pascal and Volta, 9.10, from its support matrix.
 """
 
 from __future__ import annotations
@@ -11,16 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from sovits_runtime.backends.trt_api import ENTERPRISE, OLDEST, REMEDIES, RTX, TITLES
+from sovits_runtime.backends.trt_api import ENTERPRISE, OLDEST, RTX, TITLES, install
 from sovits_runtime.doctor.finding import Finding
-from sovits_runtime.gpu.cuda import INSTALL
+from sovits_runtime.machine.cuda_lines import LINES, CudaLine, installed_line
 from sovits_runtime.machine.cuda_packages import CudaUser, Version, mix_text, two_parts
 
 LEAST_CAPABILITY: Version = (7, 5)
 RTX_CAPABILITIES = frozenset({(7, 5), (8, 0), (8, 6), (8, 9), (12, 0), (12, 1)})
 """Compute capabilities that TensorRT for RTX 1.7 serves."""
-LINE = 12
-"""Major version of CUDA that this project's extras install."""
 LEAST_ORT_CAPABILITY: Version = (6, 0)
 """First compute capability that onnxruntime-gpu 1.26 from PyPI holds kernels for."""
 LAST_CUDNN_BEFORE_TURING: Version = (9, 10)
@@ -43,9 +40,6 @@ _ARCHITECTURES: tuple[tuple[Version, str, Version], ...] = (
     ((12, 1), "Blackwell", (12, 9)),
 )
 """First compute capability, name, first CUDA that compiles for it."""
-_LEAST_DRIVERS = {12: (525, 528), 13: (580, 580)}
-_LEAST_TENSORRT_DRIVERS = {12: (535, 537), 13: (580, 580)}
-"""Lowest driver branch by CUDA major version, on Linux and on Windows."""
 _NO_KERNELS = ("cuda-bindings", "cuda-python", "nvidia-cuda-runtime", "nvidia-cuda-nvrtc")
 """Packages without code for GPUs."""
 
@@ -80,7 +74,7 @@ def gpu_age(capability: Version) -> str:
 
 def update_driver(major: int) -> str:
     """The remedy for a driver that is too old for a CUDA major version."""
-    linux, windows = _LEAST_DRIVERS[major]
+    linux, windows = LINES[major].driver
     other = f" (Windows {windows})" if windows != linux else ""
     return f"update the NVIDIA driver to {linux}{other} or later"
 
@@ -90,12 +84,32 @@ def mix_findings(users: list[CudaUser]) -> tuple[Finding, ...]:
     text = mix_text(users)
     if not text:
         return ()
-    remedy = (
-        f"keep one, best CUDA {LINE}: uninstall the packages of the others, and install torch for CUDA {LINE} (pip "
-        "install torch --index-url https://download.pytorch.org/whl/cu128) and the extra [cuda]; or give each its own "
-        "virtual environment"
+    ways = "; or ".join(_keep(line, users) for line in LINES.values())
+    return (
+        Finding("warning", "CUDA mix", text, f"keep one. {ways}; or give each its own virtual environment"),
     )
-    return (Finding("warning", "CUDA mix", text, remedy),)
+
+
+_SPEAKING = {"onnxruntime-gpu": "cuda", "tensorrt-rtx": "rtx", "tensorrt": "tensorrt"}
+"""Package, or how its name begins -> extra that brings it."""
+
+
+def _keep(line: CudaLine, users: list[CudaUser]) -> str:
+    """Says how an environment comes to hold one CUDA line alone."""
+    names = [user.name.partition(" ")[0] for user in users if user.cuda[0] != line.major]
+    extras = dict.fromkeys(
+        extra
+        for name in (user.name for user in users)
+        for begin, extra in _SPEAKING.items()
+        if name.startswith((f"{begin} ", f"{begin}-cu"))
+    )
+    again = [line.extra(name) for name in extras]
+    if "torch" in names:
+        again.insert(0, line.install_torch)
+    driver = f" (driver {line.driver[0]} or later)"
+    return f"CUDA {line.major}{driver}: pip uninstall -y {' '.join(names)}" + "".join(
+        f", then {a}" for a in again
+    )
 
 
 def kernel_findings(capability: Version, users: list[CudaUser]) -> tuple[Finding, ...]:
@@ -147,8 +161,10 @@ def driver_findings(
     branch = int(driver.split(".")[0])
     too_new: dict[int, list[str]] = {}
     for user in users:
-        table = _LEAST_TENSORRT_DRIVERS if user.name.startswith("tensorrt") else _LEAST_DRIVERS
-        least = table.get(user.cuda[0], (0, 0))[windows]
+        line = LINES.get(user.cuda[0])
+        if line is None:
+            continue
+        least = (line.tensorrt_driver if user.name.startswith("tensorrt") else line.driver)[windows]
         if branch < least:
             too_new.setdefault(least, []).append(user.name)
     return tuple(
@@ -164,6 +180,7 @@ def driver_findings(
 
 def tensorrt_findings(capabilities: list[Version], versions: Mapping[str, str]) -> tuple[Finding, ...]:
     """Says which TensorRT is installed and which would serve these GPUs."""
+    line = installed_line(versions)
     installed = {RTX: _installed(versions, "tensorrt-rtx"), ENTERPRISE: _installed(versions, "tensorrt")}
     old = {f: v for f, v in installed.items() if v and two_parts(v) < OLDEST[f]}
     warnings = tuple(
@@ -171,14 +188,14 @@ def tensorrt_findings(capabilities: list[Version], versions: Mapping[str, str]) 
             "warning",
             "TensorRT",
             f"{TITLES[f]} {v} is too old, {_dots(OLDEST[f])} or later is needed",
-            REMEDIES[f],
+            install(f, line),
         )
         for f, v in old.items()
     )
     rtx, enterprise = ("" if f in old else v for f, v in installed.items())
     have = ", ".join(f"{TITLES[f]} {v}" for f, v in ((RTX, rtx), (ENTERPRISE, enterprise)) if v)
     if not have:
-        return warnings or (_no_tensorrt(capabilities),)
+        return warnings or (_no_tensorrt(capabilities, line),)
     missing = [] if "cuda-bindings" in versions else ["cuda-bindings, with which engines are run"]
     if not capabilities:
         more = "; engines for named GPUs can be built here (engine build --target sm89)" if rtx else ""
@@ -194,23 +211,26 @@ def tensorrt_findings(capabilities: list[Version], versions: Mapping[str, str]) 
             findings.append(Finding("ok", "TensorRT", f"{have}; engines for {gpu} by TensorRT {enterprise}"))
         else:
             text = f"{have}; TensorRT for RTX does not serve {gpu}"
-            findings.append(Finding("warning", "TensorRT", text, REMEDIES[ENTERPRISE]))
+            findings.append(Finding("warning", "TensorRT", text, install(ENTERPRISE, line)))
     if missing:
-        findings.append(Finding("warning", "TensorRT", f"missing: {', '.join(missing)}", INSTALL))
+        findings.append(
+            Finding("warning", "TensorRT", f"missing: {', '.join(missing)}", line.install_bindings)
+        )
     return tuple(findings)
 
 
-def _no_tensorrt(capabilities: list[Version]) -> Finding:
+def _no_tensorrt(capabilities: list[Version], line: CudaLine) -> Finding:
     """Offers what serves these GPUs, both flavours where there is none."""
     able = [c for c in capabilities if c >= LEAST_CAPABILITY]
     if not capabilities:
-        remedy = f'{REMEDIES[RTX]} for GeForce and RTX cards, "sovits-export[tensorrt]" for others'
+        other = install(ENTERPRISE, line).removeprefix("pip install ")
+        remedy = f"{install(RTX, line)} for GeForce and RTX cards, {other} for others"
         return Finding("info", "TensorRT", "not installed", remedy)
     if not able:
         names = ", ".join(f"{architecture(c)} {_dots(c)}" for c in dict.fromkeys(capabilities))
         return Finding("info", "TensorRT", f"not installed, and {names} is too old for it")
     flavours = dict.fromkeys(RTX if c in RTX_CAPABILITIES else ENTERPRISE for c in able)
-    return Finding("info", "TensorRT", "not installed", ", ".join(REMEDIES[f] for f in flavours))
+    return Finding("info", "TensorRT", "not installed", ", ".join(install(f, line) for f in flavours))
 
 
 def _installed(versions: Mapping[str, str], stem: str) -> str:

@@ -9,7 +9,6 @@ from sovits_engines.cuda.compatibility import (
     LAST_CUDNN_BEFORE_TURING,
     LEAST_CAPABILITY,
     LEAST_ORT_CAPABILITY,
-    LINE,
     architecture,
     driver_findings,
     gpu_age,
@@ -20,7 +19,8 @@ from sovits_engines.cuda.compatibility import (
 )
 from sovits_engines.cuda.driver import Driver, Gpu
 from sovits_runtime.doctor.finding import Finding, GpuSummary, Level
-from sovits_runtime.machine.cuda_packages import CUDA_EXTRA, cuda_major_of_ort, cuda_users, two_parts
+from sovits_runtime.machine.cuda_lines import FIRST, LINES, CudaLine, installed_line
+from sovits_runtime.machine.cuda_packages import cuda_major_of_ort, cuda_users, two_parts
 from sovits_runtime.machine.onnx_runtime import GPU_PACKAGE, PACKAGES, install_anew
 
 Libraries = Mapping[str, Mapping[int, Path]]
@@ -121,23 +121,25 @@ def _versions_finding(driver: Driver, libraries: Libraries, versions: Mapping[st
 def _cuda_finding(driver: Driver, libraries: Libraries, versions: Mapping[str, str]) -> Finding:
     """Whether ONNX Runtime can run on the first GPU; level "ok" only then."""
     gpu, ort = driver.gpus[0], versions.get(GPU_PACKAGE)
-    anew = install_anew(versions, CUDA_EXTRA)
-    need = cuda_major_of_ort(ort) if ort else LINE
+    line = _line(driver, gpu, versions)
+    extra = line.extra("cuda")
+    anew = install_anew(versions, extra)
+    need = cuda_major_of_ort(ort) if ort else line.major
     name = f"onnxruntime-gpu {ort}"
     if gpu.capability < LEAST_ORT_CAPABILITY:
         return _finding("warning" if ort else "info", f"{gpu.name} cannot: {gpu_age(gpu.capability)}")
     if ort is None:
-        first = "" if driver.cuda >= (LINE, 0) else f"{update_driver(LINE)}, then "
+        first = "" if driver.cuda >= (need, 0) else f"{update_driver(need)}, then "
         return _finding("info", "onnxruntime-gpu is not installed; the CPU does the work", first + anew)
     if driver.cuda[0] < need:
         text = f"{name} is built for CUDA {need}, the driver runs CUDA up to {_dots(driver.cuda)}"
         return _finding("warning", text, _driver_remedy(driver, need))
-    if need < LINE:
-        return _finding("warning", f"{name} is built for CUDA {need}", CUDA_EXTRA)
+    if need not in LINES:
+        return _finding("warning", f"{name} is built for CUDA {need}", extra)
     missing = _missing(libraries, need)
     if missing:
         text = f"{name} needs libraries of CUDA {need} that were not found: {', '.join(missing)}"
-        return _finding("warning", text, CUDA_EXTRA)
+        return _finding("warning", text, extra)
     cudnn = versions.get(f"nvidia-cudnn-cu{need}", "")
     if cudnn and gpu.capability < LEAST_CAPABILITY and two_parts(cudnn) > LAST_CUDNN_BEFORE_TURING:
         text = f"cuDNN {cudnn} holds no kernels for {gpu.name} ({_dots(gpu.capability)}); 9.10 is the last that does"
@@ -148,7 +150,7 @@ def _cuda_finding(driver: Driver, libraries: Libraries, versions: Mapping[str, s
         return _finding("warning", text, anew)
     if "cuda-bindings" not in versions:
         text = f"{name} fits, but cuda-bindings, with which its streams are made, is not installed"
-        return _finding("warning", text, CUDA_EXTRA)
+        return _finding("warning", text, extra)
     return _finding(
         "ok", f"{name} for CUDA {need}, driver and libraries fit; prove it with verify --device cuda"
     )
@@ -159,10 +161,18 @@ def _finding(level: Level, text: str, remedy: str = "") -> Finding:
 
 
 def _driver_remedy(driver: Driver, need: int) -> str:
-    """The builds of the project's CUDA, where the driver runs them, else a driver that does."""
-    if driver.cuda >= (LINE, 0):
-        return f"{CUDA_EXTRA}, which is for CUDA {LINE}; or {update_driver(need)}"
-    return update_driver(LINE) + (f", then {CUDA_EXTRA}" if need > LINE else "")
+    """The builds of an older CUDA, where the driver runs them, else a driver that does."""
+    extra = FIRST.extra("cuda")
+    if driver.cuda >= (FIRST.major, 0):
+        return f"{extra}, which is for CUDA {FIRST.major}; or {update_driver(need)}"
+    return update_driver(FIRST.major) + (f", then {extra}" if need > FIRST.major else "")
+
+
+def _line(driver: Driver, gpu: Gpu, versions: Mapping[str, str]) -> CudaLine:
+    """The CUDA line that is here, or the first one where this driver or this GPU does not go with it."""
+    line = installed_line(versions)
+    fits = driver.cuda >= (line.major, 0) and (line is FIRST or gpu.capability >= LEAST_CAPABILITY)
+    return line if fits else FIRST
 
 
 def _missing(libraries: Libraries, need: int) -> list[str]:

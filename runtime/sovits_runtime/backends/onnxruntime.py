@@ -14,7 +14,7 @@ from typing import Any
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
 from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, SessionOptions, caches_in_memory
 from sovits_runtime.errors import BackendError, ShapeError
-from sovits_runtime.machine.cuda_packages import CUDA_EXTRA
+from sovits_runtime.machine.cuda_lines import installed_line
 from sovits_runtime.machine.onnx_runtime import (
     CPU_EXTRA,
     CPU_PROVIDER,
@@ -29,7 +29,6 @@ from sovits_runtime.machine.onnx_runtime import (
 logger = logging.getLogger(__name__)
 
 PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": "CUDAExecutionProvider"}
-INSTALL = {"cpu": CPU_EXTRA, "cuda": CUDA_EXTRA}
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm anew for every length of sentence
     "use_tf32": "0",  # a graph in FP32 is run in FP32
@@ -90,7 +89,7 @@ def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda:
         raise BackendError(
             f"device {device!r} needs ONNX Runtime's {provider}, but the installed onnxruntime "
             f"{ort.__version__} offers {ort.get_available_providers()}; "
-            f"{install_anew(installed_onnxruntimes(), INSTALL[device])}, or use device 'cpu'"
+            f"{install_anew(installed_onnxruntimes(), _install(device))}, or use device 'cpu'"
         )
     entry = (provider, dict(cuda)) if device == "cuda" else provider
     session = open_model(
@@ -155,9 +154,14 @@ def write_optimized(path: Path, target: Path) -> None:
     open_model(ort, path, options=options, what=what)
 
 
+def _install(device: str) -> str:
+    """The pip line that brings ONNX Runtime for a device."""
+    return installed_line().extra("cuda") if device == "cuda" else CPU_EXTRA
+
+
 def import_onnxruntime(device: str) -> Any:
     """Gets ONNX Runtime, with the libraries of the device; see `machine.onnx_runtime.load_onnxruntime`."""
-    ort = load_onnxruntime(INSTALL[device])
+    ort = load_onnxruntime(_install(device))
     if device == "cuda":
         _load_cuda(ort)
     return ort

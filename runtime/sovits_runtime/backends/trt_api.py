@@ -15,19 +15,16 @@ from typing import Any
 
 from sovits_runtime.errors import BackendError, first_line
 from sovits_runtime.gpu import driver
+from sovits_runtime.machine.cuda_lines import LINES, CudaLine, installed_line
 
 LOG = logging.getLogger(__name__)
 
 RTX, ENTERPRISE = "rtx", "trt"
 TITLES = {RTX: "TensorRT for RTX", ENTERPRISE: "TensorRT"}
-REMEDIES = {
-    RTX: 'pip install "sovits-export[rtx]"',
-    ENTERPRISE: 'pip install "sovits-export[tensorrt]"',
-}
+_EXTRAS = {RTX: "rtx", ENTERPRISE: "tensorrt"}
 _MODULES = {RTX: ("tensorrt_rtx", "tensorrt_rtx_bindings"), ENTERPRISE: ("tensorrt", "tensorrt_bindings")}
 _DISTRIBUTIONS = {RTX: "tensorrt-rtx-cu{}-bindings", ENTERPRISE: "tensorrt-cu{}-bindings"}
 OLDEST = {RTX: (1, 7), ENTERPRISE: (10, 15)}
-_CUDA_MAJORS = (12, 13)
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,16 @@ class TrtApi:
         return self.module.Runtime(logger)
 
 
+def install(flavour: str, line: CudaLine | None = None) -> str:
+    """Returns the pip line for one flavour.
+
+    Args:
+        flavour: `RTX` or `ENTERPRISE`.
+        line: Of CUDA; None: that of this environment.
+    """
+    return (line or installed_line()).extra(_EXTRAS[flavour])
+
+
 def load_api(flavour: str, *, load: Callable[[str], Any] | None = None) -> TrtApi:
     """Imports one flavour.
 
@@ -107,7 +114,7 @@ def load_api(flavour: str, *, load: Callable[[str], Any] | None = None) -> TrtAp
         if hasattr(module, "Builder"):
             return _api(flavour, module)
         reasons.append(f"{name} is a placeholder without libraries")
-    raise BackendError(f"{TITLES[flavour]} is not installed ({reasons[-1]}); {REMEDIES[flavour]}")
+    raise BackendError(f"{TITLES[flavour]} is not installed ({reasons[-1]}); {install(flavour)}")
 
 
 def _api(flavour: str, module: Any) -> TrtApi:
@@ -116,13 +123,13 @@ def _api(flavour: str, module: Any) -> TrtApi:
     if parts < OLDEST[flavour]:
         oldest = ".".join(map(str, OLDEST[flavour]))
         raise BackendError(
-            f"{TITLES[flavour]} {version} is too old, {oldest} or later is needed; {REMEDIES[flavour]}"
+            f"{TITLES[flavour]} {version} is too old, {oldest} or later is needed; {install(flavour)}"
         )
     return TrtApi(flavour, module, version, _cuda_major(flavour, version))
 
 
 def _cuda_major(flavour: str, version: str) -> int:
-    for major in _CUDA_MAJORS:
+    for major in LINES:
         try:
             if metadata.version(_DISTRIBUTIONS[flavour].format(major)) == version:
                 return major

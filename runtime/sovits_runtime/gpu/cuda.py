@@ -17,8 +17,7 @@ from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.cuda_errors import CudaError
 from sovits_runtime.gpu.device import DeviceArray, Event, Graph
 from sovits_runtime.gpu.driver import driver_problem
-
-INSTALL = 'pip install "cuda-bindings>=12.6,<13"'
+from sovits_runtime.machine.cuda_lines import installed_line
 
 
 def open_cuda(problem: Callable[[], str] = driver_problem) -> CudaDevice:
@@ -40,7 +39,9 @@ def open_cuda(problem: Callable[[], str] = driver_problem) -> CudaDevice:
     try:
         from cuda.bindings import runtime
     except ImportError as error:
-        raise BackendError(f"cuda-bindings is not installed or does not load ({error}); {INSTALL}") from error
+        raise BackendError(
+            f"cuda-bindings is not installed or does not load ({error}); {installed_line().install_bindings}"
+        ) from error
     return CudaDevice(runtime)
 
 

@@ -16,7 +16,6 @@ from sovits_runtime.machine import installed_versions
 
 Version = tuple[int, int]
 
-CUDA_EXTRA = 'pip install "sovits-export[cuda]"'
 LAST_ORT_FOR_CUDA_11: Version = (1, 18)
 LAST_ORT_FOR_CUDA_12: Version = (1, 26)
 _MAJORS = (11, 12, 13)

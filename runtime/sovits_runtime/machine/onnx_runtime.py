@@ -21,7 +21,7 @@ from weakref import WeakSet
 
 from sovits_runtime.errors import BackendError, SovitsError, first_line
 from sovits_runtime.machine import installed_versions, no_telemetry, usable_cores, version_numbers
-from sovits_runtime.machine.cuda_packages import CUDA_EXTRA
+from sovits_runtime.machine.cuda_lines import installed_line
 
 LEAST_ONNXRUNTIME = "1.25"
 """The first with a kernel for TensorScatter, with which our graphs write their caches. It is what pyproject.toml asks
@@ -109,7 +109,9 @@ def upgrade(installed: Mapping[str, str]) -> str:
     """The pip line that brings a version new enough, whichever packages are there."""
     if set(installed) <= {"onnxruntime"}:
         return NEW_ENOUGH
-    return install_anew(installed, CUDA_EXTRA if GPU_PACKAGE in installed else NEW_ENOUGH)
+    return install_anew(
+        installed, installed_line(installed).extra("cuda") if GPU_PACKAGE in installed else NEW_ENOUGH
+    )
 
 
 def install_anew(installed: Mapping[str, str], install: str) -> str:

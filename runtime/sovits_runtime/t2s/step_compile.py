@@ -12,10 +12,10 @@ from sovits_runtime.errors import BackendError, first_line
 from sovits_runtime.gpu.cuda import CudaDevice
 from sovits_runtime.gpu.device import DeviceArray, Stream
 from sovits_runtime.gpu.kernel_cache import keep_code, read_code
+from sovits_runtime.machine.cuda_lines import installed_line
 from sovits_runtime.t2s.step_kernel import Launch, StepKernel
 
 SOURCE = Path(__file__).with_name("step_kernel.cu")
-INSTALL = 'pip install "nvidia-cuda-nvrtc-cu12>=12.8"'
 
 
 def cuda_kernels(device: CudaDevice, folder: Path | None = None) -> Callable[[StepKernel], Launch]:
@@ -92,7 +92,7 @@ def compile_step(kernel: StepKernel, capability: tuple[int, int]) -> tuple[bytes
     except (ImportError, RuntimeError) as error:  # RuntimeError: no such library
         raise BackendError(
             f"the GPT's CUDA kernel cannot be compiled: NVRTC is not installed or does not load "
-            f"({first_line(error)}); {INSTALL}"
+            f"({first_line(error)}); {installed_line().install_nvrtc}"
         ) from error
 
     def text(size: Callable[..., Any], get: Callable[..., Any]) -> bytes:
@@ -111,9 +111,10 @@ def compile_step(kernel: StepKernel, capability: tuple[int, int]) -> tuple[bytes
         )
         if int(status):
             version = ".".join(map(str, nvrtc.nvrtcVersion()[1:]))
+            install = installed_line().install_nvrtc
             raise BackendError(
                 f"NVRTC {version} does not compile the GPT's step for compute capability "
-                f"{capability[0]}.{capability[1]}: {log[:500] or status!r}; a newer one may: {INSTALL} --upgrade"
+                f"{capability[0]}.{capability[1]}: {log[:500] or status!r}; a newer one may: {install} --upgrade"
             )
         return text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN), log
     finally:

@@ -50,6 +50,7 @@ REQUIREMENTS = {
 VERSIONS = {"numpy": "2.0", "soundfile": "0.13", "soxr": "1.0", "onnxruntime": "1.31.1"}
 H100 = Gpu("NVIDIA H100", (9, 0), 80 << 30)
 EXTRA = 'pip install "sovits-export[cuda]"'
+EXTRA_13 = 'pip install "sovits-export[cuda13]"'
 CPU = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
 UPDATE = "update the NVIDIA driver to 525 (Windows 528) or later"
 
@@ -135,10 +136,10 @@ def test_two_onnxruntimes_are_warned_of_and_never_called_ready(other):
     assert f"{three} are installed together" in warning.text
     assert "The extras [cpu] and [export] bring the one for the CPU" in warning.text
     names = " ".join(name for name in PACKAGES if name in versions)
-    assert warning.remedy == f"pip uninstall -y {names}, then {EXTRA} (for the CPU alone: {CPU})"
+    assert warning.remedy == f"pip uninstall -y {names}, then {EXTRA_13} (for the CPU alone: {CPU})"
     told = next(f for f in gpu.findings if f.topic == "speak on CUDA")
     assert other in told.text
-    assert told.remedy == f"pip uninstall -y {names}, then {EXTRA}"
+    assert told.remedy == f"pip uninstall -y {names}, then {EXTRA_13}"
     assert diagnosis.device == "cpu"
 
 

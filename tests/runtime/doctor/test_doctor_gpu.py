@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.doctor.gpu_memory import estimate_memory
 from sovits_runtime.doctor.voice import bundle_findings, memory_finding
 from sovits_runtime.errors import BackendError
+from sovits_runtime.machine.cuda_lines import LINES, installed_line
 from sovits_runtime.machine.cuda_packages import cuda_users, installed_mix, torch_version
 
 TORCH_12 = {"torch": "2.9.0+cu128", "nvidia-cudnn-cu12": "9.10.2", "nvidia-cublas-cu12": "12.8.4.1"}
@@ -81,7 +83,50 @@ def test_a_mix_is_named_with_its_packages(intruder):
     assert (finding.level, finding.topic) == ("warning", "CUDA mix")
     assert f"{name} {version}" in finding.text
     assert "nvidia-cudnn-cu12 9.10.2" in finding.text
-    assert "keep one, best CUDA 12" in finding.remedy
+    assert f"CUDA 12 (driver 525 or later): pip uninstall -y {name}" in finding.remedy
+
+
+def test_how_to_keep_one_cuda_names_what_goes_and_what_comes():
+    versions = {"torch": "2.9.0+cu128", "onnxruntime-gpu": "1.31.1", "cuda-bindings": "13.5.0"}
+    (finding,) = mix_findings(cuda_users(versions))
+    assert finding.remedy == (
+        "keep one. CUDA 12 (driver 525 or later): pip uninstall -y cuda-bindings onnxruntime-gpu, then pip install "
+        '"sovits-export[cuda]"; or CUDA 13 (driver 580 or later): pip uninstall -y torch, then pip install torch, '
+        'then pip install "sovits-export[cuda13]"; or give each its own virtual environment'
+    )
+
+
+@pytest.mark.parametrize(
+    ("versions", "major"),
+    [
+        ({}, 12),
+        ({"torch": "2.13.0+cu130"}, 13),
+        ({"torch": "2.13.0+cu130", "onnxruntime-gpu": "1.26.0"}, 12),
+        ({"torch": "2.9.0+cu128", "tensorrt-rtx-cu13-libs": "1.7.1.116", "cuda-bindings": "13.5.0"}, 13),
+        ({"onnxruntime-gpu": "1.31.1", "cuda-bindings": "12.9.4"}, 12),
+        ({"onnxruntime-gpu": "1.18.1"}, 12),
+    ],
+)
+def test_the_line_that_an_environment_is_on(versions, major):
+    line = installed_line(versions)
+    assert line.major == major
+    assert (
+        line.extra("rtx")
+        == ('pip install "sovits-export[rtx]"', 'pip install "sovits-export[rtx13]"')[major - 12]
+    )
+
+
+def test_the_extras_of_both_lines_bring_what_the_lines_name():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+    extras = project["optional-dependencies"]
+    for line in LINES.values():
+        for name in ("cuda", "rtx", "tensorrt", "rtx-build"):
+            required = extras[name + line.suffix]
+            assert line.bindings in required or name == "rtx-build"
+            assert not [r for r in required if re.search(rf"-cu(?!{line.major})\d\d", r)]
+        assert f"sovits-export[rtx-build{line.suffix}]" in extras["rtx" + line.suffix]
 
 
 def test_no_kernel_image_is_explained_before_it_happens():
