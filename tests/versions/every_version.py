@@ -46,11 +46,11 @@ def run(*args: object) -> str:
     return result.stdout
 
 
-def make_chain(version: str, folder: Path) -> Chain:
+def make_chain(version: str, folder: Path, *, tiny: bool = True) -> Chain:
     """Demo files, the bundle built from them, and its FP16 twin; parts that voices share lie in one folder."""
     spec = MODEL_SPECS[version]
     made = Chain(spec, folder / f"{version}-files", folder / version, folder / f"{version}-fp16")
-    run("demo-checkpoint", made.files, "--tiny", "--version", version)
+    run("demo-checkpoint", made.files, *(["--tiny"] if tiny else []), "--version", version)
     parts = {"--hubert": "chinese-hubert-base"}
     if spec.speaker_network:
         parts["--speaker"] = "pretrained_eres2netv2w24s4ep4.ckpt"
