@@ -7,7 +7,8 @@ Bundles, eager PyTorch of our own modules, and the original's v4 run in turn, ea
 same tokens and a prepared reference: the GPT, then all behind it (`decode`) with 4 Euler steps, which v5turbo is made
 for, and with 8, which v4 takes. v5turbo lacks what tells v4 the size of a step, under a hundredth of its work; so a
 step of one stands for a step of the other. Rounds that other programs disturbed are dropped where enough were quiet.
-Then every stage of each bundle is timed by itself. Linux only.
+Then every stage of each bundle is timed by itself. Where others keep the machine busy, compare seconds of processors
+with one thread: threads that wait for each other lose more than their share. Linux only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from sovits_runtime.machine import installed_versions, read_machine
 
 HERE = Path(__file__).parent
 ORIGINAL = "original v4"
-STEPS = (4, 8)
 STAGES = ("sovits_encoder", "cfm_features", "cfm_condition", "cfm_step", "cfm_step_two_rows", "mel_vocoder")
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         contestants = started(options, Path(folder), stack)
         rounds = take_turns(
             contestants,
-            lambda contestant: turn(contestant, options.tokens),
+            lambda contestant: turn(contestant, options.tokens, options.steps),
             repeats=options.repeats,
             most=options.most_repeats,
             quiet=options.quiet,
@@ -104,13 +104,15 @@ def original_command(options: argparse.Namespace, workload: Path) -> list[str | 
     return [*place, *files, "--workload", workload, "--threads", str(options.threads)]
 
 
-def turn(contestant: Contestant, tokens: int) -> dict[str, float]:
+def turn(contestant: Contestant, tokens: int, steps: list[int]) -> dict[str, float]:
     """The GPT once, and what is behind it once for each number of steps."""
-    time.sleep(SETTLE_S)
-    seconds = {"gpt": contestant.run("gpt", tokens=tokens)["seconds"]}
-    for steps in STEPS:
+    runs: dict[str, tuple[str, dict[str, int]]] = {"gpt": ("gpt", {"tokens": tokens})}
+    runs |= {f"decode_{n}_steps": ("decode", {"steps": n}) for n in steps}
+    seconds = {}
+    for name, (run, arguments) in runs.items():
         time.sleep(SETTLE_S)
-        seconds[f"decode_{steps}_steps"] = contestant.run("decode", steps=steps)["seconds"]
+        answer = contestant.run(run, **arguments)
+        seconds |= {name: answer["seconds"], f"{name}_processor": answer["cpu_s"]}
     return seconds
 
 
@@ -163,6 +165,7 @@ def arguments() -> argparse.Namespace:
     add("--original-files", type=Path, help="folder of a v4 voice's checkpoints (trusted: it is unpickled)")
     add("--original-python", type=Path, default=Path(sys.executable), help="Python with its requirements")
     add("--tokens", type=int, default=100, help="25 are one second [100]")
+    add("--steps", type=int, nargs="+", default=[4, 8], help="Euler steps [4 8]")
     add("--threads", type=int, default=2)
     add("--repeats", type=int, default=3, help="undisturbed rounds wanted [3]")
     add("--most-repeats", type=int, default=6, help="rounds at most [6]")
