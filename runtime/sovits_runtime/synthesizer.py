@@ -292,6 +292,7 @@ class Synthesizer(Speaker):
         *,
         bert: NDArray[np.float32] | None = None,
         more_recordings: Sequence[AudioSource] = (),
+        official: bool = False,
     ) -> Reference:
         """Prepares a voice to clone.
 
@@ -303,6 +304,7 @@ class Synthesizer(Speaker):
             phones: Of its transcript. Without them the voice comes from the global speaker embedding alone.
             bert: float32 [T, 1024] of a Chinese transcript; None: zeros, as for every other language.
             more_recordings: Further recordings of the voice, whose speaker embedding is averaged in.
+            official: Resample the recording for HuBERT as the original does since v5; else as it did before.
 
         Raises:
             AudioError: A recording cannot be read or has the wrong length.
@@ -313,13 +315,21 @@ class Synthesizer(Speaker):
             recordings = [Recording(*read_content(r)) for r in (recording, *more_recordings)]
             ids = self.phone_ids(phones) if len(phones) else np.zeros(0, np.int64)
             features = self.bert_or_zeros(ids, bert)
-            made = self._references.get(recordings, ids, features, encoder=lambda: self.reference_encoder)
+            made = self._references.get(
+                recordings, ids, features, encoder=lambda: self.reference_encoder, official=official
+            )
         if warning := transcript_warning(ids, len(made.prompt), self.spec.symbols):
             logger.warning("%s: %s", recordings[0].name, warning)
         return made
 
     def reference_from_text(
-        self, recording: AudioSource, text: str, *, language: str, more_recordings: Sequence[AudioSource] = ()
+        self,
+        recording: AudioSource,
+        text: str,
+        *,
+        language: str,
+        more_recordings: Sequence[AudioSource] = (),
+        official: bool = False,
     ) -> Reference:
         """Prepares a voice from a recording and its transcript as text.
 
@@ -328,10 +338,15 @@ class Synthesizer(Speaker):
             text: Its transcript.
             language: Language or mode of the transcript.
             more_recordings: As in `reference`.
+            official: As in `reference`; how the transcript is read is up to `text`.
         """
         transcript = self.text.transcript(text, language)
         return self.reference(
-            recording, transcript.phones, bert=transcript.bert, more_recordings=more_recordings
+            recording,
+            transcript.phones,
+            bert=transcript.bert,
+            more_recordings=more_recordings,
+            official=official,
         )
 
     def synthesize(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sovits_runtime import Reference, SamplingOptions, SpeechOptions, Synthesizer
+from sovits_runtime.audio.files import read_audio
 from sovits_runtime.errors import (
     AudioError,
     BackendError,
@@ -92,6 +93,22 @@ def test_only_the_latest_references_stay_in_memory(tiny_bundle, demo_files, monk
         again = fresh.reference(demo_files.reference_wav, PHONES[:2])
         assert list(fresh._references._remembered) == [made[2].key, again.key]
         assert again is made[1]
+
+
+def test_a_reference_as_the_original_makes_it_is_another_one(tiny_bundle, demo_files):
+    """Its recording comes to HuBERT by another resampler; it has a key of its own, and nothing else differs."""
+    with Synthesizer.load(tiny_bundle, threads=1) as fresh:
+        usual = fresh.reference(demo_files.reference_wav, PHONES)
+        official = fresh.reference(demo_files.reference_wav, PHONES, official=True)
+        assert fresh.reference(demo_files.reference_wav, PHONES, official=True) is official
+        samples, rate = read_audio(demo_files.reference_wav.read_bytes(), "reference")
+        encoder = fresh.reference_encoder
+        assert official.prompt.tolist() == encoder.tokens(encoder.ssl(samples, rate, official=True)).tolist()
+        heard = [encoder.ssl(samples, rate, official=told) for told in (False, True)]
+    assert rate != 16000
+    assert not np.array_equal(heard[0], heard[1][:, : heard[0].shape[1]])
+    assert official.key != usual.key
+    np.testing.assert_array_equal(official.style, usual.style)
 
 
 def test_several_recordings_average_their_styles(voice, reference, demo_files):

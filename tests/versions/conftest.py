@@ -1,4 +1,4 @@
-"""The chain of each version that a file names in `VERSIONS`."""
+"""The chain of each version that a file names in `VERSIONS`; of full size where it says `TINY = False`."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def chain(request: pytest.FixtureRequest, folder):
     from every_version import make_chain
 
-    return make_chain(request.param, folder)
+    return make_chain(request.param, folder, tiny=getattr(request.module, "TINY", True))

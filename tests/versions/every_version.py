@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import soundfile
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from cuda_operators import without_kernel
 
 from sovits_calibration.corpus import corpus
@@ -36,17 +36,21 @@ class Chain:
     fp16: Path
 
 
+def invoke(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in args])
+
+
 def run(*args: object) -> str:
-    result = CliRunner().invoke(main, [str(a) for a in args])
+    result = invoke(*args)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
-def make_chain(version: str, folder: Path) -> Chain:
+def make_chain(version: str, folder: Path, *, tiny: bool = True) -> Chain:
     """Demo files, the bundle built from them, and its FP16 twin; parts that voices share lie in one folder."""
     spec = MODEL_SPECS[version]
     made = Chain(spec, folder / f"{version}-files", folder / version, folder / f"{version}-fp16")
-    run("demo-checkpoint", made.files, "--tiny", "--version", version)
+    run("demo-checkpoint", made.files, *(["--tiny"] if tiny else []), "--version", version)
     parts = {"--hubert": "chinese-hubert-base"}
     if spec.speaker_network:
         parts["--speaker"] = "pretrained_eres2netv2w24s4ep4.ckpt"
@@ -91,6 +95,46 @@ def test_speak(chain: Chain, precision: str, tmp_path: Path):
     assert rate == chain.spec.sample_rate
     assert len(samples) / rate == pytest.approx(0.8 + 0.3, abs=0.02)
     assert samples[: int(0.8 * rate)].std() > 1e-4
+
+
+def test_steps_and_guidance(chain: Chain, tmp_path: Path):
+    """Any number of steps; guidance of 0 to 2 where the version takes it, and one line where it does not."""
+
+    def speak(name: str, *options: object) -> Result:
+        return invoke(
+            "speak", chain.bundle, "--ref", chain.files / "reference.wav", "--ref-phones",
+            chain.files / "reference.json", "--phones", "HH AY1 .", "--max-seconds", 0.2, "--threads", 1,
+            "-o", tmp_path / f"{name}.wav", *options,
+        )  # fmt: skip
+
+    def heard(name: str, *options: object) -> bytes:
+        result = speak(name, *options)
+        assert result.exit_code == 0, result.output
+        return (tmp_path / f"{name}.wav").read_bytes()
+
+    def refused(*options: object) -> str:
+        result = speak("refused", *options)
+        assert result.exit_code == 1, result.output
+        (line,) = (text for text in result.stderr.splitlines() if text.startswith("error: "))
+        return line
+
+    if chain.spec.flow is None:
+        assert "only v3 to v5" in refused("--flow-steps", 4)
+        assert "only v3 to v5" in refused("--guidance", 1)
+        return
+    by_default = heard("default", "--flow-steps", chain.spec.flow.steps)
+    assert heard("unnamed") == by_default
+    assert len({heard(str(n), "--flow-steps", n) for n in (1, 3, 4)}) == 3
+    assert (
+        "Invalid value for '--guidance': 2.5 is not in the range"
+        in speak("refused", "--guidance", 2.5).stderr
+    )
+    if chain.spec.flow.guidance is None:
+        assert "only v5dev and v5turbo take it" in refused("--guidance", 1)
+        return
+    assert heard("own", "--guidance", chain.spec.flow.guidance) == by_default
+    led = [heard(f"led {rate}", "--flow-steps", 2, "--guidance", rate) for rate in (0, 1.3, 2)]
+    assert len(set(led)) == 3
 
 
 def test_inspect_doctor_and_bench(chain: Chain):

@@ -1,4 +1,4 @@
-"""The whole chain of v2, v3 and v4; see `every_version`."""
+"""The whole chain of v2 and of v3 to v5; see `every_version`."""
 
 from every_version import (  # noqa: F401 - tests
     WITH_FLOW_AND_V2,
@@ -6,6 +6,7 @@ from every_version import (  # noqa: F401 - tests
     test_inspect_doctor_and_bench,
     test_lint_and_engines,
     test_speak,
+    test_steps_and_guidance,
     test_verify,
 )
 

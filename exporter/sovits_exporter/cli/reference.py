@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from sovits_exporter.cli.options import BUNDLE, DEVICE, NEW_PATH, PATH, SHARED, THREADS, takes
-from sovits_exporter.cli.text_options import LANGUAGE_NAMES, LANGUAGES, Transcript
+from sovits_exporter.cli.text_options import LANGUAGE_NAMES, LANGUAGES, OFFICIAL, Transcript
 from sovits_runtime.backends.voice import LoadOptions
 
 
@@ -22,6 +22,7 @@ class ReferenceOptions:
     load: LoadOptions
     transcript: Transcript
     more: tuple[Path, ...]
+    official: bool
     output: Path
 
 
@@ -45,6 +46,7 @@ class ReferenceOptions:
     help="Phones of the transcript, or a .json file that holds them, in place of text.",
 )
 @click.option("--more", type=PATH, multiple=True, help="Further recordings whose style is averaged in.")
+@OFFICIAL
 @click.option("-o", "--output", required=True, type=NEW_PATH, help="File to write, .npz.")
 @takes(ReferenceOptions)
 def reference(options: ReferenceOptions) -> None:
@@ -56,9 +58,13 @@ def reference(options: ReferenceOptions) -> None:
     options.transcript.check()
     bundle = Bundle.open(options.bundle, shared=options.shared)
     with Synthesizer(open_voice(bundle, options.load)) as voice:
-        transcript = options.transcript.read(voice.text)
+        transcript = options.transcript.read(voice.open_reader(official=options.official))
         prepared = voice.reference(
-            options.recording, transcript.phones, bert=transcript.bert, more_recordings=options.more
+            options.recording,
+            transcript.phones,
+            bert=transcript.bert,
+            more_recordings=options.more,
+            official=options.official,
         )
     prepared.save(options.output)
     click.echo(

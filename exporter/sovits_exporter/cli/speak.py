@@ -129,13 +129,16 @@ class VoiceOptions:
         if (self.recording is None) == (self.saved is None):
             raise click.UsageError("give either --ref (a recording) or --reference (a saved one)")
 
-    def reference(self, voice: Synthesizer, reader: TextReader, language: str | None) -> Reference:
+    def reference(
+        self, voice: Synthesizer, reader: TextReader, language: str | None, *, official: bool
+    ) -> Reference:
         """Loads the saved reference, or prepares the recording.
 
         Args:
             voice: Prepares it.
             reader: Reads the transcript.
             language: As in `check`.
+            official: As in `Synthesizer.reference`.
         """
         from sovits_runtime.speech.reference import Reference
 
@@ -144,7 +147,11 @@ class VoiceOptions:
         assert self.recording is not None
         transcript = self.transcript.read(reader, language)
         return voice.reference(
-            self.recording, transcript.phones, bert=transcript.bert, more_recordings=self.more
+            self.recording,
+            transcript.phones,
+            bert=transcript.bert,
+            more_recordings=self.more,
+            official=official,
         )
 
 
@@ -237,7 +244,7 @@ def _speak(options: SpeakOptions, delivery: SpeechOptions) -> list[AudioSentence
     bundle = Bundle.open(options.bundle, shared=options.shared)
     with Synthesizer(open_voice(bundle, options.load)) as voice:
         reader = options.text.open_reader(voice)
-        reference = options.voice.reference(voice, reader, options.text.lang)
+        reference = options.voice.reference(voice, reader, options.text.lang, official=options.text.official)
         for sentence in voice.synthesize_each(options.text.phrases(reader), reference, options=delivery):
             spoken.append(sentence)
             if not options.as_json:

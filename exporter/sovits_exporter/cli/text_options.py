@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 LANGUAGES = click.Choice(MODES)
 LANGUAGE_NAMES = ", ".join(MODES)
 OFFICIAL = click.option(
-    "--official", is_flag=True, help="Read text as the original does, its plain misreadings included."
+    "--official",
+    is_flag=True,
+    help="Read text as the original does, its plain misreadings included; recordings by its resampler.",
 )
 CUT = click.option(
     "--cut", type=click.Choice(METHODS), default=STREAM, show_default=True, help="How text is cut."

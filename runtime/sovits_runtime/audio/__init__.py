@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio.files import check_finite, libsndfile_reason
+from sovits_runtime.audio.kaiser_best import resample_kaiser_best
 from sovits_runtime.audio.resampling import resample
 from sovits_runtime.bundle.files import write_file
 from sovits_runtime.bundle.model_spec import ModelSpec
@@ -194,30 +195,37 @@ def mono(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return averaged
 
 
-def hubert_wave(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+def hubert_wave(samples: NDArray[np.float32], rate: int, *, official: bool = False) -> NDArray[np.float32]:
     """Makes HuBERT's input: 16 kHz mono, with 9600 zeros behind.
 
-    Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS._set_prompt_semantic (librosa.load, resampled by soxr HQ). Since v5
-    the original resamples by resampy's table kaiser_best instead; about one prompt token in 65 differs by that.
+    Source: GPT-SoVITS, TTS_infer_pack/TTS.py, TTS._set_prompt_semantic: librosa.load, which has soxr HQ resample. The
+    same filter made what the models were trained on. Since v5 the original speaks with another one.
 
     Args:
         samples: [n] or [n, channels] float32.
         rate: Sample rate, in Hz.
+        official: Resample as the original does since v5.
 
     Returns:
-        [ceil(n * 16000 / rate) + 9600] float32.
+        [ceil(n * 16000 / rate) + 9600] float32; where it is resampled as the original does, rounded down.
 
     Raises:
         ShapeError: `samples` is of another rank.
     """
+    wave = mono(samples)
+    if official:
+        wave = resample_kaiser_best(wave, from_rate=rate, to_rate=HUBERT_RATE)
+    elif rate != HUBERT_RATE:
+        wave = _resample_soxr(wave, rate)
+    return np.pad(wave, (0, HUBERT_TAIL))
+
+
+def _resample_soxr(wave: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
     import soxr
 
-    wave = mono(samples)
-    if rate != HUBERT_RATE:
-        count = _hubert_len(len(wave), rate)
-        wave = soxr.resample(wave, rate, HUBERT_RATE, quality="HQ")[:count]
-        wave = np.pad(wave, (0, count - len(wave)))
-    return np.pad(wave, (0, HUBERT_TAIL))
+    count = _hubert_len(len(wave), rate)
+    resampled: NDArray[np.float32] = soxr.resample(wave, rate, HUBERT_RATE, quality="HQ")[:count]
+    return np.pad(resampled, (0, count - len(resampled)))
 
 
 def reference_wave(samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ from sovits_runtime.speech.decoder import (
     frame_count,
 )
 from sovits_runtime.speech.flow_recording import recorded_condition, recorded_mel, recorded_steps
-from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES, FlowPrompt, split_windows, stretch
+from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES, FlowPrompt, cut_along, split_windows, stretch
 from sovits_runtime.speech.noise import NormalNoise
 from sovits_runtime.speech.reference import NEEDS_TRANSCRIPT, Reference
 from sovits_runtime.speech.sola import sola_join
@@ -281,16 +281,18 @@ class FlowMatchingDecoder:
     ) -> Iterator[Floats]:
         """Decodes window by window; see `SpeechDecoder.stream`.
 
-        Flow matching needs all tokens before it starts, so `chunks` decides nothing.
+        Flow matching needs all tokens before it starts, and its windows are as long as the version's rule has them. So
+        `chunks` decides only how much of a window's mel goes through the vocoder at once.
         """
         whole = np.fromiter(tokens, np.int64)
         if not len(whole):
             return
+        up, down = self.flow.feature_rate
+        ends = (FRAMES_PER_TOKEN * end * up // down for end in chunks.ends())
         vocoder = ChunkedVocoder(self.vocode, context_of(self.vocoder))
-        for mel in self.utterance_pieces(
-            TokenSequence(whole, phones), reference, options=options, noise=noise
-        ):
-            yield vocoder.feed(mel)
+        mels = self.utterance_pieces(TokenSequence(whole, phones), reference, options=options, noise=noise)
+        for part in cut_along(mels, ends):
+            yield vocoder.feed(part)
         yield vocoder.finish()
 
     def utterance_pieces(

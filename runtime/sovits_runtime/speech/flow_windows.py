@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,3 +79,22 @@ def split_windows(features: Floats, size: int) -> tuple[Floats, int]:
     padding = starts[-1] + size - total
     padded = np.pad(features[0], ((0, 0), (OVERLAP_FRAMES, padding)))
     return np.stack([padded[:, start : start + size] for start in starts]), padding
+
+
+def cut_along(pieces: Iterable[Floats], ends: Iterator[int]) -> Iterator[Floats]:
+    """Cuts pieces where their frames, counted through all of them, reach one of these ends, and where a piece ends.
+
+    Args:
+        pieces: float32 [1, C, f] each.
+        ends: Rising counts of frames, without end.
+    """
+    begun, end = 0, next(ends)
+    for piece in pieces:
+        start, frames = 0, piece.shape[2]
+        while start < frames:
+            stop = min(frames, start + end - begun)
+            yield piece[:, :, start:stop]
+            begun += stop - start
+            start = stop
+            if begun == end:
+                end = next(ends)

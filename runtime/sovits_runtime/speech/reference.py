@@ -141,7 +141,7 @@ class Recording:
 def reference_key(
     recordings: Sequence[Recording], phones: NDArray[np.int64], bert: NDArray[np.float32], graphs: str
 ) -> str:
-    """Digest of all that a reference depends on; `graphs` names the graphs by content."""
+    """Digest of all that a reference depends on; `graphs` names the graphs by content, and how they are fed."""
     digest = hashlib.sha256(f"{FORMAT}:{graphs}:{len(recordings)}".encode())
     for part in (*(r.content for r in recordings), phones.tobytes(), bert.tobytes()):
         digest.update(hashlib.sha256(part).digest())
@@ -170,6 +170,7 @@ class ReferenceStore:
         bert: NDArray[np.float32],
         *,
         encoder: Callable[[], ReferenceEncoder],
+        official: bool = False,
     ) -> Reference:
         """Returns the reference of a recording and its transcript, made where it is not there.
 
@@ -178,19 +179,20 @@ class ReferenceStore:
             phones: int64 [T] of the transcript.
             bert: float32 [T, 1024].
             encoder: Opens the graphs that make it.
+            official: As in `ReferenceEncoder.encode`.
 
         Raises:
             AudioError: As `ReferenceEncoder.encode`.
             TextError: As `ReferenceEncoder.encode`.
         """
-        key = reference_key(recordings, phones, bert, self._graphs)
+        key = reference_key(recordings, phones, bert, f"{self._graphs}{':official' if official else ''}")
         with self._lock:
             reference = self._remembered.pop(key, None)
         if reference is None:
             reference = self._files.get(
                 key,
                 load=lambda path: _load_keyed(path, key),
-                make=lambda: encoder().encode(recordings, phones, bert, key=key),
+                make=lambda: encoder().encode(recordings, phones, bert, key=key, official=official),
                 save=lambda reference, path: reference.save(path),
             )
         with self._lock:
@@ -225,8 +227,8 @@ class ReferenceEncoder:
         self.speaker = speaker
         self.flow = flow
 
-    def ssl(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
-        """Recording [n] or [n, channels] to HuBERT features float32 [1, frames, 768].
+    def ssl(self, samples: NDArray[np.float32], rate: int, *, official: bool = False) -> NDArray[np.float32]:
+        """Recording [n] or [n, channels] to HuBERT features float32 [1, frames, 768]; see `hubert_wave`.
 
         Raises:
             BundleError: The bundle has no HuBERT.
@@ -236,7 +238,7 @@ class ReferenceEncoder:
                 "this bundle holds no HuBERT graph, so it cannot read a recording; build it with --hubert FOLDER "
                 "(chinese-hubert-base), or use a saved reference"
             )
-        return self.hubert.run({"wave": hubert_wave(samples, rate)[None]})["ssl"]
+        return self.hubert.run({"wave": hubert_wave(samples, rate, official=official)[None]})["ssl"]
 
     def tokens(self, ssl: NDArray[np.float32]) -> NDArray[np.int64]:
         """HuBERT features [1, frames, 768] to semantic tokens int64 [frames // 2]."""
@@ -279,6 +281,7 @@ class ReferenceEncoder:
         bert: NDArray[np.float32],
         *,
         key: str,
+        official: bool = False,
     ) -> Reference:
         """Makes a reference.
 
@@ -287,6 +290,7 @@ class ReferenceEncoder:
             phones: int64 [T] of the transcript; empty: no prompt, only the global speaker embedding.
             bert: float32 [T, 1024].
             key: From `reference_key`.
+            official: Resample the recording for HuBERT as the original does, see `hubert_wave`.
 
         Raises:
             AudioError: A recording cannot be read or is too long, or the first is not 3 to 10 s long.
@@ -300,7 +304,7 @@ class ReferenceEncoder:
         prompt = np.zeros(0, np.int64)
         if len(phones):
             check_reference(*waves[0])
-            prompt = self.tokens(self.ssl(*waves[0]))
+            prompt = self.tokens(self.ssl(*waves[0], official=official))
         style: NDArray[np.float32] = np.stack([self.style_of(*w) for w in waves]).mean(axis=0)
         mel = None if self.flow is None else reference_mel(*waves[0], flow=self.flow)
         reference = Reference(key, phones, bert, prompt, style, mel)

@@ -18,12 +18,14 @@ HUBERT, BERT = "chinese-hubert-base", "chinese-roberta-wwm-ext-large"
 SPEAKER = "sv/pretrained_eres2netv2w24s4ep4.ckpt"
 BIGVGAN = "models--nvidia--bigvgan_v2_24khz_100band_256x"
 V4_VOCODER, V3_BASE, V4_BASE = "gsv-v4-pretrained/vocoder.pth", "s2Gv3.pth", "gsv-v4-pretrained/s2Gv4.pth"
+V5_VOCODER, TURBO_BASE = "gsv-v5-pretrained/vocoder.pth", "gsv-v5-pretrained/s2Gv5turbo.pth"
 OFFICIAL = {
     "v2": {"hubert": HUBERT, "bert": BERT},
     "v2Pro": {"hubert": HUBERT, "bert": BERT, "speaker": SPEAKER},
     "v3 LoRA": {"hubert": HUBERT, "bert": BERT, "vocoder": BIGVGAN, "base": V3_BASE},
     "v4": {"hubert": HUBERT, "bert": BERT, "vocoder": V4_VOCODER},
     "v4 LoRA": {"hubert": HUBERT, "bert": BERT, "vocoder": V4_VOCODER, "base": V4_BASE},
+    "v5turbo LoRA": {"hubert": HUBERT, "bert": BERT, "vocoder": V5_VOCODER, "base": TURBO_BASE},
 }
 """Kind of voice -> what it takes of the official folder, and where that lies."""
 
@@ -47,7 +49,11 @@ def make_tree(kind: str, folder: Path) -> Tree:
     for part in tree.places:
         tree.path(part).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(getattr(files, part), tree.path(part))
-    (tree.folder / "s1v3.ckpt").write_bytes(b"")
+    for other in ("s1v3.ckpt", V4_VOCODER, "gsv-v5-pretrained/s2Gv5dev.pth"):
+        path = tree.folder / other
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            path.write_bytes(b"")
     return tree
 
 
@@ -64,7 +70,7 @@ def read(monkeypatch):
     return voices
 
 
-@pytest.mark.parametrize("kind", ["v2", "v2Pro", "v3 LoRA", "v4"])
+@pytest.mark.parametrize("kind", ["v2", "v2Pro", "v3 LoRA", "v4", "v5turbo LoRA"])
 def test_what_a_version_needs_is_found(run, read, folder, kind):
     tree = make_tree(kind, folder / kind)
     pair = ("--gpt", tree.files.gpt, "--sovits", tree.files.sovits, "-o", folder / kind / "voice")

@@ -1,6 +1,7 @@
 """The bookkeeping of flow matching, on graphs that are simple enough to follow by hand."""
 
 from dataclasses import replace
+from itertools import chain, count
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.bundle.model_spec import MODEL_SPECS
 from sovits_runtime.errors import BundleError, ShapeError, TextError
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
-from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES, FlowPrompt, split_windows, stretch
+from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES, FlowPrompt, cut_along, split_windows, stretch
 
 HOP = 256
 BANDS = 100
@@ -263,12 +264,43 @@ def test_a_stream_is_the_sentence_window_by_window():
         utterance(*tokens).phones,
         reference=reference(),
         options=SpeechOptions(flow_steps=2),
-        chunks=ChunkOptions(),
+        chunks=ChunkOptions(first_tokens=20),
         noise=Noise(),
     )
     pieces = list(stream)
     assert [len(piece) // HOP for piece in pieces] == [30 - 3, 30, 15, 3]
     np.testing.assert_allclose(np.concatenate(pieces), heard(tokens), atol=1e-4)
+
+
+def test_the_first_chunk_of_a_stream_is_vocoded_before_the_rest_of_its_window():
+    """Windows are as long as the rule has them; what goes through the vocoder at once is as long as asked."""
+    voice, tokens = decoder(), list(range(100, 120))
+    voice.vocoder.spec = replace(voice.vocoder.spec, context=3)
+    stream = voice.stream(
+        iter(tokens),
+        utterance(*tokens).phones,
+        reference=reference(),
+        options=SpeechOptions(flow_steps=2),
+        chunks=ChunkOptions(first_tokens=4, growth=1, most_tokens=4),
+        noise=Noise(),
+    )
+    first = next(stream)
+    assert len(first) // HOP == 15 - 3
+    assert (len(voice.step.calls), len(voice.vocoder.calls)) == (2, 1)
+    pieces = [first, *stream]
+    assert [len(piece) // HOP for piece in pieces] == [12, 15, 15, 15, 15, 3]
+    np.testing.assert_allclose(np.concatenate(pieces), heard(tokens), atol=1e-4)
+
+
+def test_pieces_are_cut_where_chunks_end():
+    def lengths(*pieces: int, ends: list[int]) -> list[int]:
+        arrays = [np.zeros((1, 2, n), np.float32) for n in pieces]
+        return [part.shape[2] for part in cut_along(arrays, chain(ends, count(1000)))]
+
+    assert lengths(10, 10, ends=[4]) == [4, 6, 10]
+    assert lengths(10, 10, ends=[10, 11, 19]) == [10, 1, 8, 1]
+    assert lengths(3, 1, 3, ends=[5, 7]) == [3, 1, 1, 2]
+    assert lengths(ends=[5]) == []
 
 
 def test_stages_run_again_on_what_a_sentence_was_recorded_as():
