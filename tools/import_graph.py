@@ -37,7 +37,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"checkpoint"},
         {"graphs"},
         {"building"},
-        {"demo", "eager", "precision"},
+        {"demo", "eager", "packing", "precision"},
         {"cli"},
     ],
 }

@@ -19,6 +19,7 @@ from sovits_exporter.cli.engine import engine
 from sovits_exporter.cli.inspect import inspect
 from sovits_exporter.cli.lint import lint
 from sovits_exporter.cli.output import LogLine
+from sovits_exporter.cli.pack import pack
 from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
 from sovits_exporter.cli.reference import reference
@@ -93,6 +94,7 @@ for command in (
     engine,
     inspect,
     lint,
+    pack,
     phones,
     prepack,
     reference,
