@@ -34,7 +34,7 @@ ROOMS: dict[str, list[set[str]]] = {
     ],
     "sovits_exporter": [
         {"modeling"},
-        {"checkpoint"},
+        {"checkpoint", "fetching"},
         {"graphs"},
         {"building"},
         {"demo", "eager", "packing", "precision"},

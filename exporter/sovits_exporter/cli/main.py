@@ -16,6 +16,7 @@ from sovits_exporter.cli.convert import convert
 from sovits_exporter.cli.demo_checkpoint import demo_checkpoint
 from sovits_exporter.cli.doctor import doctor
 from sovits_exporter.cli.engine import engine
+from sovits_exporter.cli.fetch import fetch
 from sovits_exporter.cli.inspect import inspect
 from sovits_exporter.cli.lint import lint
 from sovits_exporter.cli.output import LogLine
@@ -92,6 +93,7 @@ for command in (
     demo_checkpoint,
     doctor,
     engine,
+    fetch,
     inspect,
     lint,
     pack,

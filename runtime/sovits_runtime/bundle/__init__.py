@@ -96,7 +96,7 @@ class Bundle:
         _require_bundle(folder)
         manifest = read_manifest(folder)
         beside = [] if pack is None else [pack.parent / "shared"]
-        bundle = cls(folder, manifest, _find_shared(folder, manifest, shared, beside))
+        bundle = cls(folder, manifest, _find_shared(folder, manifest, shared, beside=beside, called=given))
         bundle.check_files(full=full)
         return bundle
 
@@ -231,7 +231,9 @@ def _find_shared(
     folder: Path,
     manifest: Mapping[str, Any],
     explicit: str | os.PathLike[str] | None,
+    *,
     beside: Sequence[Path],
+    called: Path,
 ) -> Path | None:
     folders = [part["folder"] for part in manifest["shared"].values()]
     if not folders:
@@ -246,6 +248,6 @@ def _find_shared(
         if all((place / name).is_dir() for name in folders):
             return place
     raise BundleError(
-        f"{folder}: refers to shared parts {', '.join(folders)}, not found in {', '.join(map(str, places))}; copy the "
+        f"{called}: refers to shared parts {', '.join(folders)}, not found in {', '.join(map(str, places))}; copy the "
         f"shared folder along, or name it with --shared or ${SHARED_ENV}"
     )

@@ -99,10 +99,10 @@ def unpacked(pack: Path) -> Path:
     with _opened(pack) as archive:
         info = read_info(archive)
         folder = packs_folder() / info["digest"][:32]
-        if not _is_whole(folder, info["digest"]):
+        if not _is_there(archive, folder, info["digest"]):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with locked(folder.with_name(f".{folder.name}.unpacked.lock")):
-                if not _is_whole(folder, info["digest"]):  # else another process has just done it
+                if not _is_there(archive, folder, info["digest"]):  # else another process has just done it
                     _unpack(archive, folder, info["digest"], size=pack.stat().st_size)
         _link_parts(folder)
     return folder
@@ -222,14 +222,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, digest: str, *, size: int) -
             "$SOVITS_EXPORT_CACHE"
         )
     for place, records in _file_sets(archive, manifest):
-        if place:
-            target = _part_folder(records)
-            if all(not record.problem(target / Path(name).name) for name, record in records.items()):
-                continue
-        else:
-            target = folder
-        with write_folder(target) as part:
-            _extract(archive, place, records, part)
+        target = _part_folder(place, records) if place else folder
+        whole = _are_whole(target, place, records) if place else _is_whole(folder, digest)
+        if not whole:
+            with write_folder(target) as part:
+                _extract(archive, place, records, part)
 
 
 def _extract(archive: zipfile.ZipFile, place: str, records: Mapping[str, FileRecord], folder: Path) -> None:
@@ -320,20 +317,31 @@ def _records(place: str, files: Mapping[str, Any]) -> dict[str, FileRecord]:
     return {f"{place}{name}": FileRecord.from_json(record) for name, record in files.items()}
 
 
-def _part_folder(records: Mapping[str, FileRecord]) -> Path:
+def _part_folder(place: str, records: Mapping[str, FileRecord]) -> Path:
     """Where a shared part lies in the cache: by what is in it, whatever a stranger calls it."""
-    files = {Path(name).name: record.sha256 for name, record in records.items()}
+    files = {name.removeprefix(place): record.sha256 for name, record in records.items()}
     return packs_folder() / "parts" / content_digest(files)[:32]
 
 
+def _is_there(archive: zipfile.ZipFile, folder: Path, digest: str) -> bool:
+    """Whether all that a pack holds was unpacked before, and nothing of it has gone since."""
+    return _is_whole(folder, digest) and all(
+        _are_whole(folder / place, place, records)
+        for place, records in _file_sets(archive, read_manifest(folder))
+        if place
+    )
+
+
 def _is_whole(folder: Path, digest: str) -> bool:
-    """Whether a pack was unpacked before, and nothing of it has gone since."""
     try:
         manifest = read_manifest(folder)
     except BundleError:
         return False
-    records = _records("", manifest["files"]).items()
-    return manifest["digest"] == digest and not any(record.problem(folder / name) for name, record in records)
+    return manifest["digest"] == digest and _are_whole(folder, "", _records("", manifest["files"]))
+
+
+def _are_whole(folder: Path, place: str, records: Mapping[str, FileRecord]) -> bool:
+    return not any(record.problem(folder / name.removeprefix(place)) for name, record in records.items())
 
 
 def _link_parts(folder: Path) -> None:
@@ -341,10 +349,8 @@ def _link_parts(folder: Path) -> None:
     for part in read_manifest(folder)["shared"].values():
         target = folder / SHARED / part["folder"]
         records = _records("", part["files"])
-        source = _part_folder(records)
-        if any(record.problem(target / name) for name, record in records.items()) and not any(
-            record.problem(source / name) for name, record in records.items()
-        ):
+        source = _part_folder("", records)
+        if not _are_whole(target, "", records) and _are_whole(source, "", records):
             with write_folder(target) as new:
                 _link([*records, MANIFEST], source, new)
 

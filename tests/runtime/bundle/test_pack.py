@@ -9,12 +9,14 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from sovits_exporter.cli.main import main
 from sovits_runtime import Synthesizer
 from sovits_runtime.bundle import Bundle, manifest_digest
+from sovits_runtime.bundle.files import FileRecord
 from sovits_runtime.bundle.pack import check_pack, packs_folder
 from sovits_runtime.errors import BundleError
 
@@ -26,10 +28,38 @@ def run(*arguments, code=0):
 
 
 @pytest.fixture(scope="module")
-def pack(tiny_bundle, folder) -> Path:
-    """The tiny voice as one file; do not change it."""
+def small(tiny_bundle, folder) -> Path:
+    """A bundle whose files are those of the tiny voice, but for large ones, which no test here runs. Do not change it."""
+    place = folder / "small"
+    manifest = json.loads((tiny_bundle / "manifest.json").read_text(encoding="utf-8"))
+    shared = tiny_bundle.parent / "shared"
+    for part in manifest["shared"].values():
+        part["files"] = written(shared / part["folder"], folder / "shared" / part["folder"], part["files"])
+    manifest["files"] = written(tiny_bundle, place, manifest["files"])
+    manifest["digest"] = manifest_digest(manifest)
+    (place / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return place
+
+
+def written(source, target, names):
+    """Writes files of a bundle, large ones made small, and returns their records."""
+    rng, records = np.random.default_rng(1), {}
+    for name in names:
+        content = (source / name).read_bytes()
+        if len(content) > 200_000:
+            content = rng.normal(size=70_000).astype("<f2").astype("<f4").tobytes()
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        records[name] = FileRecord.of(path).to_json()
+    return records
+
+
+@pytest.fixture(scope="module")
+def pack(small, folder) -> Path:
+    """It as one file; do not change it."""
     path = folder / "tiny.sovits"
-    run("pack", tiny_bundle, "-o", path, "--name", "tiny", "--licence", "CC-BY-4.0")
+    run("pack", small, "-o", path, "--name", "tiny", "--licence", "CC-BY-4.0")
     return path
 
 
@@ -74,18 +104,19 @@ def with_manifest(members, change):
 # There and back
 
 
-def test_a_pack_is_the_bundle_bit_for_bit(pack, tiny_bundle):
-    bundle, original = Bundle.open(pack, full=True), Bundle.open(tiny_bundle)
+def test_a_pack_is_the_bundle_bit_for_bit(pack, small):
+    bundle, original = Bundle.open(pack, full=True), Bundle.open(small)
     assert bundle.manifest == original.manifest
     for name in original.manifest["files"]:
-        assert (bundle.path / name).read_bytes() == (tiny_bundle / name).read_bytes()
+        assert (bundle.path / name).read_bytes() == (small / name).read_bytes()
     for name in original.graph_names:
         assert bundle.graph_path(name).read_bytes() == original.graph_path(name).read_bytes()
     assert check_pack(pack) > pack.stat().st_size
 
 
-def test_it_speaks_as_the_bundle_does(pack, voice, reference):
-    with Synthesizer.load(pack, threads=1) as packed:
+def test_it_speaks_as_the_bundle_does(tiny_bundle, tmp_path, voice, reference):
+    run("pack", tiny_bundle, "-o", tmp_path / "tiny.sovits")
+    with Synthesizer.load(tmp_path / "tiny.sovits", threads=1) as packed:
         mine = packed.synthesize([["HH", "AY1", "."]], reference)
     assert (mine.samples == voice.synthesize([["HH", "AY1", "."]], reference).samples).all()
 
@@ -108,45 +139,47 @@ def test_what_was_damaged_in_the_cache_is_unpacked_again(pack):
     assert file.read_bytes() == content
 
 
-def test_the_same_bundle_gives_the_same_bytes(pack, tiny_bundle, tmp_path):
-    run("pack", tiny_bundle, "-o", tmp_path / "tiny.sovits", "--name", "tiny", "--licence", "CC-BY-4.0")
+def test_the_same_bundle_gives_the_same_bytes(pack, small, tmp_path):
+    run("pack", small, "-o", tmp_path / "tiny.sovits", "--name", "tiny", "--licence", "CC-BY-4.0")
     assert (tmp_path / "tiny.sovits").read_bytes() == pack.read_bytes()
 
 
-def test_without_its_shared_parts_it_takes_those_of_another_pack_or_those_beside_it(pack, tiny_bundle, tmp_path):
+def test_without_its_shared_parts_it_takes_those_of_another_pack_or_those_beside_it(pack, small, tmp_path):
     light = tmp_path / "light" / "tiny.sovits"
     light.parent.mkdir()
-    said = run("pack", tiny_bundle, "-o", light, "--name", "tiny", "--without-shared")
+    said = run("pack", small, "-o", light, "--name", "tiny", "--without-shared")
     assert "needs the shared parts" in said
     assert light.stat().st_size < pack.stat().st_size
     assert "refers to shared parts" in run("inspect", light, code=1)
-    shutil.copytree(tiny_bundle.parent / "shared", light.parent / "shared")
+    shutil.copytree(small.parent / "shared", light.parent / "shared")
     assert Bundle.open(light).shared == light.parent / "shared"
     shutil.rmtree(light.parent / "shared")
-    run("inspect", light, "--shared", tiny_bundle.parent / "shared")
+    run("inspect", light, "--shared", small.parent / "shared")
     Bundle.open(pack)
     assert Bundle.open(light).graph_path("hubert").is_file()
 
 
-def test_a_folder_for_a_hub_has_a_card_and_opens(tiny_bundle, tmp_path):
+def test_a_folder_for_a_hub_has_a_card_and_opens(small, tmp_path):
     folder = tmp_path / "hub"
-    run("pack", tiny_bundle, "--folder", "-o", folder, "--name", "小雨", "--licence", "fan use only")
+    run("pack", small, "--folder", "-o", folder, "--name", "小雨", "--licence", "fan use only")
     assert sorted(p.name for p in folder.iterdir()) == [".gitattributes", "README.md", "小雨.sovits"]
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nlicense: other\n")
     for words in ("# 小雨", "fan use only", "chinese-hubert-base (TencentGameMate): MIT", "demo-gpt.ckpt"):
         assert words in card
-    assert Bundle.open(folder).digest == Bundle.open(tiny_bundle).digest
+    assert Bundle.open(folder).digest == Bundle.open(small).digest
 
 
-def test_pack_says_what_it_did_for_machines(tiny_bundle, tmp_path):
-    answer = CliRunner().invoke(main, ["pack", str(tiny_bundle), "-o", str(tmp_path / "a.sovits"), "--json"])
+def test_pack_says_what_it_did_for_machines(small, tmp_path):
+    answer = CliRunner().invoke(main, ["pack", str(small), "-o", str(tmp_path / "a.sovits"), "--json"])
     told = json.loads(answer.stdout)
     assert told["bytes"] == (tmp_path / "a.sovits").stat().st_size
     assert told["sha256"] == hashlib.sha256((tmp_path / "a.sovits").read_bytes()).hexdigest()
 
 
-def test_a_damaged_bundle_is_not_packed(copied_bundle, tmp_path):
+def test_a_damaged_bundle_is_not_packed(small, tmp_path):
+    shutil.copytree(small.parent / "shared", tmp_path / "shared")
+    copied_bundle = Path(shutil.copytree(small, tmp_path / "voice"))
     path = copied_bundle / "graphs" / "gpt.weights"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -156,8 +189,8 @@ def test_a_damaged_bundle_is_not_packed(copied_bundle, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a/b", "..", ".hidden", 'a"b', "a\nb"])
-def test_names_that_are_no_file_names_are_refused(tiny_bundle, name):
-    assert "is no name for a pack" in run("pack", tiny_bundle, "--name", name, code=1)
+def test_names_that_are_no_file_names_are_refused(small, name):
+    assert "is no name for a pack" in run("pack", small, "--name", name, code=1)
 
 
 # Downloads that went wrong
@@ -178,7 +211,7 @@ def test_half_a_download_a_web_page_and_an_lfs_pointer_are_named(pack, tmp_path)
 def test_every_byte_counts(pack, tmp_path):
     """A flipped byte is found, or is one that nothing depends on; none is a defect."""
     good, path, found = pack.read_bytes(), tmp_path / "a.sovits", 0
-    for at in range(10, len(good), len(good) // 60):
+    for at in range(10, len(good), len(good) // 40):
         bad = bytearray(good)
         bad[at] ^= 0x55
         path.write_bytes(bad)
@@ -186,7 +219,7 @@ def test_every_byte_counts(pack, tmp_path):
             check_pack(path)
         except BundleError as error:
             found += str(error).startswith(str(path))
-    assert found > 50
+    assert found > 30
 
 
 # Packs of strangers
@@ -215,7 +248,7 @@ def test_a_file_that_was_changed_is_refused_also_with_its_zip_checksum_right(pac
     assert "graphs/gpt_step.onnx in the voice pack is not the file that its manifest lists" in said
 
 
-def test_a_shared_part_under_anothers_name_is_no_danger_to_others(pack, tiny_bundle, tmp_path):
+def test_a_shared_part_under_anothers_name_is_no_danger_to_others(pack, small, tmp_path):
     """Its folder in the cache is named by its content, so that other voices do not take it for theirs."""
 
     def change(members):
@@ -232,7 +265,7 @@ def test_a_shared_part_under_anothers_name_is_no_danger_to_others(pack, tiny_bun
     evil = Bundle.open(rewritten(pack, tmp_path / "evil.sovits", change))
     honest = Bundle.open(pack)
     assert evil.graph_path("hubert").read_bytes() == b"evil"
-    assert honest.graph_path("hubert").read_bytes() == Bundle.open(tiny_bundle).graph_path("hubert").read_bytes()
+    assert honest.graph_path("hubert").read_bytes() == Bundle.open(small).graph_path("hubert").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["../evil", "/evil", "C:/evil", "a\\..\\..\\evil", "graphs/../../evil"])
@@ -290,7 +323,7 @@ def test_a_member_that_goes_on_after_its_size_is_read_no_further(pack, tmp_path,
         digest = "0" * 64
         record = {"bytes": 10, "sha256": digest, "sampled": digest}
         with_manifest(members, lambda manifest: manifest["files"].update({"zeros": record}))
-        members["zeros"] = bytes(200 << 20)
+        members["zeros"] = bytes(30 << 20)
 
     path = tmp_path / "a.sovits"
     with zipfile.ZipFile(pack) as archive:
