@@ -10,10 +10,10 @@ import contextlib
 import json
 import logging
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import sleep
 
 from sovits_exporter.fetching.catalog import Endpoint, Item
 from sovits_exporter.fetching.errors import BrokenError, FetchError, UselessError
@@ -44,13 +44,11 @@ class Network:
         endpoints: Hubs, in the order in which they are asked.
         token: Of Hugging Face; empty: none.
         say: Is told what goes wrong and what is done about it.
-        sleep: Waits.
     """
 
     endpoints: Sequence[Endpoint]
     token: str
     say: Callable[[str], None] = log.warning
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ class _Download:
                     raise UselessError(f"{error}, {failures} times") from error
                 wait = _PAUSES_S[min(failures, len(_PAUSES_S) - 1)] if error.wait_s is None else error.wait_s
                 self.network.say(f"{self.item.name}: {server} {printable(str(error))}; again in {wait:.0f} s")
-                self.network.sleep(wait)
+                sleep(wait)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0

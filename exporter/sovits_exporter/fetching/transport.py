@@ -144,6 +144,8 @@ def _check_status(status: int, headers: Mapping[str, str]) -> None:
         raise BrokenError(f"is busy (HTTP {status})", wait)
     if 500 <= status < 600:
         raise BrokenError(f"fails (HTTP {status})")
+    if 300 <= status < 400:
+        raise UselessError(f"leads nowhere, expected https (HTTP {status})")
     raise UselessError(f"answers HTTP {status}")
 
 
