@@ -136,10 +136,8 @@ class BuildOptions:
     def _complete(self, request: BuildRequest) -> BuildRequest:
         from sovits_exporter.building.pretrained_tree import find_fetched, find_pretrained
 
-        if self.pretrained is None:
-            pretrained = find_fetched(request)
-        else:
-            pretrained = find_pretrained(self.pretrained, request)
+        tree = self.pretrained
+        pretrained = find_fetched(request) if tree is None else find_pretrained(tree, request)
         for part, path in pretrained.paths.items():
             click.echo(f"--{part} {path}", err=self.as_json)
         for line in pretrained.missing:

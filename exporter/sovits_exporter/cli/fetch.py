@@ -43,7 +43,9 @@ class FetchOptions:
 
 @click.command()
 @click.argument("names", nargs=-1)
-@click.option("--voice", is_flag=True, help="Also the pretrained GPT and SoVITS, which speak without fine-tuning.")
+@click.option(
+    "--voice", is_flag=True, help="Also the pretrained GPT and SoVITS, which speak without fine-tuning."
+)
 @click.option("--into", type=NEW_PATH, help="Folder to fetch into [the user's, which builds look into].")
 @click.option(
     "--from",
@@ -58,9 +60,13 @@ class FetchOptions:
     multiple=True,
     help="Ask this hub and no other, such as https://hf-mirror.com; several: in this order.",
 )
-@click.option("--offline", is_flag=True, help="Ask nobody: take what is on this machine, or say what is missing.")
+@click.option(
+    "--offline", is_flag=True, help="Ask nobody: take what is on this machine, or say what is missing."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before fetching.")
-@click.option("--list", "list_only", is_flag=True, help="Show what there is, or where NAMES are, and do nothing.")
+@click.option(
+    "--list", "list_only", is_flag=True, help="Show what there is, or where NAMES are, and do nothing."
+)
 @AS_JSON
 @takes(FetchOptions)
 def fetch(options: FetchOptions) -> None:
@@ -145,7 +151,9 @@ def _show_plan(plan: Plan) -> None:
         click.echo(f"to fetch: about {plan.fetched_bytes / 1e6:.0f} MB")
     unknown = [file.item.path for file in plan.missing if not file.sha256]
     if unknown:
-        click.echo(f"no sha256 is published for {', '.join(unknown)}: what comes first is trusted, and recorded")
+        click.echo(
+            f"no sha256 is published for {', '.join(unknown)}: what comes first is trusted, and recorded"
+        )
 
 
 def _state(plan: Plan, part: Part) -> str:
@@ -184,7 +192,13 @@ def _to_json(plan: Plan, options: FetchOptions) -> dict[str, object]:
         "fetched": not options.list_only,
         "outside": {name: str(path) for name, path in plan.outside.items()},
         "files": [
-            {"path": f.item.path, "part": f.item.part, "was": f.state, "place": str(f.path), "sha256": f.sha256}
+            {
+                "path": f.item.path,
+                "part": f.item.part,
+                "was": f.state,
+                "place": str(f.path),
+                "sha256": f.sha256,
+            }
             for f in plan.files
         ],
     }

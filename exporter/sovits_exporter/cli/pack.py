@@ -30,7 +30,10 @@ class PackOptions:
 @SHARED
 @click.option("-o", "--output", type=NEW_PATH, help="The pack to write [the voice's name and .sovits].")
 @click.option(
-    "--folder", "as_folder", is_flag=True, help="Write a folder for a hub: the pack, and a README that is its card."
+    "--folder",
+    "as_folder",
+    is_flag=True,
+    help="Write a folder for a hub: the pack, and a README that is its card.",
 )
 @click.option(
     "--without-shared",
@@ -72,7 +75,9 @@ def pack(options: PackOptions) -> None:
         "every file was read back and is the same"
     )
     if report.apart:
-        click.echo(f"note: it needs the shared parts {', '.join(report.apart)}, which are not in it", err=True)
+        click.echo(
+            f"note: it needs the shared parts {', '.join(report.apart)}, which are not in it", err=True
+        )
     if not options.licence:
         click.echo("note: its card says that the licence is not stated; say it with --licence", err=True)
     click.echo(f"sha256 {report.sha256}")

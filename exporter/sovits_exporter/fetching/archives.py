@@ -16,7 +16,15 @@ from sovits_runtime.bundle.manifest import is_inside
 from sovits_runtime.errors import first_line
 
 MOST_FILES = 1000
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+)
 _Entry = tuple[str, int, Callable[[], IO[bytes] | None]]
 """Name, size, and what opens it."""
 

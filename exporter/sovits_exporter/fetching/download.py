@@ -1,7 +1,7 @@
 """A file from one of several addresses: goes on where it broke off, and counts only when its digest is right.
 
-    FOLDER/.fetch/NAME-KEY.part    what has come so far
-    FOLDER/.fetch/NAME-KEY.json    of which file it is: the validator that the server gave
+FOLDER/.fetch/NAME-KEY.part    what has come so far
+FOLDER/.fetch/NAME-KEY.json    of which file it is: the validator that the server gave
 """
 
 from __future__ import annotations
@@ -92,16 +92,15 @@ def download(item: Item, folder: Path, network: Network, on_bytes: Callable[[int
             network.say(f"{item.name}: {problems[-1]}")
     raise FetchError(
         f"{item.path}: could not be fetched: {'; '.join(problems)}. Check the connection or the proxy ($HTTPS_PROXY), "
-        "name another endpoint with --endpoint or $HF_ENDPOINT, or get the file yourself and give its folder with --from"
+        "name another endpoint with --endpoint or $HF_ENDPOINT, or get the file yourself and give its folder "
+        "with --from"
     )
 
 
 class _Download:
     """One file; see `download`."""
 
-    def __init__(
-        self, item: Item, folder: Path, network: Network, on_bytes: Callable[[int], None]
-    ) -> None:
+    def __init__(self, item: Item, folder: Path, network: Network, on_bytes: Callable[[int], None]) -> None:
         self.item, self.network, self.on_bytes = item, network, on_bytes
         key = key_of({"path": item.path, "sha256": item.sha256}, 8)
         self.part = folder / f"{item.name}-{key}.part"

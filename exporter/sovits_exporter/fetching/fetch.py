@@ -178,8 +178,8 @@ def check_room(plan: Plan) -> None:
     free = shutil.disk_usage(place).free
     if plan.needed_bytes > free:
         raise FetchError(
-            f"{plan.into}: needs about {plan.needed_bytes / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB free; make "
-            "room, or choose another folder with --into"
+            f"{plan.into}: needs about {plan.needed_bytes / 1e6:.0f} MB, and the disk has {free / 1e6:.0f} MB free; "
+            "make room, or choose another folder with --into"
         )
 
 
@@ -225,9 +225,7 @@ def _bring(
     return file.path if file.state == "there" else target
 
 
-def _note(
-    records: Records, file: Wanted, path: Path, sha256: str, source: str, revision: str = ""
-) -> None:
+def _note(records: Records, file: Wanted, path: Path, sha256: str, source: str, revision: str = "") -> None:
     records.add_file(
         file.item.path,
         bytes=path.stat().st_size,

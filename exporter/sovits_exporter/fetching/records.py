@@ -18,7 +18,9 @@ _MOST = 1 << 50
 _SHAPE = fields(
     {
         "files": each(
-            fields({"bytes": whole(_MOST), "sha256": text, "from": text, "revision": text, "first_use": switch})
+            fields(
+                {"bytes": whole(_MOST), "sha256": text, "from": text, "revision": text, "first_use": switch}
+            )
         ),
         "archives": each(fields({"sha256": text, "files": FILES})),
     }

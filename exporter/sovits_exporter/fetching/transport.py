@@ -62,7 +62,7 @@ class Answer:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirects; what is secret stays with the host that it was for, and what was encrypted stays so."""
 
-    def redirect_request(  # noqa: PLR0913 - the signature is urllib's
+    def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         old, new = urlsplit(req.full_url), urlsplit(newurl)
@@ -167,7 +167,9 @@ def _broken() -> Iterator[None]:
         yield
     except urllib.error.URLError as error:
         if isinstance(error.reason, ssl.SSLCertVerificationError):
-            raise UselessError(f"has a certificate that is not trusted ({error.reason.verify_message})") from error
+            raise UselessError(
+                f"has a certificate that is not trusted ({error.reason.verify_message})"
+            ) from error
         raise BrokenError(f"cannot be reached ({first_line_of(error.reason)})") from error
     except (OSError, http.client.HTTPException) as error:
         raise BrokenError(f"broke off ({first_line(error)})") from error

@@ -59,7 +59,7 @@ def card_text(card: Card) -> str:
         "",
         "```sh",
         'pip install "sovits-export[cpu,text]"',
-        f"sovits-export speak {_quoted(card.pack)} --help",
+        f"sovits-export speak {_quoted(card.pack)} {_example(card.manifest)}",
         "```",
         "",
         "The pack is unpacked once, into a cache of yours, and every file is compared with its digest.",
@@ -68,6 +68,13 @@ def card_text(card: Card) -> str:
         folders = ", ".join(f"`{_plain(name)}`" for name in card.apart)
         lines += ["", f"It needs these shared parts in a folder `shared` beside it: {folders}."]
     return "\n".join([*lines, *_licences(card), *_sources(card)]) + "\n"
+
+
+def _example(manifest: Mapping[str, Any]) -> str:
+    """What to type after the pack's name: a text where the voice has a reference of its own."""
+    if manifest.get("references"):
+        return '"Good morning." -o hello.wav'
+    return '--ref RECORDING.wav --ref-text "What it says." --ref-lang en --text "Good morning." --lang en -o hello.wav'
 
 
 def _licences(card: Card) -> list[str]:

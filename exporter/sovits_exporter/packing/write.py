@@ -112,7 +112,9 @@ def file_name(name: str) -> str:
         BundleError: It is none.
     """
     if not name or name != Path(name).name or name.startswith(".") or set(name) & set('<>:"/\\|?*\0\n\r\t'):
-        raise BundleError(f"{name!r} is no name for a pack; give one without slashes or other marks by --name")
+        raise BundleError(
+            f"{name!r} is no name for a pack; give one without slashes or other marks by --name"
+        )
     return name
 
 
@@ -204,6 +206,4 @@ def _card(request: PackRequest) -> Card:
 
 
 def _report(request: PackRequest, pack: Path, unpacked: int) -> PackReport:
-    return PackReport(
-        request.output, pack, pack.stat().st_size, unpacked, sha256_file(pack), _apart(request)
-    )
+    return PackReport(request.output, pack, pack.stat().st_size, unpacked, sha256_file(pack), _apart(request))

@@ -165,7 +165,9 @@ def read_info(archive: zipfile.ZipFile) -> dict[str, Any]:
         info = parse_json(_read_small(archive, PACK_INFO))
         _INFO(info, "")
     except ValueError as error:
-        raise BundleError(f"not a voice pack: {PACK_INFO} is wrong ({first_line(error)}); {GET_AGAIN}") from error
+        raise BundleError(
+            f"not a voice pack: {PACK_INFO} is wrong ({first_line(error)}); {GET_AGAIN}"
+        ) from error
     if info["schema"] != PACK_SCHEMA:
         raise BundleError(
             f"pack schema {info['schema']}, this version reads {PACK_SCHEMA}; install a matching sovits-export"
@@ -296,8 +298,8 @@ def _check_members(archive: zipfile.ZipFile, manifest: Mapping[str, Any], *, siz
     total = sum(record.bytes for _, records in sets for record in records.values())
     if total > _MOST_GROWTH * size + _FREE_GROWTH:
         raise BundleError(
-            f"would unpack from {size} to {total} bytes, expected at most {_MOST_GROWTH} times its size; it is no honest "
-            f"voice pack, {GET_AGAIN} from whom you trust"
+            f"would unpack from {size} to {total} bytes, expected at most {_MOST_GROWTH} times its size; it is no "
+            f"honest voice pack, {GET_AGAIN} from whom you trust"
         )
     return total
 

@@ -78,7 +78,18 @@ def diagnose(
     fetched = (fetched_finding(),) if not any(f.level == "warning" for f in export) else ()
     text = (*language_findings(environment), *text_data_findings())
     quiet = telemetry_finding()
-    findings = (*machine, *base, *backend, quiet, native_finding(), *gpu.findings, *export, *fetched, *text, *opened)
+    findings = (
+        *machine,
+        *base,
+        *backend,
+        quiet,
+        native_finding(),
+        *gpu.findings,
+        *export,
+        *fetched,
+        *text,
+        *opened,
+    )
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
     threads = environment.machine.usable_cores
     return Diagnosis(

@@ -11,14 +11,17 @@ from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.errors import TextError
 
 _DICTIONARY_REMEDY = (
-    "sovits-export fetch openjtalk; or apt install open-jtalk-mecab-naist-jdic (Debian, Ubuntu); elsewhere unpack open_jtalk_dic_utf_8-1.11 of the Open "
-    "JTalk project and set OPEN_JTALK_DICT_DIR to its folder"
+    "sovits-export fetch openjtalk; or apt install open-jtalk-mecab-naist-jdic (Debian, Ubuntu); "
+    "elsewhere unpack open_jtalk_dic_utf_8-1.11 of the Open JTalk project and set OPEN_JTALK_DICT_DIR to its folder"
 )
 _TAGGER_REMEDY = (
-    "sovits-export fetch nltk; or python -m nltk.downloader averaged_perceptron_tagger_eng, or put averaged_perceptron_tagger_eng.zip into "
+    "sovits-export fetch nltk; or python -m nltk.downloader averaged_perceptron_tagger_eng, "
+    "or put averaged_perceptron_tagger_eng.zip into "
     "~/nltk_data/taggers (or the folder that NLTK_DATA names)"
 )
-_LANGID_REMEDY = "for fastText's large model: sovits-export fetch langid; or set SOVITS_LANGID_MODEL to a lid.176.bin"
+_LANGID_REMEDY = (
+    "for fastText's large model: sovits-export fetch langid; or set SOVITS_LANGID_MODEL to a lid.176.bin"
+)
 _G2PW_REMEDY = (
     "sovits-export fetch g2pw; or take GPT-SoVITS's folder G2PWModel, add vocab.txt of the BERT folder, and set "
     "SOVITS_G2PW_DIR to it"

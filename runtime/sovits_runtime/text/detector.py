@@ -92,7 +92,7 @@ def fasttext_detector() -> FastTextDetector | None:
 
 
 def fetched_model() -> Path | None:
-    """fastText's large model, where it was fetched."""
+    """FastText's large model, where it was fetched."""
     path = fetched_text(LARGE_MODEL)
     return path if path.is_file() else None
 

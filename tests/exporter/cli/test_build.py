@@ -88,7 +88,10 @@ def test_what_was_fetched_is_found_without_being_named(run, read, folder, monkey
     assert f"--vocoder {tree.path('vocoder')}\n" in result.stdout
     shutil.rmtree(tree.path("hubert"))
     result = run("build", *pair)
-    assert "note: no --hubert for reading reference recordings; 'sovits-export fetch v4' fetches it" in result.stderr
+    assert (
+        "note: no --hubert for reading reference recordings; 'sovits-export fetch v4' fetches it"
+        in result.stderr
+    )
     assert {part.kind for part in read[1].shared} == {"bert", "vocoder"}
 
 

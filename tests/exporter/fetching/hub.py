@@ -65,7 +65,9 @@ def tag_of(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()}"'
 
 
-def serve(handler: Handler, content: bytes, *, stop: int | None = None, headers: dict[str, str] | None = None) -> None:
+def serve(
+    handler: Handler, content: bytes, *, stop: int | None = None, headers: dict[str, str] | None = None
+) -> None:
     """Serves as a good server does; `stop`: breaks off after so many bytes of this answer."""
     start, status = 0, 200
     wanted, condition = handler.headers.get("Range"), handler.headers.get("If-Range")
@@ -76,7 +78,11 @@ def serve(handler: Handler, content: bytes, *, stop: int | None = None, headers:
     if status == 206:
         handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
     body = b"" if status == 416 else content[start:]
-    given = {"Content-Length": str(len(body)), "ETag": tag_of(content), "Content-Type": "application/octet-stream"}
+    given = {
+        "Content-Length": str(len(body)),
+        "ETag": tag_of(content),
+        "Content-Type": "application/octet-stream",
+    }
     for name, value in {**given, **(headers or {})}.items():
         if value:
             handler.send_header(name, value)

@@ -26,7 +26,9 @@ ITEMS = [item for part in catalog().parts.values() for item in part.items]
 
 def test_every_file_is_pinned_or_recorded_at_its_first_fetch():
     for item in ITEMS:
-        assert re.fullmatch("[0-9a-f]{64}", item.sha256) or (item.path.count("v5") and not item.sha256), item.path
+        assert re.fullmatch("[0-9a-f]{64}", item.sha256) or (item.path.count("v5") and not item.sha256), (
+            item.path
+        )
         if item.repository is not None:
             assert re.fullmatch("[0-9a-f]{40}|main", item.repository.revision)
             assert item.repository.is_pinned or not item.sha256
@@ -165,7 +167,16 @@ def test_archives_with_anything_but_files_inside_are_refused(name, tmp_path):
 
 def test_a_tar_of_a_dictionary_is_unpacked(tmp_path):
     path = tmp_path / "dic.tar.gz"
-    path.write_bytes(tar_of(("./dic", tarfile.DIRTYPE, b""), ("./dic/sys.dic", FILE, b"words"), ("./dic/COPYING", FILE, b"BSD")))
+    path.write_bytes(
+        tar_of(
+            ("./dic", tarfile.DIRTYPE, b""),
+            ("./dic/sys.dic", FILE, b"words"),
+            ("./dic/COPYING", FILE, b"BSD"),
+        )
+    )
     (tmp_path / "out").mkdir()
     unpack(path, tmp_path / "out", most_bytes=1000)
-    assert {p.name: p.read_bytes() for p in Path(tmp_path / "out").iterdir()} == {"sys.dic": b"words", "COPYING": b"BSD"}
+    assert {p.name: p.read_bytes() for p in Path(tmp_path / "out").iterdir()} == {
+        "sys.dic": b"words",
+        "COPYING": b"BSD",
+    }

@@ -6,8 +6,8 @@ import json
 import os
 import shutil
 import sys
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,12 @@ def digest(content):
 
 def small_catalog():
     """A catalog of three files, one of which has no published digest."""
-    known = [{"path": f"hubert/{n}", "bytes": len(WAYS[n]), "sha256": digest(WAYS[n])} for n in ("config.json", "big.bin")]
+    known = [
+        {"path": f"hubert/{n}", "bytes": len(WAYS[n]), "sha256": digest(WAYS[n])}
+        for n in ("config.json", "big.bin")
+    ]
+    newest = [{"path": "v5.pth", "about_bytes": 250_000}]
+    into = {"into": "pretrained_models"}
     return {
         "endpoints": [],
         "repositories": {
@@ -41,9 +46,8 @@ def small_catalog():
             "newest": {"hub": "some/Voice", "revision": "main", "modelscope": "other/Voice"},
         },
         "parts": {
-            "hubert": {"what": "a network", "licence": "MIT (somebody)", "repository": "official", "into": "pretrained_models", "files": known},
-            "v5": {"what": "new", "licence": "MIT (us)", "repository": "newest", "into": "pretrained_models",
-                   "files": [{"path": "v5.pth", "about_bytes": 250_000}]},
+            "hubert": {"what": "a network", "licence": "MIT (somebody)", "repository": "official", "files": known, **into},
+            "v5": {"what": "new", "licence": "MIT (us)", "repository": "newest", "files": newest, **into},
         },
         "sets": {"v2": ["hubert"], "all": ["hubert", "v5"]},
         "voices": {},
@@ -119,7 +123,14 @@ def ask_big(hub, *ways):
 
 def test_size_licence_and_place_are_said_then_the_files_are_there(hub, tmp_path):
     said = run("v2", "--endpoint", hub.url, "--yes")
-    for words in ("1 MB", "MIT (somebody)", "a network", f"into {tmp_path / 'data'}", "to fetch: about 1 MB", "complete"):
+    for words in (
+        "1 MB",
+        "MIT (somebody)",
+        "a network",
+        f"into {tmp_path / 'data'}",
+        "to fetch: about 1 MB",
+        "complete",
+    ):
         assert words in said
     assert fetched(tmp_path) == BIG
     assert fetched(tmp_path, "hubert/config.json") == SMALL
@@ -154,7 +165,9 @@ def test_machines_are_told_in_json(hub, tmp_path):
     answer = CliRunner().invoke(main, ["fetch", "v2", "--json", "--yes", "--endpoint", hub.url])
     told = json.loads(answer.stdout)
     assert [file["was"] for file in told["files"]] == ["missing", "missing"]
-    assert json.loads(CliRunner().invoke(main, ["fetch", "v2", "--json"]).stdout)["files"][1]["sha256"] == digest(BIG)
+    assert json.loads(CliRunner().invoke(main, ["fetch", "v2", "--json"]).stdout)["files"][1][
+        "sha256"
+    ] == digest(BIG)
 
 
 @pytest.mark.parametrize("name", ["v9", "", "../x"])
@@ -212,7 +225,9 @@ def test_a_length_that_is_not_that_of_the_file_is_refused_at_once(hub, mirror, l
 
 def test_more_bytes_than_the_file_has_are_not_written(hub, mirror, tmp_path):
     ask_big(hub, answering(200, BIG + BIG, Content_Length=""))
-    assert "sends more than 1000000 bytes" in run("v2", "--endpoint", hub.url, "--endpoint", mirror.url, "--yes")
+    assert "sends more than 1000000 bytes" in run(
+        "v2", "--endpoint", hub.url, "--endpoint", mirror.url, "--yes"
+    )
     assert fetched(tmp_path) == BIG
 
 
@@ -309,7 +324,7 @@ def test_retry_after_is_kept_to(hub):
 
 
 def test_a_date_may_stand_there(hub):
-    later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=50), usegmt=True)
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
     ask_big(hub, answering(429, Retry_After=later))
     run("v2", "--endpoint", hub.url, "--yes")
     assert 20 < no_sleep.waited[0] <= 50
@@ -322,7 +337,9 @@ def test_a_long_wait_is_not_waited_for(hub, mirror):
     assert no_sleep.waited == []
 
 
-@pytest.mark.parametrize(("status", "said"), [(401, "wants a login"), (403, "refuses"), (418, "answers HTTP 418")])
+@pytest.mark.parametrize(
+    ("status", "said"), [(401, "wants a login"), (403, "refuses"), (418, "answers HTTP 418")]
+)
 def test_what_will_not_change_is_not_tried_again(hub, status, said):
     ask_big(hub, answering(status))
     assert said in run("v2", "--endpoint", hub.url, "--yes", code=1)
@@ -366,11 +383,16 @@ def test_a_redirect_leads_to_servers_only(hub, target):
 
 
 def test_a_redirect_from_https_leads_to_https(monkeypatch):
-    request = transport.urllib.request.Request("https://huggingface.co/x", headers={"Authorization": "Bearer x"})
+    request = transport.urllib.request.Request(
+        "https://huggingface.co/x", headers={"Authorization": "Bearer x"}
+    )
     follow = transport._Redirects().redirect_request
     with pytest.raises(transport.UselessError, match="leads to http://"):
         follow(request, None, 302, "", {}, "http://huggingface.co/x")
-    assert follow(request, None, 302, "", {}, "https://huggingface.co/y").get_header("Authorization") == "Bearer x"
+    assert (
+        follow(request, None, 302, "", {}, "https://huggingface.co/y").get_header("Authorization")
+        == "Bearer x"
+    )
     other = follow(request, None, 302, "", {}, "https://cas-bridge.xethub.hf.co/y")
     assert other.get_header("Authorization") is None
 
@@ -405,7 +427,9 @@ def test_modelscope_has_addresses_of_its_own(hub, monkeypatch, tmp_path):
 
 def test_a_disk_without_room_is_noticed_before_anybody_is_asked(hub, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda place: shutil._ntuple_diskusage(10, 10, 1000))
-    assert "make room, or choose another folder with --into" in run("v2", "--endpoint", hub.url, "--yes", code=1)
+    assert "make room, or choose another folder with --into" in run(
+        "v2", "--endpoint", hub.url, "--yes", code=1
+    )
     assert hub.seen == []
 
 
@@ -465,12 +489,16 @@ def in_hub_cache(tmp_path, content, name="hubert/big.bin", repository="some--Voi
 @pytest.mark.skipif(os.name != "posix", reason="links need rights on Windows")
 def test_the_cache_of_the_hub_is_used_first_whatever_the_repository_is_called(hub, tmp_path):
     blob = in_hub_cache(tmp_path, BIG, name="elsewhere.bin", repository="a--copy")
-    in_hub_cache(tmp_path, SMALL, name="hubert/config.json", blob="e" * 40)  # small files go by their Git hash
+    in_hub_cache(
+        tmp_path, SMALL, name="hubert/config.json", blob="e" * 40
+    )  # small files go by their Git hash
     said = run("v2", "--endpoint", hub.url)
     assert f"found, such as {tmp_path}" in said
     assert hub.seen == []
     assert fetched(tmp_path) == BIG
-    assert (tmp_path / "data" / "pretrained_models" / "hubert" / "big.bin").stat().st_ino == blob.stat().st_ino
+    assert (
+        tmp_path / "data" / "pretrained_models" / "hubert" / "big.bin"
+    ).stat().st_ino == blob.stat().st_ino
     assert not (tmp_path / "data" / "pretrained_models" / "hubert" / "big.bin").is_symlink()
 
 
@@ -521,9 +549,14 @@ def test_offline_nobody_is_asked(hub, way, monkeypatch, tmp_path):
 def test_the_first_fetch_is_trusted_said_and_recorded(hub, tmp_path):
     hub.ways[:] = [lambda handler, content: serve(handler, content, headers={"X-Repo-Commit": "d" * 40})]
     said = run("v5", "--endpoint", hub.url, "--yes")
-    assert "no sha256 is published for pretrained_models/v5.pth: what comes first is trusted, and recorded" in said
+    assert (
+        "no sha256 is published for pretrained_models/v5.pth: what comes first is trusted, and recorded"
+        in said
+    )
     assert f"the one of its first fetch is trusted from now on: {digest(V5)}" in said
-    known = json.loads((tmp_path / "data" / ".fetch" / "fetched.json").read_text())["files"]["pretrained_models/v5.pth"]
+    known = json.loads((tmp_path / "data" / ".fetch" / "fetched.json").read_text())["files"][
+        "pretrained_models/v5.pth"
+    ]
     assert (known["sha256"], known["revision"], known["first_use"]) == (digest(V5), "d" * 40, True)
 
 

@@ -29,7 +29,7 @@ def run(*arguments, code=0):
 
 @pytest.fixture(scope="module")
 def small(tiny_bundle, folder) -> Path:
-    """A bundle whose files are those of the tiny voice, but for large ones, which no test here runs. Do not change it."""
+    """A bundle whose files are those of the tiny voice, large ones shrunk: none is run here. Do not change it."""
     place = folder / "small"
     manifest = json.loads((tiny_bundle / "manifest.json").read_text(encoding="utf-8"))
     shared = tiny_bundle.parent / "shared"
@@ -98,7 +98,9 @@ def with_manifest(members, change):
     change(manifest)
     manifest["digest"] = manifest_digest(manifest)
     members["manifest.json"] = json.dumps(manifest).encode()
-    members["pack.json"] = json.dumps({**json.loads(members["pack.json"]), "digest": manifest["digest"]}).encode()
+    members["pack.json"] = json.dumps(
+        {**json.loads(members["pack.json"]), "digest": manifest["digest"]}
+    ).encode()
 
 
 # There and back
@@ -298,7 +300,9 @@ def test_a_link_in_a_zip_stays_what_it_is_a_file_with_a_name_in_it(pack, tmp_pat
 
 def test_members_that_are_missing_needless_or_there_twice_are_refused(pack, tmp_path):
     path = tmp_path / "a.sovits"
-    assert "lacks graphs/gpt_step.onnx" in refused(rewritten(pack, path, lambda m: m.pop("graphs/gpt_step.onnx")))
+    assert "lacks graphs/gpt_step.onnx" in refused(
+        rewritten(pack, path, lambda m: m.pop("graphs/gpt_step.onnx"))
+    )
     assert "holds x.py, which" in refused(rewritten(pack, path, lambda m: m.update({"x.py": b"1"})))
     shutil.copy(pack, path)
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
@@ -347,7 +351,8 @@ def test_no_room_is_said_before_anything_is_written(pack, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b'{"schema": 9, "kind": "sovits-export voice", "name": "", "digest": "x"}', b"\xff"]
+    "content",
+    [b"", b"[]", b"{}", b'{"schema": 9, "kind": "sovits-export voice", "name": "", "digest": "x"}', b"\xff"],
 )
 def test_whatever_pack_json_holds_is_told_in_one_line(pack, tmp_path, content):
     path = rewritten(pack, tmp_path / "a.sovits", lambda m: m.update({"pack.json": content}))
