@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -16,6 +15,7 @@ from sovits_runtime.bundle.manifest import is_inside
 from sovits_runtime.errors import first_line
 
 MOST_FILES = 1000
+_PIECE = 1 << 20
 _DAMAGED = (
     zipfile.BadZipFile,
     tarfile.TarError,
@@ -82,18 +82,9 @@ def _write(entries: list[_Entry], folder: Path, most_bytes: int) -> None:
         source = opener()
         assert source is not None, name  # regular files open
         with closing(source), target.open("xb") as out:
-            shutil.copyfileobj(_Limited(source, size), out, 1 << 20)  # type: ignore[arg-type]
-
-
-class _Limited:
-    """Reads no more than a file should have."""
-
-    def __init__(self, source: IO[bytes], size: int) -> None:
-        self.source, self.left = source, size
-
-    def read(self, size: int) -> bytes:
-        content = self.source.read(min(size, self.left + 1))
-        self.left -= len(content)
-        if self.left < 0:
-            raise ValueError("a file goes on after its end")
-        return content
+            left = size
+            while piece := source.read(min(_PIECE, left + 1)):
+                left -= len(piece)
+                if left < 0:
+                    raise ValueError(f"{name!r} goes on after its end")
+                out.write(piece)

@@ -98,12 +98,13 @@ def unpacked(pack: Path) -> Path:
     """
     with _opened(pack) as archive:
         info = read_info(archive)
-        folder = packs_folder() / info["digest"][:32]
-        if not _is_there(archive, folder, info["digest"]):
+        digest = str(info["digest"])
+        folder = packs_folder() / digest[:32]
+        if not _is_there(archive, folder, digest):
             folder.parent.mkdir(parents=True, exist_ok=True)
             with locked(folder.with_name(f".{folder.name}.unpacked.lock")):
-                if not _is_there(archive, folder, info["digest"]):  # else another process has just done it
-                    _unpack(archive, folder, info["digest"], size=pack.stat().st_size)
+                if not _is_there(archive, folder, digest):  # else another process has just done it
+                    _unpack(archive, folder, digest, size=pack.stat().st_size)
         _link_parts(folder)
     return folder
 
