@@ -1,7 +1,10 @@
 """A file from one of several addresses: goes on where it broke off, and counts only when its digest is right.
 
-FOLDER/.fetch/NAME-KEY.part    what has come so far
-FOLDER/.fetch/NAME-KEY.json    of which file it is: the validator that the server gave
+    FOLDER/.fetch/NAME-KEY.part    what has come so far
+    FOLDER/.fetch/NAME-KEY.json    of which file it is: the validator that a server gave
+
+A server is told the validator that it gave itself, so a file that changed begins anew. Another server may go on where
+the first one stopped if the digest is known: parts that do not go together are noticed at the end.
 """
 
 from __future__ import annotations
@@ -112,7 +115,7 @@ class _Download:
         failures, before = 0, self._size()
         while True:
             try:
-                answer = self._receive(url)
+                answer = self._receive(server, url)
                 return self._verified(url, answer)
             except BrokenError as error:
                 size = self._size()
@@ -127,10 +130,10 @@ class _Download:
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _receive(self, url: str) -> Mapping[str, str]:
+    def _receive(self, server: str, url: str) -> Mapping[str, str]:
         """Receives what is missing; returns the headers of the first answer."""
         start = self._size()
-        validator = self._validator()
+        validator = self._validator(server)
         if start and not (validator or self.item.sha256):
             start = 0  # nothing would tell two files apart
         headers = {}
@@ -139,18 +142,18 @@ class _Download:
             if validator:
                 headers["If-Range"] = validator
         with asked(url, headers, token=self.network.token) as answer:
-            start, total = self._begin(answer, start)
+            start, total = self._begin(server, answer, start)
             self._write(answer, start, total)
         return answer.first_headers
 
-    def _validator(self) -> str:
+    def _validator(self, server: str) -> str:
         try:
             value = json.loads(self.state.read_text(encoding="utf-8"))
-            return str(value.get("validator", ""))
-        except (OSError, ValueError, AttributeError):
+            return str(value["validator"]) if value["server"] == server else ""
+        except (OSError, ValueError, KeyError, TypeError):
             return ""
 
-    def _begin(self, answer: Answer, start: int) -> tuple[int, int | None]:
+    def _begin(self, server: str, answer: Answer, start: int) -> tuple[int, int | None]:
         """Where this answer goes on, and the size of the whole; refuses what is another file."""
         if answer.status == 416:
             self._forget()
@@ -169,18 +172,18 @@ class _Download:
         else:
             start = 0
             self.resumed = False
-            self._remember(answer.headers)
+            self._remember(server, answer.headers)
         if total is not None and self.item.bytes is not None and total != self.item.bytes:
             self._forget()
             raise UselessError(f"has a file of {total} bytes, expected {self.item.bytes}")
         return start, total
 
-    def _remember(self, headers: Mapping[str, str]) -> None:
+    def _remember(self, server: str, headers: Mapping[str, str]) -> None:
         """Keeps what tells this file from a later one, where that is strong enough for parts."""
         tag = headers.get("etag", "")
         validator = "" if tag.startswith("W/") else tag
         self.part.parent.mkdir(parents=True, exist_ok=True)
-        self.state.write_text(json.dumps({"validator": validator}), encoding="utf-8")
+        self.state.write_text(json.dumps({"server": server, "validator": validator}), encoding="utf-8")
 
     def _write(self, answer: Answer, start: int, total: int | None) -> None:
         most = self.item.bytes or total or _MOST_UNKNOWN * self.item.about_bytes

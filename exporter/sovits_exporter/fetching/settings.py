@@ -45,13 +45,19 @@ def endpoint(url: str) -> Endpoint:
         FetchError: It is no address.
     """
     url = url.rstrip("/")
-    host = urlsplit(url).hostname or ""
-    if urlsplit(url).scheme not in ("http", "https") or not host:
+    try:
+        place = urlsplit(url)
+        port = place.port
+    except ValueError:  # such as a port that is no number
+        place, port = urlsplit(""), None
+    host = place.hostname or ""
+    if place.scheme not in ("http", "https") or not host:
         raise FetchError(f"{url!r}: is no endpoint; expected an address such as https://hf-mirror.com")
     for known in catalog().endpoints:
         if known.url == url:
             return known
-    return Endpoint(host, "modelscope" if "modelscope" in host else "hub", url)
+    name = f"{host}:{port}" if port else host
+    return Endpoint(name, "modelscope" if "modelscope" in host else "hub", url)
 
 
 def _is_true(name: str) -> bool:

@@ -46,8 +46,8 @@ def small_catalog():
             "newest": {"hub": "some/Voice", "revision": "main", "modelscope": "other/Voice"},
         },
         "parts": {
-            "hubert": {"what": "a network", "licence": "MIT (somebody)", "repository": "official", "files": known, **into},
-            "v5": {"what": "new", "licence": "MIT (us)", "repository": "newest", "files": newest, **into},
+            "hubert": {"what": "a network", "licence": "MIT (somebody)", "repository": "official", "files": known} | into,
+            "v5": {"what": "new", "licence": "MIT (us)", "repository": "newest", "files": newest} | into,
         },
         "sets": {"v2": ["hubert"], "all": ["hubert", "v5"]},
         "voices": {},
@@ -206,6 +206,21 @@ def test_a_fetch_that_was_killed_goes_on_in_the_next_one(hub, tmp_path):
     run("v2", "--endpoint", hub.url, "--yes")
     assert hub.seen[-1][1]["range"] == "bytes=400000-"
     assert fetched(tmp_path) == BIG
+
+
+def test_another_server_goes_on_where_the_first_one_stopped(hub, mirror, tmp_path):
+    ask_big(hub, breaking(400_000), answering(404))
+    run("v2", "--endpoint", hub.url, "--endpoint", mirror.url, "--yes")
+    assert mirror.seen[-1][1]["range"] == "bytes=400000-"
+    assert "if-range" not in mirror.seen[-1][1]
+    assert fetched(tmp_path) == BIG
+
+
+def test_without_a_digest_another_server_begins_anew(hub, mirror, tmp_path):
+    hub.ways[:] = [breaking(100_000), answering(404)]
+    run("v5", "--endpoint", hub.url, "--endpoint", mirror.url, "--yes")
+    assert "range" not in mirror.seen[-1][1]
+    assert fetched(tmp_path, "v5.pth") == V5
 
 
 def test_an_end_without_a_length_is_not_taken_for_the_end(hub, tmp_path):
@@ -409,7 +424,9 @@ def test_the_proxy_of_the_environment_is_used(hub, monkeypatch):
     assert all(path.startswith("http://hub.invalid/some/Voice/resolve/") for path, _ in hub.seen)
 
 
-@pytest.mark.parametrize("url", ["hf-mirror.com", "ftp://hf-mirror.com", "https://", "file:///x"])
+@pytest.mark.parametrize(
+    "url", ["hf-mirror.com", "ftp://hf-mirror.com", "https://", "file:///x", "http://a:b", "http://[1"]
+)
 def test_endpoints_are_addresses(url):
     assert "is no endpoint" in run("v2", "--endpoint", url, "--yes", code=1)
 
