@@ -52,7 +52,7 @@ def pack(options: PackOptions) -> None:
     """
     from sovits_exporter.packing.write import PackRequest, file_name, write_pack
     from sovits_runtime.bundle import Bundle
-    from sovits_runtime.bundle.pack import PACK_SUFFIX
+    from sovits_runtime.bundle.pack_members import PACK_SUFFIX
 
     bundle = Bundle.open(options.bundle, shared=options.shared)
     name = file_name(options.name or options.bundle.resolve().name.removesuffix(PACK_SUFFIX))

@@ -14,7 +14,7 @@ from typing import Literal
 from sovits_exporter.packing.card import Card, card_text
 from sovits_runtime.bundle import MANIFEST, Bundle
 from sovits_runtime.bundle.files import sha256_file, write_into, write_path
-from sovits_runtime.bundle.pack import (
+from sovits_runtime.bundle.pack_members import (
     CARD,
     KIND,
     PACK_INFO,

@@ -46,8 +46,8 @@ def small_catalog():
             "newest": {"hub": "some/Voice", "revision": "main", "modelscope": "other/Voice"},
         },
         "parts": {
-            "hubert": {"what": "a network", "licence": "MIT (somebody)", "repository": "official", "files": known} | into,
-            "v5": {"what": "new", "licence": "MIT (us)", "repository": "newest", "files": newest} | into,
+            "hubert": {"what": "a net", "licence": "MIT (somebody)", "repository": "official", "files": known, **into},
+            "v5": {"what": "new", "licence": "MIT (us)", "repository": "newest", "files": newest, **into},
         },
         "sets": {"v2": ["hubert"], "all": ["hubert", "v5"]},
         "voices": {},

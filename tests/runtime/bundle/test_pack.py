@@ -17,7 +17,8 @@ from sovits_exporter.cli.main import main
 from sovits_runtime import Synthesizer
 from sovits_runtime.bundle import Bundle, manifest_digest
 from sovits_runtime.bundle.files import FileRecord
-from sovits_runtime.bundle.pack import check_pack, packs_folder
+from sovits_runtime.bundle.pack import packs_folder
+from sovits_runtime.bundle.pack_members import check_pack
 from sovits_runtime.errors import BundleError
 
 
