@@ -34,7 +34,7 @@ def candidates(item: Item, folders: Sequence[Path]) -> Iterator[Path]:
         yield from _in_hub_cache(cache, item)
     for cache in modelscope_caches():
         if item.repository is not None:
-            yield from _files(cache / item.repository.modelscope / item.hub_path for _ in (0,))
+            yield from _files([cache / item.repository.modelscope / item.hub_path])
 
 
 def hub_caches() -> list[Path]:
