@@ -40,6 +40,13 @@ class FetchOptions:
 
         return self.into or user_data_folder()
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """Folders that may have the files: those of the user's, and what was fetched before to the usual one."""
+        from sovits_runtime.machine.data_folder import user_data_folder
+
+        return (*self.folders, user_data_folder()) if self.into else self.folders
+
 
 @click.command()
 @click.argument("names", nargs=-1)
@@ -87,7 +94,13 @@ def fetch(options: FetchOptions) -> None:
     parts = catalog().chosen(options.names, voice=options.voice)
     with progress_line() as shown:
         progress = shown if sys.stderr.isatty() else no_progress  # it rarely takes long
-        plan = make_plan(parts, options.folder, folders=options.folders, progress=progress)
+        plan = make_plan(
+            parts,
+            options.folder,
+            folders=options.places,
+            elsewhere=options.into is None,
+            progress=progress,
+        )
     if not options.as_json:
         _show_plan(plan)
     if not options.list_only:

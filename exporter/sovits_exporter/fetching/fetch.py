@@ -82,7 +82,12 @@ class Plan:
 
 
 def make_plan(
-    parts: Sequence[Part], into: Path, *, folders: Sequence[Path] = (), progress: Progress = no_progress
+    parts: Sequence[Part],
+    into: Path,
+    *,
+    folders: Sequence[Path] = (),
+    elsewhere: bool = True,
+    progress: Progress = no_progress,
 ) -> Plan:
     """Looks for every file of some parts; nothing is changed, and nobody is asked.
 
@@ -90,6 +95,7 @@ def make_plan(
         parts: What is wanted.
         into: The folder of what is fetched.
         folders: Where files may lie besides the caches of other tools.
+        elsewhere: What a text front end finds at another place is not needed in the folder.
         progress: Is told which file is compared.
 
     Raises:
@@ -105,7 +111,7 @@ def make_plan(
             done += item.about_bytes
         if part.unpacks_to and records.has_unpacked(part.unpacks_to, part.items[0].sha256):
             files += [Wanted(i, "there", into / part.unpacks_to, i.sha256) for i in part.items]
-        elif (place := found_by_front_end(part.name)) is not None and not place.is_relative_to(into):
+        elif elsewhere and (place := found_by_front_end(part.name)) and not place.is_relative_to(into):
             outside[part.name] = place
         else:
             files += [_look_for(item, part, into, folders, records) for item in part.items]

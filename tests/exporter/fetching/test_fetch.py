@@ -560,6 +560,14 @@ def test_offline_nobody_is_asked(hub, way, monkeypatch, tmp_path):
     assert hub.seen == []
 
 
+def test_another_folder_is_filled_from_the_usual_one(hub, tmp_path):
+    run("v2", "--endpoint", hub.url, "--yes")
+    count = len(hub.seen)
+    run("v2", "--endpoint", hub.url, "--into", tmp_path / "stick")
+    assert (tmp_path / "stick" / "pretrained_models" / "hubert" / "big.bin").read_bytes() == BIG
+    assert len(hub.seen) == count
+
+
 # Files without a published digest
 
 
