@@ -34,6 +34,7 @@ def test_fetch_build_pack_and_speak(demo_files, tmp_path, monkeypatch):
         for name, folder in parts.items()
         for path in sorted(folder.iterdir())
     ]
+    place = "pretrained_models"
     value = {
         "endpoints": [],
         "repositories": {"demo": {"hub": "a/b", "revision": "0" * 40, "modelscope": "a/b"}},
