@@ -43,7 +43,7 @@ def test_fetch_build_pack_and_speak(demo_files, tmp_path, monkeypatch):
                 "what": "",
                 "licence": "",
                 "repository": "demo",
-                "into": "pretrained_models",
+                "into": place,
                 "files": files,
             }
         },
