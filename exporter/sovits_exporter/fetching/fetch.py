@@ -109,7 +109,7 @@ def make_plan(
         for item in part.items:
             progress(f"look for {item.name}", done, total)
             done += item.about_bytes
-        if part.unpacks_to and records.has_unpacked(part.unpacks_to, part.items[0].sha256):
+        if part.unpacks_to and records.has_unpacked(*_archive_of(part)):
             files += [Wanted(i, "there", into / part.unpacks_to, i.sha256) for i in part.items]
         elif elsewhere and (place := found_by_front_end(part.name)) and not place.is_relative_to(into):
             outside[part.name] = place
@@ -168,7 +168,7 @@ def carry_out(plan: Plan, network: Network | None, progress: Progress = no_progr
             files = plan.of(part)
             with contextlib.ExitStack() as done:
                 paths = [_bring(file, part, plan.into, network, records, counter) for file in files]
-                if part.unpacks_to and any(file.state != "there" for file in files):
+                if files and part.unpacks_to and not records.has_unpacked(*_archive_of(part)):
                     done.callback(_remove, [path for path in paths if path.parent == work])
                     _unpack(part, paths, plan.into, records)
         counter.end()
@@ -263,13 +263,18 @@ def _adopt(source: Path, target: Path) -> None:
             shutil.copyfile(real, part)
 
 
+def _archive_of(part: Part) -> tuple[str, str]:
+    """Where a part's archive is unpacked to, and its digest."""
+    return part.unpacks_to, part.items[0].sha256
+
+
 def _unpack(part: Part, paths: Sequence[Path], into: Path, records: Records) -> None:
     archive, *others = paths
     with write_folder(into / part.unpacks_to) as folder:
         unpack(archive, folder, most_bytes=_MOST_GROWTH * part.unpacked_bytes)
         for path, item in zip(others, part.items[1:], strict=True):
             shutil.copyfile(path, folder / item.name)
-    records.add_unpacked(part.unpacks_to, part.items[0].sha256)
+    records.add_unpacked(*_archive_of(part))
 
 
 def _remove(paths: Sequence[Path]) -> None:

@@ -121,6 +121,11 @@ def test_an_archive_becomes_a_folder_with_the_other_files_of_its_part(tmp_path, 
     assert [path.name for path in (into / ".fetch").iterdir()] == ["fetched.json"]
     assert {file.state for file in make_plan([part], into).files} == {"there"}
     (folder / "g2pW.onnx").write_bytes(b"other")
+    for name, data in (("G2PWModel.zip", content), ("tokenizer.json", tokenizer)):
+        (into / ".fetch" / name).write_bytes(data)  # as after a kill before all was unpacked
+    carry_out(make_plan([part], into), None)
+    assert (folder / "g2pW.onnx").read_bytes() == b"graph"
+    (folder / "g2pW.onnx").write_bytes(b"other")
     assert {file.state for file in make_plan([part], into).files} == {"missing"}
 
 
