@@ -18,11 +18,10 @@ the manifest while it is written, so what another release or a stranger packed i
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from sovits_runtime.bundle.feature_cache import user_cache_folder
@@ -175,13 +174,13 @@ def _link_parts(folder: Path) -> None:
         source = _part_folder("", records)
         if not _are_whole(target, "", records) and _are_whole(source, "", records):
             with write_folder(target) as new:
-                _link([*records, MANIFEST], source, new)
+                for name in {*records, MANIFEST}:
+                    _link(source / name, new / name)
 
 
-def _link(names: Iterable[str], source: Path, target: Path) -> None:
-    for name in names:
-        try:
-            os.link(source / name, target / name)
-        except OSError:  # a file system without hard links
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(source / name, target / name)
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
