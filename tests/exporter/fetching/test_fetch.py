@@ -126,7 +126,7 @@ def test_size_licence_and_place_are_said_then_the_files_are_there(hub, tmp_path)
     for words in (
         "1 MB",
         "MIT (somebody)",
-        "a network",
+        "a net",
         f"into {tmp_path / 'data'}",
         "to fetch: about 1 MB",
         "complete",
