@@ -32,9 +32,10 @@ _one_core_each()
 
 @pytest.fixture(scope="session", autouse=True)
 def own_caches(tmp_path_factory: pytest.TempPathFactory):
-    """Nothing is read from the user's caches, and nothing is left there."""
+    """Nothing is read from the user's caches or from what was fetched, and nothing is left there."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path_factory.mktemp("caches")))
+        patch.setenv("SOVITS_EXPORT_DATA", str(tmp_path_factory.mktemp("data")))
         yield
 
 

@@ -34,10 +34,10 @@ ROOMS: dict[str, list[set[str]]] = {
     ],
     "sovits_exporter": [
         {"modeling"},
-        {"checkpoint"},
+        {"checkpoint", "fetching"},
         {"graphs"},
         {"building"},
-        {"demo", "eager", "precision"},
+        {"demo", "eager", "packing", "precision"},
         {"cli"},
     ],
 }

@@ -14,6 +14,7 @@ from sovits_exporter.checkpoint.speaker import OFFICIAL as SPEAKER_FILE
 from sovits_exporter.checkpoint.vocoder import BIGVGAN_FOLDER, HIFIGAN_FILE
 from sovits_runtime.bundle.model_spec import FlowSpec, model_spec
 from sovits_runtime.errors import CheckpointError
+from sovits_runtime.machine.data_folder import fetched_pretrained
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,45 @@ def find_pretrained(folder: Path, request: BuildRequest) -> PretrainedFiles:
     if required := [_missing(field, part) for field, part in lacking.items() if part.required]:
         raise CheckpointError(
             f"{folder}: lacks what this {version} voice needs: {'; '.join(required)}; complete the folder, or name "
-            "each by its option"
+            f"each by its option; '{fetch_line(version)} --from {folder}' fetches what is missing, and --pretrained is "
+            "not needed then"
         )
     return PretrainedFiles(
         {field: path for field, path in paths.items() if path is not None},
         tuple(f"{folder}: lacks {_missing(field, part)}" for field, part in lacking.items()),
     )
+
+
+def find_fetched(request: BuildRequest) -> PretrainedFiles:
+    """Finds what `sovits-export fetch` fetched for a request; lacking parts are named with the line that fetches them.
+
+    Where nothing was ever fetched, nothing is looked for.
+
+    Raises:
+        CheckpointError: The SoVITS file cannot be used.
+    """
+    if not fetched_pretrained().is_dir():
+        return PretrainedFiles({}, ())
+    version, is_lora = identify_sovits(request.sovits, version=request.version)
+    needed = {
+        field: part
+        for field, part in _parts(version, is_lora=is_lora).items()
+        if getattr(request, field) is None
+    }
+    found = {field: part.find(fetched_pretrained()) for field, part in needed.items()}
+    return PretrainedFiles(
+        {field: path for field, path in found.items() if path is not None},
+        tuple(
+            f"no --{field} for {part.use}; '{fetch_line(version)}' fetches it"
+            for field, part in needed.items()
+            if found[field] is None
+        ),
+    )
+
+
+def fetch_line(version: str) -> str:
+    """The line that fetches what a version needs."""
+    return f"sovits-export fetch {version}"
 
 
 def _parts(version: str, *, is_lora: bool) -> dict[str, PretrainedPart]:

@@ -83,7 +83,7 @@ def check_complete(request: BuildRequest, spec: ModelSpec) -> None:
     if spec.flow and request.vocoder is None:
         raise CheckpointError(
             f"{request.sovits}: is a {spec.version} model, which speaks through a vocoder of its own; "
-            f"give --vocoder: {official_vocoder(spec.flow)}"
+            f"give --vocoder: {official_vocoder(spec.flow)}; 'sovits-export fetch {spec.version}' fetches it"
         )
     for path in (request.gpt, request.base, request.speaker, request.vocoder):
         if path is not None and not path.exists():

@@ -140,7 +140,7 @@ def load_sovits(
         if base is None:
             raise CheckpointError(
                 f"is a LoRA fine-tune of {detected}, which needs the complete model it was trained on; "
-                f"give --base s2G{detected}.pth"
+                f"give --base s2G{detected}.pth; 'sovits-export fetch {detected}' fetches it"
             )
     complete = _load_base(Path(base), detected)
     with naming(path), open_torch_file(path) as file:

@@ -38,7 +38,8 @@ _FILES = (
     click.option(
         "--pretrained",
         type=PATH,
-        help="GPT-SoVITS's folder pretrained_models: what the version needs of the next five is found there.",
+        help="GPT-SoVITS's folder pretrained_models: what the version needs of the next five is found there "
+        "[what 'sovits-export fetch' fetched].",
     ),
     click.option(
         "--hubert", type=PATH, help="Folder of chinese-hubert-base; needed to read reference recordings."
@@ -117,7 +118,7 @@ class BuildOptions:
             base=self.base,
             words=self._words(),
         )
-        return request if self.pretrained is None else self._complete(request, self.pretrained)
+        return self._complete(request)
 
     def _words(self) -> RequestWords | None:
         from sovits_exporter.building.request import RequestWords
@@ -132,10 +133,11 @@ class BuildOptions:
             raise click.UsageError("a request to record needs all of --ref, --ref-phones and --phones")
         return None
 
-    def _complete(self, request: BuildRequest, tree: Path) -> BuildRequest:
-        from sovits_exporter.building.pretrained_tree import find_pretrained
+    def _complete(self, request: BuildRequest) -> BuildRequest:
+        from sovits_exporter.building.pretrained_tree import find_fetched, find_pretrained
 
-        pretrained = find_pretrained(tree, request)
+        tree = self.pretrained
+        pretrained = find_fetched(request) if tree is None else find_pretrained(tree, request)
         for part, path in pretrained.paths.items():
             click.echo(f"--{part} {path}", err=self.as_json)
         for line in pretrained.missing:
@@ -213,7 +215,11 @@ def _show(report: BuildReport, engines: Sequence[EngineResult]) -> None:
     show_conversion(report.manifest)
     show_whole(report.verification)
     for option in report.left_out:
-        click.echo(f"note: built without {option}, so this bundle speaks from saved references only")
+        version = report.manifest["model"]["version"]
+        click.echo(
+            f"note: built without {option}, so this bundle speaks from saved references only; 'sovits-export fetch "
+            f"{version}' fetches it"
+        )
     if engines:
         show_engines(engines)
     click.echo(f"{report.path}: ready after {report.seconds:.0f} s")

@@ -16,9 +16,11 @@ from sovits_exporter.cli.convert import convert
 from sovits_exporter.cli.demo_checkpoint import demo_checkpoint
 from sovits_exporter.cli.doctor import doctor
 from sovits_exporter.cli.engine import engine
+from sovits_exporter.cli.fetch import fetch
 from sovits_exporter.cli.inspect import inspect
 from sovits_exporter.cli.lint import lint
 from sovits_exporter.cli.output import LogLine
+from sovits_exporter.cli.pack import pack
 from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
 from sovits_exporter.cli.reference import reference
@@ -91,8 +93,10 @@ for command in (
     demo_checkpoint,
     doctor,
     engine,
+    fetch,
     inspect,
     lint,
+    pack,
     phones,
     prepack,
     reference,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from sovits_runtime.bundle.manifest import FETCH_AGAIN, MANIFEST, SCHEMA, manife
 from sovits_runtime.bundle.model_spec import ModelSpec, model_spec
 from sovits_runtime.bundle.names import CPU_PRECISIONS
 from sovits_runtime.bundle.own_files import check_links, misplaced
+from sovits_runtime.bundle.pack import pack_in, unpacked
 from sovits_runtime.bundle.replacing import restore_folder
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import LFS_REMEDY, is_lfs_pointer
@@ -81,18 +82,21 @@ class Bundle:
         """Opens a bundle and checks that its files are those that were written.
 
         Args:
-            path: The bundle's folder.
+            path: The bundle's folder, or a voice pack, which is unpacked into the user's cache when first opened.
             shared: The folder of shared parts; by default looked for in `$SOVITS_EXPORT_SHARED`, inside the bundle
-                and beside it.
+                and beside it, and beside the pack.
             full: Read every byte and compare sha256; otherwise sizes and samples are compared.
 
         Raises:
             BundleError: No bundle, another schema, or a file is missing or changed (which is named).
         """
-        folder = Path(path)
+        given = Path(path)
+        pack = pack_in(given)
+        folder = given if pack is None else unpacked(pack)
         _require_bundle(folder)
         manifest = read_manifest(folder)
-        bundle = cls(folder, manifest, _find_shared(folder, manifest, shared))
+        beside = [] if pack is None else [pack.parent / "shared"]
+        bundle = cls(folder, manifest, _find_shared(folder, manifest, shared, beside=beside, called=given))
         bundle.check_files(full=full)
         return bundle
 
@@ -224,7 +228,12 @@ def _require_bundle(folder: Path) -> None:
 
 
 def _find_shared(
-    folder: Path, manifest: Mapping[str, Any], explicit: str | os.PathLike[str] | None
+    folder: Path,
+    manifest: Mapping[str, Any],
+    explicit: str | os.PathLike[str] | None,
+    *,
+    beside: Sequence[Path],
+    called: Path,
 ) -> Path | None:
     folders = [part["folder"] for part in manifest["shared"].values()]
     if not folders:
@@ -233,12 +242,12 @@ def _find_shared(
     places = (
         [Path(explicit)]
         if explicit
-        else [*([Path(env)] if env else []), folder / "shared", folder.parent / "shared"]
+        else [*([Path(env)] if env else []), folder / "shared", folder.parent / "shared", *beside]
     )
     for place in places:
         if all((place / name).is_dir() for name in folders):
             return place
     raise BundleError(
-        f"{folder}: refers to shared parts {', '.join(folders)}, not found in {', '.join(map(str, places))}; copy the "
+        f"{called}: refers to shared parts {', '.join(folders)}, not found in {', '.join(map(str, places))}; copy the "
         f"shared folder along, or name it with --shared or ${SHARED_ENV}"
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 from sovits_runtime.doctor.cpu import machine_findings, native_finding
 from sovits_runtime.doctor.environment import Environment
+from sovits_runtime.doctor.fetched import fetched_finding
 from sovits_runtime.doctor.finding import Finding, GpuSummary
 from sovits_runtime.doctor.libraries import (
     backend_findings,
@@ -74,9 +75,21 @@ def diagnose(
         if bundle is not None and can_speak
         else ()
     )
+    fetched = (fetched_finding(),) if not any(f.level == "warning" for f in export) else ()
     text = (*language_findings(environment), *text_data_findings())
     quiet = telemetry_finding()
-    findings = (*machine, *base, *backend, quiet, native_finding(), *gpu.findings, *export, *text, *opened)
+    findings = (
+        *machine,
+        *base,
+        *backend,
+        quiet,
+        native_finding(),
+        *gpu.findings,
+        *export,
+        *fetched,
+        *text,
+        *opened,
+    )
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
     threads = environment.machine.usable_cores
     return Diagnosis(

@@ -11,16 +11,19 @@ from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.errors import TextError
 
 _DICTIONARY_REMEDY = (
-    "apt install open-jtalk-mecab-naist-jdic (Debian, Ubuntu); elsewhere unpack open_jtalk_dic_utf_8-1.11 of the Open "
-    "JTalk project and set OPEN_JTALK_DICT_DIR to its folder"
+    "sovits-export fetch openjtalk; or apt install open-jtalk-mecab-naist-jdic (Debian, Ubuntu); "
+    "elsewhere unpack open_jtalk_dic_utf_8-1.11 of the Open JTalk project and set OPEN_JTALK_DICT_DIR to its folder"
 )
 _TAGGER_REMEDY = (
-    "python -m nltk.downloader averaged_perceptron_tagger_eng, or put averaged_perceptron_tagger_eng.zip into "
+    "sovits-export fetch nltk; or python -m nltk.downloader averaged_perceptron_tagger_eng, "
+    "or put averaged_perceptron_tagger_eng.zip into "
     "~/nltk_data/taggers (or the folder that NLTK_DATA names)"
 )
-_LANGID_REMEDY = "for fastText's large model fetch lid.176.bin and set SOVITS_LANGID_MODEL to it"
+_LANGID_REMEDY = (
+    "for fastText's large model: sovits-export fetch langid; or set SOVITS_LANGID_MODEL to a lid.176.bin"
+)
 _G2PW_REMEDY = (
-    "fetch GPT-SoVITS's folder G2PWModel (G2PWModel_1.1.zip), add vocab.txt of the BERT folder, and set "
+    "sovits-export fetch g2pw; or take GPT-SoVITS's folder G2PWModel, add vocab.txt of the BERT folder, and set "
     "SOVITS_G2PW_DIR to it"
 )
 
@@ -72,10 +75,10 @@ def _tagger() -> tuple[str, str]:
 
 
 def _polyphones() -> tuple[str, str]:
-    from sovits_runtime.text.zh.g2pw import FOLDER_VARIABLE
+    from sovits_runtime.text.zh.g2pw import FOLDER_VARIABLE, fetched_folder
     from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
 
-    named = os.environ.get(FOLDER_VARIABLE)
+    named = os.environ.get(FOLDER_VARIABLE) or fetched_folder()
     if not named:
         return "no G2PW folder (600 MB, optional), so polyphones are read by pypinyin's phrases", _G2PW_REMEDY
     folder = read_g2pw_folder(Path(named))
@@ -83,7 +86,7 @@ def _polyphones() -> tuple[str, str]:
 
 
 def _detector() -> tuple[str, str]:
-    from sovits_runtime.text.detector import MODEL_VARIABLE
+    from sovits_runtime.text.detector import MODEL_VARIABLE, fetched_model
     from sovits_runtime.text.extras import install_line
 
     named = os.environ.get(MODEL_VARIABLE)
@@ -96,4 +99,5 @@ def _detector() -> tuple[str, str]:
         raise TextError(
             f"{MODEL_VARIABLE} names {named!r}, which is no file: name a lid.176.bin, or unset it"
         )
-    return (f"fastText model {named}", "") if named else ("fastText's small model", _LANGID_REMEDY)
+    model = named or fetched_model()
+    return (f"fastText model {model}", "") if model else ("fastText's small model", _LANGID_REMEDY)

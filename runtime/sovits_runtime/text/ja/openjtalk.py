@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.machine.data_folder import fetched_text
 from sovits_runtime.text.extras import import_extra, once
 
 DICTIONARY_VARIABLE: Final = "OPEN_JTALK_DICT_DIR"
@@ -47,7 +48,7 @@ def _package_folder() -> Path | None:
 
 
 def find_dictionary() -> Path | None:
-    """Folder of the dictionary: `OPEN_JTALK_DICT_DIR`, pyopenjtalk's own folder, Debian's, or None.
+    """Folder of the dictionary: `OPEN_JTALK_DICT_DIR`, pyopenjtalk's own folder, Debian's, the fetched one, or None.
 
     Raises:
         TextError: The variable names a folder without a dictionary.
@@ -63,6 +64,7 @@ def find_dictionary() -> Path | None:
     package = _package_folder()
     candidates = [package / DICTIONARY_NAME] if package else []
     candidates += [Path(folder) for folder in _SYSTEM_FOLDERS]
+    candidates += [fetched_text(DICTIONARY_NAME)]
     candidates += [package / _BUNDLED_FOLDER] if package else []
     return next((folder for folder in candidates if (folder / "sys.dic").is_file()), None)
 
@@ -73,8 +75,8 @@ def _engine() -> Any:
     folder = find_dictionary()
     if folder is None:
         raise TextError(
-            f"Japanese needs the dictionary {DICTIONARY_NAME}, which was not found: install Debian's "
-            f"open-jtalk-mecab-naist-jdic, or unpack it and name its folder in {DICTIONARY_VARIABLE}"
+            f"Japanese needs the dictionary {DICTIONARY_NAME}, which was not found: 'sovits-export fetch "
+            f"openjtalk', or install Debian's open-jtalk-mecab-naist-jdic, or name its folder in {DICTIONARY_VARIABLE}"
         )
     return module.OpenJTalk(dn_mecab=str(folder).encode())
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from sovits_runtime.errors import BundleError, TextError
+from sovits_runtime.machine.data_folder import fetched_text
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime, open_model, ort_errors, session_options
 from sovits_runtime.text.bert_tokens import BertTokenizer
 from sovits_runtime.text.extras import import_extra, install_line, once
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 FOLDER_VARIABLE: Final = "SOVITS_G2PW_DIR"
 BERT_VARIABLE: Final = "SOVITS_BERT_DIR"
+FETCHED_NAME: Final = "G2PWModel"
 NO_OPENCC_NOTE: Final = (
     "zh: OpenCC is not installed, so G2PW, which reads traditional characters, was given them one by one from a "
     f"table; {install_line('g2pw')}"
@@ -206,7 +208,7 @@ def polyphone_reader(
     *,
     threads: int | None = None,
 ) -> PolyphoneReader | None:
-    """The reader of a folder, one for all voices; without a folder that of `SOVITS_G2PW_DIR`, or None.
+    """The reader of a folder, one for all voices; without a folder that of `SOVITS_G2PW_DIR`, the fetched one, or None.
 
     Args:
         folder: The folder `G2PWModel` of GPT-SoVITS.
@@ -216,5 +218,11 @@ def polyphone_reader(
         TextError: The folder cannot be used.
         BackendError: ONNX Runtime is missing or cannot open the model.
     """
-    folder = folder or os.environ.get(FOLDER_VARIABLE)
+    folder = folder or os.environ.get(FOLDER_VARIABLE) or fetched_folder()
     return _reader(str(folder), str(tokenizer) if tokenizer else None, threads) if folder else None
+
+
+def fetched_folder() -> Path | None:
+    """The folder `G2PWModel`, where it was fetched."""
+    folder = fetched_text(FETCHED_NAME)
+    return folder if folder.is_dir() else None
