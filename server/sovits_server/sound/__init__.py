@@ -1,0 +1,1 @@
+"""Samples to bytes of a format, and the cache of lines."""

@@ -1,0 +1,1 @@
+"""Voices as profiles: bundle, references, options."""

@@ -1,0 +1,1 @@
+"""Text as parts with pauses; where each was spoken."""
