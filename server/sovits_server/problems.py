@@ -14,7 +14,7 @@ class ConfigError(SovitsError, ValueError):
     exit_code = 2
 
 
-class Problem(SovitsError):
+class Problem(SovitsError):  # noqa: N818 - the base of those that end so
     """A request that is not answered with sound.
 
     Attributes:
