@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -63,14 +64,12 @@ class AudioChunk:
         sample_rate: In Hz.
         sentence: Which of the phrases, counted from 0.
         last: Whether the sentence ends with it.
-        tokens: Semantic tokens of the sentence, where it ends and the engine counts them; else 0.
     """
 
     samples: NDArray[np.float32] = field(repr=False)
     sample_rate: int
     sentence: int
     last: bool
-    tokens: int = 0
 
 
 class SpeechJob(Protocol):
@@ -99,14 +98,12 @@ class EngineStats:
         waiting: Requests in the queue.
         loaded: Names of voices in memory, latest use last.
         memory_bytes: What those take, as far as the engine counts it.
-        tokens: Semantic tokens made since the start.
     """
 
     running: int
     waiting: int
     loaded: Sequence[str]
     memory_bytes: int
-    tokens: int
 
 
 class Engine(Protocol):
@@ -116,16 +113,17 @@ class Engine(Protocol):
         """Names a bundle; it is loaded when first needed. A name that is there gets the new bundle."""
 
     def remove_voice(self, name: str) -> None:
-        """Forgets a voice; requests under way end first."""
+        """Forgets a voice; what uses it goes on."""
 
     def voices(self) -> Mapping[str, Path]:
         """Name -> bundle."""
 
-    def voice(self, name: str) -> Synthesizer:
-        """The voice, loaded now where it is not; for its text front end and references.
+    def lease(self, name: str) -> AbstractContextManager[Synthesizer]:
+        """The voice, loaded now where it is not, and kept until the context is left.
 
         Raises:
             NotThereError: No such voice.
+            SovitsError: It cannot be loaded.
         """
 
     def submit(self, request: SpeechRequest) -> SpeechJob:
@@ -140,4 +138,4 @@ class Engine(Protocol):
         """What it is doing."""
 
     def close(self, *, drain: bool = True) -> None:
-        """Takes nothing more; waits for what is under way, or cancels it."""
+        """Takes nothing more; waits for what is under way, or cancels it. Then closes the voices."""
