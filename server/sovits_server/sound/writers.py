@@ -183,7 +183,7 @@ class AvWriter:
     def write(self, samples: Floats) -> bytes:
         """See `Writer`."""
         audio = Audio(samples, self._rate)  # NaN would make an encoder fail, or end the process
-        shaped = audio.samples if self._form.samples == "float" else audio.to_pcm16()
+        shaped: Any = audio.samples if self._form.samples == "float" else audio.to_pcm16()
         kind = "flt" if self._form.samples == "float" else "s16"
         frame = self._av.AudioFrame.from_ndarray(
             np.ascontiguousarray(shaped)[None], format=kind, layout="mono"
