@@ -35,10 +35,9 @@ ROOMS: dict[str, list[set[str]]] = {
     ],
     "sovits_server": [
         {"problems"},
-        {"config", "sound", "words"},
+        {"config", "operations", "sound", "words"},
         {"security", "voices"},
         {"core"},
-        {"operations"},
         {"dialects", "page", "wyoming"},
         {"app"},
         {"run"},
