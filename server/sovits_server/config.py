@@ -34,6 +34,7 @@ class Config(BaseModel):
     bundles: tuple[Path, ...] = Field((), description="Folders of voices.")
     voices: Path | None = Field(None, description="A folder with a voice in each of its folders.")
     default_voice: str = Field("", description="Who speaks where a client names nobody [the first].")
+    alias: tuple[str, ...] = Field((), description="Other names of voices, such as alloy=my-voice.")
     ref: Path | None = Field(None, description="Reference recording for voices that bring none.")
     ref_text: str = Field("", description="What is said in it.")
     ref_lang: str = Field("auto", description="Language of that, such as en or zh.")
@@ -206,10 +207,27 @@ def _check(config: Config) -> None:
                 raise ConfigError(f"{field}: {folder} is no folder; check the path")
     if config.ref is not None and not config.ref.is_file():
         raise ConfigError(f"ref: {config.ref} is no file; check the path")
+    for alias in config.alias:
+        if not all(alias.partition("=")):
+            raise ConfigError(f"alias: got {alias!r}, expected NAME=VOICE")
     if config.zeroconf and config.wyoming_port is None:
         raise ConfigError("zeroconf: announces Home Assistant's protocol; give --wyoming-port too")
 
 
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {name: field.default for name, field in Config.model_fields.items()}
+SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Voices": ("voices", "default_voice", "alias", "ref", "ref_text", "ref_lang"),
+        "Address": ("host", "port", "page", "wyoming_port", "zeroconf"),
+        "Who may ask, and for what": (
+            *("api_key", "insecure", "open_lists", "allow_host", "cors_origin"),
+            *("references", "allow_urls", "allow_upload", "allow_control"),
+        ),
+        "Work": ("device", "backend", "threads", "rows", "memory_mb", "max_seconds", "cache_mb"),
+        "Limits": (
+            *("queue", "client_requests", "deadline_s", "stall_s", "drain_s"),
+            *("max_text", "max_body_kb", "max_upload_mb", "max_connections"),
+        ),
+        "Logs": ("log_format", "log_text"),
+    }
 )
+"""Heading -> the settings under it, for help."""

@@ -58,7 +58,7 @@ class Ask:
         options: Fields of `SpeechOptions` and `SamplingOptions` that were asked for; others are the voice's.
         delivery: When sound is given out.
         chunks: How it is cut, with "chunks".
-        pause_s: Silence between sentences.
+        pause_s: Silence between sentences; None: the voice's own.
         tail: Whether that silence follows the last one too.
         format: Of the sound.
         separate: Whether each piece is a file of its own.
@@ -72,7 +72,7 @@ class Ask:
     options: Mapping[str, Any] = field(default_factory=dict)
     delivery: Delivery = "chunks"
     chunks: ChunkOptions = field(default_factory=ChunkOptions)
-    pause_s: float = 0.3
+    pause_s: float | None = None
     tail: bool = False
     format: str = "wav"
     separate: bool = False
@@ -104,21 +104,42 @@ LANGUAGES: Mapping[str, str] = MappingProxyType(
     {
         **{mode: mode for mode in ("auto", "zh", "en", "ja", "ko", "yue", "auto_yue")},
         **{mode: mode for mode in ("all_zh", "all_ja", "all_ko", "all_yue")},
-        "中文": "all_zh", "英文": "en", "日文": "all_ja", "粤语": "all_yue", "韩文": "all_ko",
-        "中英混合": "zh", "日英混合": "ja", "粤英混合": "yue", "韩英混合": "ko",
-        "多语种混合": "auto", "多语种混合(粤语)": "auto_yue", "多语种混合（粤语）": "auto_yue",
-        
-            "汉语": "zh",
-            "普通话": "zh",
-            "英语": "en",
-            "日语": "ja",
-            "韩语": "ko",
-            "广东话": "yue",
-            "自动": "auto"
-        ,
-        "chinese": "zh", "mandarin": "zh", "english": "en", "japanese": "ja", "korean": "ko",
-        "cantonese": "yue", "jp": "ja", "jpn": "ja", "kr": "ko", "kor": "ko", "cn": "zh", "zho": "zh",
-        "eng": "en", "audo": "auto", "multilingual": "auto", "none": "", "": "",
+        "中文": "all_zh",
+        "英文": "en",
+        "日文": "all_ja",
+        "粤语": "all_yue",
+        "韩文": "all_ko",
+        "中英混合": "zh",
+        "日英混合": "ja",
+        "粤英混合": "yue",
+        "韩英混合": "ko",
+        "多语种混合": "auto",
+        "多语种混合(粤语)": "auto_yue",
+        "多语种混合（粤语）": "auto_yue",
+        "汉语": "zh",
+        "普通话": "zh",
+        "英语": "en",
+        "日语": "ja",
+        "韩语": "ko",
+        "广东话": "yue",
+        "自动": "auto",
+        "chinese": "zh",
+        "mandarin": "zh",
+        "english": "en",
+        "japanese": "ja",
+        "korean": "ko",
+        "cantonese": "yue",
+        "jp": "ja",
+        "jpn": "ja",
+        "kr": "ko",
+        "kor": "ko",
+        "cn": "zh",
+        "zho": "zh",
+        "eng": "en",
+        "audo": "auto",
+        "multilingual": "auto",
+        "none": "",
+        "": "",
     }
 )
 """What clients write -> the runtime's mode. `audo` is the default of a client that is in wide use."""

@@ -150,12 +150,13 @@ class LoadedVoices:
             self._open.clear()
             self._known.clear()
         for voice in voices:
-            _close(voice)
+            voice.close()
 
 
 def _close(voice: Synthesizer | None) -> None:
+    """Closes a voice in a thread of its own: that waits for work, which whoever is here must not."""
     if voice is not None:
-        voice.close()
+        threading.Thread(target=voice.close, name="closing").start()
 
 
 def _size_of(bundle: Path) -> int:
