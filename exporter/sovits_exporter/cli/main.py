@@ -25,6 +25,7 @@ from sovits_exporter.cli.reference import reference
 from sovits_exporter.cli.serve import serve
 from sovits_exporter.cli.speak import speak
 from sovits_exporter.cli.verify import verify
+from sovits_exporter.cli.voice import voice
 from sovits_runtime.errors import SovitsError, printable
 
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -111,5 +112,6 @@ for command in (
     serve,
     speak,
     verify,
+    voice,
 ):
     main.add_command(command)
