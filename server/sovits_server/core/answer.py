@@ -132,7 +132,11 @@ class Answers:
         if key is not None and (line := await self.desk.in_thread(lambda: self._kept(key))):
             return self._known(line, request)
         utterance = await while_there(request.receive, self.desk.begin(ask, client))
-        encoder = Encoder(ask.format, sample_rate=utterance.sample_rate, separate=ask.separate)
+        try:
+            encoder = Encoder(ask.format, sample_rate=utterance.sample_rate, separate=ask.separate)
+        except SovitsError:
+            utterance.close()
+            raise
         headers = sound_headers(utterance, encoder)
         if ask.delivery == "whole":
             return await self._whole(utterance, encoder, request, key)
@@ -235,9 +239,10 @@ async def _all(utterance: Utterance) -> list[Piece]:
 def sound_headers(utterance: Utterance, encoder: Encoder) -> dict[str, str]:
     """What clients that are given bare samples need to know."""
     headers = {"X-Sample-Rate": str(encoder.rate)}
-    if utterance.note:
-        headers["X-Reference"] = printable(utterance.note).encode("ascii", "backslashreplace").decode()
-    return headers
+    told = {
+        n: printable(text).encode("ascii", "backslashreplace").decode() for n, text in utterance.told.items()
+    }
+    return {**headers, **told}
 
 
 __all__ = ["Answers", "Problem", "SoundResponse", "sound_headers"]

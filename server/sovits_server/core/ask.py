@@ -78,20 +78,16 @@ class Ask:
     separate: bool = False
 
 
-def speech_options(
-    asked: Mapping[str, Any], own: Mapping[str, Any], *, max_tokens: int | None = None
-) -> SpeechOptions:
-    """Options of a request over those of its voice; silence between sentences is left to the server.
+def speech_options(values: Mapping[str, Any], *, max_tokens: int | None = None) -> SpeechOptions:
+    """Options of a request; silence between sentences is left to the server.
 
     Args:
-        asked: Of the request, those that are not None.
-        own: Of the voice.
+        values: Fields of `SpeechOptions` and `SamplingOptions`.
         max_tokens: The operator's limit of a sentence.
 
     Raises:
         BadRequestError: One is out of range.
     """
-    values = {**own, **{name: value for name, value in asked.items() if value is not None}}
     try:
         sampling = SamplingOptions(**{name: values[name] for name in SAMPLING if name in values})
         speaking = {name: values[name] for name in SPEAKING if name in values}

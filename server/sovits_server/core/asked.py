@@ -73,23 +73,25 @@ async def read_fields(request: Request, most: int) -> Fields:
     values.pop("api_key", None)
     if request.method == "POST":
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind in FORMS:
-            form = await read_form(request, most)
+        content = await read_body(request, most)
+        if kind in FORMS and content.lstrip()[:1] != b"{":  # curl -d calls JSON a form
+            form = await read_form(request, content)
             values.update({name: value for name, value in form.items() if isinstance(value, str)})
-        else:
-            content = await read_body(request, most)
-            values.update(read_json(content) if content.strip() else {})
+        elif content.strip():
+            values.update(read_json(content))
     return Fields(values)
 
 
-async def read_form(request: Request, most: int) -> FormData:
+async def read_form(request: Request, content: bytes) -> FormData:
     """Fields and files of a form.
+
+    Args:
+        request: Its headers say what kind of form it is.
+        content: Its body.
 
     Raises:
         BadRequestError: It is damaged.
-        TooLargeError: It is too large.
     """
-    content = await read_body(request, most)
     sent = False
 
     async def receive() -> Mapping[str, Any]:
@@ -99,7 +101,7 @@ async def read_form(request: Request, most: int) -> FormData:
 
     whole = Request(request.scope, receive)  # type: ignore[arg-type]
     try:
-        return await whole.form(max_files=4, max_fields=64, max_part_size=most)
+        return await whole.form(max_files=4, max_fields=64, max_part_size=len(content) + 1)
     except (MultiPartException, ValueError, KeyError, UnicodeError) as error:
         raise BadRequestError(f"the form cannot be read: {str(error)[:200]}") from None
     except Exception as error:  # starlette turns what it cannot read into an answer of its own

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sovits_runtime import Synthesizer
+from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.speech.text_reader import TextReader
 from sovits_runtime.text.split import STREAM
 from sovits_server.config import Config
@@ -87,6 +88,8 @@ class Desk:
         """
         self.check(ask)
         start = time.perf_counter()
+        text = {"text": ask.text} if self.config.log_text else {}
+        logger.info("%s: %d characters", ask.dialect, len(ask.text), extra={"dialect": ask.dialect, **text})
         with ExitStack() as held:
             held.enter_context(self.admission.place(client))
             try:
@@ -120,7 +123,10 @@ class Desk:
         with ExitStack() as stack:
             synthesizer = stack.enter_context(self.engine.lease(self.known(voice)))
             limit = None if most is None else max(round(most * synthesizer.spec.token_rate_hz), 1)
-            options = speech_options(ask.options, voice.options, max_tokens=limit)
+            values = {**voice.options, **{k: v for k, v in ask.options.items() if v is not None}}
+            ignored = unknown_to(synthesizer.spec, values)
+            values = {name: value for name, value in values.items() if name not in ignored}
+            options = speech_options(values, max_tokens=limit)
             part = self.casting.cast(synthesizer, voice, ask.whom)
             script = Script(
                 prepare(ask.text),
@@ -147,7 +153,7 @@ class Desk:
                 gain_db=part.gain_db,
                 lease=stack.pop_all(),
                 clock=clock,
-                note=part.note,
+                told={"X-Reference": part.note, "X-Ignored": ", ".join(ignored)},
             )
 
     def known(self, voice: Voice) -> str:
@@ -194,6 +200,15 @@ class Desk:
         await asyncio.to_thread(self.engine.close, drain=drained)
         self._preparing.shutdown(wait=False, cancel_futures=True)
         self._encoding.shutdown(wait=False, cancel_futures=True)
+
+
+def unknown_to(spec: ModelSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Options that a version does not take, of those that were asked for: many clients always send them."""
+    if spec.flow is None:
+        foreign = ["flow_steps", "guidance"]
+    else:
+        foreign = ["guidance"] if spec.flow.guidance is None else []
+    return tuple(name for name in foreign if options.get(name) is not None)
 
 
 def _close_late(work: Future[Utterance]) -> None:

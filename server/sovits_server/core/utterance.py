@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -114,7 +114,7 @@ class Utterance:
         gain_db: How much louder it becomes.
         lease: Of the voice, given back at its end.
         clock: Who is told about time.
-        note: What to tell the client of the recording.
+        told: What to tell the client, by the headers that say it; empty ones are left out.
 
     Attributes:
         held: What else is given back at its end.
@@ -129,11 +129,11 @@ class Utterance:
         gain_db: float = 0.0,
         lease: ExitStack | None = None,
         clock: Clock | None = None,
-        note: str = "",
+        told: Mapping[str, str] | None = None,
     ) -> None:
         self.sample_rate = sample_rate
         self.timeline = Timeline(sample_rate)
-        self.note = note
+        self.told = {name: text for name, text in (told or {}).items() if text}
         self.ended = False
         self._job = job
         self._script = script

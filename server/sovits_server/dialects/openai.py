@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from sovits_runtime.errors import SovitsError
 from sovits_server.core.answer import SoundResponse, sound_headers
 from sovits_server.core.ask import Ask, Fields, Whom, language_of
-from sovits_server.core.asked import read_form
+from sovits_server.core.asked import read_body, read_form
 from sovits_server.core.casting import OPENAI_VOICES
 from sovits_server.core.connection import while_there
 from sovits_server.core.floor import Floor, Handler, Route, answering, client_of
@@ -249,7 +249,7 @@ def _transcript(voice: Voice) -> dict[str, Any]:
 async def upload(floor: Floor, request: Request) -> Response:
     """Adds a voice: a recording, whose best 3 to 10 s are kept, and a bundle that is there."""
     _allowed(floor)
-    form = await read_form(request, (floor.config.max_upload_mb << 20) + (64 << 10))
+    form = await read_form(request, await read_body(request, (floor.config.max_upload_mb << 20) + (64 << 10)))
     words = Fields({name: value for name, value in form.items() if isinstance(value, str)})
     sample = next(
         (form[n] for n in ("audio_sample", "file", "audio") if not isinstance(form.get(n), str | None)), None
