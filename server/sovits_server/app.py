@@ -20,6 +20,7 @@ from starlette.websockets import WebSocket
 
 from sovits_runtime import Synthesizer
 from sovits_runtime.bundle.feature_cache import user_cache_folder
+from sovits_server import page
 from sovits_server.config import Config
 from sovits_server.core.alive import Readiness
 from sovits_server.core.answer import Answers
@@ -37,6 +38,7 @@ from sovits_server.security.keys import Keys
 from sovits_server.security.places import Places
 from sovits_server.sound import LineCache
 from sovits_server.voices import VoiceReference, VoiceStore
+from sovits_server.wyoming import check_wyoming, open_wyoming
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +62,11 @@ class Server:
         store: The voices.
 
     Raises:
-        ConfigError: A voice is there twice, or the default voice is not there.
+        ConfigError: A voice is there twice, the default voice is not there, or Home Assistant cannot be served.
     """
 
     def __init__(self, config: Config, *, engine: Engine | None = None, stop: Stop | None = None) -> None:
+        check_wyoming(config)
         self.config = config
         self.meters = Meters()
         self.store = VoiceStore(config.voices, bundles=config.bundles)
@@ -107,7 +110,9 @@ class Server:
     def _routes(self) -> list[Route]:
         floor = self.floor
         made = [*openai.routes(floor), *api_v2.routes(floor), *gsvi.routes(floor)]
-        return [*made, *root.routes(floor, None), *operators.routes(floor, self.readiness)]
+        shown = page.page if self.config.page else None
+        files = page.routes() if self.config.page else []
+        return [*made, *root.routes(floor, shown), *files, *operators.routes(floor, self.readiness)]
 
     def _application(self) -> ASGIApp:
         version = "0.1.0"
@@ -139,6 +144,9 @@ class Server:
     async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         finding_out = asyncio.create_task(self.readiness.find_out())
         async with AsyncExitStack() as stack:
+            if self.config.wyoming_port is not None:
+                port = await stack.enter_async_context(open_wyoming(self.floor))
+                logger.info("Home Assistant's protocol at %s:%d", self.config.host, port)
             stack.push_async_callback(self.desk.close)
             stack.push_async_callback(stopped, finding_out)
             yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ def shape(problem: Problem) -> Response:
     return JSONResponse({"code": status, "message": str(problem)}, status_code=status)
 
 
-def routes(floor: Floor, page: Response | None) -> list[Route]:
+def routes(floor: Floor, page: Callable[[], Response] | None) -> list[Route]:
     """The dialect's routes.
 
     Args:
@@ -67,12 +67,12 @@ def routes(floor: Floor, page: Response | None) -> list[Route]:
     ]
 
 
-async def root(floor: Floor, page: Response | None, request: Request) -> Response:
+async def root(floor: Floor, page: Callable[[], Response] | None, request: Request) -> Response:
     """Speaks for whoever sends text, and shows the page to whoever does not."""
     if request.method == "GET" and not set(request.query_params) - {"api_key"}:
-        return page or JSONResponse(
-            {"name": "sovits-export", "speech": "/v1/audio/speech", "health": "/health"}
-        )
+        if page is not None:
+            return page()
+        return JSONResponse({"name": "sovits-export", "speech": "/v1/audio/speech", "health": "/health"})
     fields, client = await floor.fields(request), client_of(request)
     if any(name in fields for name in ADAPTER) or "text_lang" in fields or "ref_audio_path" in fields:
         return await floor.answers.speak(sillytavern(fields, floor, client), request, client)

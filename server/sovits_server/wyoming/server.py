@@ -74,9 +74,7 @@ async def _hold(
     """Holds one conversation, whatever comes."""
     address = writer.get_extra_info("peername")
     client = str(address[0]) if isinstance(address, tuple) else "local"
-    wire = Wire(
-        reader, writer, most_data=floor.config.max_body_kb << 10, stall_s=floor.config.stall_s
-    )
+    wire = Wire(reader, writer, most_data=floor.config.max_body_kb << 10, stall_s=floor.config.stall_s)
     try:
         if not full:
             await Talk(floor, wire, client).hold()
@@ -103,7 +101,9 @@ async def _announced(host: str, port: int) -> AsyncIterator[None]:
         zeroconf = AsyncZeroconf(interfaces=[address] if is_loopback(address) else ["0.0.0.0"])
         await zeroconf.async_register_service(info)
     except OSError as error:
-        raise ConfigError(f"zeroconf: this network cannot be told ({error.strerror}); leave --zeroconf out") from error
+        raise ConfigError(
+            f"zeroconf: this network cannot be told ({error.strerror}); leave --zeroconf out"
+        ) from error
     try:
         yield
     finally:

@@ -116,7 +116,9 @@ class Talk:
             await self._wire.write(describe(voices).event())
         elif event.type == "ping":
             await self._wire.write(Pong(text=_text(event.data, "text", "")).event())
-        elif event.type == "synthesize" and self._open is None:  # within a stream it repeats the text, for older servers
+        elif (
+            event.type == "synthesize" and self._open is None
+        ):  # within a stream it only repeats the text
             self._put(said := self._said(event.data, streaming=False))
             self._add(said, _text(event.data, "text"))
             said.pieces.put_nowait(None)
@@ -143,7 +145,9 @@ class Talk:
     def _add(self, said: Said, text: str) -> None:
         said.size += len(text)
         if said.size > self._floor.config.max_text:
-            raise TooLargeError(f"text: expected at most {self._floor.config.max_text} characters in one request")
+            raise TooLargeError(
+                f"text: expected at most {self._floor.config.max_text} characters in one request"
+            )
         said.pieces.put_nowait(text)
 
     def _said(self, data: dict[str, Any], *, streaming: bool) -> Said:
