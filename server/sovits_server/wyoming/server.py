@@ -81,9 +81,8 @@ async def _hold(
         await wire.close()
     except (TimeoutError, ConnectionError):
         wire.abort()
-    except asyncio.CancelledError:  # the server goes down
+    except asyncio.CancelledError:  # the server goes down, and this task with it
         wire.abort()
-        raise
     except Exception:
         logger.exception("a conversation failed")
         wire.abort()

@@ -116,9 +116,7 @@ class Talk:
             await self._wire.write(describe(voices).event())
         elif event.type == "ping":
             await self._wire.write(Pong(text=_text(event.data, "text", "")).event())
-        elif (
-            event.type == "synthesize" and self._open is None
-        ):  # within a stream it only repeats the text
+        elif event.type == "synthesize" and self._open is None:  # within a stream it only repeats the text
             self._put(said := self._said(event.data, streaming=False))
             self._add(said, _text(event.data, "text"))
             said.pieces.put_nowait(None)
