@@ -48,7 +48,9 @@ let rate = PCM_RATE;
 let shownCode = "curl";
 const say = (word) => WORDS[tongue][word];
 
+let told = ""; // which of our words the status is, to say it in the other language
 function status(text, kind = "", where = "status") {
+  if (where === "status") told = Object.keys(WORDS[tongue]).find((word) => say(word) === text) || "";
   $(where).textContent = text;
   $(where).className = kind;
 }
@@ -62,6 +64,7 @@ function translate() {
   $("language").setAttribute("aria-label", other === "zh" ? "切换到中文" : "Switch to English");
   const text = $("text");
   if (!text.value || Object.values(WORDS).some((words) => words.sample === text.value)) text.value = say("sample");
+  if (told) $("status").textContent = say(told);
   fillReferences();
   showCode();
 }

@@ -298,16 +298,20 @@ def test_a_client_that_hangs_up_stops_what_is_spoken(voices):
     asyncio.run(asyncio.wait_for(ask(), 120))
 
 
+async def ask_for_ever(writer):
+    while True:
+        writer.write(line(type="describe") * 100)
+        await asyncio.wait_for(writer.drain(), 30)
+        await asyncio.sleep(0)
+
+
 def test_a_client_that_takes_nothing_is_cut_off(voices):
     async def ask():
         async with serving(voices, stall_s=0.5) as (_, port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
             reader._transport.pause_reading()
             with pytest.raises(ConnectionError):
-                while True:
-                    writer.write(line(type="describe") * 100)
-                    await asyncio.wait_for(writer.drain(), 30)
-                    await asyncio.sleep(0)
+                await ask_for_ever(writer)
             writer.transport.abort()
 
     asyncio.run(ask())
