@@ -204,10 +204,9 @@ class Desk:
 
 def unknown_to(spec: ModelSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Options that a version does not take, of those that were asked for: many clients always send them."""
-    if spec.flow is None:
-        foreign = ["flow_steps", "guidance"]
-    else:
-        foreign = ["guidance"] if spec.flow.guidance is None else []
+    if spec.flow is not None and spec.flow.guidance is not None:
+        return ()
+    foreign = ("flow_steps", "guidance") if spec.flow is None else ("guidance",)
     return tuple(name for name in foreign if options.get(name) is not None)
 
 

@@ -149,11 +149,11 @@ def _whom(fields: Fields) -> Whom:
         path=fields.text("ref_audio_path", "refer_wav_path"),
         words=fields.text("prompt_text"),
         language=language_of(fields.text("prompt_lang", "prompt_language"), "prompt_lang"),
-        more=_more(fields),
+        more=more_paths(fields),
     )
 
 
-def _more(fields: Fields) -> tuple[str, ...]:
+def more_paths(fields: Fields) -> tuple[str, ...]:
     """Further recordings: a list, or a list in a string, as queries have it."""
     paths = fields.texts("aux_ref_audio_paths", "inp_refs")
     if len(paths) == 1 and paths[0].lstrip().startswith("["):

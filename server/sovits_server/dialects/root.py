@@ -101,7 +101,7 @@ def read_ask(fields: Fields, floor: Floor, client: str) -> Ask:
         path=fields.text("refer_wav_path"),
         words=fields.text("prompt_text"),
         language=language_of(fields.text("prompt_language"), "prompt_language"),
-        more=fields.texts("inp_refs"),
+        more=api_v2.more_paths(fields),
     )
     options = {
         "top_k": fields.whole("top_k"),

@@ -28,11 +28,11 @@ _KEEP_ALIVE_S = 15
 Say = Callable[[str], None]
 
 
-class _Process(uvicorn.Server):
+class Process(uvicorn.Server):
     """uvicorn, which lets nobody in any more from the first signal on."""
 
-    def __init__(self, config: uvicorn.Config, server: Server) -> None:
-        super().__init__(config)
+    def __init__(self, server: Server) -> None:
+        super().__init__(_settings(server.config, server))
         self._server = server
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -61,8 +61,8 @@ def serve(config: Config, say: Say, *, verbose: bool = False) -> None:
         process.handle_exit(signal.SIGTERM, None)
 
     server = Server(config, stop=stop)
-    with _bound(config) as bound:
-        process = _Process(_settings(config, server), server)
+    with bound_socket(config) as bound:
+        process = Process(server)
         for line in welcome(config, server, bound.getsockname()[1]):
             say(line)
         process.run(sockets=[bound])
@@ -90,7 +90,7 @@ def _settings(config: Config, server: Server) -> uvicorn.Config:
     )
 
 
-def _bound(config: Config) -> socket.socket:
+def bound_socket(config: Config) -> socket.socket:
     """The socket to listen on.
 
     Raises:
