@@ -1,14 +1,11 @@
-"""A real server on a real port: uvicorn in a thread, two voices of the tiny bundle, and what clients send it."""
+"""Two voices of the tiny bundle, and a server of them that most tests share."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
-import threading
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,58 +15,13 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
-from sovits_server.app import Server
+from live_server import Live, running
+
 from sovits_server.config import Config, load_config
-from sovits_server.run.process import Process, bound_socket
 from sovits_server.voices import Voice, VoiceReference, write_profile
 
 TEXT = "Hello, this is a test."
 QUICK = {"max_seconds": 0.48, "cache_mb": 0, "threads": 1, "port": 0}
-
-
-@dataclass(frozen=True)
-class Live:
-    """A server that runs."""
-
-    server: Server
-    port: int
-    process: Process
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def client(self, **more: Any) -> httpx.Client:
-        return httpx.Client(base_url=self.base, timeout=60, **more)
-
-    def idle(self) -> bool:
-        stats = self.server.desk.engine.stats()
-        return not (self.server.desk.admission.total or stats.running or stats.waiting)
-
-    def until(self, condition: Any, seconds: float = 20) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < end, "it never happened"
-            time.sleep(0.01)
-
-
-@contextlib.contextmanager
-def running(config: Config, **more: Any) -> Iterator[Live]:
-    """Runs a server while the context lasts."""
-    server = Server(config, **more)
-    with bound_socket(config) as bound:
-        process = Process(server)
-        port = bound.getsockname()[1]
-        thread = threading.Thread(target=process.run, kwargs={"sockets": [bound]})
-        thread.start()
-        live = Live(server, port, process)
-        try:
-            live.until(lambda: process.started or not thread.is_alive())
-            yield live
-        finally:
-            process.should_exit = True
-            thread.join(60)
-            assert not thread.is_alive()
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,13 @@ INFER = {
     "sample_steps": 16, "if_sr": False,
 }  # fmt: skip
 BEARER = {"Authorization": "Bearer sk-nothing"}
-LIVEKIT = {"input": "Hello there.", "model": "gpt-4o-mini-tts", "voice": "ash", "response_format": "mp3", "speed": 1.0}
+LIVEKIT = {
+    "input": "Hello there.",
+    "model": "gpt-4o-mini-tts",
+    "voice": "ash",
+    "response_format": "mp3",
+    "speed": 1.0,
+}
 
 ROWS = [
     Row("SillyTavern gpt-sovits-v2", "GET", "/speakers", headers=ST, gives="voices"),
@@ -160,7 +166,13 @@ def decoded(content):
 
 def is_sound(answer, format, rate=0):
     kind = answer.headers["content-type"]
-    expected = {"ogg": "audio/ogg", "wav": "audio/wav", "mp3": "audio/mpeg", "pcm": "audio/pcm", "raw": "audio/raw"}
+    expected = {
+        "ogg": "audio/ogg",
+        "wav": "audio/wav",
+        "mp3": "audio/mpeg",
+        "pcm": "audio/pcm",
+        "raw": "audio/raw",
+    }
     assert kind.startswith(expected[format])
     if format in ("pcm", "raw"):
         samples = np.frombuffer(answer.content, "<i2")
@@ -177,7 +189,9 @@ def check(row, answer, http):
     if gives in ("ogg", "wav", "mp3", "pcm", "raw"):
         is_sound(answer, gives, row.rate)
     elif gives == "voices":
-        assert {"alice", "Bob"} <= {one["voice_id"] for one in answer.json()} & {one["name"] for one in answer.json()}
+        assert {"alice", "Bob"} <= {one["voice_id"] for one in answer.json()} & {
+            one["name"] for one in answer.json()
+        }
     elif gives == "object of lists":
         assert answer.json() == {"alice": ["happy"], "Bob": ["happy"]}
     elif gives == "success":
@@ -188,7 +202,10 @@ def check(row, answer, http):
     elif gives == "models":
         assert all(isinstance(v, list) for of in answer.json()["models"].values() for v in of.values())
     elif gives == "id and name":
-        assert {(one["id"], one["name"]) for one in answer.json()["voices"]} == {("alice", "alice"), ("Bob", "Bob")}
+        assert {(one["id"], one["name"]) for one in answer.json()["voices"]} == {
+            ("alice", "alice"),
+            ("Bob", "Bob"),
+        }
     elif gives == "models of Open WebUI":
         assert {"tts-1", "gpt-4o-mini-tts"} <= {one["id"] for one in answer.json()["models"]}
     elif gives == "models of OpenAI":
@@ -229,7 +246,9 @@ def test_livetalking_decodes_every_http_chunk_alone(live):
     """It hands each chunk of the transfer to a decoder, as a whole file."""
     body = b'{"text": "Hello there, you. This is another one.", "text_lang": "en", "ref_audio_path": "alice", ' \
         b'"media_type": "ogg", "streaming_mode": 2}'  # fmt: skip
-    head = f"POST /tts HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    head = (
+        f"POST /tts HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as connection:
         connection.sendall(head.encode() + body)
         answer = b""
@@ -251,7 +270,10 @@ def test_livetalking_decodes_every_http_chunk_alone(live):
 
 def test_dify_joins_answers_to_one_mp3(http):
     asked = {"model": "tts-1", "voice": "alice", "response_format": "mp3"}
-    parts = [http.post("/v1/audio/speech", json={**asked, "input": text}).content for text in ("Hello.", "Good bye.")]
+    parts = [
+        http.post("/v1/audio/speech", json={**asked, "input": text}).content
+        for text in ("Hello.", "Good bye.")
+    ]
     whole, rate = decoded(b"".join(parts))
     assert whole >= sum(decoded(part)[0] for part in parts) - 2 * 1152
     assert rate == 32000
