@@ -114,7 +114,7 @@ def test_headers_of_every_answer(live):
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert answer.headers["x-request-id"] == "abc-1"
             assert "server" not in answer.headers
-        assert http.get("/health", headers={"X-Request-Id": "a b\t"}).headers["x-request-id"] != "a b\t"
+        assert http.get("/health", headers={"X-Request-Id": "a b"}).headers["x-request-id"] != "a b"
 
 
 @pytest.mark.parametrize(

@@ -75,12 +75,12 @@ class ThreadedEngine:
             BusyError: The queue is full, or the engine is closing.
             NotThereError: No such voice.
         """
-        if request.voice not in self._voices.paths():
-            raise NotThereError(f"there is no voice {request.voice!r}", param="voice")
         job = Job(request, ahead_s=self._ahead_s, wake=self._wake)
         with self._changed:
             if self._closing:
                 raise BusyError("the server is going down", retry_after_s=RETRY_AFTER_S)
+            if request.voice not in self._voices.paths():
+                raise NotThereError(f"there is no voice {request.voice!r}", param="voice")
             free = max(self.limits.rows - len(self._running), 0)
             if len(self._new) - free >= self.limits.queue:
                 raise BusyError(

@@ -85,6 +85,8 @@ def routes(floor: Floor) -> list[Route]:
 def read_ask(fields: Fields) -> Ask:
     """What a client asks for.
 
+    FLAC is sent as a whole unless a stream is asked for: libsndfile reads none whose length is not at its beginning.
+
     Raises:
         BadRequestError: It makes no sense.
     """
@@ -104,13 +106,15 @@ def read_ask(fields: Fields) -> Ask:
         "flow_steps": fields.whole("flow_steps", "sample_steps"),
         "guidance": fields.number("guidance", "cfg_rate"),
     }
+    format = fields.text("response_format", default="mp3").lower()
     return Ask(
         dialect=DIALECT,
         text=text,
         whom=Whom(voice=voice_name(fields.raw("voice")), emotion=fields.text("emotion", "instructions")),
         language=language_of(fields.text("language", "lang_code", "text_lang"), "language"),
         options=options,
-        format=fields.text("response_format", default="mp3").lower(),
+        delivery="whole" if format == "flac" and "stream_format" not in fields else "chunks",
+        format=format,
     )
 
 

@@ -22,7 +22,7 @@ def routes(floor: Floor, readiness: Readiness) -> list[Route]:
         Route(
             "/health", get, answering(partial(health, floor, readiness), shape), DIALECT, "Alive.", open=True
         ),
-        Route("/ready", get, answering(partial(ready, readiness), shape), DIALECT, "Has spoken.", open=True),
+        Route("/ready", get, answering(partial(ready, floor, readiness), shape), DIALECT, "Has spoken.", open=True),
         Route("/ping", get, answering(ping, shape), DIALECT, "Answers.", open=True),
         Route(
             "/metrics",
@@ -60,8 +60,10 @@ async def health(floor: Floor, readiness: Readiness, request: Request) -> Respon
     return JSONResponse(body)
 
 
-async def ready(readiness: Readiness, request: Request) -> Response:
-    """Says whether it has spoken; 503 until then."""
+async def ready(floor: Floor, readiness: Readiness, request: Request) -> Response:
+    """Says whether it has spoken and still lets requests in; 503 otherwise."""
+    if floor.desk.admission.closed:
+        return JSONResponse({"ready": False, "reason": "it is going down"}, status_code=503)
     if readiness.ready:
         return JSONResponse({"ready": True, "first_word_s": round(readiness.took_s, 3)})
     reason = "not yet; the server's log says why"

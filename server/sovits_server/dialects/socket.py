@@ -61,7 +61,7 @@ class Session:
         """
         given = Fields(fields)
         pieces = given.flag("stream_audio")
-        ask = openai.read_ask(Fields({**fields, "input": ""}))
+        ask = openai.read_ask(Fields({**fields, "input": "-"}))
         format = ask.format if "response_format" in given else "pcm" if pieces else "wav"
         return cls(
             replace(ask, dialect=DIALECT, format=format, delivery="chunks" if pieces else "whole"), pieces
@@ -84,7 +84,7 @@ class Talk:
         self._utterance = -1
         self._feed: asyncio.Queue[object] | None = None
         self._cutter = SentenceCutter()
-        self._size = 0
+        self._size = self._count = 0
         self._speaking: asyncio.Task[None] | None = None
 
     async def hold(self) -> None:
@@ -104,10 +104,8 @@ class Talk:
                         return
                 except SovitsError as error:
                     await self._send(type="error", message=str(problem_of(error)))
-                if self._speaking is not None and self._speaking.done() and self._feed is None:
-                    self._speaking.result()
         finally:
-            await self._cut()
+            await self._cut(tell=False)
 
     async def _take(self, message: Mapping[str, Any]) -> bool:
         """Does what a message asks for; returns whether it was the last.
@@ -161,27 +159,28 @@ class Talk:
         """Begins to say something new; what is being said is cut off."""
         await self._cut()
         self._utterance += 1
-        self._feed, self._cutter, self._size = asyncio.Queue(), SentenceCutter(), 0
+        self._feed, self._cutter, self._size, self._count = asyncio.Queue(), SentenceCutter(), 0, 0
         self._speaking = asyncio.create_task(self._say(self._feed, self._utterance, self._session))
 
-    async def _cut(self) -> None:
-        if self._speaking is not None:
-            await stopped(self._speaking)
-        self._speaking = self._feed = None
+    async def _cut(self, *, tell: bool = True) -> None:
+        """Cuts off what is being said."""
+        speaking, self._speaking, self._feed = self._speaking, None, None
+        if speaking is None or speaking.done():
+            return
+        await stopped(speaking)
+        if tell:
+            await self._done(self._utterance, cancelled=True)
+
+    async def _done(self, utterance: int, **more: bool) -> None:
+        await self._send(type="session.done", utterance_index=utterance, total_sentences=self._count, **more)
 
     async def _say(self, feed: asyncio.Queue[object], utterance: int, session: Session) -> None:
         """Says sentences as they come."""
-        count = 0
         try:
             while (text := await feed.get()) is not _END:
-                await self._sentence(str(text), utterance, count, session)
-                count += 1
-            await self._send(type="session.done", utterance_index=utterance, total_sentences=count)
-        except asyncio.CancelledError:
-            with suppress(Exception):
-                done = {"utterance_index": utterance, "total_sentences": count, "cancelled": True}
-                await asyncio.shield(self._send(type="session.done", **done))
-            raise
+                await self._sentence(str(text), utterance, self._count, session)
+                self._count += 1
+            await self._done(utterance)
         except (TimeoutError, ConnectionError, WebSocketDisconnect, RuntimeError):
             abort(self._socket.scope)  # nobody takes it; the one who receives finds out
 
