@@ -1,5 +1,4 @@
-"""Hostile requests and frames, made from a random generator: what JSON can hold,
-and what HTTP and WebSocket cannot."""
+"""Hostile requests and frames, made from a random generator: what JSON can hold, and what no protocol allows."""
 
 from __future__ import annotations
 
