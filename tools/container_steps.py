@@ -4,7 +4,8 @@
 
 VOICES is a folder as `sovits-export serve --voices` takes it. Wants debootstrap and root. The stages share one root, so
 `COPY --from` has nothing to do. At the end the entry point is started as the user of the image, with its variables; the
-health check has to pass, and a sentence has to come back as MP3.
+health check has to pass, and a sentence has to come back as MP3. CERTIFICATES=FILE: a bundle for pip, where a proxy
+signs with an authority of its own.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SUITE = re.compile(r"debian:(\w+)-slim")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PORT = 9880
 KEY = "container-steps"
+CERTIFICATES = "CERTIFICATES"
 HEALTHY_S = 600
 
 
@@ -180,9 +182,9 @@ def build(container: Container, target: str) -> None:
         stdout=subprocess.DEVNULL,
     )
     shutil.copy("/etc/resolv.conf", container.root / "etc/resolv.conf")
-    for name in ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
-        if name in os.environ:
-            container.environment[name] = os.environ[name]
+    if CERTIFICATES in os.environ:
+        shutil.copy(os.environ[CERTIFICATES], container.root / "etc/pip-certificates.pem")
+        container.environment["PIP_CERT"] = "/etc/pip-certificates.pem"
     for step in steps_of(target, stages(text)):
         print(f"==> {step.name} {step.words}"[:110], flush=True)
         container.do(step)
