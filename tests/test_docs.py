@@ -14,7 +14,7 @@ from mkdocs_hooks import FENCE, OUTSIDE, ROOT, resolve, rewrite, without_fences
 
 from sovits_exporter.cli.main import main
 
-SOURCES = {f"sovits_{name}": ROOT / name for name in ("runtime", "engines", "calibration", "exporter")}
+SOURCES = {f"sovits_{name}": ROOT / name for name in ("runtime", "engines", "calibration", "server", "exporter")}
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "tools/**/*.md", "tests/data/*.md")

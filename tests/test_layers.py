@@ -13,7 +13,8 @@ ALLOWED = {
     "sovits_runtime": set(),
     "sovits_engines": {"sovits_runtime"},
     "sovits_calibration": {"sovits_runtime", "sovits_engines"},
-    "sovits_exporter": {"sovits_runtime", "sovits_engines", "sovits_calibration"},
+    "sovits_server": {"sovits_runtime"},
+    "sovits_exporter": {"sovits_runtime", "sovits_engines", "sovits_calibration", "sovits_server"},
 }
 
 

@@ -1,4 +1,4 @@
-"""Hostile requests and frames, made from a random generator: what JSON can hold, and what HTTP and WebSocket cannot."""
+"""Hostile requests and frames, made from a random generator: what JSON can hold, and what no protocol allows."""
 
 from __future__ import annotations
 
@@ -11,8 +11,19 @@ from collections.abc import Callable
 from websocket_client import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from websocket_client import frame as frame_of
 
-PHONES = "HH AH0"
-FIELDS = ("text", "phones", "language", "format", "speed", "seed", "stop", "__class__", "")
+WORDS = "Hi."
+FIELDS = (
+    "text", "input", "voice", "language", "text_lang", "response_format", "media_type", "speed",
+    "speed_factor", "seed",
+    "top_k", "ref_audio_path", "aux_ref_audio_paths", "streaming_mode", "stream_format", "text_split_method", "type",
+    "weights_path", "emotion", "timestamps", "stream_audio", "instructions", "fragment_interval", "__class__", "",
+)  # fmt: skip
+TARGETS = (
+    "/v1/audio/speech", "/tts", "/", "/infer_single", "/set_gpt_weights", "/set_refer_audio", "/change_refer",
+    "/set_model",
+    "/dev/captioned_speech", "/v1/audio/voices", "/models", "/control",
+)  # fmt: skip
+KINDS = ("session.config", "input.text", "input.done", "input.cancel")
 LANGUAGES = ("zh", "yue", "en", "ja", "ko", "auto", "all_zh", "all_ja", "klingon")
 VALUES = (
     "null", "true", "[]", "{}", "[[]]", '{"a": 1}', "-1", "0", "1.5", "1e400", "-1e400", "NaN", "Infinity",
@@ -35,19 +46,27 @@ def _scalar(rng: random.Random) -> bytes:
 
 
 def _wrong_field(rng: random.Random) -> bytes:
-    asked = {"phones": json.dumps(PHONES), rng.choice(FIELDS): rng.choice(VALUES)}
+    words = json.dumps(WORDS)
+    asked = {
+        "text": words,
+        "input": words,
+        "type": json.dumps(rng.choice(KINDS)),
+        rng.choice(FIELDS): rng.choice(VALUES),
+    }
     return ("{" + ", ".join(f"{json.dumps(k)}: {v}" for k, v in asked.items()) + "}").encode()
 
 
 def _deep(rng: random.Random) -> bytes:
-    opening, closing = rng.choice([("[", "]"), ('{"a":', "}"), ('{"phones":[', "]}")])
+    opening, closing = rng.choice([("[", "]"), ('{"a":', "}"), ('{"text":[', "]}")])
     depth = rng.choice([10, 900, 1100, 5000])
     return (opening * depth + rng.choice(["", "1"]) + rng.choice(["", closing * depth])).encode()
 
 
 def _damaged(rng: random.Random) -> bytes:
     """A good message with a few bytes changed, cut or put in."""
-    data = bytearray(json.dumps({"phones": PHONES, "seed": 1, "speed": 1.0, "format": "wav"}).encode())
+    data = bytearray(
+        json.dumps({"type": "input.text", "text": WORDS, "input": WORDS, "seed": 1, "speed": 1.0}).encode()
+    )
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(data))
         data[at : at + rng.randint(0, 2)] = rng.randbytes(rng.randint(0, 2))
@@ -59,7 +78,7 @@ def _noise(rng: random.Random) -> bytes:
 
 
 def _strange_encoding(rng: random.Random) -> bytes:
-    text = json.dumps({"phones": PHONES + " é☃", "seed": 1}, ensure_ascii=False)
+    text = json.dumps({"text": WORDS + " é☃", "input": WORDS, "seed": 1}, ensure_ascii=False)
     return text.encode(
         rng.choice(["utf-16", "utf-32", "utf-8-sig", "utf-7", "utf-16-le", "gb18030"]), "replace"
     )
@@ -77,12 +96,8 @@ def _strange_text(rng: random.Random) -> bytes:
     ]
     low, high = rng.choice(ranges)
     text = "".join(chr(rng.randint(low, high)) for _ in range(rng.randint(0, 30)))
-    return json.dumps({"text": text, "language": rng.choice(LANGUAGES)}).encode()
-
-
-def _strange_phones(rng: random.Random) -> bytes:
-    phones = " ".join(chr(rng.randint(33, 0x2FFF)) * rng.randint(1, 5) for _ in range(rng.randint(0, 9)))
-    return json.dumps({"phones": phones, "seed": rng.randint(-5, 2**32 + 5)}).encode()
+    kind = rng.choice(KINDS)
+    return json.dumps({"type": kind, "text": text, "input": text, "language": rng.choice(LANGUAGES)}).encode()
 
 
 JSON: dict[str, tuple[int, Callable[[random.Random], bytes]]] = {
@@ -93,7 +108,6 @@ JSON: dict[str, tuple[int, Callable[[random.Random], bytes]]] = {
     "random bytes": (10, _noise),
     "JSON in other encodings": (5, _strange_encoding),
     "random text": (5, _strange_text),
-    "random phones": (3, _strange_phones),
 }
 
 
@@ -106,14 +120,20 @@ def request(rng: random.Random) -> tuple[str, bytes]:
     """Bytes for the port, and what kind of thing they are."""
     if rng.random() < 0.5:
         kind, body = _json(rng)
-        return kind, _post(body)
+        return kind, _post(body, to=rng.choice(TARGETS))
     kind = rng.choices(list(REQUESTS), [weight for weight, _ in REQUESTS.values()])[0]
     return kind, REQUESTS[kind][1](rng)
 
 
-def _post(body: bytes, *headers: str, length: int | str | None = None) -> bytes:
+def _post(body: bytes, *headers: str, length: int | str | None = None, to: str = "/tts") -> bytes:
     claimed = len(body) if length is None else length
-    lines = ["POST /speak HTTP/1.1", "Host: x", f"Content-Length: {claimed}", "Connection: close", *headers]
+    lines = [
+        f"POST {to} HTTP/1.1",
+        "Host: localhost",
+        f"Content-Length: {claimed}",
+        "Connection: close",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + body
 
 
@@ -133,7 +153,7 @@ def _wrong_length(rng: random.Random) -> bytes:
 
 
 def _chunks(rng: random.Random) -> bytes:
-    head = b"POST /speak HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+    head = b"POST /tts HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     size = rng.choice([b"5", b"FFFFFFFFFFFFFFFFFF", b"-5", b"5;x=" + b"y" * 300, b"zz", b"0", b""])
     return (
         head + size + b"\r\n" + rng.choice([b"hello", b"", b"{}"]) + b"\r\n" + rng.choice([b"0\r\n\r\n", b""])
@@ -145,27 +165,28 @@ def _query(rng: random.Random) -> bytes:
         rng.choice(FIELDS),
         json.loads('"x"') if rng.random() < 0.1 else rng.choice(VALUES).strip('"'),
     )
-    query = f"phones={urllib.parse.quote(PHONES)}&{name}={urllib.parse.quote(value[:2000])}"
-    raw = rng.choice([query, query + "&" * 50, "=" * 30, "%", "%ff%fe", "phones=%00", "a" * 9000])
-    return f"GET /speak?{raw} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    query = f"text={urllib.parse.quote(WORDS)}&{name}={urllib.parse.quote(value[:2000])}"
+    raw = rng.choice([query, query + "&" * 50, "=" * 30, "%", "%ff%fe", "text=%00", "a" * 9000])
+    return f"GET /tts?{raw} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 PATHS = (
-    "/../../etc/passwd", "//speak", "/speak/../speak", "/%2e%2e/", "/" + "a" * 9000, "*", "http://x/speak", "/\x00",
-    "/serve.py", "/socket", "/?" + "a=" * 50, "/speak%20", "\\",
+    "/../../etc/passwd", "//tts", "/tts/../tts", "/%2e%2e/", "/" + "a" * 9000, "*", "http://x/tts", "/\x00",
+    "/serve.py", "/v1/audio/speech/stream", "/outputs/x.wav", "/models/v4", "/page.js", "/metrics",
+    "/openapi.json", "/?" + "a=" * 50, "/tts%20", "\\",
 )  # fmt: skip
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "PATCH", "get", "\x01")
 NOT_HTTP = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\r\n" * 50, b"GET / HTTP/9.9\r\n\r\n", b"GET /\r\n\r\n",
     b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 500 + b"\r\n", b"GET / HTTP/1.1\r\nA : b\r\n\r\n",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n folded\r\n\r\n", b"GET / HTTP/1.1\nHost: x\n\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\n folded\r\n\r\n", b"GET / HTTP/1.1\nHost: localhost\n\n",
     b"\x00" * 300, b"GET " + b"/" * 70_000,
 )  # fmt: skip
 
 
 def _path(rng: random.Random) -> bytes:
     line = f"{rng.choice(METHODS)} {rng.choice(PATHS)} HTTP/1.1"
-    return f"{line}\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    return f"{line}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
 
 
 def _not_http(rng: random.Random) -> bytes:
@@ -183,7 +204,7 @@ def _upgrade(rng: random.Random) -> bytes:
     lines[rng.randrange(4)] = rng.choice(
         ["Upgrade: h2c", "Sec-WebSocket-Version: 99", "Sec-WebSocket-Key: x", "A: b"]
     )
-    return "\r\n".join(["GET /socket HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+    return "\r\n".join(["GET /v1/audio/speech/stream HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
 
 REQUESTS: dict[str, tuple[int, Callable[[random.Random], bytes]]] = {
@@ -221,7 +242,7 @@ FRAMES: dict[str, Callable[[random.Random], bytes]] = {
         CLOSE, rng.choice([b"", b"\x00", b"\x00\x01", b"\x03\xe8\xff\xfe"])
     ),
     "a message in pieces": lambda rng: b"".join(
-        [frame_of(TEXT, b'{"phones"', final=False), frame_of(CONTINUATION, b": 3}")]
+        [frame_of(TEXT, b'{"text"', final=False), frame_of(CONTINUATION, b": 3}")]
     ),
     "no frame": lambda rng: b"GET / HTTP/1.1\r\n\r\n",
 }

@@ -1,4 +1,4 @@
-"""Hostile messages against the example service as a process; `benchmarks/attacks/messages.py` sends thousands."""
+"""Hostile messages against the server as a process; `benchmarks/attacks/messages.py` sends thousands."""
 
 import importlib
 import json
@@ -21,14 +21,13 @@ def attacks():
         yield importlib.import_module("hostile_messages"), importlib.import_module("messages")
 
 
-def test_the_service_answers_and_speaks_as_before(tiny_bundle, reference, tmp_path):
-    reference.save(tmp_path / "me.npz")
+def test_the_server_answers_and_speaks_as_before(tiny_bundle, demo_files, tmp_path):
     result = tmp_path / "result.json"
     command = [
         sys.executable,
         FOLDER / "messages.py",
         tiny_bundle,
-        tmp_path / "me.npz",
+        demo_files.reference_wav,
         "--count",
         80,
         "-o",

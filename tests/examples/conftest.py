@@ -29,11 +29,6 @@ def play():
 
 
 @pytest.fixture(scope="session")
-def serve():
-    return example("serve")
-
-
-@pytest.fixture(scope="session")
 def cancel():
     return example("cancel")
 

@@ -24,12 +24,23 @@ from sovits_exporter.cli.pack import pack
 from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
 from sovits_exporter.cli.reference import reference
+from sovits_exporter.cli.serve import serve
 from sovits_exporter.cli.speak import speak
 from sovits_exporter.cli.verify import verify
+from sovits_exporter.cli.voice import voice
 from sovits_runtime.errors import SovitsError, printable
 
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
+SERVE_MODULES = {
+    "pydantic",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "httptools",
+    "websockets",
+    "prometheus_client",
+}
 WITHOUT_PYTORCH = {"convert", "engine", "lint"}
 """Commands that the extra [convert] is enough for, as far as `EXPORT_MODULES` go."""
 
@@ -53,9 +64,11 @@ class _Group(click.Group):
             click.secho(f"error: {printable(line)}", fg="red", err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:
-            if error.name not in EXPORT_MODULES or ctx.params.get("verbose"):
+            missing = (error.name or "").split(".")[0]
+            if missing not in EXPORT_MODULES | SERVE_MODULES or ctx.params.get("verbose"):
                 raise
             extra = "convert" if ctx.invoked_subcommand in WITHOUT_PYTORCH else "export"
+            extra = "serve" if missing in SERVE_MODULES else extra
             line = f'this command needs {error.name}, which is not installed; pip install "sovits-export[{extra}]"'
             click.secho(f"error: {line}", fg="red", err=True)
             ctx.exit(1)
@@ -100,7 +113,9 @@ for command in (
     phones,
     prepack,
     reference,
+    serve,
     speak,
     verify,
+    voice,
 ):
     main.add_command(command)

@@ -19,7 +19,7 @@ from sovits_runtime.machine import no_telemetry
 ROOT = Path(__file__).parents[3]
 DOOR = ROOT / "runtime/sovits_runtime/machine/onnx_runtime.py"
 ELSEWHERE = {ROOT / "benchmarks/cpu/genie_worker.py"}  # a rival, in a Python that need not have this project
-OURS = ("sovits_runtime", "sovits_engines", "sovits_calibration", "sovits_exporter")
+OURS = ("sovits_runtime", "sovits_engines", "sovits_calibration", "sovits_server", "sovits_exporter")
 TRACE = ("strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg")
 VARIABLES = (no_telemetry.ONNX_RUNTIME, no_telemetry.HUB)
 LIVES_S = 15  # ONNX Runtime waits some ten seconds before it sends
@@ -111,7 +111,7 @@ def imports_of_onnxruntime(path):
 
 
 def test_onnxruntime_is_imported_in_one_place():
-    folders = ("runtime", "exporter", "calibration", "engines", "benchmarks", "examples")
+    folders = ("runtime", "exporter", "calibration", "engines", "server", "benchmarks", "examples")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     assert list(imports_of_onnxruntime(DOOR))
     found = [

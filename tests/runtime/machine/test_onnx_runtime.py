@@ -160,7 +160,7 @@ def test_a_model_that_it_does_not_take_is_named(model):
 
 
 def test_sessions_are_opened_at_the_door_alone():
-    folders = ("runtime", "exporter", "calibration", "engines")
+    folders = ("runtime", "exporter", "calibration", "engines", "server")
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     opening = [path.name for path in files if ".InferenceSession(" in path.read_text(encoding="utf-8")]
     assert opening == ["onnx_runtime.py"]

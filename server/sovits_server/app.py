@@ -1,0 +1,256 @@
+"""The server as an ASGI application: all dialects over one desk, behind one gate."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Scope
+from starlette.websockets import WebSocket
+
+from sovits_runtime import Synthesizer
+from sovits_runtime.bundle.feature_cache import user_cache_folder
+from sovits_server import page
+from sovits_server.config import Config
+from sovits_server.core.alive import Readiness
+from sovits_server.core.answer import Answers
+from sovits_server.core.casting import Casting
+from sovits_server.core.connection import stopped
+from sovits_server.core.desk import Desk
+from sovits_server.core.engine import Engine, EngineLimits
+from sovits_server.core.floor import Choices, Floor, Route
+from sovits_server.core.threads import ThreadedEngine
+from sovits_server.dialects import api_v2, gsvi, openai, operators, root, socket
+from sovits_server.operations.metrics import Meters
+from sovits_server.problems import ConfigError
+from sovits_server.security.gate import Gate
+from sovits_server.security.keys import Keys
+from sovits_server.security.places import Places
+from sovits_server.sound import LineCache
+from sovits_server.voices import VoiceReference, VoiceStore
+from sovits_server.wyoming import check_wyoming, open_wyoming
+
+logger = logging.getLogger(__name__)
+
+LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\]|[a-z0-9-]+\.localhost)(:\d{1,5})?"
+"""Pages of servers on this machine, as SillyTavern is one."""
+Stop = Callable[[bool], None]
+
+
+class Server:
+    """All parts of a server, put together.
+
+    Args:
+        config: Of the operator.
+        engine: Speaks; None: threads over `Synthesizer`.
+        stop: Ends the process that serves; it is told whether to start anew.
+
+    Attributes:
+        app: The ASGI application.
+        desk: Where all requests meet.
+        readiness: Whether it has spoken.
+        store: The voices.
+
+    Raises:
+        ConfigError: A voice is there twice, the default voice is not there, or Home Assistant cannot be served.
+    """
+
+    def __init__(self, config: Config, *, engine: Engine | None = None, stop: Stop | None = None) -> None:
+        check_wyoming(config)
+        self.config = config
+        self.meters = Meters()
+        self.store = VoiceStore(config.voices, bundles=config.bundles)
+        self.desk = Desk(engine or _engine(config), self._casting(), config, self.meters)
+        self.readiness = Readiness(self.desk)
+        answers = Answers(self.desk, _cache(config))
+        self.floor = Floor(self.desk, answers, self.store, config, Choices(), stop or _no_stop)
+        self.app = self._application()
+
+    def _casting(self) -> Casting:
+        config = self.config
+        seen: dict[str, Path] = {}
+        for bundle in config.bundles:
+            name = bundle.resolve().name.casefold()
+            if seen.setdefault(name, bundle) != bundle:
+                raise ConfigError(
+                    f"bundles: {bundle} and {seen[name]} have one name; rename one of the folders"
+                )
+        if not self.store.names():
+            raise ConfigError(f"voices: got no voice in {config.voices}; expected folders of exported voices")
+        first = config.bundles[0].resolve().name if config.bundles else ""
+        fallback = None
+        if config.ref is not None:
+            fallback = VoiceReference(
+                name="default", path=config.ref, text=config.ref_text, language=config.ref_lang
+            )
+        casting = Casting(
+            self.store,
+            Places(_folders(config), config.max_upload_mb << 20),
+            default=config.default_voice or first,
+            fallback=fallback,
+            aliases=dict(alias.partition("=")[::2] for alias in config.alias),
+            urls=config.allow_urls,
+        )
+        try:
+            casting.default()
+        except Exception as error:
+            raise ConfigError(f"default_voice: {error}") from None
+        return casting
+
+    def _routes(self) -> list[Route]:
+        floor = self.floor
+        made = [*openai.routes(floor), *api_v2.routes(floor), *gsvi.routes(floor)]
+        shown = page.page if self.config.page else None
+        files = page.routes() if self.config.page else []
+        return [*made, *root.routes(floor, shown), *files, *operators.routes(floor, self.readiness)]
+
+    def _application(self) -> ASGIApp:
+        version = "0.1.0"
+        app = FastAPI(
+            title="sovits-export", version=version, docs_url=None, redoc_url=None, lifespan=self._lifespan
+        )
+        app.state.server = self
+        routes = self._routes()
+        dialect_of: list[tuple[re.Pattern[str], str]] = []
+        for route in routes:
+            _add(app, route)
+            dialect_of.append((re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path)), route.dialect))
+        for path in socket.PATHS:
+            app.add_api_websocket_route(path, _socket(partial(socket.talk, self.floor)))
+        app.add_exception_handler(404, _unknown)
+        app.add_exception_handler(405, _unknown)
+        keys = Keys([key.get_secret_value() for key in self.config.api_key])
+        gate = Gate(
+            _with_cors(app, self.config.cors_origin),
+            self.config,
+            keys=keys,
+            open_paths=frozenset(r.path for r in routes if r.open),
+            list_paths=frozenset(r.path for r in routes if r.list),
+            told=partial(_count, self.meters, dialect_of),
+        )
+        return gate
+
+    @asynccontextmanager
+    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        finding_out = asyncio.create_task(self.readiness.find_out())
+        async with AsyncExitStack() as stack:
+            if self.config.wyoming_port is not None:
+                port = await stack.enter_async_context(open_wyoming(self.floor))
+                logger.info("Home Assistant's protocol at %s:%d", self.config.host, port)
+            stack.push_async_callback(self.desk.close)
+            stack.push_async_callback(stopped, finding_out)
+            yield
+
+
+def build_app(config: Config, *, engine: Engine | None = None) -> ASGIApp:
+    """A server as an ASGI application, for any server of those."""
+    return Server(config, engine=engine).app
+
+
+def _engine(config: Config) -> Engine:
+    def load(path: Path) -> Synthesizer:
+        return Synthesizer.load(
+            path,
+            device=config.device,
+            backend=config.backend,
+            threads=config.threads,
+            requests=config.rows,
+        )
+
+    most = None if config.memory_mb is None else round(config.memory_mb * 1e6)
+    return ThreadedEngine(load, EngineLimits(config.rows, config.queue, most))
+
+
+def _cache(config: Config) -> LineCache | None:
+    if not config.cache_mb:
+        return None
+    return LineCache(user_cache_folder() / "lines", most_bytes=round(config.cache_mb * 1e6))
+
+
+def _folders(config: Config) -> list[Path]:
+    """Where clients may name recordings: the folders allowed, and those of the voices."""
+    own = [config.voices] if config.voices is not None else []
+    beside = [config.ref.parent] if config.ref is not None and not config.references else []
+    return [*config.references, *own, *beside, *config.bundles]
+
+
+def _add(app: FastAPI, route: Route) -> None:
+    """Adds a route; its fields are told in /openapi.json."""
+
+    async def endpoint(request: Request) -> Response:
+        return await route.handler(request)
+
+    endpoint.__annotations__ = {"request": Request, "return": Response}
+    for method in route.methods:
+        extra: dict[str, Any] = {}
+        if route.fields and method == "POST":
+            schema = {"type": "object", "properties": dict(route.fields)}
+            extra["requestBody"] = {"content": {"application/json": {"schema": schema}}}
+        elif route.fields:
+            extra["parameters"] = [{"name": n, "in": "query", "schema": s} for n, s in route.fields.items()]
+        app.add_api_route(
+            route.path,
+            endpoint,
+            methods=[method],
+            summary=route.words,
+            tags=[route.dialect],
+            response_model=None,
+            openapi_extra=extra,
+            operation_id=f"{method} {route.path}",
+        )
+
+
+def _socket(handler: Callable[[WebSocket], Any]) -> Callable[[WebSocket], Any]:
+    async def endpoint(socket: WebSocket) -> None:
+        await handler(socket)
+
+    endpoint.__annotations__ = {"socket": WebSocket, "return": None}
+    return endpoint
+
+
+def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    """Pages of this machine may ask, and those that the operator names."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_origin_regex=None if "*" in origins else LOOPBACK_ORIGIN,
+        allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=["X-Sample-Rate", "X-Request-Id", "X-Reference", "ETag", "Retry-After"],
+        max_age=600,
+    )
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    status = int(getattr(error, "status_code", 404))
+    text = "there is no such address here" if status == 404 else f"{request.method} is not for this address"
+    body = {"message": text, "type": "invalid_request_error", "param": None, "code": status}
+    headers: Mapping[str, str] = getattr(error, "headers", None) or {}
+    return JSONResponse({"error": body, "message": text}, status_code=status, headers=dict(headers))
+
+
+def _count(
+    meters: Meters, patterns: list[tuple[re.Pattern[str], str]], scope: Scope, status: int, seconds: float
+) -> None:
+    dialect = next((name for pattern, name in patterns if pattern.fullmatch(scope["path"])), "other")
+    if scope["type"] == "websocket":
+        dialect = socket.DIALECT
+    meters.answers.labels(dialect, str(status)).inc()
+    meters.total.labels(dialect).observe(seconds)
+
+
+def _no_stop(again: bool) -> None:
+    logger.warning("this server cannot be ended by a request: its process is not ours")
+
+
+__all__ = ["Server", "build_app"]

@@ -1,0 +1,1 @@
+"""What clients speak, a module a dialect; each turns its fields into one `core.request.Ask`."""
