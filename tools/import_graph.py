@@ -31,6 +31,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"backends", "speech"},
         {"aio", "doctor", "synthesizer"},
         {"bench", "verify"},
+        {"tuning"},
     ],
     "sovits_exporter": [
         {"modeling"},

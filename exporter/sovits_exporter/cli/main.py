@@ -23,6 +23,7 @@ from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
 from sovits_exporter.cli.reference import reference
 from sovits_exporter.cli.speak import speak
+from sovits_exporter.cli.tune import tune
 from sovits_exporter.cli.verify import verify
 from sovits_runtime.errors import SovitsError, printable
 
@@ -97,6 +98,7 @@ for command in (
     prepack,
     reference,
     speak,
+    tune,
     verify,
 ):
     main.add_command(command)

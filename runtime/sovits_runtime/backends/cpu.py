@@ -55,7 +55,7 @@ class CpuVoice:
         self._taken = taken or take_plan(bundle, options.plan)
         self._windows: list[WindowSession] = []
         self._native = library_for(bundle, self._gpt_steps)
-        self._prepacked = find_prepacked(bundle, self._gpt_steps)
+        self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
         self.text_to_semantic = TextToSemantic(self._session(PREFILL), self._step())
 
     @property
@@ -65,7 +65,10 @@ class CpuVoice:
 
     def graph(self, name: str) -> Session:
         """Opens a graph other than the GPT's; see `VoiceBackend.graph`."""
-        engine = self._taken.choice.engine(name)
+        return self.open_with(name, self._taken.choice.engine(name))
+
+    def open_with(self, name: str, engine: str) -> Session:
+        """Opens a graph other than the GPT's on an engine of `plan.ENGINES`, whatever the plan says."""
         return self._openvino(name, engine) if engine in OPENVINO_ENGINES else self._session(name)
 
     def warm(self) -> None:
@@ -74,7 +77,8 @@ class CpuVoice:
     def describe(self) -> dict[str, Any]:
         """The plan: which one, where it lies, and why another one was not taken."""
         plan = self._taken.plan
-        facts = {"plan": self._taken.kind, "plan_folder": str(plan.folder) if plan else ""}
+        facts: dict[str, Any] = {"plan": self._taken.kind, "plan_folder": str(plan.folder) if plan else ""}
+        facts["exact"] = self._taken.choice.exact
         return facts | ({"plan_ignored": self._taken.ignored} if self._taken.ignored else {})
 
     def close(self) -> None:
@@ -131,9 +135,7 @@ class CpuVoice:
             self.runs_on[name] = session.provider
             return session
         lengths = WINDOWS[precision]
-        window = WindowSession(
-            path, spec, lengths, precision=precision, threads=threads, elsewhere=elsewhere
-        )
+        window = WindowSession(path, spec, lengths, precision=precision, threads=threads, elsewhere=elsewhere)
         self._windows.append(window)
         sizes = " and ".join(map(str, lengths))
         self.runs_on[name] = f"{window.provider}, windows of {sizes} frames; below them ONNX Runtime"

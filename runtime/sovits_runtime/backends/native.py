@@ -131,7 +131,12 @@ def library_for(bundle: Bundle, gpt_steps: GptSteps) -> ctypes.CDLL | None:
 
 
 def open_step(
-    lib: ctypes.CDLL, bundle: Bundle, packed: Path | None, threads: int | None, *, precision: str | None = None
+    lib: ctypes.CDLL,
+    bundle: Bundle,
+    packed: Path | None,
+    threads: int | None,
+    *,
+    precision: str | None = None,
 ) -> NativeStep:
     """Opens the step of a bundle.
 

@@ -57,6 +57,8 @@ OPENVINO_ENGINES = {"openvino-f32": "f32", "openvino-bf16": "bf16", "openvino-f1
 NATIVE, NATIVE_INT8 = "native", "native-int8"
 ENGINES = (ONNX_RUNTIME, *OPENVINO_ENGINES, NATIVE, NATIVE_INT8)
 """What may run a graph; the native ones run the GPT's step alone."""
+LOSSY = frozenset({"openvino-bf16", "openvino-f16", NATIVE_INT8})
+"""Those that compute in less than a graph of FP32 asks for."""
 
 CHUNK_FIELDS = ("first_tokens", "growth", "most_tokens")
 _MOST = 1 << 50
@@ -105,6 +107,11 @@ class Choice:
 
     engines: Mapping[str, str] = field(default_factory=dict)
     chunks: Mapping[str, float] | None = None
+
+    @property
+    def exact(self) -> bool:
+        """Whether everything equals FP32 up to rounding, as far as engines go."""
+        return LOSSY.isdisjoint(self.engines.values())
 
     def engine(self, graph: str) -> str:
         """What is to run a graph; empty where that is not said."""

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.doctor.cpu import machine_findings, native_finding
+from sovits_runtime.doctor.cpu import machine_findings, native_finding, openvino_finding
 from sovits_runtime.doctor.environment import Environment
 from sovits_runtime.doctor.finding import Finding, GpuSummary
 from sovits_runtime.doctor.libraries import (
@@ -76,7 +76,8 @@ def diagnose(
     )
     text = (*language_findings(environment), *text_data_findings())
     quiet = telemetry_finding()
-    findings = (*machine, *base, *backend, quiet, native_finding(), *gpu.findings, *export, *text, *opened)
+    engines = (native_finding(), openvino_finding(environment.machine))
+    findings = (*machine, *base, *backend, quiet, *engines, *gpu.findings, *export, *text, *opened)
     device = "cuda" if gpu.cuda_ready and can_speak else "cpu"
     threads = environment.machine.usable_cores
     return Diagnosis(

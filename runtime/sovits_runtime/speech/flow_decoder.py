@@ -286,9 +286,7 @@ class FlowMatchingDecoder:
         whole = np.fromiter(tokens, np.int64)
         if not len(whole):
             return
-        vocoder = ChunkedVocoder(
-            self.vocode, context_of(self.vocoder), lengths=lengths_of(self.vocoder)
-        )
+        vocoder = ChunkedVocoder(self.vocode, context_of(self.vocoder), lengths=lengths_of(self.vocoder))
         for mel in self.utterance_pieces(
             TokenSequence(whole, phones), reference, options=options, noise=noise
         ):
