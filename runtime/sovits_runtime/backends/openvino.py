@@ -113,7 +113,8 @@ class OpenVinoSession:
 class WindowSession:
     """A graph that runs in windows of few lengths, whatever the length of its input; see `Session`.
 
-    It opens in a thread of its own, while the first tokens are made; whoever runs it before waits. The input must have one size of its own, its frames, on the last axis; see `can_run_in_windows`.
+    It opens in a thread of its own, while the first tokens are made; whoever runs it before waits. The input must have
+    one size of its own, its frames, on the last axis; see `can_run_in_windows`.
 
     Args:
         path: The `.onnx` file.

@@ -1,4 +1,4 @@
-"""Several plans of one bundle, stage by stage, in turn with each other and with a baseline: which is how much faster?"""
+"""Several plans of one bundle, stage by stage, in turn with each other and with a baseline."""
 
 from __future__ import annotations
 

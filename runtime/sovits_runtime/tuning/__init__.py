@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.backends.cpu import INT8_STEP
 from sovits_runtime.backends.native import library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
-from sovits_runtime.backends.cpu import INT8_STEP
 from sovits_runtime.backends.plan import (
     FOLDER,
     LOSSY,
