@@ -7,8 +7,8 @@ time, so a run counts at a length that the engine has not seen. What gains littl
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,15 @@ from sovits_runtime.backends.plan import (
 from sovits_runtime.backends.prepacked import prepack
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.files import temporary_folder
-from sovits_runtime.bundle.names import INT8, STEP
+from sovits_runtime.bundle.names import INT8, PREFILL, PROMPT_TOKENS, STEP
 from sovits_runtime.bundle.seal import make_key
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.machine import usable_cores
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.tuning.chunks import suitable_chunks
-from sovits_runtime.tuning.graphs import measure_graphs
+from sovits_runtime.tuning.graphs import engines_for, measure_graphs
 from sovits_runtime.tuning.row import Row, chosen_engines
+from sovits_runtime.tuning.steps import engines_for as step_engines
 from sovits_runtime.tuning.steps import measure_steps
 from sovits_runtime.verify import verify_bundle
 from sovits_runtime.verify.check import VerifyReport
@@ -82,7 +83,6 @@ def tune_bundle(
     exact: bool = False,
     threads: int | None = None,
     progress: Progress = no_progress,
-    on_row: Callable[[Row], None] = lambda _: None,
 ) -> TuneReport:
     """Measures, chooses, verifies and keeps a plan; also prepacks, as `prepacked.prepack` does.
 
@@ -91,7 +91,6 @@ def tune_bundle(
         exact: Whether only what equals FP32 up to rounding becomes active; the plan has both choices either way.
         threads: How many to measure with; None: the physical cores that this process may use.
         progress: Called with what is being done, steps done and steps in all.
-        on_row: Called with each engine of a graph as it is measured.
 
     Raises:
         BackendError: ONNX Runtime is not installed, or a graph cannot be opened on it.
@@ -100,25 +99,31 @@ def tune_bundle(
     """
     start, threads = time.perf_counter(), threads or usable_cores()
     make_key()
-    progress("prepack", 0, 4)
+    total = expected_rows(bundle) + 3
+    progress("prepack", 0, total)
     prepack(bundle)
-    progress("measure", 1, 4)
-    rows = []
-    for row in (*measure_steps(bundle, threads), *measure_graphs(bundle, threads)):
+    rows: list[Row] = []
+    for row in chain(measure_steps(bundle, threads), measure_graphs(bundle, threads)):
         rows.append(row)
-        on_row(row)
+        progress(f"{row.graph} on {row.engine}", len(rows), total)
     engines = {kind: chosen_engines(rows, kind) for kind in ("tuned", "exact")}
     if Choice(engines["exact"]).gpt_steps == "onnxruntime":
         prepack(bundle, gpt_steps="onnxruntime")
-    progress("verify", 2, 4)
+    progress("verify", total - 2, total)
     active: PlanKind = "exact" if exact else "tuned"
     plan, report, dropped = _verified(bundle, rows, engines, active=active, threads=threads)
-    progress("chunks", 3, 4)
+    progress("chunks", total - 1, total)
     chunks = {kind: suitable_chunks(bundle, kind, threads) for kind in plan.choices}
     choices = {kind: replace(choice, chunks=chunks[kind]) for kind, choice in plan.choices.items()}
     plan = _write(bundle, replace(plan, choices=choices))
-    progress("done", 4, 4)
+    progress("done", total, total)
     return TuneReport(plan, tuple(rows), report, dropped, time.perf_counter() - start)
+
+
+def expected_rows(bundle: Bundle) -> int:
+    """How many engines are tried at most, for the progress."""
+    graphs = [name for name in bundle.graph_names if name not in (PREFILL, STEP, PROMPT_TOKENS)]
+    return len(step_engines(bundle)) + sum(len(engines_for(name)) for name in graphs)
 
 
 def _verified(

@@ -129,9 +129,7 @@ def test_a_graph_that_sees_everything_runs_at_every_length_and_forgets(tiny_bund
     monkeypatch.setattr(backend, "MOST_SHAPES", 2)
     opened = []
     compile_model = backend.compile_model
-    monkeypatch.setattr(
-        backend, "compile_model", lambda *a, **k: opened.append(a) or compile_model(*a, **k)
-    )
+    monkeypatch.setattr(backend, "compile_model", lambda *a, **k: opened.append(a) or compile_model(*a, **k))
     with open_voice(tiny_bundle, sovits_encoder="openvino-f32") as other, open_voice(tiny_bundle) as plain:
         assert other.runs_on["sovits_encoder"] == "OpenVINO f32"
         style = frames(plain.decoder, 1)[1]
@@ -148,10 +146,14 @@ def test_what_openvino_cannot_open_is_one_line(tmp_path, tiny_bundle):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no graph")
     with pytest.raises(BackendError, match=r"broken\.onnx: OpenVINO cannot open it in f32: .*--plan none"):
-        backend.OpenVinoSession(path, spec, precision="f32", threads=1, elsewhere=lambda: pytest.fail("opened"))
+        backend.OpenVinoSession(
+            path, spec, precision="f32", threads=1, elsewhere=lambda: pytest.fail("opened")
+        )
 
 
-@pytest.mark.parametrize(("found", "words"), [({}, "is not installed"), ({"openvino": "2023.1"}, "is 2023.1")])
+@pytest.mark.parametrize(
+    ("found", "words"), [({}, "is not installed"), ({"openvino": "2023.1"}, "is 2023.1")]
+)
 def test_a_missing_or_old_openvino_is_named_with_the_pip_line(monkeypatch, found, words):
     monkeypatch.setattr(door, "installed_versions", lambda names: found)
     with pytest.raises(BackendError, match=rf"OpenVINO {words}.*sovits-export\[openvino\]"):

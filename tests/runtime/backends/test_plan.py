@@ -68,7 +68,12 @@ def test_a_voice_runs_and_streams_by_it(bundle):
 
 @pytest.mark.parametrize(
     ("what", "value"),
-    [("cpu", "Another Processor 9000"), ("features", ["AVX"]), ("onnxruntime", "1.0.0"), ("openvino", "2025.9")],
+    [
+        ("cpu", "Another Processor 9000"),
+        ("features", ["AVX"]),
+        ("onnxruntime", "1.0.0"),
+        ("openvino", "2025.9"),
+    ],
 )
 def test_another_machine_ignores_it_with_one_line(bundle, monkeypatch, caplog, what, value):
     here = dict(plans._here())

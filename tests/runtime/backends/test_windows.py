@@ -17,7 +17,7 @@ def test_every_frame_is_kept_once_and_far_from_made_up_edges(lengths):
             assert before.end == after.keep
         for w in windows:
             assert w.length in lengths
-            assert 0 <= w.start
+            assert w.start >= 0
             assert w.start + w.length <= frames
             assert w.start == 0 or w.keep - w.start >= CONTEXT
             assert w.start + w.length == frames or w.start + w.length - w.end >= CONTEXT

@@ -27,7 +27,9 @@ def test_a_player_does_not_run_dry_even_if_the_machine_is_slower_than_measured(s
     assert least_margin(chunks, speeds) >= 0
     shorter = replace(chunks, first_tokens=chunks.first_tokens - 1, growth=1.0)
     assert chunks.first_tokens == SHORTEST_FIRST or least_margin(shorter, speeds) < 0
-    slower = Speeds(*(MARGIN * s for s in (speeds.prefill, speeds.token, speeds.chunk, speeds.frame)), context=11)
+    slower = Speeds(
+        *(MARGIN * s for s in (speeds.prefill, speeds.token, speeds.chunk, speeds.frame)), context=11
+    )
     assert first_sound(chunks, slower) == pytest.approx(MARGIN * first_sound(chunks, speeds))
 
 

@@ -96,7 +96,18 @@ def test_inspect_shows_the_table(tuned):
 
 def test_bench_compares_plans_in_turn(tuned):
     path, _ = tuned
-    command = ["bench", str(path), "--compare", "none,exact", "--threads", "1", "--tokens", "40", "--repeats", "1"]
+    command = [
+        "bench",
+        str(path),
+        "--compare",
+        "none,exact",
+        "--threads",
+        "1",
+        "--tokens",
+        "40",
+        "--repeats",
+        "1",
+    ]
     result = CliRunner().invoke(main, [*command, "--json"])
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
@@ -146,9 +157,7 @@ def test_what_is_too_far_as_a_whole_goes_back_one_by_one(copied_bundle, monkeypa
     monkeypatch.setattr("sovits_runtime.tuning.measure_steps", lambda *_: rows)
     monkeypatch.setattr("sovits_runtime.tuning.measure_graphs", lambda *_: [])
     monkeypatch.setattr("sovits_runtime.tuning.suitable_chunks", lambda *_: None)
-    monkeypatch.setitem(
-        __import__("sovits_runtime.verify.tuned", fromlist=["x"]).TUNED_TOLERANCES, "kl", 0.0
-    )
+    monkeypatch.setitem(__import__("sovits_runtime.verify.tuned", fromlist=["x"]).TUNED_TOLERANCES, "kl", 0.0)
     report = tune_bundle(bundle, threads=1)
     assert report.dropped == ("gpt_step",)
     assert report.verification.passed
