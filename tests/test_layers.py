@@ -95,3 +95,14 @@ def test_commands_that_need_the_export_extra_say_so():
     assert result.returncode == 1
     assert 'pip install "sovits-export[export]"' in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_openvino_is_imported_in_one_place():
+    """Its door turns its errors into ours; telemetry is off before, wherever our packages are imported."""
+    for package in ALLOWED:
+        for path in files_of(package, ROOT).values():
+            names = {name.split(".")[0] for name in imports(path)}
+            assert "openvino" not in names, f"{path} imports openvino itself"
+    door = (ROOT / "runtime/sovits_runtime/machine/openvino.py").read_text(encoding="utf-8")
+    assert 'PACKAGE = "openvino"' in door
+    assert "import_module(PACKAGE)" in door

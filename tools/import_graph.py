@@ -32,6 +32,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"backends", "speech"},
         {"aio", "doctor", "synthesizer"},
         {"bench", "verify"},
+        {"tuning"},
     ],
     "sovits_server": [
         {"problems"},

@@ -110,10 +110,11 @@ class RecordingVoice:
         logs: Graph -> its inputs.
     """
 
+    chunks = None
     overlaps = False
 
     def __init__(self, bundle: Bundle) -> None:
-        self._voice = CpuVoice(bundle, LoadOptions(gpt_steps="onnxruntime"))
+        self._voice = CpuVoice(bundle, LoadOptions(gpt_steps="onnxruntime", plan="none"))
         self.bundle, self.options, self.runs_on = bundle, self._voice.options, self._voice.runs_on
         self.logs: dict[str, CallLog] = {name: CallLog() for name in bundle.graph_names}
         gpt = self._voice.text_to_semantic

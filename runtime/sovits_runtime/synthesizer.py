@@ -24,6 +24,7 @@ from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine.process_memory import return_freed_memory
 from sovits_runtime.speech.attempts import log_problem, one_ahead
+from sovits_runtime.speech.chunk_plan import chunks_from
 from sovits_runtime.speech.chunk_stream import ChunkStream, until_closed
 from sovits_runtime.speech.decoder import SpeechDecoder
 from sovits_runtime.speech.flow_decoder import FlowMatchingDecoder
@@ -106,6 +107,7 @@ class Synthesizer(Speaker):
         threads: int | None = None,
         requests: int = 1,
         gpt_steps: GptSteps = "auto",
+        plan: str = "auto",
         strict: bool = False,
         shared: str | os.PathLike[str] | None = None,
         full_check: bool = False,
@@ -114,11 +116,12 @@ class Synthesizer(Speaker):
 
         Args:
             bundle: The bundle's folder, or an opened one.
-            device: See `LoadOptions`, as for the next five.
+            device: See `LoadOptions`, as for the next six.
             backend: "onnxruntime" or "tensorrt".
             threads: Threads within one operator.
             requests: On a GPU, how many requests may be in flight.
             gpt_steps: What runs the GPT's steps: "auto", "onnxruntime" or "native".
+            plan: On a CPU: "auto", "none", "tuned", "exact" or a plan's file.
             strict: Whether what cannot run as requested is an error.
             shared: Folder of shared parts, when not beside the bundle.
             full_check: Compare the sha256 of every file first.
@@ -135,6 +138,7 @@ class Synthesizer(Speaker):
             threads=threads,
             requests=requests,
             gpt_steps=gpt_steps,
+            plan=plan,
             strict=strict,
         )
         return cls(open_voice(bundle, options))
@@ -216,6 +220,11 @@ class Synthesizer(Speaker):
     def text(self) -> TextReader:
         """Reads text for this voice; opened when first needed."""
         return self.open_reader()
+
+    @property
+    def chunks(self) -> ChunkOptions:
+        """How `stream` cuts unless told: as suits the speed of this machine, where `sovits-export tune` measured it."""
+        return chunks_from(self.backend.chunks)
 
     def open_graph(self, name: str) -> Session:
         """Opens a graph of the bundle on the backend of this voice."""
@@ -447,7 +456,7 @@ class Synthesizer(Speaker):
         Args:
             phrases: Phones, or a `Phrase` where a sentence has BERT features.
             reference: The voice to clone.
-            chunks: How to cut.
+            chunks: How to cut; None: what suits this machine where `sovits-export tune` measured it, else the defaults.
             options: How to speak.
             noise: The decoder's noise, for all sentences in turn; None: sampled from the seed.
 
@@ -455,7 +464,7 @@ class Synthesizer(Speaker):
             GenerationError: A sentence ended before its first token, within the allowed retries.
             BundleError: The bundle was built by a release that did not speak in chunks.
         """
-        how, cut = (options or SpeechOptions()).with_seed(), chunks or ChunkOptions()
+        how, cut = (options or SpeechOptions()).with_seed(), chunks or self.chunks
 
         def make(closed: threading.Event) -> Generator[Chunk, None, None]:
             for i, phrase in enumerate(map(_phrase, phrases)):

@@ -15,6 +15,7 @@ from sovits_exporter.cli.options import (
     DEVICE,
     GPT_STEPS,
     PATH,
+    PLAN,
     SHARED,
     THREADS,
     takes,
@@ -24,6 +25,7 @@ from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS
 
 if TYPE_CHECKING:
+    from sovits_runtime.bench.compare import CompareResult
     from sovits_runtime.bench.result import BenchResult
     from sovits_runtime.bench.runner import Runner
 
@@ -37,6 +39,7 @@ class BenchOptions:
     load: LoadOptions
     repeats: int
     tokens: int
+    compare: str | None
     place: str | None
     hubert: Path | None
     base: Path | None
@@ -51,6 +54,7 @@ class BenchOptions:
 @BACKEND
 @THREADS
 @GPT_STEPS
+@PLAN
 @click.option(
     "--repeats", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Runs of every stage."
 )
@@ -60,6 +64,11 @@ class BenchOptions:
     default=150,
     show_default=True,
     help="Length; 25 are 1 s.",
+)
+@click.option(
+    "--compare",
+    metavar="PLAN,PLAN",
+    help="Time several plans in turn, such as none,exact,tuned; see --plan. On the CPU only.",
 )
 @click.option(
     "--against-eager",
@@ -78,6 +87,7 @@ def bench(options: BenchOptions) -> None:
     The utterance has a fixed length: 40 + 60 phones, 125 prompt tokens, 150 new tokens (6 s of speech).
     """
     from sovits_runtime.bench import bench as run
+    from sovits_runtime.bench.compare import compare_plans
     from sovits_runtime.bench.report import write_bench_report
     from sovits_runtime.bundle import Bundle
     from sovits_runtime.machine import read_machine
@@ -88,6 +98,10 @@ def bench(options: BenchOptions) -> None:
             f"--against-eager runs PyTorch on the CPU, which says nothing beside --device {load.device}; 'python "
             "benchmarks/gpu/report.py BUNDLE --checkpoints FOLDER' compares both on the GPU"
         )
+    if options.compare is not None and (load.device != "cpu" or options.report is not None):
+        raise click.UsageError(
+            "--compare runs on --device cpu, and has no --report; --json has all that it measured"
+        )
     bundle = Bundle.open(options.bundle, shared=options.shared)
     threads = load.threads or read_machine().usable_cores
     with progress_line() as progress:
@@ -95,12 +109,25 @@ def bench(options: BenchOptions) -> None:
         if options.place is not None:
             progress("load PyTorch", 0, 1)
             baseline = _eager(options, options.place, version=bundle.spec.version, threads=threads)
+        if options.compare is not None:
+            compared = compare_plans(
+                bundle,
+                options.compare.split(","),
+                threads=threads,
+                tokens=options.tokens,
+                repeats=options.repeats,
+                baseline=baseline,
+                progress=progress,
+            )
+            _show_compared(compared, options.as_json)
+            return
         result = run(
             bundle,
             device=load.device,
             backend=load.backend,
             threads=threads,
             gpt_steps=load.gpt_steps,
+            plan=load.plan,
             tokens=options.tokens,
             repeats=options.repeats,
             baseline=baseline,
@@ -112,6 +139,15 @@ def bench(options: BenchOptions) -> None:
         print_json(result.to_json())
     else:
         click.echo("\n".join(_lines(result)))
+
+
+def _show_compared(result: CompareResult, as_json: bool) -> None:
+    from sovits_runtime.bench.compare import compare_lines
+
+    if as_json:
+        print_json(result.to_json())
+    else:
+        click.echo("\n".join(compare_lines(result)))
 
 
 def _eager(options: BenchOptions, place: str, *, version: str, threads: int) -> Runner:

@@ -26,6 +26,7 @@ from sovits_exporter.cli.prepack import prepack
 from sovits_exporter.cli.reference import reference
 from sovits_exporter.cli.serve import serve
 from sovits_exporter.cli.speak import speak
+from sovits_exporter.cli.tune import tune
 from sovits_exporter.cli.verify import verify
 from sovits_exporter.cli.voice import voice
 from sovits_runtime.errors import SovitsError, printable
@@ -115,6 +116,7 @@ for command in (
     reference,
     serve,
     speak,
+    tune,
     verify,
     voice,
 ):

@@ -63,6 +63,14 @@ GPT_STEPS = click.option(
     "an error. onnxruntime: the backend's own graphs. auto: on a CPU the C kernels where they are installed and fit, "
     "else the graphs.",
 )
+PLAN = click.option(
+    "--plan",
+    default="auto",
+    show_default=True,
+    metavar="auto|none|tuned|exact|FILE",
+    help="On a CPU: what runs each graph. auto: what 'sovits-export tune' made active for this machine, else the "
+    "defaults. none: the defaults. tuned, exact: that choice of its plan.",
+)
 BUNDLE_OUTPUT = click.option("-o", "--output", required=True, type=NEW_PATH, help="Bundle folder to write.")
 VERIFY = click.option(
     "--verify/--no-verify", default=True, show_default=True, help="Check the whole before it counts."

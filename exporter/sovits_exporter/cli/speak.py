@@ -17,6 +17,7 @@ from sovits_exporter.cli.options import (
     GPT_STEPS,
     NEW_PATH,
     PATH,
+    PLAN,
     SHARED,
     STRICT,
     THREADS,
@@ -211,7 +212,7 @@ class SpeakOptions:
 @section("Text", *TEXT_OPTIONS)
 @section("Sampling", *_SAMPLING_OPTIONS)
 @section("Output", *_OUTPUT_OPTIONS)
-@section("Device", DEVICE, BACKEND, STRICT, THREADS, GPT_STEPS)
+@section("Device", DEVICE, BACKEND, STRICT, THREADS, GPT_STEPS, PLAN)
 @takes(SpeakOptions)
 def speak(options: SpeakOptions) -> None:
     """Speak text, or phones, with the voice of a reference recording."""

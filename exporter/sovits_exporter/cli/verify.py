@@ -15,6 +15,7 @@ from sovits_exporter.cli.options import (
     DEVICE,
     GPT_STEPS,
     PATH,
+    PLAN,
     SHARED,
     STRICT,
     THREADS,
@@ -44,6 +45,7 @@ class VerifyOptions:
 @STRICT
 @THREADS
 @GPT_STEPS
+@PLAN
 @click.option("--full", is_flag=True, help="Compare the sha256 of every byte first.")
 @click.option("--report", type=PATH, help="Folder for report.html with pictures and sound, and report.json.")
 @AS_JSON
@@ -63,6 +65,7 @@ def verify(options: VerifyOptions) -> None:
         strict=load.strict,
         threads=load.threads,
         gpt_steps=load.gpt_steps,
+        plan=load.plan,
         on_check=(lambda _: None) if options.as_json else show_check,
     )
     if options.report is not None:

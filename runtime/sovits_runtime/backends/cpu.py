@@ -1,19 +1,36 @@
-"""A voice on the CPU: ONNX Runtime, and this project's C kernels for the GPT's steps."""
+"""A voice on the CPU: ONNX Runtime, this project's C kernels for the GPT's steps, and OpenVINO where a plan says so."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
 
 from sovits_runtime.backends.native import library_for, open_step
 from sovits_runtime.backends.onnxruntime import open_session
+from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession, can_run_in_windows
+from sovits_runtime.backends.plan import (
+    NATIVE_INT8,
+    OPENVINO_ENGINES,
+    Taken,
+    take_plan,
+)
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED, find_prepacked
-from sovits_runtime.backends.voice import LoadOptions
+from sovits_runtime.backends.voice import GptSteps, LoadOptions
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.names import PREFILL, STEP
+from sovits_runtime.bundle.names import INT8, PREFILL, STEP
 from sovits_runtime.bundle.session import BindableSession, Session, SessionOptions
+from sovits_runtime.machine.openvino import OpenVinoPrecision
 from sovits_runtime.t2s.host_loop import TextToSemantic
 
+logger = logging.getLogger(__name__)
+
 RUN_EVERY_TOKEN = {STEP}
+WINDOWS: Mapping[str, tuple[int, ...]] = {"f32": (64, 128), "bf16": (64,), "f16": (64,)}
+"""Lengths of windows in OpenVINO, in frames. In bf16 the kernels of one frame more take 2 MB and a longer load."""
+
+INT8_STEP = f"{STEP}.int8.native"
+"""File of a plan: the step's matrices, quantized and packed for the native kernels."""
 
 
 class CpuVoice:
@@ -21,45 +38,80 @@ class CpuVoice:
 
     Args:
         bundle: An opened bundle.
-        options: `threads` and `gpt_steps` count.
+        options: `threads`, `gpt_steps` and `plan` count.
+        taken: What runs it; None: what the options say.
 
     Raises:
-        BackendError: Native kernels were asked for and cannot run, or a graph cannot be opened.
+        BackendError: Native kernels, or a plan, were asked for and cannot run, or a graph cannot be opened.
+        BundleError: What `tune` or `prepack` made is damaged.
     """
 
     overlaps = False  # tokens and sound would compete for the same cores
 
-    def __init__(self, bundle: Bundle, options: LoadOptions) -> None:
+    def __init__(self, bundle: Bundle, options: LoadOptions, taken: Taken | None = None) -> None:
         self.bundle = bundle
         self.options = options
         self.runs_on: dict[str, str] = {}
-        self._native = library_for(bundle, options.gpt_steps)
-        self._prepacked = find_prepacked(bundle, options.gpt_steps)
+        self._taken = taken or take_plan(bundle, options.plan)
+        self._windows: list[WindowSession] = []
+        self._native = library_for(bundle, self._gpt_steps)
+        self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
         self.text_to_semantic = TextToSemantic(self._session(PREFILL), self._step())
+
+    @property
+    def chunks(self) -> Mapping[str, float] | None:
+        """What suits this machine; see `VoiceBackend`."""
+        return self._taken.choice.chunks
 
     def graph(self, name: str) -> Session:
         """Opens a graph other than the GPT's; see `VoiceBackend.graph`."""
-        return self._session(name)
+        return self.open_with(name, self._taken.choice.engine(name))
+
+    def open_with(self, name: str, engine: str) -> Session:
+        """Opens a graph other than the GPT's on an engine of `plan.ENGINES`, whatever the plan says."""
+        return self._openvino(name, engine) if engine in OPENVINO_ENGINES else self._session(name)
 
     def warm(self) -> None:
         """Nothing: the first run on a CPU costs what the others cost."""
 
     def describe(self) -> dict[str, Any]:
-        """Nothing beyond `runs_on`."""
-        return {}
+        """The plan: which one, where it lies, and why another one was not taken."""
+        plan = self._taken.plan
+        facts: dict[str, Any] = {"plan": self._taken.kind, "plan_folder": str(plan.folder) if plan else ""}
+        facts["exact"] = self._taken.choice.exact
+        return facts | ({"plan_ignored": self._taken.ignored} if self._taken.ignored else {})
 
     def close(self) -> None:
-        """Nothing to free by hand: sessions go with the last reference to them."""
+        """Waits for graphs that are being opened; sessions go with the last reference to them."""
+        for session in self._windows:
+            session.wait()
+        self._windows.clear()
+
+    @property
+    def _gpt_steps(self) -> GptSteps:
+        """What runs the step: what was asked for, else what the plan says."""
+        return self._taken.choice.gpt_steps if self.options.gpt_steps == "auto" else self.options.gpt_steps
 
     def _step(self) -> BindableSession:
         if self._native is None:
             return self._session(STEP)
-        prepacked = self._prepacked.path(STEP) if self._prepacked else None
-        step = open_step(self._native, self.bundle, prepacked, self.options.threads)
-        self.runs_on[STEP] = step.provider
+        int8 = self._taken.choice.engine(STEP) == NATIVE_INT8 and self.options.gpt_steps == "auto"
+        threads = self.options.threads
+        if int8:
+            packed = self._taken.plan.file(INT8_STEP) if self._taken.plan else None
+            step = open_step(self._native, self.bundle, packed, threads, precision=INT8)
+        else:
+            packed = self._prepacked.path(STEP) if self._prepacked else None
+            step = open_step(self._native, self.bundle, packed, threads)
+        self.runs_on[STEP] = step.provider + (", int8" if int8 else "")
         return step
 
     def _session(self, name: str) -> BindableSession:
+        session = self._on_onnxruntime(name)
+        self.runs_on[name] = session.provider
+        return session
+
+    def _on_onnxruntime(self, name: str) -> BindableSession:
         prepacked = self._prepacked.path(name) if self._prepacked else None
         options = SessionOptions(
             threads=self.options.threads,
@@ -68,9 +120,26 @@ class CpuVoice:
             optimized=prepacked is not None,
         )
         path = prepacked or self.bundle.graph_path(name, form=CPU_FILE)
-        session = open_session(path, self.bundle.graph_spec(name), options)
-        self.runs_on[name] = session.provider
-        return session
+        return open_session(path, self.bundle.graph_spec(name), options)
+
+    def _openvino(self, name: str, engine: str) -> Session:
+        precision = cast(OpenVinoPrecision, OPENVINO_ENGINES[engine])
+        path, spec, threads = self.bundle.graph_path(name), self.bundle.graph_spec(name), self.options.threads
+
+        def elsewhere() -> Session:
+            logger.info("graph %s: ONNX Runtime runs what OpenVINO has no window for", name)
+            return self._on_onnxruntime(name)
+
+        if not can_run_in_windows(spec):
+            session = OpenVinoSession(path, spec, precision=precision, threads=threads, elsewhere=elsewhere)
+            self.runs_on[name] = session.provider
+            return session
+        lengths = WINDOWS[precision]
+        window = WindowSession(path, spec, lengths, precision=precision, threads=threads, elsewhere=elsewhere)
+        self._windows.append(window)
+        sizes = " and ".join(map(str, lengths))
+        self.runs_on[name] = f"{window.provider}, windows of {sizes} frames; below them ONNX Runtime"
+        return window
 
 
 def open_cpu_graph(bundle: Bundle, name: str, threads: int | None) -> Session:

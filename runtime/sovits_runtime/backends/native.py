@@ -130,29 +130,44 @@ def library_for(bundle: Bundle, gpt_steps: GptSteps) -> ctypes.CDLL | None:
     return None if problem else lib
 
 
-def open_step(lib: ctypes.CDLL, bundle: Bundle, packed: Path | None, threads: int | None) -> NativeStep:
+def open_step(
+    lib: ctypes.CDLL,
+    bundle: Bundle,
+    packed: Path | None,
+    threads: int | None,
+    *,
+    precision: str | None = None,
+) -> NativeStep:
     """Opens the step of a bundle.
 
     Args:
         lib: The kernels, from `library_for`.
         packed: What `save_packed` wrote, to be mapped; None: packed again, in memory of this process.
+        threads: How many run it; None: as many as there are cores.
+        precision: A key of `FORMS`; None: that of the bundle's own step.
 
     Raises:
         BundleError: The weights are damaged or not those of a GPT.
         BackendError: No threads can be started.
     """
     weights = _weights(bundle)
-    matrices = load_packed(lib, packed) if packed else _packed(lib, bundle, weights)
+    matrices = load_packed(lib, packed) if packed else _packed(lib, bundle, weights, precision)
     return NativeStep(lib, bundle.graph_spec(STEP), weights, matrices, threads=threads or usable_cores())
 
 
-def pack_step(lib: ctypes.CDLL, bundle: Bundle) -> dict[str, Packed]:
-    """Packs the matrices of a bundle's step in memory; see `pack`."""
-    return _packed(lib, bundle, _weights(bundle))
+def pack_step(lib: ctypes.CDLL, bundle: Bundle, precision: str | None = None) -> dict[str, Packed]:
+    """Packs the matrices of a bundle's step in memory; see `pack`.
+
+    Args:
+        precision: A key of `FORMS`; None: that of the bundle's own step.
+    """
+    return _packed(lib, bundle, _weights(bundle), precision)
 
 
-def _packed(lib: ctypes.CDLL, bundle: Bundle, weights: GptWeights) -> dict[str, Packed]:
-    return pack(lib, weights, bundle.manifest["graphs"][STEP]["precision"])
+def _packed(
+    lib: ctypes.CDLL, bundle: Bundle, weights: GptWeights, precision: str | None
+) -> dict[str, Packed]:
+    return pack(lib, weights, precision or bundle.manifest["graphs"][STEP]["precision"])
 
 
 def _weights(bundle: Bundle) -> GptWeights:

@@ -51,6 +51,7 @@ class OrtCudaVoice:
         BundleError: The bundle holds no graphs for this.
     """
 
+    chunks = None
     overlaps = True
 
     def __init__(

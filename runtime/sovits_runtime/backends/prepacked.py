@@ -174,11 +174,12 @@ def _share_weights(folder: Path) -> bool:
     return False
 
 
-def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto") -> Prepacked | None:
+def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto", *, quiet: bool = False) -> Prepacked | None:
     """Finds the prepacked graphs for this processor and ONNX Runtime; logs when there are only others.
 
     Args:
         gpt_steps: What is to run the step; see `LoadOptions`.
+        quiet: Do not log it.
 
     Raises:
         BundleError: They are damaged.
@@ -189,7 +190,9 @@ def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto") -> Prepacked | 
     key_fields = _key_fields(bundle, library_for(bundle, gpt_steps))
     folder = bundle.path / FOLDER / _key(key_fields)
     if folder not in folders:
-        logger.warning(
+        level = logging.DEBUG if quiet else logging.WARNING
+        logger.log(
+            level,
             "%s: its prepacked graphs are not of this user for this processor, ONNX Runtime and bundle (%s); they are "
             "not used. 'sovits-export prepack %s' makes them anew",
             bundle.path,

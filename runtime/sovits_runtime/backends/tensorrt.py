@@ -72,6 +72,7 @@ class TensorRtVoice:
         BackendError: No GPU, no TensorRT, or no engines of the GPT for them.
     """
 
+    chunks = None
     overlaps = True
 
     def __init__(

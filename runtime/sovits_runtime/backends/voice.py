@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -33,6 +34,8 @@ class LoadOptions:
             "onnxruntime": the graphs, as the backend has them. "auto": on a CPU the C kernels where
             `sovits-export-native` is installed and written for the processor and for the bundle's precision; else
             the graphs. `Synthesizer.describe` says what runs.
+        plan: On a CPU, what runs each graph. "auto": what `sovits-export tune` made active for this machine, else the
+            defaults. "none": the defaults. "tuned", "exact": that choice of its plan. Else the file of a plan.
         strict: Whether what cannot run as requested is an error: a graph without an engine, steps that cannot be
             captured, operators that would run on the CPU. Otherwise it runs in another way, which is logged.
 
@@ -45,6 +48,7 @@ class LoadOptions:
     threads: int | None = None
     requests: int = 1
     gpt_steps: GptSteps = "auto"
+    plan: str = "auto"
     strict: bool = False
 
     def __post_init__(self) -> None:
@@ -61,6 +65,7 @@ class VoiceBackend(Protocol):
         options: How it was loaded.
         runs_on: Graph -> what runs it, of the graphs opened so far.
         text_to_semantic: The GPT.
+        chunks: Fields of `ChunkOptions` that suit the speed of this machine, where that was measured; else None.
         overlaps: Whether the host is free while tokens are made, so that the next sentence's tokens can be made while
             this one's sound is.
     """
@@ -76,6 +81,9 @@ class VoiceBackend(Protocol):
 
     @property
     def text_to_semantic(self) -> SemanticGenerator: ...  # noqa: D102
+
+    @property
+    def chunks(self) -> Mapping[str, float] | None: ...  # noqa: D102
 
     @property
     def overlaps(self) -> bool: ...  # noqa: D102

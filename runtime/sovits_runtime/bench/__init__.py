@@ -33,6 +33,7 @@ VERSIONS = (
     "sovits-export-native",
     "numpy",
     *PACKAGES,
+    "openvino",
     "torch",
     "transformers",
 )
@@ -46,6 +47,7 @@ def bench(
     backend: str = "onnxruntime",
     threads: int | None = None,
     gpt_steps: GptSteps = "auto",
+    plan: str = "auto",
     tokens: int = TOKENS,
     repeats: int = 5,
     baseline: Runner | None = None,
@@ -59,6 +61,7 @@ def bench(
         backend: What runs the graphs.
         threads: Threads within one operator; None: every physical core this process may use.
         gpt_steps: What runs the GPT's steps; see `LoadOptions`.
+        plan: What runs each graph; see `LoadOptions`.
         tokens: Length of the utterance; 25 tokens are one second.
         repeats: How often every stage runs after the warm-up.
         baseline: Something else that speaks; it runs in turn with the bundle.
@@ -74,7 +77,9 @@ def bench(
         )
     threads = threads or read_machine().usable_cores
     started, load_before = datetime.now().astimezone(), _load_average()
-    ours = BundleRunner(bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps)
+    ours = BundleRunner(
+        bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps, plan=plan
+    )
     work = ours.workload(tokens)
     runners: list[Runner] = [ours] if baseline is None else [ours, baseline]
     steps = _Steps(progress, 1 + repeats + min(repeats, FRESH_PROCESSES))

@@ -47,19 +47,24 @@ def main(arguments: Sequence[str]) -> None:
     """Measures a bundle.
 
     Args:
-        arguments: Folder, device, backend, threads, gpt_steps, shared folder (or nothing), time of the start.
+        arguments: Folder, device, backend, threads, gpt_steps, plan, shared folder (or nothing), time of the start.
     """
     from sovits_runtime.bench.runner import BundleRunner, reference_of, speak
     from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 
     load_onnxruntime()
 
-    path, device, backend, threads, gpt_steps, shared, started = arguments
+    path, device, backend, threads, gpt_steps, plan, shared, started = arguments
 
     def load() -> Callable[[], object]:
         bundle = Bundle.open(path, shared=shared or None)
         runner = BundleRunner(
-            bundle, device=device, backend=backend, threads=int(threads), gpt_steps=cast(GptSteps, gpt_steps)
+            bundle,
+            device=device,
+            backend=backend,
+            threads=int(threads),
+            gpt_steps=cast(GptSteps, gpt_steps),
+            plan=plan,
         )
         work = runner.workload(TOKENS)
         return lambda: speak(runner.voice, work, reference_of(work))

@@ -71,14 +71,15 @@ class BundleRunner:
         threads: int,
         backend: str = "onnxruntime",
         gpt_steps: GptSteps = "auto",
+        plan: str = "auto",
     ) -> None:
         self.bundle = bundle
         self.device = device
         self.threads = threads
         self.tokens_at_once = POLL_STEPS if device == "cuda" else 1
-        self._backend, self._gpt_steps = backend, gpt_steps
+        self._backend, self._gpt_steps, self._plan = backend, gpt_steps, plan
         self.voice = Synthesizer.load(
-            bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps
+            bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps, plan=plan
         )
         self.note = f"{BACKEND_NAMES[backend]}; the GPT's steps: {self.voice.text_to_semantic.step.provider}"
 
@@ -131,6 +132,7 @@ class BundleRunner:
             self._backend,
             str(self.threads),
             self._gpt_steps,
+            self._plan,
             shared,
         )
         return [sys.executable, "-m", "sovits_runtime.bench.probe", *place]

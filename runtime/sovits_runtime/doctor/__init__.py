@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.doctor.cpu import machine_findings, native_finding
+from sovits_runtime.doctor.cpu import machine_findings, native_finding, openvino_finding
 from sovits_runtime.doctor.environment import Environment
 from sovits_runtime.doctor.fetched import fetched_finding
 from sovits_runtime.doctor.finding import Finding, GpuSummary
@@ -78,12 +78,13 @@ def diagnose(
     fetched = (fetched_finding(),) if not any(f.level == "warning" for f in export) else ()
     text = (*language_findings(environment), *text_data_findings())
     quiet = telemetry_finding()
+    engines = (native_finding(), openvino_finding(environment.machine))
     findings = (
         *machine,
         *base,
         *backend,
         quiet,
-        native_finding(),
+        *engines,
         *gpu.findings,
         *export,
         *fetched,

@@ -12,6 +12,7 @@ from sovits_runtime.backends.native import GENERIC, PACKAGE, kernels, library
 from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine import Machine, version_numbers
+from sovits_runtime.machine.openvino import INSTALL, installed_openvino, precisions
 
 FP32 = ("AVX512", "AVX2", "AVX", "NEON")
 INT8 = ("AMX", "AVX512-VNNI", "AVX-VNNI", "AVX512", "AVX2", "I8MM", "dot product", "NEON")
@@ -86,3 +87,17 @@ def _cores_finding(m: Machine) -> Finding:
     text += f" ({', '.join(limits)})" if limits else ""
     text += f"; a voice takes {m.usable_cores} threads unless told otherwise (--threads)"
     return Finding("ok", "cores", text)
+
+
+def openvino_finding(m: Machine) -> Finding:
+    """Says whether OpenVINO is there, and recommends it where `tune` would choose it for most of an utterance."""
+    version, reduced = installed_openvino(), [p for p in precisions(m) if p != "f32"]
+    if version is not None:
+        text = f"{version}, in {' and '.join(precisions(m))}; 'sovits-export tune BUNDLE' finds out what it gains"
+        return Finding("ok", "openvino", text)
+    if "AMX" in m.features:
+        text = "not installed; on this processor (AMX) it runs the vocoder several times faster, in bfloat16"
+        return Finding("info", "openvino", text, INSTALL)
+    gain = f"in {reduced[0]} or FP32" if reduced else "in FP32"
+    text = f"not installed; it may run the vocoder faster {gain}, which 'sovits-export tune' measures"
+    return Finding("info", "openvino", text, INSTALL)

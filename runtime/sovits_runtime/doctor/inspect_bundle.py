@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.backends.plan import describe_plans
 from sovits_runtime.backends.prepacked import describe_prepacked
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.engine_store import engine_records, read_record
 from sovits_runtime.bundle.names import FP16
 from sovits_runtime.bundle.shape import fields, switch, text
+from sovits_runtime.doctor.inspect_plans import plan_lines
 from sovits_runtime.errors import BackendError, BundleError
 from sovits_runtime.machine.json_file import read_json
 
@@ -38,6 +40,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "shared": {k: {"folder": p["folder"], "bytes": _bytes(p["files"])} for k, p in m["shared"].items()},
         "engines": [_engine(path) for path in engine_records(bundle)],
         "prepacked": describe_prepacked(bundle),
+        "plans": describe_plans(bundle),
         "references": sorted(p.name for p in (bundle.path / "references").glob("*.npz")),
         "verification": _verification(bundle.path / "verification.json"),
     }
@@ -60,6 +63,7 @@ def describe_text(d: dict[str, Any]) -> str:
     lines += [f"  {line}" for line in choice_lines(d["choices"])]
     lines += _engine_lines(d["engines"])
     lines += [_prepacked_line(entry) for entry in d["prepacked"]]
+    lines += plan_lines(d["plans"])
     verdict = _verdict(d["verification"])
     return "\n".join(
         [*lines, f"  references  {len(d['references'])} prepared", f"  last verification  {verdict}"]

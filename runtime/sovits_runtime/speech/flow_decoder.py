@@ -22,7 +22,7 @@ from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 from sovits_runtime.bundle.names import CFM_CONDITION, CFM_FEATURES, CFM_STEP, MEL_VOCODER, SOVITS_ENCODER
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BundleError, ShapeError, TextError
-from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of
+from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of, lengths_of
 from sovits_runtime.speech.decoder import (
     FRAMES_PER_TOKEN,
     Arrays,
@@ -289,7 +289,7 @@ class FlowMatchingDecoder:
             return
         up, down = self.flow.feature_rate
         ends = (FRAMES_PER_TOKEN * end * up // down for end in chunks.ends())
-        vocoder = ChunkedVocoder(self.vocode, context_of(self.vocoder))
+        vocoder = ChunkedVocoder(self.vocode, context_of(self.vocoder), lengths=lengths_of(self.vocoder))
         mels = self.utterance_pieces(TokenSequence(whole, phones), reference, options=options, noise=noise)
         for part in cut_along(mels, ends):
             yield vocoder.feed(part)

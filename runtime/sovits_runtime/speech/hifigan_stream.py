@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of
+from sovits_runtime.speech.chunked_vocoder import ChunkedVocoder, context_of, lengths_of
 from sovits_runtime.speech.decoder import FRAMES_PER_TOKEN, frame_count, resampled
 from sovits_runtime.speech.hifigan_graphs import HifiganGraphs
 from sovits_runtime.speech.noise import NormalNoise
@@ -62,7 +62,11 @@ class HifiganStream:
         self.chunks = chunks
         self._sample_noise = noise
         self._flow_context = context_of(graphs.flow)
-        self._vocoder = ChunkedVocoder(lambda z: graphs.vocode(z, style), context_of(graphs.vocoder))
+        self._vocoder = ChunkedVocoder(
+            lambda z: graphs.vocode(z, style),
+            context_of(graphs.vocoder),
+            lengths=lengths_of(graphs.vocoder),
+        )
         self._taken = 0  # frames whose state and latent are final
         self._states = np.zeros((1, graphs.state_channels, 0), np.float32)  # the last of them, for the flow
         self._noise = np.zeros((1, graphs.latent_channels, 0), np.float32)  # from the same frame on

@@ -12,14 +12,16 @@ from collections.abc import Callable
 from sovits_runtime.audio import Audio
 from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.arrays import Arrays
 from sovits_runtime.bundle.names import FP32
 from sovits_runtime.synthesizer import Synthesizer
 from sovits_runtime.verify.check import Check, VerifyReport
 from sovits_runtime.verify.exact import Verification
 from sovits_runtime.verify.mixed import MixedVerification
 from sovits_runtime.verify.recorded import Tolerances, recorded_options, recorded_request
+from sovits_runtime.verify.tuned import TunedVerification, tuned_tolerances
 
-__all__ = ["verify_bundle"]
+__all__ = ["verification_of", "verify_bundle"]
 
 
 def verify_bundle(
@@ -30,6 +32,7 @@ def verify_bundle(
     strict: bool = False,
     threads: int | None = None,
     gpt_steps: GptSteps = "auto",
+    plan: str = "auto",
     on_check: Callable[[Check], None] = lambda _: None,
 ) -> VerifyReport:
     """Verifies a bundle.
@@ -41,19 +44,25 @@ def verify_bundle(
         strict: Whether what cannot run as requested is an error.
         threads: Threads within one operator.
         gpt_steps: What runs the GPT's steps; see `LoadOptions`.
+        plan: What runs each graph; see `LoadOptions`. One that is not exact is judged as a conversion to int8 is.
         on_check: Called with each check as it is done.
 
     Raises:
         BackendError: The device cannot be used.
         BundleError: What the bundle recorded is damaged.
     """
-    kind = Verification if bundle.precision == FP32 else MixedVerification
     golden, options = recorded_request(bundle), recorded_options(bundle)
     checks: list[Check] = []
     with Synthesizer.load(
-        bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps, strict=strict
+        bundle,
+        device=device,
+        backend=backend,
+        threads=threads,
+        gpt_steps=gpt_steps,
+        plan=plan,
+        strict=strict,
     ) as voice:
-        run = kind(voice, golden, Tolerances(bundle))
+        run = verification_of(voice, golden)
         for check in run.checks(options):
             checks.append(check)
             on_check(check)
@@ -61,3 +70,12 @@ def verify_bundle(
     rate = bundle.spec.sample_rate
     audio = (Audio(golden["waveform"], rate), Audio(run.waveform, rate))
     return VerifyReport(str(bundle.path), bundle.digest, provider, tuple(checks), *audio)
+
+
+def verification_of(voice: Synthesizer, golden: Arrays) -> Verification:
+    """The checks that suit what a voice computes in."""
+    bundle = voice.bundle
+    if not voice.describe().get("exact", True):
+        return TunedVerification(voice, golden, tuned_tolerances(bundle))
+    kind = Verification if bundle.precision == FP32 else MixedVerification
+    return kind(voice, golden, Tolerances(bundle))

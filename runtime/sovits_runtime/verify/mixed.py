@@ -6,7 +6,7 @@ same past, gives the same distribution, and that the same tokens give the same s
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -40,10 +40,14 @@ class MixedVerification(Verification):
         note = f"error {relative_error(expected, got):.1e} of full scale"
         return Check(name, cosine(expected, got), limit, unit, at_least=True, note=note)
 
+    def recorded(self, vocab: int) -> Mapping[str, Array]:
+        """The FP32 steps to compare with: `tokens` int64 [n], `logits` float32 [n + 1, vocab]."""
+        return recorded_steps(self.voice.bundle, vocab)
+
     def teacher_forced(self, options: SamplingOptions) -> Iterator[Check]:
         """The tokens' distribution at every step when each is fed the tokens that FP32 sampled."""
         vocab = self.voice.text_to_semantic.vocab
-        recorded = recorded_steps(self.voice.bundle, vocab)
+        recorded = self.recorded(vocab)
         steps = self.voice.text_to_semantic.steps(
             *self._gpt_inputs(),
             options=options,

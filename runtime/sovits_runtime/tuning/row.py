@@ -1,0 +1,61 @@
+"""One engine of one graph as it was measured and judged, and which engine a graph gets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sovits_runtime.backends.plan import LOSSY
+
+PAYS = 1.05
+"""How many times faster than ONNX Runtime another engine must be to take its place."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One engine of one graph.
+
+    Attributes:
+        graph: Its name.
+        engine: One of `plan.ENGINES`.
+        seconds: For a run, or a step of the GPT; NaN where it did not run.
+        error: Largest difference from FP32 as a fraction of the largest magnitude; of steps, mean KL in nats.
+        snr_db: Ratio of the output to its error; of steps, of the logits.
+        exact: Whether it equals FP32 up to rounding.
+        within: Whether it keeps the limits of a conversion to int8.
+        note: Why it did not run, or what was measured.
+    """
+
+    graph: str
+    engine: str
+    seconds: float
+    error: float
+    snr_db: float
+    exact: bool
+    within: bool
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as plain values."""
+        return asdict(self)
+
+
+def chosen_engines(rows: Sequence[Row], kind: str) -> dict[str, str]:
+    """Graph -> the fastest engine that a choice allows; the first of a graph's rows where no other gains enough.
+
+    Args:
+        rows: Of all graphs; the first of each is what runs it without a plan.
+        kind: A `PlanKind`.
+    """
+    chosen: dict[str, str] = {}
+    for graph in dict.fromkeys(row.graph for row in rows):
+        first, *others = (row for row in rows if row.graph == graph)
+        allowed = [row for row in others if (row.exact and row.engine not in LOSSY) or _tuned(row, kind)]
+        best = min(allowed, key=lambda row: row.seconds, default=first)
+        chosen[graph] = best.engine if best.seconds * PAYS < first.seconds else first.engine
+    return chosen
+
+
+def _tuned(row: Row, kind: str) -> bool:
+    return kind == "tuned" and row.within
