@@ -8,8 +8,8 @@ says where a set does not fit together; exits 1 then.
 
 For a Python that is not the running one pip takes wheels alone. What PyPI has as source was read with the running
 Python, and stands in with its name, version and requirements; whether it compiles is not tried. The extras `tensorrt`
-and `tensorrt13` are left out: PyPI has stubs of their libraries, which fetch them from NVIDIA's own index as soon as pip
-looks at them.
+and `tensorrt13` are left out: PyPI has stubs of their libraries, which fetch them from NVIDIA's own index as soon as
+pip looks at them.
 """
 
 from __future__ import annotations
