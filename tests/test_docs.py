@@ -167,7 +167,7 @@ def commands(page: str) -> Iterator[list[str]]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    return {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    return {option for param in command.get_params(click.Context(command)) for option in (*param.opts, *param.secondary_opts)}
 
 
 def unknown(words: list[str]) -> list[str]:
