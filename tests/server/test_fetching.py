@@ -11,7 +11,12 @@ from sovits_server.security.fetching import fetch, is_address, is_public
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        moves = {"/moved": "/sound", "/round": "/round", "/inside": "http://10.0.0.1/x", "/file": "file:///etc/passwd"}
+        moves = {
+            "/moved": "/sound",
+            "/round": "/round",
+            "/inside": "http://10.0.0.1/x",
+            "/file": "file:///etc/passwd",
+        }
         self.send_response(302 if self.path in moves else 404 if self.path == "/none" else 200)
         if self.path in moves:
             self.send_header("Location", moves[self.path])
@@ -73,7 +78,9 @@ def test_limits(base, path, error, words):
         fetch(base + path, 1000, private=True)
 
 
-@pytest.mark.parametrize("url", ["ftp://x/a", "http://", "http://user:pw@x/a", "http://x:99999/a", "https://\x00/a"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/a", "http://", "http://user:pw@x/a", "http://x:99999/a", "https://\x00/a"]
+)
 def test_what_is_no_address(url):
     with pytest.raises(BadRequestError):
         fetch(url, 100)

@@ -88,8 +88,8 @@ class Desk:
         """
         self.check(ask)
         start = time.perf_counter()
-        text = {"text": ask.text} if self.config.log_text else {}
-        logger.info("%s: %d characters", ask.dialect, len(ask.text), extra={"dialect": ask.dialect, **text})
+        if self.config.log_text:
+            logger.info("%s is asked to say: %s", ask.dialect, ask.text)
         with ExitStack() as held:
             held.enter_context(self.admission.place(client))
             try:
