@@ -106,7 +106,8 @@ def test_wrong_use_is_one_line(tiny_bundle, tmp_path, arguments, words):
 def test_the_command_starts_speaks_and_drains(tiny_bundle, demo_files, tmp_path):
     """As a user starts it, on any free port; SIGTERM lets what is being said end."""
     command = [sys.executable, "-c", "from sovits_exporter.cli.start import main; main()", "serve", str(tiny_bundle),
-               "--port", "0", "--ref", str(demo_files.reference_wav), "--max-seconds", "0.5", "--cache-mb", "0", "--log-format", "json"]  # fmt: skip
+               "--port", "0", "--ref", str(demo_files.reference_wav), "--max-seconds", "0.5", "--cache-mb", "0",
+               "--log-format", "json"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         lines = [process.stdout.readline() for _ in range(4)]

@@ -40,7 +40,8 @@ def base():
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
-     "255.255.255.255", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"],
+     "255.255.255.255", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1",
+     "64:ff9b::7f00:1", "2002:7f00:1::"],
 )  # fmt: skip
 def test_private_addresses_are_none(address):
     assert not is_public(address)
@@ -84,4 +85,5 @@ def test_limits(base, path, error, words):
 def test_what_is_no_address(url):
     with pytest.raises(BadRequestError):
         fetch(url, 100)
-    assert is_address(" HTTP://x") and not is_address("http.wav")
+    assert is_address(" HTTP://x")
+    assert not is_address("http.wav")

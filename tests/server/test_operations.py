@@ -114,8 +114,9 @@ def test_metrics_count(live):
     with live.client() as http:
         http.post("/v1/audio/speech", json=ASK)
         text = http.get("/metrics").text
-    for name in ("sovits_answers_total", "sovits_first_sound_seconds_bucket", "sovits_gap_seconds_count", "sovits_queue",
-                 "sovits_tokens_total", "sovits_voices_loaded 1.0", "sovits_memory_bytes", "sovits_running"):  # fmt: skip
+    for name in ("sovits_answers_total", "sovits_first_sound_seconds_bucket", "sovits_gap_seconds_count",
+                 "sovits_queue", "sovits_tokens_total", "sovits_voices_loaded 1.0",
+                 "sovits_memory_bytes", "sovits_running"):  # fmt: skip
         assert name in text
     assert 'dialect="openai",status="200"' in text
 
