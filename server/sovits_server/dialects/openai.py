@@ -115,7 +115,11 @@ def read_ask(fields: Fields) -> Ask:
     return Ask(
         dialect=DIALECT,
         text=text,
-        whom=Whom(voice=voice_name(fields.raw("voice")), emotion=fields.text("emotion", "instructions")),
+        whom=Whom(
+            voice=voice_name(fields.raw("voice")),
+            emotion=fields.text("emotion", "instructions"),
+            insist="emotion" in fields,
+        ),
         language=language_of(fields.text("language", "lang_code", "text_lang"), "language"),
         options=options,
         delivery="whole" if format == "flac" and "stream_format" not in fields else "chunks",
