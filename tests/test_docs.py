@@ -14,7 +14,9 @@ from mkdocs_hooks import FENCE, OUTSIDE, ROOT, resolve, rewrite, without_fences
 
 from sovits_exporter.cli.main import main
 
-SOURCES = {f"sovits_{name}": ROOT / name for name in ("runtime", "engines", "calibration", "server", "exporter")}
+SOURCES = {
+    f"sovits_{name}": ROOT / name for name in ("runtime", "engines", "calibration", "server", "exporter")
+}
 PAGES = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md", "tools/**/*.md", "tests/data/*.md")
@@ -167,7 +169,11 @@ def commands(page: str) -> Iterator[list[str]]:
 
 
 def options_of(command: click.Command) -> set[str]:
-    return {option for param in command.params for option in (*param.opts, *param.secondary_opts)}
+    return {
+        option
+        for param in command.get_params(click.Context(command))
+        for option in (*param.opts, *param.secondary_opts)
+    }
 
 
 def unknown(words: list[str]) -> list[str]:

@@ -71,7 +71,7 @@ class Config(BaseModel):
     deadline_s: Seconds = Field(60, description="Within it sound must begin; then 504.")
     stall_s: Seconds = Field(20, description="How long a client may take no sound before it is cut off.")
     drain_s: Seconds = Field(30, description="What is under way at the end may take so long.")
-    max_text: Count = Field(50_000, description="Characters of one request; then 413.")
+    max_text: Count = Field(20_000, description="Characters of one request; then 413.")
     max_body_kb: Count = Field(1024, description="Size of a request without files; then 413.")
     max_upload_mb: Count = Field(20, description="Size of an uploaded or fetched recording; then 413.")
     max_connections: Count = Field(1000, description="Connections at once; then 503.")

@@ -85,7 +85,8 @@ TTS = {"text": "Hello there.", "text_lang": "en", "ref_audio_path": "Reference O
 INFER = {
     "app_key": "", "dl_url": "", "version": "v4", "model_name": "alice", "prompt_text_lang": "英语", "emotion": "默认",
     "text": "Hello there.", "text_lang": "英语", "top_k": 10, "top_p": 1, "temperature": 1,
-    "text_split_method": "按标点符号切", "batch_size": 1, "batch_threshold": 0.75, "split_bucket": True, "speed_facter": 1,
+    "text_split_method": "按标点符号切", "batch_size": 1, "batch_threshold": 0.75, "split_bucket": True,
+    "speed_facter": 1,
     "fragment_interval": 0.3, "media_type": "wav", "parallel_infer": True, "repetition_penalty": 1.35, "seed": -1,
     "sample_steps": 16, "if_sr": False,
 }  # fmt: skip

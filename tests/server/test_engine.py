@@ -1,4 +1,4 @@
-"""The engine of threads: each request as if alone, queue, cancelling, listeners that are slow, voices that come and go."""
+"""The engine of threads: each request as if alone, queue, cancelling, slow listeners, voices that come and go."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from sovits_server.core.engine import EngineLimits, SpeechRequest
 from sovits_server.core.threads import ThreadedEngine
 from sovits_server.problems import BusyError, NotThereError, TooLateError
 
-PHRASES = [Phrase("HH AH0 L OW1 .".split()), Phrase("HH AY1 .".split())]
+PHRASES = [Phrase(["HH", "AH0", "L", "OW1", "."]), Phrase(["HH", "AY1", "."])]
 SHORT = SpeechOptions(max_tokens=20, pause_s=0)
 CHUNKS = ChunkOptions(first_tokens=4, lookahead_tokens=2)
 
@@ -154,7 +154,7 @@ def test_a_turn_that_comes_too_late_is_an_error(engine, reference):
     time.sleep(0.05)
     for job in running:
         job.cancel()
-    with pytest.raises(TooLateError, match="not its turn within 0.01 s"):
+    with pytest.raises(TooLateError, match=r"not its turn within 0\.01 s"):
         list(late)
 
 

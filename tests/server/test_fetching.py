@@ -11,7 +11,12 @@ from sovits_server.security.fetching import fetch, is_address, is_public
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        moves = {"/moved": "/sound", "/round": "/round", "/inside": "http://10.0.0.1/x", "/file": "file:///etc/passwd"}
+        moves = {
+            "/moved": "/sound",
+            "/round": "/round",
+            "/inside": "http://10.0.0.1/x",
+            "/file": "file:///etc/passwd",
+        }
         self.send_response(302 if self.path in moves else 404 if self.path == "/none" else 200)
         if self.path in moves:
             self.send_header("Location", moves[self.path])
@@ -35,7 +40,8 @@ def base():
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.1.2.3", "192.168.0.1", "172.16.0.1", "169.254.169.254", "0.0.0.0", "100.64.0.1", "224.0.0.1",
-     "255.255.255.255", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::"],
+     "255.255.255.255", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "::ffff:127.0.0.1",
+     "64:ff9b::7f00:1", "2002:7f00:1::"],
 )  # fmt: skip
 def test_private_addresses_are_none(address):
     assert not is_public(address)
@@ -73,8 +79,11 @@ def test_limits(base, path, error, words):
         fetch(base + path, 1000, private=True)
 
 
-@pytest.mark.parametrize("url", ["ftp://x/a", "http://", "http://user:pw@x/a", "http://x:99999/a", "https://\x00/a"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/a", "http://", "http://user:pw@x/a", "http://x:99999/a", "https://\x00/a"]
+)
 def test_what_is_no_address(url):
     with pytest.raises(BadRequestError):
         fetch(url, 100)
-    assert is_address(" HTTP://x") and not is_address("http.wav")
+    assert is_address(" HTTP://x")
+    assert not is_address("http.wav")

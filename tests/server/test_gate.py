@@ -5,6 +5,8 @@ import os
 import pytest
 from live_server import running
 
+from sovits_server.core.ask import Whom
+
 ASK = {"input": "Hello there.", "response_format": "wav"}
 KEY = "a-good-long-key"
 
@@ -146,6 +148,33 @@ def test_a_recording_is_found_by_its_last_parts_in_any_case(live, path):
     with live.client() as http:
         answer = http.get("/tts", params={"text": "Hello.", "text_lang": "en", "ref_audio_path": path})
     assert answer.status_code == 200
+
+
+def test_an_emotion_that_a_voice_lacks_is_an_error_and_instructions_are_none(live):
+    with live.client() as http:
+        ask = {**ASK, "voice": "alice", "language": "en"}
+        wrong = http.post("/v1/audio/speech", json={**ask, "emotion": "sleepy"})
+        assert wrong.status_code == 404
+        assert "expected one of default, happy" in wrong.json()["error"]["message"]
+        plain, vague, happy = (
+            http.post("/v1/audio/speech", json={**ask, **more}).content
+            for more in ({}, {"instructions": "Be kind."}, {"instructions": "happy"})
+        )
+        assert plain == vague != happy
+        unknown = http.get("/tts", params={"text": "Hi.", "text_lang": "en", "voice": "nobody"})
+        assert unknown.status_code == 400
+        assert "there are alice, Bob" in unknown.json()["message"]
+
+
+def test_what_one_client_selects_is_not_for_a_voice_that_another_names(live):
+    with live.client(headers={"X-Forwarded-For": "10.9.8.7"}) as http:
+        assert (
+            http.get("/set_refer_audio", params={"refer_audio_path": "Reference One.wav"}).status_code == 200
+        )
+    client = live.server.floor.choices.of("10.9.8.7")
+    assert client.path == "Reference One.wav"
+    whom = live.server.floor.choices.whom("10.9.8.7", Whom(voice="Bob"))
+    assert (whom.voice, whom.path) == ("Bob", "")
 
 
 def test_addresses_of_recordings_are_refused(live):

@@ -72,6 +72,7 @@ def test_openai_async(live):
 
 def test_openai_lists_models(client):
     assert "tts-1" in {model.id for model in client.models.list()}
+    assert client.models.retrieve("tts-1-hd").id == "tts-1-hd"
 
 
 def test_openai_reads_errors(client):

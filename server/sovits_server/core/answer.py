@@ -183,7 +183,10 @@ class Answers:
         async for piece in utterance:
             data = await self.desk.encode(lambda samples=piece.samples: encoder.feed(samples))  # type: ignore[misc]
             size += len(data)
-            kept = [*kept, data] if key is not None and size <= _LONGEST_KEPT else []
+            if key is not None and size <= _LONGEST_KEPT:
+                kept.append(data)
+            else:
+                kept.clear()
             yield data
         data = await self.desk.encode(encoder.finish)
         yield data

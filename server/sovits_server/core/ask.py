@@ -29,7 +29,8 @@ class Whom:
     Attributes:
         voice: Name; empty: the default voice.
         strict: Whether an unknown name is an error, and not the default voice.
-        emotion: Name of one of the voice's references.
+        emotion: Name or emotion of one of the voice's references.
+        insist: Whether it is an error where the voice has none such, and not the voice's usual one.
         path: A recording in the folders that are allowed, an address, or a name; empty: the voice's own.
         words: What is said in that recording.
         language: Language of those words.
@@ -39,6 +40,7 @@ class Whom:
     voice: str = ""
     strict: bool = False
     emotion: str = ""
+    insist: bool = True
     path: str = ""
     words: str = ""
     language: str = ""

@@ -163,14 +163,14 @@ class Casting:
 
     def _own(self, voice: Voice, whom: Whom) -> VoiceReference:
         """A voice's own reference, or the operator's."""
-        emotion = whom.emotion
+        emotion, insists = whom.emotion, bool(whom.emotion) and whom.insist
         if not emotion and whom.path and (marked := _MARKED.match(re.split(r"[\\/]", whom.path)[-1])):
             emotion = marked[0].strip()[1:-1]
         if voice.references:
             try:
                 return voice.reference(emotion)
             except NotThereError:
-                if whom.strict:
+                if insists:
                     raise
                 return voice.reference()
         if self._fallback is None:
@@ -258,7 +258,8 @@ def reference_key(reference: VoiceReference) -> str:
         when = f"{state.st_mtime_ns}:{state.st_size}"
     except OSError:
         when = "gone"
-    parts = (str(reference.path), when, reference.text, reference.language, *reference.phones)
+    spoken = (reference.text, reference.language, *reference.phones)
+    parts = (str(reference.path), when, str(reference.gain_db), *spoken)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

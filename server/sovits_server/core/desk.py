@@ -31,8 +31,8 @@ from sovits_server.words import prepare
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-PREPARING, ENCODING = 2, 2
-"""Threads that read recordings, and that encode sound."""
+PREPARING, ENCODING, LOOKING = 4, 2, 4
+"""Threads that open voices and read recordings, that encode sound, and that look things up, which others wait for."""
 DEFAULT_PAUSE_S = 0.3
 
 
@@ -54,6 +54,7 @@ class Desk:
         self.admission = Admission(config.rows + config.queue, config.client_requests)
         self._preparing = ThreadPoolExecutor(PREPARING, thread_name_prefix="prepare")
         self._encoding = ThreadPoolExecutor(ENCODING, thread_name_prefix="encode")
+        self._looking = ThreadPoolExecutor(LOOKING, thread_name_prefix="look")
         meters.watch(self._now)
 
     def check(self, ask: Ask) -> None:
@@ -88,8 +89,8 @@ class Desk:
         """
         self.check(ask)
         start = time.perf_counter()
-        text = {"text": ask.text} if self.config.log_text else {}
-        logger.info("%s: %d characters", ask.dialect, len(ask.text), extra={"dialect": ask.dialect, **text})
+        if self.config.log_text:
+            logger.info("%s is asked to say: %s", ask.dialect, ask.text)
         with ExitStack() as held:
             held.enter_context(self.admission.place(client))
             try:
@@ -166,9 +167,15 @@ class Desk:
         self.meters.sound.labels(voice).inc(seconds)
         self.meters.tokens.inc(round(seconds * 25))
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
-        """Does some work in one of the few threads for it; once begun it ends, whoever waits."""
-        return await asyncio.get_running_loop().run_in_executor(self._preparing, work)
+    async def in_thread(self, work: Callable[[], T], *, heavy: bool = False) -> T:
+        """Does some work in one of the few threads for it; once begun it ends, whoever waits.
+
+        Args:
+            work: What to do.
+            heavy: Whether it may take long, as a recording of a client's does.
+        """
+        pool = self._preparing if heavy else self._looking
+        return await asyncio.get_running_loop().run_in_executor(pool, work)
 
     async def encode(self, work: Callable[[], bytes]) -> bytes:
         """Encodes in a thread of those for it."""
@@ -198,8 +205,8 @@ class Desk:
         if not drained:
             logger.warning("%d requests are cut off at the end", self.admission.total)
         await asyncio.to_thread(self.engine.close, drain=drained)
-        self._preparing.shutdown(wait=False, cancel_futures=True)
-        self._encoding.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._preparing, self._encoding, self._looking):
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def unknown_to(spec: ModelSpec, options: Mapping[str, Any]) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ class Choices:
         """What a request asks for, over what was chosen."""
         chosen = self.of(client)
         voice = asked.voice or chosen.voice
-        if asked.path or not chosen.path:
+        if asked.path or asked.voice or not chosen.path:
             return replace(asked, voice=voice)
         return replace(
             asked, voice=voice, path=chosen.path, words=asked.words or chosen.words,

@@ -139,7 +139,7 @@ def read_ask(ask: Ask) -> Ask:
     """The same request, as a whole; an emotion that a voice lacks is its usual one, as GSVI has it."""
     emotion = "" if ask.whom.emotion in (DEFAULT_EMOTION, "default") else ask.whom.emotion
     changed: dict[str, Any] = {"delivery": "whole", "separate": False, "dialect": DIALECT}
-    return replace(ask, whom=replace(ask.whom, emotion=emotion), **changed)
+    return replace(ask, whom=replace(ask.whom, emotion=emotion, insist=False), **changed)
 
 
 async def output(shelf: Shelf, request: Request) -> Response:

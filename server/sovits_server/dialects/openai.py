@@ -73,6 +73,11 @@ def routes(floor: Floor) -> list[Route]:
     add(("/audio/voices",), "GET", partial(voices, floor), "Lists voices.", list=True)
     add(("/audio/voices",), "POST", partial(upload, floor), "Adds a voice by its recording.")
     add(("/audio/voices/{name}",), "DELETE", partial(remove, floor), "Removes a voice that was added.")
+    made.append(
+        Route(
+            "/v1/models/{model}", ("GET",), answering(model, shape), DIALECT, "Tells of a model.", list=True
+        )
+    )
     captioned = answering(partial(speech, floor, captioned=True), shape)
     made.append(
         Route(
@@ -110,7 +115,11 @@ def read_ask(fields: Fields) -> Ask:
     return Ask(
         dialect=DIALECT,
         text=text,
-        whom=Whom(voice=voice_name(fields.raw("voice")), emotion=fields.text("emotion", "instructions")),
+        whom=Whom(
+            voice=voice_name(fields.raw("voice")),
+            emotion=fields.text("emotion", "instructions"),
+            insist="emotion" in fields,
+        ),
         language=language_of(fields.text("language", "lang_code", "text_lang"), "language"),
         options=options,
         delivery="whole" if format == "flac" and "stream_format" not in fields else "chunks",
@@ -219,9 +228,18 @@ async def _with_times(floor: Floor, ask: Ask, request: Request, client: str, *, 
     )
 
 
+async def model(request: Request) -> Response:
+    """Tells of a model; any name is one, as all are the same."""
+    return JSONResponse(_model(request.path_params["model"][:80]))
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "sovits-export"}
+
+
 async def models(request: Request) -> Response:
     """Lists models: as OpenAI does, and as Open WebUI reads it."""
-    listed = [{"id": name, "object": "model", "created": 0, "owned_by": "sovits-export"} for name in MODELS]
+    listed = [_model(name) for name in MODELS]
     return JSONResponse(
         {"object": "list", "data": listed, "models": [{"id": name, "name": name} for name in MODELS]}
     )
@@ -265,7 +283,7 @@ async def upload(floor: Floor, request: Request) -> Response:
     if not name.strip():
         raise BadRequestError("name: expected a name for the voice", param="name")
     add = partial(_add, floor, words, name, content=content, file_name=sample.filename or "recording")
-    said, voice = await floor.desk.in_thread(add)
+    said, voice = await floor.desk.in_thread(add, heavy=True)
     made = {
         "name": voice.name,
         "mime_type": sample.content_type,

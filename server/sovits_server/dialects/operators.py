@@ -22,7 +22,14 @@ def routes(floor: Floor, readiness: Readiness) -> list[Route]:
         Route(
             "/health", get, answering(partial(health, floor, readiness), shape), DIALECT, "Alive.", open=True
         ),
-        Route("/ready", get, answering(partial(ready, floor, readiness), shape), DIALECT, "Has spoken.", open=True),
+        Route(
+            "/ready",
+            get,
+            answering(partial(ready, floor, readiness), shape),
+            DIALECT,
+            "Has spoken.",
+            open=True,
+        ),
         Route("/ping", get, answering(ping, shape), DIALECT, "Answers.", open=True),
         Route(
             "/metrics",

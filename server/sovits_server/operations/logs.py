@@ -30,6 +30,17 @@ class WithId(logging.Filter):
         return True
 
 
+class WithoutTheirTraces(logging.Filter):
+    """Takes uvicorn's traceback out of what a client alone is to blame for: anybody could fill a disk with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Takes it out."""
+        if record.name.startswith("uvicorn") and str(record.msg).startswith("Invalid"):
+            record.exc_info = record.exc_text = None
+            record.msg = str(record.msg).strip()
+        return True
+
+
 class JsonLine(logging.Formatter):
     """A record as one line of JSON; what was logged with `extra` are fields of their own."""
 
@@ -69,6 +80,7 @@ def set_up(kind: str, *, verbose: bool = False) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLine() if kind == "json" else TextLine())
     handler.addFilter(WithId())
+    handler.addFilter(WithoutTheirTraces())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO if verbose else logging.WARNING)
