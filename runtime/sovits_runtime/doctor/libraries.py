@@ -12,7 +12,19 @@ from sovits_runtime.machine.no_telemetry import SWITCHES, turned_on
 from sovits_runtime.machine.onnx_runtime import GPU_PACKAGE, NEW_ENOUGH, PACKAGES, is_old, too_old, upgrade
 from sovits_runtime.text.extras import install_line
 
-_BACKEND_EXTRAS = {"cpu", "cuda", "tensorrt", "rtx", "rtx-build", "convert", "export", "dev", "docs"}
+_BACKEND_EXTRAS = {
+    "cpu",
+    "cuda",
+    "tensorrt",
+    "rtx",
+    "rtx-build",
+    "convert",
+    "export",
+    "play",
+    "7z",
+    "dev",
+    "docs",
+}
 
 
 def library_findings(environment: Environment) -> tuple[Finding, ...]:
