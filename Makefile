@@ -25,12 +25,12 @@ demo: $(VENV)/export.done
 	@echo "==> 2/7 build: every graph as ONNX, compared with PyTorch"
 	$(CLI) build --gpt $(VOICE_FILES)/demo-gpt.ckpt --sovits $(VOICE_FILES)/demo-sovits.pth \
 	    --hubert $(VOICE_FILES)/chinese-hubert-base --ref $(VOICE_FILES)/reference.wav \
-	    --ref-phones $(VOICE_FILES)/reference.json --phones $(VOICE_FILES)/target.json -o $(VOICE)
+	    --ref-phones $(VOICE_FILES)/reference.json --ref-lang en --phones $(VOICE_FILES)/target.json -o $(VOICE)
 	@echo "==> 3/7 verify: the bundle against the recorded PyTorch values"
 	$(CLI) verify $(VOICE) --full --report $(OUT)/verify
 	@echo "==> 4/7 speak"
-	$(CLI) speak $(VOICE) --ref $(VOICE_FILES)/reference.wav --ref-phones $(VOICE_FILES)/reference.json \
-	    --phones $(VOICE_FILES)/target.json --threads $(THREADS) -o $(OUT)/speech.wav --picture $(OUT)/speech.png
+	$(CLI) speak $(VOICE) --phones $(VOICE_FILES)/target.json --threads $(THREADS) \
+	    -o $(OUT)/speech.wav --picture $(OUT)/speech.png
 	@for player in afplay pw-play paplay aplay; do \
 	    if command -v $$player >/dev/null && $$player $(OUT)/speech.wav 2>/dev/null; then echo "played by $$player"; break; fi; done
 	@echo "==> 5/7 a voice of full size, with made-up weights (about 440 MB), for the clock"

@@ -48,7 +48,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"checkpoint", "fetching"},
         {"graphs"},
         {"building"},
-        {"demo", "eager", "packing", "precision"},
+        {"demo", "eager", "folders", "packing", "precision"},
         {"cli"},
     ],
 }

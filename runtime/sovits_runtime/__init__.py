@@ -3,8 +3,7 @@
 from sovits_runtime import Synthesizer
 
 with Synthesizer.load("my-voice") as voice:
-    reference = voice.reference("me.wav", ["HH", "AH0", "L", "OW1"])
-    voice.synthesize(["HH", "AY1"], reference).save("hi.wav")
+    voice.say("Good morning.").save("morning.wav")
 """
 
 from sovits_runtime.audio import Audio

@@ -41,6 +41,7 @@ from sovits_runtime.speech.plausible import (
 )
 from sovits_runtime.speech.reference import Recording, Reference, ReferenceEncoder, ReferenceStore
 from sovits_runtime.speech.speaker import Speaker
+from sovits_runtime.speech.stored import StoredReferences
 from sovits_runtime.speech.types import (
     AudioSentence,
     Chunk,
@@ -78,6 +79,7 @@ class Synthesizer(Speaker):
 
     Attributes:
         spec: What its version is like.
+        stored: The references that the bundle carries.
         options: How it was loaded.
         runs_on: Graph -> what runs it, of the graphs opened so far.
     """
@@ -89,6 +91,7 @@ class Synthesizer(Speaker):
         self.runs_on = backend.runs_on
         self._backend: VoiceBackend | None = backend
         self._references = ReferenceStore(self.bundle)
+        self.stored = StoredReferences(self.bundle)
         self._reference_encoder: ReferenceEncoder | None = None
         try:
             self._decoder = DECODERS[self.spec.decoder].open(backend.graph, self.spec)
@@ -531,6 +534,35 @@ class Synthesizer(Speaker):
         """Speaks a text as a whole. Arguments and errors as in `synthesize` and `TextReader.phrases`."""
         phrases = self.text.phrases(text, language)
         return Audio.concatenate(list(self.synthesize_each(phrases, reference, options=options)))
+
+    def say(
+        self,
+        text: str,
+        *,
+        reference: Reference | str | None = None,
+        language: str | None = None,
+        options: SpeechOptions | None = None,
+    ) -> Audio:
+        """Speaks a text with the voice that the bundle carries.
+
+        Args:
+            text: Of any length.
+            reference: Name of a reference in the bundle, such as an emotion, or a prepared one; None: the first.
+            language: Language or mode of the text; None: that of its script, see `likely_language`.
+            options: How to speak.
+
+        Raises:
+            BundleError: The bundle carries no reference, or none of that name.
+            TextError: The text cannot be read, or the extra of its language is not installed.
+            GenerationError: No usable speech within the allowed retries.
+        """
+        from sovits_runtime.text.host import likely_language
+
+        whose = reference if isinstance(reference, Reference) else self.stored.get(reference)
+        if language is None:
+            own = "" if isinstance(reference, Reference) else self.stored.language(reference)
+            language = likely_language(text, own)
+        return self.synthesize_text(text, whose, language=language, options=options)
 
 
 def _phrase(phrase: Phrase | PhoneInput) -> Phrase:

@@ -16,6 +16,7 @@ from sovits_engines.passes.cpu_step import write_cpu_step
 from sovits_exporter.building.check import require_equal
 from sovits_exporter.building.golden import GoldenRequest, record
 from sovits_exporter.building.manifest import GraphRecord, is_complete
+from sovits_exporter.building.references import ReadReference, read_references, store_references
 from sovits_exporter.building.report import BuildReport, GraphCheck
 from sovits_exporter.building.request import BuildRequest
 from sovits_exporter.building.steps import Steps
@@ -32,7 +33,7 @@ from sovits_exporter.graphs.gpt import gpt_graphs
 from sovits_exporter.graphs.graph_def import GraphDef
 from sovits_exporter.graphs.shared import shared_graph
 from sovits_exporter.graphs.sovits import sovits_graphs
-from sovits_runtime.bundle import SCHEMA
+from sovits_runtime.bundle import SCHEMA, Bundle
 from sovits_runtime.bundle.names import STEP
 from sovits_runtime.machine import own_version
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime
@@ -49,6 +50,8 @@ def build(request: BuildRequest, progress: Progress = no_progress) -> BuildRepor
         CheckpointError: A checkpoint or model folder cannot be used.
         VerificationError: A graph or the whole differs from PyTorch by more than its limit; nothing is written.
         BundleError: The output exists and is not a bundle.
+        AudioError: A reference recording cannot be read or used.
+        TextError: A transcript cannot be read.
         BackendError: ONNX Runtime, which every graph is compared with, is missing or too old.
     """
     check_output(request)
@@ -56,8 +59,10 @@ def build(request: BuildRequest, progress: Progress = no_progress) -> BuildRepor
     steps = Steps(progress)
     steps.begin("read checkpoints")
     voice = read_voice(request)
+    unread = request.words is not None and options_left_out(request, voice.models.spec)
+    references = read_references(() if unread else request.references, voice.models.spec)
     gpt, sovits, shared = _graphs_of(voice)
-    steps.expect(2 * len([*gpt, *sovits, *shared]) + 2)
+    steps.expect(2 * len([*gpt, *sovits, *shared]) + 2 + bool(references))
     with write_bundle(request.output, request.shared_folder, steps) as writer:
         checks = [_add_shared(writer, part, graph) for part, graph in zip(voice.shared, shared, strict=True)]
         checks += _add_graphs(writer, gpt)
@@ -68,11 +73,17 @@ def build(request: BuildRequest, progress: Progress = no_progress) -> BuildRepor
         report = writer.finish(
             _manifest(voice, golden),
             verify_bundle if request.verify else None,
+            store=partial(_store, steps, references) if references else None,
             share_base=request.share_base,
         )
     return dataclasses.replace(
         report, checks=tuple(checks), left_out=options_left_out(request, voice.models.spec)
     )
+
+
+def _store(steps: Steps, references: Sequence[ReadReference], bundle: Bundle) -> list[dict[str, str]]:
+    steps.begin("store references")
+    return store_references(bundle, references)
 
 
 def _graphs_of(voice: Voice) -> tuple[list[GraphDef], list[GraphDef], list[GraphDef]]:

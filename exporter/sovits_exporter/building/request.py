@@ -13,6 +13,7 @@ from sovits_runtime.audio import check_reference, reference_wave
 from sovits_runtime.audio.files import read_audio
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.bundle.stored_references import DEFAULT
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.symbols import symbol_ids
 
@@ -64,6 +65,27 @@ class RequestWords:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReferenceRequest:
+    """A recording of the voice that its bundle is to carry.
+
+    Attributes:
+        recording: Audio file of 3 to 10 s, silence at its ends not counted.
+        name: By which it is asked for, such as an emotion.
+        text: What is said in it; None: `phones` say it, or nothing does.
+        language: Language or mode of `text`; None: that of its script.
+        phones: Phone symbols of what is said, in place of text.
+        keep_clip: Whether the recording itself is stored too.
+    """
+
+    recording: Path
+    name: str = DEFAULT
+    text: str | None = None
+    language: str | None = None
+    phones: Sequence[str] = ()
+    keep_clip: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class BundleRequest:
     """What all requests for a bundle have in common.
 
@@ -98,6 +120,7 @@ class BuildRequest(BundleRequest):
         base: Of a LoRA fine-tune, the complete SoVITS file that it was trained on.
         share_base: Whether weights that a LoRA voice has from its base are stored once for all voices of that base.
         words: What the voice says when it is verified; None: a made-up request.
+        references: Recordings that the bundle carries; the first speaks when none is named.
     """
 
     gpt: Path
@@ -110,6 +133,7 @@ class BuildRequest(BundleRequest):
     base: Path | None = None
     share_base: bool = True
     words: RequestWords | None = None
+    references: tuple[ReferenceRequest, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -85,6 +85,12 @@ def check_complete(request: BuildRequest, spec: ModelSpec) -> None:
             f"{request.sovits}: is a {spec.version} model, which speaks through a vocoder of its own; "
             f"give --vocoder: {official_vocoder(spec.flow)}; 'sovits-export fetch {spec.version}' fetches it"
         )
+    missing = options_left_out(request, spec)
+    if request.references and missing and request.words is None:
+        raise CheckpointError(
+            f"{request.references[0].recording}: cannot be stored in the bundle without what reads recordings; give "
+            f"{' and '.join(missing)}, or --no-store to build without it"
+        )
     for path in (request.gpt, request.base, request.speaker, request.vocoder):
         if path is not None and not path.exists():
             raise CheckpointError(f"{path}: there is no such file; check the path")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ import numpy as np
 from sovits_exporter.building.lora_base import share_weights
 from sovits_exporter.building.manifest import GraphRecord, file_records, is_complete, read_part, write_json
 from sovits_exporter.building.report import BuildReport
-from sovits_exporter.building.request import BundleRequest, RequestWords
+from sovits_exporter.building.request import BundleRequest, ReferenceRequest, RequestWords
 from sovits_exporter.building.steps import Steps
 from sovits_exporter.graphs.files import BASE_SUFFIX
 from sovits_runtime.bundle import GRAPH_FORMS, MANIFEST, WEIGHT_FILES, Bundle, manifest_digest
@@ -37,13 +37,14 @@ from sovits_runtime.bundle.files import write_folder
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.places import refuse_source
 from sovits_runtime.bundle.replacing import old_of, restore_folder
+from sovits_runtime.bundle.stored_references import FOLDER as VOICE
 from sovits_runtime.errors import BundleError, VerificationError
 from sovits_runtime.verify.check import VerifyReport
 
 log = logging.getLogger(__name__)
 
 GRAPHS, GOLDEN, REFERENCES, VERIFICATION = "graphs", "golden", "references", "verification.json"
-WRITTEN = (MANIFEST, GRAPHS, GOLDEN, REFERENCES, VERIFICATION, "prepacked")
+WRITTEN = (MANIFEST, GRAPHS, GOLDEN, REFERENCES, VERIFICATION, "prepacked", VOICE)
 """What a build writes, copies from an older bundle, or leaves behind."""
 WAITING = "%s: another process is making this part that voices share; waiting for it"
 MANIFEST_KEYS = (
@@ -58,6 +59,7 @@ MANIFEST_KEYS = (
     "files",
     "digest",
     "precision",
+    "references",
 )
 """The parts of a manifest, in the order in which they are written."""
 
@@ -96,11 +98,13 @@ def _sources(request: BundleRequest) -> Iterator[Path]:
     for field in dataclasses.fields(request):
         value = getattr(request, field.name)
         if field.name not in ("output", "shared"):
-            yield from (v for v in (value if isinstance(value, tuple) else (value,)) if isinstance(v, Path))
+            for part in value if isinstance(value, tuple) else (value,):
+                if isinstance(part, Path):
+                    yield part
+                if isinstance(part, RequestWords | ReferenceRequest):
+                    yield part.recording
         if isinstance(value, Bundle):
             yield value.path
-        if isinstance(value, RequestWords):
-            yield value.recording
 
 
 def _staying(output: Path) -> list[str]:
@@ -201,12 +205,17 @@ class BundleWriter:
                 assert source.shared is not None
                 write = partial(_copy_part, source.shared / part["folder"])
                 self.add_shared(kind, part["folder"], write, source_sha256=part["source_sha256"])
+        for reference in source.references:
+            for name in filter(None, (reference.file, reference.clip)):
+                (self.folder / name).parent.mkdir(exist_ok=True)
+                shutil.copy2(source.path / name, self.folder / name)
 
     def finish(
         self,
         manifest: Mapping[str, Any],
         verify: Callable[[Bundle], VerifyReport] | None,
         *,
+        store: Callable[[Bundle], Sequence[Mapping[str, str]]] | None = None,
         share_base: bool = True,
         called: str = "the new bundle",
     ) -> BuildReport:
@@ -215,13 +224,17 @@ class BundleWriter:
         Args:
             manifest: All of it but graphs, shared parts, files and digest.
             verify: Verifies the bundle; None: it is not verified.
+            store: Writes references with the graphs of the bundle, and returns what the manifest says of them.
             share_base: Whether weights of a LoRA voice's base are stored once for all voices of that base.
             called: The bundle's name in messages.
 
         Raises:
             VerificationError: The verification failed, so the bundle must not take its place.
         """
-        manifest = self._write_manifest(manifest)
+        written = self._write_manifest(manifest)
+        if store is not None:
+            references = store(Bundle.open(self.folder, shared=self.shared_folder))
+            written = self._write_manifest({**manifest, "references": list(references)})
         verification = None
         if verify is not None:
             self.steps.begin("verify")
@@ -239,7 +252,7 @@ class BundleWriter:
         self.steps.end()
         self.is_finished = True
         return BuildReport(
-            path=self.output, manifest=manifest, verification=verification, seconds=self.steps.seconds
+            path=self.output, manifest=written, verification=verification, seconds=self.steps.seconds
         )
 
     def _write_manifest(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +260,7 @@ class BundleWriter:
             **manifest,
             "graphs": {name: record.to_json() for name, record in self._graphs.items()},
             "shared": self._shared,
-            "files": file_records(self.folder),
+            "files": _listed(self.folder),
         }
         whole["digest"] = manifest_digest(whole)
         ordered = {key: whole[key] for key in MANIFEST_KEYS if key in whole} | whole
@@ -258,6 +271,11 @@ class BundleWriter:
         """Saved references are keyed by content: those of an older bundle stay valid, or are never read."""
         if (self.output / REFERENCES).is_dir():
             shutil.copytree(self.output / REFERENCES, self.folder / REFERENCES, dirs_exist_ok=True)
+
+
+def _listed(folder: Path) -> dict[str, Any]:
+    """Every file but the manifest, which is written again when references were added."""
+    return {name: record for name, record in file_records(folder).items() if name != MANIFEST}
 
 
 def _own_files(record: GraphRecord) -> list[str]:

@@ -27,7 +27,7 @@ from sovits_exporter.checkpoint.lora import is_lora, merge_lora, read_lora
 from sovits_exporter.checkpoint.tensor_names import GPT_PREFIX, as_stored, official_names
 from sovits_exporter.checkpoint.tensors import fold_weight_norm, read_tensors, tensor_refs
 from sovits_exporter.checkpoint.torch_file import TorchFile, naming, open_torch_file
-from sovits_exporter.checkpoint.version import RELEASED, detect_version
+from sovits_exporter.checkpoint.version import RELEASED, RELEASED_GPT, detect_version
 from sovits_runtime.bundle.files import sha256_file
 from sovits_runtime.bundle.model_spec import model_spec
 from sovits_runtime.errors import CheckpointError
@@ -104,7 +104,10 @@ def load_gpt(path: str | Path) -> GptCheckpoint:
         parts = _parts(file, "GPT")
         tensors = read_tensors(file, parts.weight, gpt_layout(parts.config))
         tensors = {name.removeprefix(GPT_PREFIX): tensor for name, tensor in tensors.items()}
-        return GptCheckpoint(path, sha256_file(path), parts.config, tensors, parts.info)
+        digest = sha256_file(path)
+        if digest in RELEASED_GPT:
+            log.warning("%s: is the pretrained %s, not a fine-tune", path, RELEASED_GPT[digest])
+        return GptCheckpoint(path, digest, parts.config, tensors, parts.info)
 
 
 def load_sovits(
@@ -157,6 +160,19 @@ def load_sovits(
             replace(complete, tensors={}),
             frozenset(hashlib.sha256(t.numpy().tobytes()).hexdigest() for t in complete.tensors.values()),
         )
+
+
+def identify_gpt(path: str | Path) -> int:
+    """Tells how many phones a GPT checkpoint knows; no tensor is read.
+
+    Raises:
+        CheckpointError: It is unsafe, damaged, or no GPT checkpoint.
+    """
+    path = Path(path)
+    with naming(path), open_torch_file(path) as file:
+        config = _parts(file, "GPT").config
+        gpt_layout(config)  # refuses a config without the sizes
+        return int(config["model"]["phoneme_vocab_size"])
 
 
 def identify_sovits(path: str | Path, *, version: str | None = None) -> tuple[str, bool]:

@@ -45,6 +45,12 @@ RELEASED = {
     "66b313e39455b57ab1b0bc0b239c9d0a": "s2Gv2ProPlus.pth",
 }
 """MD5 of the first 8192 bytes of the pretrained models."""
+RELEASED_GPT = {
+    "b1c1e17e9c99547a89388f72048cd6e1b41b5a18b170e86a46dfde0324d63eb1": "s1bert25hz-2kh-longer-epoch=68e (v1)",
+    "732f94e63b148066e24c7f9d2637f3374083e637635f07fbdb695dee20ddbe1f": "s1bert25hz-5kh-longer-epoch=12 (v2)",
+    "87133414860ea14ff6620c483a3db5ed07b44be42e2c3fcdad65523a729a745a": "s1v3.ckpt (v3 to v5)",
+}
+"""SHA-256 of the pretrained GPTs."""
 _OTHER_NAMES = {"v5": "v5dev"}
 _PRO_BY_WIDTH = {row.decoder_width: (row.version,) for row in MODEL_SPECS.values() if row.speaker_network}
 

@@ -82,12 +82,15 @@ def main(verbose: bool) -> None:
     """Export GPT-SoVITS voices to ONNX, check them against PyTorch, and speak without PyTorch.
 
     \b
-    Start here, with the files of a small voice:
+    Your own voice, from GPT-SoVITS's folder or a voice pack:
+      sovits-export build --from GPT-SoVITS -o my-voice
+      sovits-export speak my-voice "Good morning."
+
+    \b
+    Start here, with a small voice that comes along:
       sovits-export demo-checkpoint demo --voice
-      sovits-export build --gpt demo/demo-gpt.ckpt --sovits demo/demo-sovits.pth \\
-          --pretrained demo -o my-voice
-      sovits-export speak my-voice --ref demo/reference.wav --ref-phones demo/reference.json \\
-          --phones demo/target.json -o hello.wav
+      sovits-export build --from demo -o demo-voice
+      sovits-export speak demo-voice "Good morning, the red lamp in the kitchen is on." -o hello.wav
 
     Exit codes: 0 good, 1 failure, 2 wrong use, 3 verification failed.
     """  # noqa: D301 (click reads the backspace, not its escape)

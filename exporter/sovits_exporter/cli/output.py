@@ -81,6 +81,11 @@ def show_notes(notes: Sequence[str]) -> None:
         click.secho(f"note: {printable(note)}", fg="yellow", err=True)
 
 
+def show_problem(line: str) -> None:
+    """Prints one of several things that keep a command from doing all it was asked for."""
+    click.secho(printable(line), fg="red", err=True)
+
+
 def verdict(passed: bool) -> str:
     """Says ok or FAILED, in colour."""
     return click.style("ok", fg="green") if passed else click.style("FAILED", fg="red")

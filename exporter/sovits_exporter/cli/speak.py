@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +18,23 @@ from sovits_exporter.cli.options import (
     DEVICE,
     GPT_STEPS,
     NEW_PATH,
-    PATH,
     PLAN,
-    SHARED,
     STRICT,
     THREADS,
     takes,
 )
 from sovits_exporter.cli.output import print_json
+from sovits_exporter.cli.player import Player
 from sovits_exporter.cli.sections import SectionedCommand, section
-from sovits_exporter.cli.text_options import TEXT_OPTIONS, TRANSCRIPT_OPTIONS, TextOptions, Transcript
+from sovits_exporter.cli.text_options import (
+    LANGUAGE_NAMES,
+    TEXT_OPTIONS,
+    TextOptions,
+)
+from sovits_exporter.cli.voice_options import VOICE_OPTIONS, VoiceOptions
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.model_spec import ModelSpec
+from sovits_runtime.bundle.pack import PACK_SUFFIX
 from sovits_runtime.speech.types import MAX_GUIDANCE, RANDOM_SEED, SpeechOptions
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS
 from sovits_runtime.t2s.limits import check_number
@@ -35,22 +42,9 @@ from sovits_runtime.t2s.sampling import SamplingOptions
 
 if TYPE_CHECKING:
     from sovits_runtime.audio import Audio
-    from sovits_runtime.speech.reference import Reference
-    from sovits_runtime.speech.text_reader import TextReader
+    from sovits_runtime.bundle.stored_references import StoredReference
     from sovits_runtime.speech.types import AudioSentence
-    from sovits_runtime.synthesizer import Synthesizer
 
-_VOICE_OPTIONS = (
-    click.option(
-        "--ref", "recording", type=PATH, help="Reference recording, 3 to 10 s (WAV, FLAC, OGG, MP3)."
-    ),
-    *TRANSCRIPT_OPTIONS,
-    click.option(
-        "--more-ref", "more", type=PATH, multiple=True, help="Further recordings whose style is averaged in."
-    ),
-    click.option("--reference", "saved", type=PATH, help="A reference saved by 'sovits-export reference'."),
-    SHARED,
-)
 _SAMPLING_OPTIONS = (
     click.option(
         "--seed",
@@ -101,59 +95,16 @@ _SAMPLING_OPTIONS = (
 )
 _OUTPUT_OPTIONS = (
     click.option(
-        "-o", "--output", required=True, type=NEW_PATH, help="Audio file to write (.wav, .flac, .ogg, .mp3)."
+        "-o",
+        "--output",
+        type=NEW_PATH,
+        help="Audio file to write (.wav, .flac, .ogg, .mp3) [named after the voice; a number is added where that is "
+        "taken].",
     ),
+    click.option("--play", is_flag=True, help="Play it through the speaker; without -o no file is written."),
     click.option("--picture", type=NEW_PATH, help="Also draw a spectrogram (.png)."),
     AS_JSON,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class VoiceOptions:
-    """Whose voice speaks: a recording and its transcript, or a saved reference; the attributes are the options."""
-
-    recording: Path | None
-    more: tuple[Path, ...]
-    saved: Path | None
-    transcript: Transcript
-
-    def check(self, language: str | None) -> None:
-        """Refuses options that contradict each other.
-
-        Args:
-            language: Language of the transcript where it has none of its own.
-
-        Raises:
-            UsageError: Names what to give.
-        """
-        self.transcript.check(language)
-        if (self.recording is None) == (self.saved is None):
-            raise click.UsageError("give either --ref (a recording) or --reference (a saved one)")
-
-    def reference(
-        self, voice: Synthesizer, reader: TextReader, language: str | None, *, official: bool
-    ) -> Reference:
-        """Loads the saved reference, or prepares the recording.
-
-        Args:
-            voice: Prepares it.
-            reader: Reads the transcript.
-            language: As in `check`.
-            official: As in `Synthesizer.reference`.
-        """
-        from sovits_runtime.speech.reference import Reference
-
-        if self.saved is not None:
-            return Reference.load(self.saved)
-        assert self.recording is not None
-        transcript = self.transcript.read(reader, language)
-        return voice.reference(
-            self.recording,
-            transcript.phones,
-            bert=transcript.bert,
-            more_recordings=self.more,
-            official=official,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,43 +147,101 @@ class SpeakOptions:
     """What to say, how, and where; the attributes are the options."""
 
     bundle: Path
+    words: str | None
     shared: Path | None
     voice: VoiceOptions
     text: TextOptions
     delivery: DeliveryOptions
-    output: Path
+    output: Path | None
+    play: bool
     picture: Path | None
     as_json: bool
     load: LoadOptions
 
+    def with_words(self) -> SpeakOptions:
+        """Returns them with the words after the bundle as the text to speak.
+
+        Raises:
+            UsageError: There is another text too.
+        """
+        if self.words is None:
+            return self
+        if (self.text.text, self.text.text_file, self.text.phones) != (None, None, None):
+            raise click.UsageError(
+                "give the text after the bundle, or by --text, --text-file or --phones, not both"
+            )
+        return replace(self, words=None, text=replace(self.text, text=self.words))
+
+    def in_language(self, stored: StoredReference | None) -> SpeakOptions:
+        """Returns them with the language of the text, where none was named: that of its script, else the voice's.
+
+        Raises:
+            UsageError: Nothing tells it.
+        """
+        own = stored.language if stored is not None else self.voice.transcript.ref_lang or ""
+        if self.text.phones is not None or self.text.lang is not None:
+            return self
+        if stored is None and not own:
+            raise click.UsageError(f"text needs its language: give --lang, one of {LANGUAGE_NAMES}")
+        return replace(self, text=self.text.in_language_of_voice(own))
+
 
 @click.command(cls=SectionedCommand)
 @BUNDLE
-@section("Voice", *_VOICE_OPTIONS)
+@click.argument("words", required=False, metavar="[TEXT]")
 @section("Text", *TEXT_OPTIONS)
+@section("Voice", *VOICE_OPTIONS)
 @section("Sampling", *_SAMPLING_OPTIONS)
 @section("Output", *_OUTPUT_OPTIONS)
 @section("Device", DEVICE, BACKEND, STRICT, THREADS, GPT_STEPS, PLAN)
 @takes(SpeakOptions)
 def speak(options: SpeakOptions) -> None:
-    """Speak text, or phones, with the voice of a reference recording."""
+    """Speak TEXT with the voice that the bundle carries.
+
+    \b
+      sovits-export speak my-voice "Good morning."
+      sovits-export speak my-voice "Good morning." --emotion happy --play
+    """  # noqa: D301 (click reads the backspace, not its escape)
     from sovits_runtime.audio import Audio
     from sovits_runtime.bundle.files import write_file
     from sovits_runtime.drawing.spectrogram_image import spectrogram_png
 
-    options.text.check()
+    options = options.with_words()
+    options.text.check(needs_language=options.voice.is_foreign and options.voice.transcript.ref_lang is None)
     options.voice.check(options.text.lang)
     spoken = _speak(options, options.delivery.speech_options(ModelSpec.token_rate_hz))
     audio = Audio.concatenate(spoken)
-    audio.save(options.output)
+    output, taken = options.output, None
+    if output is None and not options.play:
+        output, taken = free_name(options.bundle)
+    if output is not None:
+        audio.save(output)
     if options.picture is not None:
         with write_file(options.picture) as out:
             out.write(spectrogram_png(audio))
     if options.as_json:
-        print_json(_to_json(options.output, audio, spoken))
+        print_json(_to_json(output, audio, spoken))
     else:
         drawn = f", seed {spoken[0].seed}" if options.delivery.seed == RANDOM_SEED else ""
-        click.echo(f"{options.output}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz{drawn}")
+        kept = f" ({taken} is there already, and stays)" if taken else ""
+        click.echo(f"{output or 'played'}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz{drawn}{kept}")
+
+
+def free_name(bundle: Path) -> tuple[Path, Path | None]:
+    """A name for speech of a voice that no file has, taken by an empty file, and the one that it would have had.
+
+    Returns:
+        The name, in the current folder; and the first choice where that was taken.
+    """
+    first = Path(f"{bundle.resolve().name.removesuffix(PACK_SUFFIX) or 'speech'}.wav")
+    for number in itertools.count(2):
+        name = first if number == 2 else first.with_name(f"{first.stem}-{number - 1}.wav")
+        try:
+            name.open("xb").close()
+        except FileExistsError:
+            continue
+        return name, None if name == first else first
+    raise AssertionError("numbers do not end")
 
 
 def _speak(options: SpeakOptions, delivery: SpeechOptions) -> list[AudioSentence]:
@@ -243,11 +252,19 @@ def _speak(options: SpeakOptions, delivery: SpeechOptions) -> list[AudioSentence
 
     spoken = []
     bundle = Bundle.open(options.bundle, shared=options.shared)
-    with Synthesizer(open_voice(bundle, options.load)) as voice:
+    stored = options.voice.stored(bundle)
+    options = options.in_language(stored)
+    with ExitStack() as stack:
+        player = stack.enter_context(Player(bundle.spec.sample_rate)) if options.play else None
+        voice = stack.enter_context(Synthesizer(open_voice(bundle, options.load)))
         reader = options.text.open_reader(voice)
-        reference = options.voice.reference(voice, reader, options.text.lang, official=options.text.official)
+        reference = options.voice.reference(
+            voice, reader, stored=stored, language=options.text.lang, official=options.text.official
+        )
         for sentence in voice.synthesize_each(options.text.phrases(reader), reference, options=delivery):
             spoken.append(sentence)
+            if player is not None:
+                player.play(sentence)
             if not options.as_json:
                 click.echo(
                     f"sentence {len(spoken)}: {sentence.duration_s:.2f} s, {len(sentence.tokens)} tokens, ended by "
@@ -257,7 +274,11 @@ def _speak(options: SpeakOptions, delivery: SpeechOptions) -> list[AudioSentence
     return spoken
 
 
-def _to_json(output: Path, audio: Audio, spoken: Sequence[AudioSentence]) -> dict[str, object]:
+def _to_json(output: Path | None, audio: Audio, spoken: Sequence[AudioSentence]) -> dict[str, object]:
     keys = ("stop_reason", "attempts", "seed", "generate_s", "decode_s", "duration_s")
     sentences = [{k: getattr(s, k) for k in keys} | {"tokens": len(s.tokens)} for s in spoken]
-    return {"output": str(output), "duration_s": audio.duration_s, "sentences": sentences}
+    return {
+        "output": None if output is None else str(output),
+        "duration_s": audio.duration_s,
+        "sentences": sentences,
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,7 +51,10 @@ TEXT_OPTIONS = (
     OFFICIAL,
     WITHOUT,
     LEXICON,
-    click.option("--phones", help="Phones to speak, separated by spaces, or a .json file, in place of text."),
+    click.option(
+        "--phones",
+        help="For experts: phones to speak, separated by spaces, or a .json file, in place of text.",
+    ),
 )
 TRANSCRIPT_OPTIONS = (
     click.option("--ref-text", help="What is said in the reference recording."),
@@ -59,7 +62,8 @@ TRANSCRIPT_OPTIONS = (
         "--ref-lang", type=LANGUAGES, metavar="LANG", help="Language of --ref-text [that of --lang]."
     ),
     click.option(
-        "--ref-phones", help="Phones of the reference's transcript, or a .json file that holds them."
+        "--ref-phones",
+        help="For experts: phones of the reference's transcript, or a .json file that holds them.",
     ),
 )
 
@@ -77,16 +81,29 @@ class TextOptions:
     lexicon: Path | None
     phones: str | None
 
-    def check(self) -> None:
+    def check(self, *, needs_language: bool = True) -> None:
         """Refuses options that contradict each other.
+
+        Args:
+            needs_language: Whether the language of a text must be named.
 
         Raises:
             UsageError: Names what to give.
         """
         if sum(source is not None for source in (self.text, self.text_file, self.phones)) != 1:
             raise click.UsageError("give exactly one of --text, --text-file and --phones")
-        if self.phones is None and self.lang is None:
+        if needs_language and self.phones is None and self.lang is None:
             raise click.UsageError(f"text needs its language: give --lang, one of {LANGUAGE_NAMES}")
+
+    def in_language_of_voice(self, voice_language: str) -> TextOptions:
+        """Returns them with the language of the text: that of its script, else the voice's.
+
+        Args:
+            voice_language: Language or mode of the voice's reference; "" where it is not known.
+        """
+        from sovits_runtime.text.host import likely_language
+
+        return replace(self, lang=likely_language(self._whole_text(), voice_language))
 
     def open_reader(self, voice: Synthesizer) -> TextReader:
         """Opens the text front end of a voice.

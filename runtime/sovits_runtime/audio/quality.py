@@ -139,17 +139,19 @@ def best_part(
     *,
     shortest_s: float = REFERENCE_MIN_S,
     longest_s: float = REFERENCE_MAX_S,
+    keep_words: bool = False,
 ) -> Part:
     """Finds the stretch of a recording that serves best as a reference.
 
-    A recording that fits is taken whole, less silence at its ends, so that its transcript stays right. A longer
-    one is cut at pauses; where no pause is in reach, where it is quietest, and a note says so.
+    A recording that fits is taken as it is, or less long silence at its ends, so that its transcript stays right. A
+    longer one is cut at pauses; where no pause is in reach, where it is quietest, and a note says so.
 
     Args:
         samples: [n] or [n, channels] float32, full scale at 1.
         sample_rate: In Hz.
         shortest_s: The least length of the stretch, in seconds.
         longest_s: The most, in seconds.
+        keep_words: Leave out nothing but silence, even where the rest is longer than that.
 
     Raises:
         AudioError: Shorter than `shortest_s`, silent, without samples, or NaN or infinity among them.
@@ -167,7 +169,9 @@ def best_part(
         )
     if frames.quality(0, frames.length).silent:
         raise AudioError("reference audio: got silence, expected speech; use another recording")
-    return _chosen(frames, int(shortest_s * sample_rate), int(longest_s * sample_rate))
+    return _chosen(
+        frames, int(shortest_s * sample_rate), longest=int(longest_s * sample_rate), keep_words=keep_words
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,12 +260,15 @@ def _speech(level_db: NDArray[np.float64]) -> NDArray[np.bool_]:
     return speech
 
 
-def _chosen(frames: _Frames, shortest: int, longest: int) -> Part:
+def _chosen(frames: _Frames, shortest: int, *, longest: int, keep_words: bool) -> Part:
     """Returns the part with the fewest demerits among all between two pauses, else between two quiet places."""
     pauses = frames.pauses(_PAUSE_S)
     edge = round(_EDGE_S * frames.rate)
+    silent = max(int(np.diff(pause)[0]) for pause in (pauses[0], pauses[-1]))
+    if frames.length <= longest and silent <= _SILENT_END_S * frames.rate:
+        return _part(frames, 0, frames.length, said="")
     start, end = _grown(*_within(pauses[0], pauses[-1], edge), shortest, length=frames.length)
-    if end - start <= longest:
+    if end - start <= longest or keep_words:
         return _part(frames, start, end, said=_trimmed(frames, start, end))
     places = _candidates(pauses, edge, shortest=shortest, longest=longest)
     how = "cut at pauses" if places else "no pause in reach, cut where it is quietest"

@@ -22,6 +22,7 @@ from sovits_runtime.bundle.names import CPU_PRECISIONS
 from sovits_runtime.bundle.own_files import check_links, misplaced
 from sovits_runtime.bundle.pack import pack_in, unpacked
 from sovits_runtime.bundle.replacing import restore_folder
+from sovits_runtime.bundle.stored_references import StoredReference, stored_references
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import LFS_REMEDY, is_lfs_pointer
 
@@ -152,6 +153,32 @@ class Bundle:
     def cpu_only(self) -> bool:
         """Whether graphs hold int8 or int4 operators, which ONNX Runtime has for CPUs."""
         return not CPU_PRECISIONS.isdisjoint(self.precisions)
+
+    @property
+    def references(self) -> tuple[StoredReference, ...]:
+        """The references that it carries; the first speaks when none is named."""
+        return stored_references(self.manifest)
+
+    def stored_reference(self, name: str | None = None) -> StoredReference:
+        """Returns the reference of a name, or the first.
+
+        Raises:
+            BundleError: It carries none, or none of that name.
+        """
+        known = self.references
+        if not known:
+            raise BundleError(
+                f"{self.path}: carries no reference, so it does not know whose voice to speak with; give a recording "
+                "(--ref), or build it again with one"
+            )
+        if name is None:
+            return known[0]
+        for reference in known:
+            if reference.name == name:
+                return reference
+        raise BundleError(
+            f"{self.path}: carries no reference {name!r}; it has {', '.join(r.name for r in known)}"
+        )
 
     @property
     def graph_names(self) -> tuple[str, ...]:

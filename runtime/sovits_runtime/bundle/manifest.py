@@ -30,6 +30,8 @@ from sovits_runtime.bundle.shape import (
     that,
     whole,
 )
+from sovits_runtime.bundle.stored_references import check_listed
+from sovits_runtime.bundle.stored_references import shape as references_shape
 from sovits_runtime.errors import BundleError, SovitsError
 from sovits_runtime.machine.json_file import read_json
 
@@ -143,7 +145,8 @@ _SHAPE: Shape = fields(
                 "choices": rows(_choice),
                 "limits": anything,
             },
-        )
+        ),
+        "references": references_shape(_FILE_NAME),
     },
 )
 
@@ -173,6 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise BundleError(f"{path}: was changed by hand (its digest does not match); {FETCH_AGAIN}")
         _SHAPE(manifest, "")
         _check_graphs(manifest)
+        check_listed(manifest)
     except BundleError:
         raise
     except (ValueError, RecursionError, SovitsError) as error:

@@ -41,6 +41,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "engines": [_engine(path) for path in engine_records(bundle)],
         "prepacked": describe_prepacked(bundle),
         "plans": describe_plans(bundle),
+        "voice": [reference.to_json() for reference in bundle.references],
         "references": sorted(p.name for p in (bundle.path / "references").glob("*.npz")),
         "verification": _verification(bundle.path / "verification.json"),
     }
@@ -64,10 +65,18 @@ def describe_text(d: dict[str, Any]) -> str:
     lines += _engine_lines(d["engines"])
     lines += [_prepacked_line(entry) for entry in d["prepacked"]]
     lines += plan_lines(d["plans"])
+    lines += [_voice_line(reference) for reference in d["voice"]]
     verdict = _verdict(d["verification"])
     return "\n".join(
         [*lines, f"  references  {len(d['references'])} prepared", f"  last verification  {verdict}"]
     )
+
+
+def _voice_line(reference: Mapping[str, str]) -> str:
+    """A reference that the bundle carries."""
+    spoken = f", says: {reference['text']}" if reference["text"] else ""
+    clip = ", with its recording" if "clip" in reference else ""
+    return f"  voice    {reference['name']} ({reference['language'] or 'language unknown'}{clip}){spoken}"
 
 
 def _verification(path: Path) -> Any:

@@ -21,6 +21,8 @@ _BACKEND_EXTRAS = {
     "rtx-build",
     "convert",
     "export",
+    "play",
+    "7z",
     "dev",
     "docs",
 }

@@ -148,6 +148,12 @@ def reference_key(
     return digest.hexdigest()[:32]
 
 
+def reference_graphs(bundle: Bundle) -> str:
+    """The graphs of a bundle that read recordings, by content, as `reference_key` wants them."""
+    names = (PROMPT_TOKENS, REFERENCE_STYLE, HUBERT, SPEAKER)
+    return "".join(bundle.graph_digest(name) for name in names if name in bundle.graph_names)
+
+
 class ReferenceStore:
     """Prepared references of one bundle, by content.
 
@@ -155,11 +161,9 @@ class ReferenceStore:
     user's cache folder (`$SOVITS_EXPORT_CACHE`).
     """
 
-    GRAPHS = (PROMPT_TOKENS, REFERENCE_STYLE, HUBERT, SPEAKER)
-
     def __init__(self, bundle: Bundle) -> None:
         self._files = reference_cache(bundle.path)
-        self._graphs = "".join(bundle.graph_digest(n) for n in self.GRAPHS if n in bundle.graph_names)
+        self._graphs = reference_graphs(bundle)
         self._remembered: dict[str, Reference] = {}
         self._lock = threading.Lock()  # of what is remembered, while nothing is computed
 

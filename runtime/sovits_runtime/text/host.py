@@ -124,6 +124,28 @@ def _by_script(text: str) -> Host | None:
     return Host("en", 0.95) if words else None
 
 
+def likely_language(text: str, voice: str = "") -> str:
+    """The language of a text for which none was named: that of its script, else the voice's.
+
+    Args:
+        text: Of any length.
+        voice: Language or mode of the voice's own reference; it decides about ideographs that Chinese, Cantonese and
+            Japanese share, and about digits alone.
+
+    Returns:
+        `"zh"`, `"en"`, `"ja"`, `"ko"` or `"yue"`.
+    """
+    own = {"auto": "", "auto_yue": "yue"}.get(voice, voice.removeprefix("all_"))
+    found = _by_script(text)
+    if found is None:
+        return own or "en"
+    if own == "yue" and found.language == "zh":
+        return own
+    if own == "ja" and found.language == "zh" and found.confidence <= _OPEN:
+        return own
+    return found.language
+
+
 def stretches(text: str, language: str, *, mixed: bool) -> list[Segment]:
     """Cut a sentence into stretches of one language each.
 

@@ -42,7 +42,8 @@ def test_a_recording_that_is_no_reference_is_refused(demo_files, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "given", [["--ref", "a.wav"], ["--phones", "HH"], ["--ref", "a.wav", "--phones", "HH"]]
+    "given",
+    [["--phones", "HH"], ["--ref", "a.wav", "--phones", "HH"], ["--ref-phones", "HH", "--phones", "HH"]],
 )
 def test_half_a_request_is_wrong_use(given, tmp_path):
     result = CliRunner().invoke(
@@ -50,3 +51,15 @@ def test_half_a_request_is_wrong_use(given, tmp_path):
     )
     assert result.exit_code == 2
     assert "needs all of --ref, --ref-phones and --phones" in result.output
+
+
+def test_a_recording_alone_is_stored_and_takes_what_reads_it(demo_files, tmp_path):
+    pair = ["--gpt", str(demo_files.gpt), "--sovits", str(demo_files.sovits), "-o", str(tmp_path / "v")]
+    result = CliRunner().invoke(main, ["build", *pair, "--ref", str(demo_files.reference_wav)])
+    assert result.exit_code == 1
+    assert (
+        "cannot be stored in the bundle without what reads recordings; give --hubert, or --no-store"
+        in result.output
+    )
+    result = CliRunner().invoke(main, ["build", *pair, "--ref-phones", "HH"])
+    assert (result.exit_code, "a transcript needs its recording: give --ref" in result.output) == (2, True)

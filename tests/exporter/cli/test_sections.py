@@ -30,8 +30,11 @@ def test_options_stand_under_their_headings_in_the_order_declared():
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
-        ("build", ["Files", "Voice", "Precision", "Engines", "Other options"]),
-        ("speak", ["Voice", "Text", "Sampling", "Output", "Device", "Other options"]),
+        (
+            "build",
+            ["What people have", "Files, one by one", "Voice", "Precision", "Engines", "Other options"],
+        ),
+        ("speak", ["Text", "Voice", "Sampling", "Output", "Device", "Other options"]),
         ("convert", ["Files", "Precision", "Other options"]),
     ],
 )

@@ -77,6 +77,13 @@ def test_a_recording_that_fits_stays_whole_but_for_silence_at_its_ends():
     assert (whole.start_s, whole.notes) == (0.0, ())
 
 
+def test_words_are_kept_where_that_is_asked_for():
+    wave = joined(hush(1.0), sound(6.0), hush(0.5), sound(7.0), hush(1.0))
+    part = best_part(wave, RATE, keep_words=True)
+    assert part.start_s == pytest.approx(0.8, abs=0.05)
+    assert part.end_s == pytest.approx(14.7, abs=0.1)
+
+
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
 def test_a_long_recording_is_cut_at_pauses(rate):
     """Sentences of 2, 6 and 7 s: a cut falls into the pauses between them, never into a sentence."""

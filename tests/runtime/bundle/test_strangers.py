@@ -37,9 +37,9 @@ linux_links = pytest.mark.skipif(os.name != "posix", reason="links need rights o
 
 @pytest.fixture
 def voice(tiny_bundle, tmp_path) -> Path:
-    """The tiny voice without the caches that other tests left in it, its files linked: a test replaces what it changes."""
+    """The tiny voice without the caches of other tests, its files linked: a test replaces what it changes."""
     shutil.copytree(tiny_bundle.parent / "shared", tmp_path / "shared", copy_function=os.link)
-    caches = shutil.ignore_patterns("engines", "references", "prepacked")
+    caches = shutil.ignore_patterns("engines", "references", "prepacked", "tuned")
     return Path(shutil.copytree(tiny_bundle, tmp_path / "voice", copy_function=os.link, ignore=caches))
 
 

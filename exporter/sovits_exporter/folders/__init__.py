@@ -1,0 +1,1 @@
+"""Finds in what people have - an installed GPT-SoVITS, a pack, a folder of packs - what a voice is built of."""
