@@ -34,7 +34,7 @@ from sovits_exporter.cli.text_options import (
 from sovits_exporter.cli.voice_options import VOICE_OPTIONS, VoiceOptions
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.model_spec import ModelSpec
-from sovits_runtime.bundle.pack import PACK_SUFFIX
+from sovits_runtime.bundle.pack_members import PACK_SUFFIX
 from sovits_runtime.speech.types import MAX_GUIDANCE, RANDOM_SEED, SpeechOptions
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS
 from sovits_runtime.t2s.limits import check_number
