@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sovits_runtime.backends.native import library_for, open_step
+from sovits_runtime.backends.native import NativeStep, library_for, open_step
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED, find_prepacked
 from sovits_runtime.backends.voice import LoadOptions
@@ -49,7 +49,10 @@ class CpuVoice:
         return {}
 
     def close(self) -> None:
-        """Nothing to free by hand: sessions go with the last reference to them."""
+        """Ends the threads of the native step; sessions go with the last reference to them."""
+        step = self.text_to_semantic.step
+        if isinstance(step, NativeStep):
+            step.close()
 
     def _step(self) -> BindableSession:
         if self._native is None:
