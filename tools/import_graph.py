@@ -30,6 +30,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"drawing", "t2s"},
         {"backends", "speech"},
         {"aio", "doctor", "synthesizer"},
+        {"engine"},
         {"bench", "verify"},
     ],
     "sovits_exporter": [
