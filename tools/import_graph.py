@@ -31,6 +31,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"drawing", "t2s"},
         {"backends", "speech"},
         {"aio", "doctor", "synthesizer"},
+        {"engine"},
         {"bench", "verify"},
         {"tuning"},
     ],

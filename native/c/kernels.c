@@ -6,40 +6,35 @@
 #include <string.h>
 
 #include "gpt_step.h"
+#include "processor.h"
 
-static const struct kernels *const kernels_of[] = {
+static const struct kernels *const kernels_of[ISA_COUNT] = {
     [ISA_GENERIC] = &kernels_generic,
 #if defined(__x86_64__)
     [ISA_AVX2] = &kernels_avx2,
     [ISA_AVX512] = &kernels_avx512,
+#if defined(SOVITS_VNNI_AND_AMX)
+    [ISA_AVX_VNNI] = &kernels_avx_vnni,
+    [ISA_AMX] = &kernels_amx,
+#endif
 #endif
 };
 
-static enum isa processor_isa(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    /* F16C is older than AVX2. */
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return ISA_GENERIC;
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return ISA_AVX512;
-    return ISA_AVX2;
-#else
-    return ISA_GENERIC;
-#endif
-}
+static int can_run(enum isa isa) { return kernels_of[isa] && processor_has(isa); }
 
-/* For tests: the environment names kernels that a better processor is to run. */
-static enum isa limited_isa(enum isa isa) {
-    const char *limit = getenv("SOVITS_NATIVE_KERNELS");
-    for (enum isa lower = ISA_GENERIC; limit && lower < isa; lower++)
-        if (!strcmp(limit, kernels_of[lower]->name)) return lower;
-    return isa;
+static enum isa chosen_isa(void) {
+    /* For tests: the environment names kernels that a better processor is to run. */
+    const char *wanted = getenv("SOVITS_NATIVE_KERNELS");
+    for (enum isa isa = ISA_GENERIC; wanted && isa < ISA_COUNT; isa++)
+        if (kernels_of[isa] && !strcmp(wanted, kernels_of[isa]->name) && can_run(isa)) return isa;
+    enum isa best = ISA_COUNT - 1;
+    while (!can_run(best)) best--;
+    return best;
 }
 
 const struct kernels *kernels_in_use(void) {
     static const struct kernels *_Atomic chosen;
-    if (!chosen) chosen = kernels_of[limited_isa(processor_isa())];
+    if (!chosen) chosen = kernels_of[chosen_isa()];
     return chosen;
 }
 

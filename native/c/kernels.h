@@ -4,21 +4,23 @@
 
 #include <stdint.h>
 
-enum isa { ISA_GENERIC, ISA_AVX2, ISA_AVX512 };
+enum isa { ISA_GENERIC, ISA_AVX2, ISA_AVX_VNNI, ISA_AVX512, ISA_AMX, ISA_COUNT };
 
 struct kernels {
     const char *name;
 
-    /* y[0:64] of a panel, float32 or float16 weights [k][64]. */
-    void (*panel_f32)(const float *weight, const float *x, int k, float *y);
-    void (*panel_f16)(const uint16_t *weight, const float *x, int k, float *y);
+    /* y [rows][64] of a panel, float32 or float16 weights [k][64], for x [rows][k], `stride` numbers from row to row.
+     * Each output is summed in the order of k, whatever the number of rows. */
+    void (*panel_f32)(const float *weight, const float *x, int64_t stride, int k, int rows, float *y);
+    void (*panel_f16)(const uint16_t *weight, const float *x, int64_t stride, int k, int rows, float *y);
 
-    /* y[0:64] of an int8 panel [groups][64][4]: exact sums of uint8 x int8 products. */
-    void (*panel_i8)(const int8_t *weight, const uint8_t *x, int groups, int32_t *y);
+    /* y [rows][64] of an int8 panel [groups][64][4]: exact sums of uint8 x int8 products. */
+    void (*panel_i8)(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 
     /* One head: y = softmax(q K^T / sqrt(size)) V over keys and values [rows][size]; score has room for the rows,
-     * rounded up to SCORE_BLOCK. */
-    void (*attend)(const float *q, const float *keys, const float *values, int rows, int size, float *score, float *y);
+     * rounded up to SCORE_BLOCK. `next`: keys that are read next, for as many rows, or NULL. */
+    void (*attend)(const float *q, const float *keys, const float *values, int rows, int size, float *score, float *y,
+                   const float *next);
 
     /* Codes of a row as ONNX's DynamicQuantizeLinear gives them: the range, 0 included, in 255 steps. */
     void (*quantize)(const float *x, int k, uint8_t *codes, float *scale, int32_t *zero);
@@ -31,11 +33,20 @@ struct kernels {
 };
 
 enum { SCORE_BLOCK = 16 };
+enum { TILE_ROWS = 16 }; /* most rows of a panel's call */
 
 extern const struct kernels kernels_generic;
 #if defined(__x86_64__)
 extern const struct kernels kernels_avx2, kernels_avx512;
+#if defined(__clang__) || __GNUC__ >= 11 /* older compilers do not know these instructions */
+#define SOVITS_VNNI_AND_AMX
+extern const struct kernels kernels_avx_vnni, kernels_amx;
 #endif
+#endif
+
+/* Int8 panels by AVX-512 VNNI, and by AMX, which leaves to the former what is too small for it. */
+void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
+void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 
 /* The fastest kernels for this processor, chosen once. */
 const struct kernels *kernels_in_use(void);

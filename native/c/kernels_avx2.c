@@ -15,44 +15,56 @@
 
 #include "kernels_x86.h"
 
-static void panel_f32(const float *w, const float *x, int k, float *y) {
-    __m256 a[8];
-    for (int j = 0; j < 8; j++) a[j] = _mm256_setzero_ps();
-    for (int i = 0; i < k; i++, w += 64) {
-        __m256 v = _mm256_set1_ps(x[i]);
-        for (int j = 0; j < 8; j++) a[j] = _mm256_fmadd_ps(_mm256_loadu_ps(w + 8 * j), v, a[j]);
-    }
-    for (int j = 0; j < 8; j++) _mm256_storeu_ps(y + 8 * j, a[j]);
-}
+enum { WIDTH = 8, PART = 4, TILE = 3 };
+typedef __m256 vec_f32;
+#define load_f32 _mm256_loadu_ps
+#define load_f16(w) _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w)))
+#define set_f32 _mm256_set1_ps
+#define fma_f32 _mm256_fmadd_ps
+#define store_f32 _mm256_storeu_ps
+#define zero_f32 _mm256_setzero_ps
 
-static void panel_f16(const uint16_t *w, const float *x, int k, float *y) {
-    __m256 a[8];
-    for (int j = 0; j < 8; j++) a[j] = _mm256_setzero_ps();
-    for (int i = 0; i < k; i++, w += 64) {
-        __m256 v = _mm256_set1_ps(x[i]);
-        for (int j = 0; j < 8; j++)
-            a[j] = _mm256_fmadd_ps(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(w + 8 * j))), v, a[j]);
-    }
-    for (int j = 0; j < 8; j++) _mm256_storeu_ps(y + 8 * j, a[j]);
-}
+#include "kernels_tiles.h"
 
-/* In 16 bits: pairs added, then in 32: no product saturates. */
-static void panel_i8(const int8_t *w, const uint8_t *x, int groups, int32_t *y) {
-    __m256i a[8];
-    for (int j = 0; j < 8; j++) a[j] = _mm256_setzero_si256();
+enum { I8_TILE = 2 };
+
+/* In 16 bits: pairs added, then in 32: no product saturates. 32 outputs of up to two rows. */
+ALWAYS void tile_i8(const int rows, const int8_t *w, const uint8_t *x, int64_t stride, int groups, int32_t *y) {
+    __m256i sum[I8_TILE][4];
+    for (int r = 0; r < rows; r++)
+        for (int j = 0; j < 4; j++) sum[r][j] = _mm256_setzero_si256();
     for (int i = 0; i < groups; i++, w += 256) {
-        int32_t four;
-        memcpy(&four, x + 4 * i, 4);
-        __m256i v = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
-        for (int j = 0; j < 8; j++) {
-            __m256i low = _mm256_madd_epi16(v, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 32 * j))));
-            __m256i high =
-                _mm256_madd_epi16(v, _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 32 * j + 16))));
-            a[j] = _mm256_add_epi32(a[j], _mm256_hadd_epi32(low, high));
+        __m256i v[I8_TILE];
+        for (int r = 0; r < rows; r++) {
+            int32_t four;
+            memcpy(&four, x + r * stride + 4 * i, 4);
+            v[r] = _mm256_cvtepu8_epi16(_mm_set1_epi32(four));
+        }
+        for (int j = 0; j < 4; j++) {
+            __m256i low = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 32 * j)));
+            __m256i high = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *)(w + 32 * j + 16)));
+            for (int r = 0; r < rows; r++) {
+                __m256i pairs = _mm256_hadd_epi32(_mm256_madd_epi16(v[r], low), _mm256_madd_epi16(v[r], high));
+                sum[r][j] = _mm256_add_epi32(sum[r][j], pairs);
+            }
         }
     }
-    for (int j = 0; j < 8; j++) /* hadd works within halves: outputs 0 1 4 5 | 2 3 6 7 */
-        _mm256_storeu_si256((__m256i *)(y + 8 * j), _mm256_permute4x64_epi64(a[j], 0xd8));
+    for (int r = 0; r < rows; r++) /* hadd works within halves: outputs 0 1 4 5 | 2 3 6 7 */
+        for (int j = 0; j < 4; j++)
+            _mm256_storeu_si256((__m256i *)(y + 64 * r + 8 * j), _mm256_permute4x64_epi64(sum[r][j], 0xd8));
+}
+
+static void panel_i8(const int8_t *w, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y) {
+    for (int part = 0; part < 64; part += 32)
+        for (int row = 0; row < rows; row += I8_TILE) {
+            const int8_t *weights = w + 4 * part;
+            const uint8_t *codes = x + row * stride;
+            int32_t *sums = y + 64 * row + part;
+            if (row + 1 < rows)
+                tile_i8(2, weights, codes, stride, groups, sums);
+            else
+                tile_i8(1, weights, codes, stride, groups, sums);
+        }
 }
 
 const struct kernels kernels_avx2 = {

@@ -16,43 +16,25 @@
 
 #include "kernels_x86.h"
 
-static void panel_f32(const float *w, const float *x, int k, float *y) {
-    __m512 a = _mm512_setzero_ps(), b = a, c = a, d = a;
-    for (int i = 0; i < k; i++, w += 64) {
-        __m512 v = _mm512_set1_ps(x[i]);
-        a = _mm512_fmadd_ps(_mm512_loadu_ps(w), v, a);
-        b = _mm512_fmadd_ps(_mm512_loadu_ps(w + 16), v, b);
-        c = _mm512_fmadd_ps(_mm512_loadu_ps(w + 32), v, c);
-        d = _mm512_fmadd_ps(_mm512_loadu_ps(w + 48), v, d);
-    }
-    _mm512_storeu_ps(y, a), _mm512_storeu_ps(y + 16, b), _mm512_storeu_ps(y + 32, c), _mm512_storeu_ps(y + 48, d);
-}
+enum { WIDTH = 16, PART = 4, TILE = 6 };
+typedef __m512 vec_f32;
+typedef __m512i vec_i32;
+#define load_f32 _mm512_loadu_ps
+#define load_f16(w) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(w)))
+#define set_f32 _mm512_set1_ps
+#define fma_f32 _mm512_fmadd_ps
+#define store_f32 _mm512_storeu_ps
+#define zero_f32 _mm512_setzero_ps
+#define load_i8 _mm512_loadu_si512
+#define set_i8 _mm512_set1_epi32
+#define dot_i8 _mm512_dpbusd_epi32
+#define store_i32 _mm512_storeu_si512
+#define zero_i32 _mm512_setzero_si512
 
-static void panel_f16(const uint16_t *w, const float *x, int k, float *y) {
-    __m512 a = _mm512_setzero_ps(), b = a, c = a, d = a;
-    for (int i = 0; i < k; i++, w += 64) {
-        __m512 v = _mm512_set1_ps(x[i]);
-        a = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)w)), v, a);
-        b = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(w + 16))), v, b);
-        c = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(w + 32))), v, c);
-        d = _mm512_fmadd_ps(_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(w + 48))), v, d);
-    }
-    _mm512_storeu_ps(y, a), _mm512_storeu_ps(y + 16, b), _mm512_storeu_ps(y + 32, c), _mm512_storeu_ps(y + 48, d);
-}
+#include "kernels_tiles.h"
 
-static void panel_i8(const int8_t *w, const uint8_t *x, int groups, int32_t *y) {
-    __m512i a = _mm512_setzero_si512(), b = a, c = a, d = a;
-    for (int i = 0; i < groups; i++, w += 256) {
-        int32_t four;
-        memcpy(&four, x + 4 * i, 4);
-        __m512i v = _mm512_set1_epi32(four);
-        a = _mm512_dpbusd_epi32(a, v, _mm512_loadu_si512(w));
-        b = _mm512_dpbusd_epi32(b, v, _mm512_loadu_si512(w + 64));
-        c = _mm512_dpbusd_epi32(c, v, _mm512_loadu_si512(w + 128));
-        d = _mm512_dpbusd_epi32(d, v, _mm512_loadu_si512(w + 192));
-    }
-    _mm512_storeu_si512(y, a), _mm512_storeu_si512(y + 16, b);
-    _mm512_storeu_si512(y + 32, c), _mm512_storeu_si512(y + 48, d);
+void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y) {
+    panel_i8(weight, x, stride, groups, rows, y);
 }
 
 const struct kernels kernels_avx512 = {
@@ -65,6 +47,21 @@ const struct kernels kernels_avx512 = {
     .add_and_norm = add_and_norm,
     .f16_from_f32 = f16_row_from_f32,
 };
+
+#if defined(SOVITS_VNNI_AND_AMX)
+
+const struct kernels kernels_amx = {
+    .name = "AMX",
+    .panel_f32 = panel_f32,
+    .panel_f16 = panel_f16,
+    .panel_i8 = panel_i8_amx,
+    .attend = attend,
+    .quantize = quantize,
+    .add_and_norm = add_and_norm,
+    .f16_from_f32 = f16_row_from_f32,
+};
+
+#endif
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,29 +3,43 @@
 #include "kernels.h"
 #include "kernels_portable.h"
 
-static void panel_f32(const float *w, const float *x, int k, float *y) {
+static void row_f32(const float *w, const float *x, int k, float *y) {
     float sum[64] = {0};
     for (int i = 0; i < k; i++, w += 64)
         for (int j = 0; j < 64; j++) sum[j] += w[j] * x[i];
     memcpy(y, sum, sizeof sum);
 }
 
-static void panel_f16(const uint16_t *w, const float *x, int k, float *y) {
+static void row_f16(const uint16_t *w, const float *x, int k, float *y) {
     float sum[64] = {0};
     for (int i = 0; i < k; i++, w += 64)
         for (int j = 0; j < 64; j++) sum[j] += f32_from_f16(w[j]) * x[i];
     memcpy(y, sum, sizeof sum);
 }
 
-static void panel_i8(const int8_t *w, const uint8_t *x, int groups, int32_t *y) {
+static void row_i8(const int8_t *w, const uint8_t *x, int groups, int32_t *y) {
     memset(y, 0, 64 * sizeof *y);
     for (int i = 0; i < groups; i++, w += 256)
         for (int j = 0; j < 64; j++)
             for (int l = 0; l < 4; l++) y[j] += w[4 * j + l] * x[4 * i + l];
 }
 
+/* Row by row: a panel stays in the cache from one to the next. */
+static void panel_f32(const float *w, const float *x, int64_t stride, int k, int rows, float *y) {
+    for (int row = 0; row < rows; row++) row_f32(w, x + row * stride, k, y + 64 * row);
+}
+
+static void panel_f16(const uint16_t *w, const float *x, int64_t stride, int k, int rows, float *y) {
+    for (int row = 0; row < rows; row++) row_f16(w, x + row * stride, k, y + 64 * row);
+}
+
+static void panel_i8(const int8_t *w, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y) {
+    for (int row = 0; row < rows; row++) row_i8(w, x + row * stride, groups, y + 64 * row);
+}
+
 static void attend(const float *restrict q, const float *restrict keys, const float *restrict values, int rows,
-                   int size, float *restrict score, float *restrict y) {
+                   int size, float *restrict score, float *restrict y, const float *next) {
+    (void)next;
     dot_rows(q, keys, 0, rows, size, score);
     float sum = scaled_exp(score, rows, 1 / sqrtf((float)size));
     for (int i = 0; i < size; i++) y[i] = 0;

@@ -7,6 +7,7 @@ with Synthesizer.load("my-voice") as voice:
 """
 
 from sovits_runtime.audio import Audio
+from sovits_runtime.engine import EngineLimits, SpeechEngine, SpeechJob, SpeechRequest
 from sovits_runtime.machine import no_telemetry
 from sovits_runtime.speech.chunk_stream import ChunkStream
 from sovits_runtime.speech.reference import Reference
@@ -27,10 +28,14 @@ __all__ = [
     "Chunk",
     "ChunkOptions",
     "ChunkStream",
+    "EngineLimits",
     "Phrase",
     "Reference",
     "SamplingOptions",
+    "SpeechEngine",
+    "SpeechJob",
     "SpeechOptions",
+    "SpeechRequest",
     "Synthesizer",
     "TokenSequence",
 ]

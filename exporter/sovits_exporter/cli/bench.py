@@ -44,6 +44,7 @@ class BenchOptions:
     hubert: Path | None
     base: Path | None
     report: Path | None
+    concurrent: str | None
     as_json: bool
 
 
@@ -79,6 +80,11 @@ class BenchOptions:
 @click.option("--hubert", type=PATH, help="chinese-hubert-base, for --against-eager [a folder beside them].")
 @click.option("--base", type=PATH, help="For --against-eager: the SoVITS file that a LoRA was trained on.")
 @click.option("--report", type=PATH, help="Folder for bench.html with a chart, bench.svg and bench.json.")
+@click.option(
+    "--concurrent",
+    metavar="N,N,...",
+    help="So many listeners at once instead, for example 1,2,4,8,16: speech a second, first sound, gaps, memory.",
+)
 @AS_JSON
 @takes(BenchOptions)
 def bench(options: BenchOptions) -> None:
@@ -86,6 +92,9 @@ def bench(options: BenchOptions) -> None:
 
     The utterance has a fixed length: 40 + 60 phones, 125 prompt tokens, 150 new tokens (6 s of speech).
     """
+    if options.concurrent is not None:
+        _concurrent(options, _counts(options))
+        return
     from sovits_runtime.bench import bench as run
     from sovits_runtime.bench.compare import compare_plans
     from sovits_runtime.bench.report import write_bench_report
@@ -148,6 +157,41 @@ def _show_compared(result: CompareResult, as_json: bool) -> None:
         print_json(result.to_json())
     else:
         click.echo("\n".join(compare_lines(result)))
+
+
+def _counts(options: BenchOptions) -> list[int]:
+    if options.place is not None:
+        raise click.UsageError("--concurrent times one engine; leave --against-eager out")
+    counts = [word.strip() for word in str(options.concurrent).split(",")]
+    if not all(word.isdecimal() and int(word) for word in counts):
+        raise click.BadParameter(
+            f"got {options.concurrent!r}, expected numbers of listeners, such as 1,2,4,8,16",
+            param_hint="'--concurrent'",
+        )
+    return [int(word) for word in counts]
+
+
+def _concurrent(options: BenchOptions, counts: list[int]) -> None:
+    from sovits_runtime.bench.concurrent import bench_concurrent
+    from sovits_runtime.bench.concurrent_report import concurrent_lines, write_concurrent_report
+    from sovits_runtime.bundle import Bundle
+
+    bundle = Bundle.open(options.bundle, shared=options.shared)
+    with progress_line() as progress:
+        result = bench_concurrent(
+            bundle,
+            counts,
+            load=options.load,
+            tokens=options.tokens,
+            repeats=options.repeats,
+            progress=progress,
+        )
+    if options.report is not None:
+        click.echo(f"report: {write_concurrent_report(result, options.report)}", err=options.as_json)
+    if options.as_json:
+        print_json(result.to_json())
+    else:
+        click.echo("\n".join(concurrent_lines(result)))
 
 
 def _eager(options: BenchOptions, place: str, *, version: str, threads: int) -> Runner:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
-from sovits_runtime.backends.native import library_for, open_step
+from sovits_runtime.backends.native import NativeStep, library_for, open_step
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession, can_run_in_windows
 from sovits_runtime.backends.plan import (
@@ -82,10 +82,13 @@ class CpuVoice:
         return facts | ({"plan_ignored": self._taken.ignored} if self._taken.ignored else {})
 
     def close(self) -> None:
-        """Waits for graphs that are being opened; sessions go with the last reference to them."""
+        """Waits for graphs that are being opened, ends the step's threads; sessions go with the last reference."""
         for session in self._windows:
             session.wait()
         self._windows.clear()
+        step = self.text_to_semantic.step
+        if isinstance(step, NativeStep):
+            step.close()
 
     @property
     def _gpt_steps(self) -> GptSteps:

@@ -8,8 +8,8 @@ bundle they quantize the FP32 weights that its prefill keeps, by the same rule a
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping
-from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p
+from collections.abc import Mapping, Sequence
+from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p, pointer
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -37,10 +37,12 @@ from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.machine import usable_cores
 
 PACKAGE = "sovits-export-native"
-ABI = 2
+ABI = 3
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
 _OUT_OF_MEMORY = -1
+MOST_ROWS = 64
+"""Of one call, as `gpt_step.h` says."""
 
 
 @lru_cache(maxsize=1)
@@ -85,7 +87,7 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.sovits_pack.argtypes = [c_int32, c_int32, c_int32, c_void_p, c_void_p, c_void_p, c_void_p]
     lib.sovits_pool_new.restype = c_void_p
     lib.sovits_pool_free.argtypes = [c_void_p]
-    lib.sovits_step.argtypes = [c_void_p, POINTER(CGpt), POINTER(CRequest)]
+    lib.sovits_step.argtypes = [c_void_p, POINTER(CGpt), POINTER(POINTER(CRequest)), c_int32]
     lib.sovits_struct_sizes.restype = None
 
 
@@ -227,6 +229,8 @@ class NativeStep:
             epsilon=EPSILON,
         )
         self._pool = StepPool(lib, threads)
+        self._lean_pool: StepPool | None = None  # of half the threads, when first needed
+        self._threads = threads
 
     def _keep(self, array: Array) -> int:
         array = np.ascontiguousarray(array)
@@ -278,8 +282,37 @@ class NativeStep:
         self.bind(arrays).run()
         return {name: arrays[name] for name in self.spec.output_names}
 
-    def _step(self, request: CRequest) -> int:
-        return int(self._lib.sovits_step(self._pool.handle(), byref(self._gpt), byref(request)))
+    def run_together(self, bindings: Sequence[NativeBinding], *, lean: bool = False) -> None:
+        """Runs the step of several requests: weights are read once for all, numbers are those of each alone.
+
+        Args:
+            bindings: Of this step; no two share an array.
+            lean: Whether to leave half of the threads to something that runs beside.
+
+        Raises:
+            BackendError: There is no memory.
+            ShapeError: A token or row is out of range; with one binding it is named.
+        """
+        pool = self._pool_of_half() if lean and self._threads > 1 else self._pool
+        for first in range(0, len(bindings), MOST_ROWS):
+            some = bindings[first : first + MOST_ROWS]
+            requests = (POINTER(CRequest) * len(some))(*(binding.pointer for binding in some))
+            code = self._lib.sovits_step(pool.handle(), byref(self._gpt), requests, len(some))
+            if code == _OUT_OF_MEMORY:
+                raise BackendError("no memory for the GPT's step")
+            if code:
+                raise ShapeError("; ".join(binding.describe() for binding in some))
+
+    def close(self) -> None:
+        """Ends its threads; no step runs, and none may come. A second call does nothing."""
+        for pool in (self._pool, self._lean_pool):
+            if pool is not None:
+                pool.close()
+
+    def _pool_of_half(self) -> StepPool:
+        if self._lean_pool is None:
+            self._lean_pool = StepPool(self._lib, self._threads // 2)
+        return self._lean_pool
 
 
 class NativeBinding:
@@ -307,21 +340,22 @@ class NativeBinding:
         pointers = (c_void_p * len(caches))(*(_pointer(cache) for cache in caches))
         named = {name: _pointer(arrays[name]) for name in (*INPUTS, *OUTPUTS)}
         self._request = CRequest(cache=pointers, capacity=dims["cache_size"], **named)
+        self.pointer = pointer(self._request)
         self._step = step
         self._arrays = dict(arrays)
 
     def run(self) -> None:
         """Runs the step; see `Binding.run`."""
-        code = self._step._step(self._request)
-        if code == _OUT_OF_MEMORY:
-            raise BackendError("no memory for the GPT's step")
-        if code:
-            a = self._arrays
-            row = sum(int(a[name][0]) for name in ("text_len", "prompt_len", "step")) - 1
-            raise ShapeError(
-                f"graph {self._step.spec.name}: token {a['token'][0]} at row {row} does not fit a vocabulary of "
-                f"{a['seen'].shape[1]} and caches of {self._request.capacity} rows"
-            )
+        self._step.run_together((self,))
+
+    def describe(self) -> str:
+        """Where it stands, for messages of what is out of range."""
+        a = self._arrays
+        row = sum(int(a[name][0]) for name in ("text_len", "prompt_len", "step")) - 1
+        return (
+            f"graph {self._step.spec.name}: token {a['token'][0]} at row {row} does not fit a vocabulary of "
+            f"{a['seen'].shape[1]} and caches of {self._request.capacity} rows"
+        )
 
 
 def _pointer(array: Array) -> int:

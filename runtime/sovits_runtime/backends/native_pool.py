@@ -25,14 +25,17 @@ class StepPool:
     def __init__(self, lib: ctypes.CDLL, threads: int) -> None:
         self._lib = lib
         self._threads = threads
+        self._closed = False
         self._pools = {os.getpid(): self._start()}
 
     def handle(self) -> int:
         """The pool of this process.
 
         Raises:
-            BackendError: It was forked, and its threads cannot be started.
+            BackendError: It was forked, and its threads cannot be started; or the pool is closed.
         """
+        if self._closed:
+            raise BackendError("the threads of these steps were ended; load the voice again to speak")
         process = os.getpid()
         pool = self._pools.get(process)
         if pool is None:
@@ -42,10 +45,16 @@ class StepPool:
                 self._lib.sovits_pool_free(mine)
         return pool
 
-    def __del__(self) -> None:
-        pool = getattr(self, "_pools", {}).get(os.getpid())
+    def close(self) -> None:
+        """Ends the threads of this process; no step runs, and none may come. A second call does nothing."""
+        pool = self._pools.pop(os.getpid(), None)
+        self._closed = True
         if pool is not None:
             self._lib.sovits_pool_free(pool)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_pools"):
+            self.close()
 
     def _start(self) -> int:
         pool = self._lib.sovits_pool_new(self._threads)

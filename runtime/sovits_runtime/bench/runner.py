@@ -58,6 +58,22 @@ class Runner(Protocol):
         """
 
 
+def workload_for(voice: Synthesizer, tokens: int) -> Workload:
+    """Makes the workload that fits the sizes of a voice."""
+    style = voice.decoder.encoder.spec.tensor("style").shape[1]
+    assert isinstance(style, int)
+    return make_workload(
+        tokens=tokens,
+        style_width=style,
+        channels=voice.decoder.latent_channels,
+        n_symbols=voice.spec.n_symbols,
+        bert_width=voice.text_to_semantic.bert_width,
+        vocab=voice.text_to_semantic.vocab,
+        flow=voice.spec.flow,
+        condition_width=condition_width(voice.decoder),
+    )
+
+
 class BundleRunner:
     """Our side: a bundle in the runtime; arguments as in `Synthesizer.load`."""
 
@@ -85,18 +101,7 @@ class BundleRunner:
 
     def workload(self, tokens: int) -> Workload:
         """Makes the workload that fits this bundle's sizes."""
-        style = self.voice.decoder.encoder.spec.tensor("style").shape[1]
-        assert isinstance(style, int)
-        return make_workload(
-            tokens=tokens,
-            style_width=style,
-            channels=self.voice.decoder.latent_channels,
-            n_symbols=self.voice.spec.n_symbols,
-            bert_width=self.voice.text_to_semantic.bert_width,
-            vocab=self.voice.text_to_semantic.vocab,
-            flow=self.voice.spec.flow,
-            condition_width=condition_width(self.voice.decoder),
-        )
+        return workload_for(self.voice, tokens)
 
     def stages(self, work: Workload) -> StageRuns:
         """The calls that time each stage of the bundle; see `Runner.stages`."""
@@ -157,7 +162,9 @@ class BundleRunner:
 
     def _first_chunk(self, work: Workload, reference: Reference) -> object:
         phrase = Phrase(work.phones, work.bert[len(work.prompt_phones) :])
-        with closing(self.voice.stream([phrase], reference, options=_options(len(work.tokens)))) as chunks:
+        with closing(
+            self.voice.stream([phrase], reference, options=utterance_options(len(work.tokens)))
+        ) as chunks:
             return next(chunks)
 
 
@@ -186,7 +193,7 @@ def reference_of(work: Workload) -> Reference:
 def speak(voice: Synthesizer, work: Workload, reference: Reference) -> object:
     """Speaks the workload's utterance from its prepared reference."""
     bert = work.bert[len(work.prompt_phones) :]
-    return voice.synthesize(work.phones, reference, bert=bert, options=_options(len(work.tokens)))
+    return voice.synthesize(work.phones, reference, bert=bert, options=utterance_options(len(work.tokens)))
 
 
 def first_tokens(runner: Runner, work: Workload) -> list[int]:
@@ -194,5 +201,6 @@ def first_tokens(runner: Runner, work: Workload) -> list[int]:
     return list(islice(runner.generate(work), len(work.tokens)))
 
 
-def _options(tokens: int) -> SpeechOptions:
+def utterance_options(tokens: int) -> SpeechOptions:
+    """Returns the options that make the workload's utterance exactly so long."""
     return SpeechOptions(ENDLESS, pause_s=0.0, max_tokens=max(1, tokens))

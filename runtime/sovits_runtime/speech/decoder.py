@@ -104,6 +104,12 @@ class SpeechDecoder(Protocol):
     ) -> list[Floats]:
         """Returns the samples of every utterance, decoded in one go where the options allow it."""
 
+    def token_needs(self, chunks: ChunkOptions) -> Iterator[int]:
+        """Yields, for each piece of `stream` that can be made before the sentence's end, how many tokens it takes.
+
+        None at all where the decoder needs the whole sentence first.
+        """
+
     def stream(
         self,
         tokens: Iterable[int],

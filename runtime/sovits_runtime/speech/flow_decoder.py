@@ -269,6 +269,10 @@ class FlowMatchingDecoder:
         pieces = self.utterance_pieces(utterance, reference, options=options, noise=noise)
         return self.vocode(np.concatenate(list(pieces), axis=2))
 
+    def token_needs(self, chunks: ChunkOptions) -> Iterator[int]:
+        """Nothing can be made before the end; see `SpeechDecoder.token_needs`."""
+        return iter(())
+
     def stream(
         self,
         tokens: Iterable[int],

@@ -130,6 +130,10 @@ class HifiganDecoder(HifiganGraphs):
         state = self.encode(tokens, phones, style)
         return self.vocode(self.latent(state, style, noise, noise_scale), style)
 
+    def token_needs(self, chunks: ChunkOptions) -> Iterator[int]:
+        """A chunk takes its tokens and the look-ahead; see `SpeechDecoder.token_needs`."""
+        return (end + chunks.lookahead_tokens for end in chunks.ends())
+
     def stream(
         self,
         tokens: Iterable[int],

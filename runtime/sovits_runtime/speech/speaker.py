@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,14 @@ from sovits_runtime.speech.types import (
     SpeechOptions,
     TokenSequence,
 )
-from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, SemanticGenerator, TokenStream, seeded_noise
+from sovits_runtime.t2s.generator import (
+    MAX_NEW_TOKENS,
+    Noise,
+    SemanticGenerator,
+    TokenStream,
+    seeded_noise,
+)
+from sovits_runtime.t2s.rows import Row, row_maker
 from sovits_runtime.text.symbols import symbol_ids
 
 
@@ -106,18 +114,52 @@ class Speaker(ABC):
             options: How to speak.
             attempt: Number of the attempt; each has noise of its own.
         """
-        reference.check_phones(self.spec.n_symbols)
-        seed = options.with_seed().seed
         tokens = self.text_to_semantic.tokens(
-            np.concatenate([reference.phones, phones]),
-            np.concatenate([reference.bert, self.bert_or_zeros(phones, bert)]),
-            reference.prompt,
+            *self._gpt_inputs(phones, reference, bert),
             options=options.sampling,
-            noise=seeded_noise(seeded_generators(seed, attempt)[0], self.text_to_semantic.vocab),
+            noise=self._token_noise(options, attempt),
             max_tokens=options.max_tokens or MAX_NEW_TOKENS,
         )
         tokens.work = self._lifetime.work
         return self._lifetime.watch(tokens)
+
+    def at_work(self) -> AbstractContextManager[None]:
+        """A piece of work that closing the voice waits for.
+
+        Raises:
+            BackendError: On entering, where the voice is closed.
+        """
+        return self._lifetime.work()
+
+    def open_row(
+        self,
+        phones: NDArray[np.int64],
+        reference: Reference,
+        *,
+        bert: NDArray[np.float32] | None,
+        options: SpeechOptions,
+        attempt: int = 1,
+    ) -> Row:
+        """Opens one sentence as a row of a batch: its tokens are those of `tokens`. Arguments as there."""
+        return row_maker(self.text_to_semantic).open_row(
+            *self._gpt_inputs(phones, reference, bert),
+            options=options.sampling,
+            noise=self._token_noise(options, attempt),
+        )
+
+    def _gpt_inputs(
+        self, phones: NDArray[np.int64], reference: Reference, bert: NDArray[np.float32] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
+        reference.check_phones(self.spec.n_symbols)
+        return (
+            np.concatenate([reference.phones, phones]),
+            np.concatenate([reference.bert, self.bert_or_zeros(phones, bert)]),
+            reference.prompt,
+        )
+
+    def _token_noise(self, options: SpeechOptions, attempt: int) -> Noise:
+        generator = seeded_generators(options.with_seed().seed, attempt)[0]
+        return seeded_noise(generator, self.text_to_semantic.vocab)
 
     def decoder_noise(self, options: SpeechOptions, attempt: int = 1) -> NormalNoise:
         """Returns the source of the decoder's noise that belongs to a seed and an attempt."""

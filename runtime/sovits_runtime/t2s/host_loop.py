@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.bundle.session import BindableSession, Binding
-from sovits_runtime.errors import ShapeError
+from sovits_runtime.errors import ShapeError, SovitsError
 from sovits_runtime.machine.process_memory import return_freed_memory
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, Generation, Noise, Step, TokenStream, tokens_until
 from sovits_runtime.t2s.sampling import SamplingOptions
@@ -93,6 +93,46 @@ class TextToSemantic:
             tokens_until(self.steps(phones, bert, prompt, options=options, noise=noise), max_tokens)
         )
 
+    def open_row(
+        self,
+        phones: NDArray[np.int64],
+        bert: NDArray[np.float32],
+        prompt: NDArray[np.int64],
+        *,
+        options: SamplingOptions,
+        noise: Noise,
+    ) -> HostRow:
+        """Opens a request as a row of a batch; see `t2s.rows`. Arguments as in `steps`."""
+        state = self._acquire(phones, bert, prompt, options)
+        return HostRow(state, noise, lambda: self._release(state))
+
+    def step_rows(self, rows: Sequence[HostRow], *, lean: bool = False) -> list[Step | Exception]:
+        """Makes the next token of every row; see `t2s.rows.RowMaker.step_rows`.
+
+        Where the step takes several rows, they run together: weights are read once for all.
+        """
+        failed: dict[int, Exception] = {}
+        for i, row in enumerate(rows):
+            try:
+                row.advance()
+            except Exception as error:  # of this row alone
+                failed[i] = error
+        ready = [row.state.step_binding for i, row in enumerate(rows) if i not in failed]
+        problems = iter(self._run_together(ready, lean=lean))
+        return [failed[i] if i in failed else next(problems) or row.made() for i, row in enumerate(rows)]
+
+    def _run_together(self, bindings: list[Binding], *, lean: bool) -> list[Exception | None]:
+        """Runs steps in one go; if that fails, each alone, so that only the row that is to blame fails."""
+        together = getattr(self.step, "run_together", None)
+        if together is not None and bindings:
+            try:
+                together(bindings, lean=lean)
+            except SovitsError:
+                pass
+            else:
+                return [None] * len(bindings)
+        return [_problem_of(binding.run) for binding in bindings]
+
     def _acquire(
         self,
         phones: NDArray[np.int64],
@@ -109,6 +149,50 @@ class TextToSemantic:
 
     def _release(self, state: _State) -> None:
         self._pool.append(state)
+
+
+class HostRow:
+    """A request as a row of a batch; see `t2s.rows.Row`.
+
+    Args:
+        state: Its buffers.
+        noise: As in `TextToSemantic.steps`.
+        release: Gives the buffers back.
+    """
+
+    def __init__(self, state: _State, noise: Noise, release: Callable[[], None]) -> None:
+        self.state = state
+        self._noise = noise
+        self._release: Callable[[], None] | None = release
+        self._step = 0
+
+    def first(self) -> Step:
+        """Runs the prefill and returns the first token."""
+        self.state.arrays["noise"][...] = self._noise(0)
+        return self.state.run(self.state.prefill_binding)
+
+    def advance(self) -> None:
+        """Makes the buffers ready for the next step."""
+        self._step += 1
+        self.state.advance(self._step, self._noise(self._step))
+
+    def made(self) -> Step:
+        """What the step that ran has made."""
+        return self.state.made()
+
+    def close(self) -> None:
+        """Gives the buffers back; a second call does nothing."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+def _problem_of(run: Callable[[], None]) -> Exception | None:
+    try:
+        run()
+    except Exception as error:
+        return error
+    return None
 
 
 class _State:
@@ -162,6 +246,9 @@ class _State:
 
     def run(self, binding: Binding) -> Step:
         binding.run()
+        return self.made()
+
+    def made(self) -> Step:
         a = self.arrays
         return Step(int(a["next_token"][0]), bool(a["stop"][0]), a["logits"][0])
 

@@ -3,10 +3,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gpt_step.h"
 
-enum { WIDTH = 72, HEADS = 2, LAYERS = 2, VOCAB = 71, CAPACITY = 24, VALUES = 12, COUNTS = 10 };
+enum { WIDTH = 72, HEADS = 2, LAYERS = 2, VOCAB = 71, CAPACITY = 24, VALUES = 12, COUNTS = 10, ROWS = 5 };
 
 static const float hostile[VALUES] = {0,    -0.0f, 1e-45f, 1e-12f,   65504,    65520,
                                       3e38f, -3e38f, 1e19f,  INFINITY, -INFINITY, NAN};
@@ -44,10 +45,12 @@ static void release(const sovits_linear *l) {
 
 int main(void) {
     static float cache[2 * LAYERS][CAPACITY * WIDTH], norm[WIDTH], embedding[VOCAB * WIDTH], frequency[WIDTH / 2];
-    static float noise[VOCAB], logits[VOCAB];
-    static uint8_t seen[VOCAB], next_seen[VOCAB];
-    float *caches[2 * LAYERS];
+    static float noise[VOCAB], logits[VOCAB], row_cache[ROWS][2 * LAYERS][CAPACITY * WIDTH], row_logits[ROWS][VOCAB];
+    static uint8_t seen[VOCAB], next_seen[VOCAB], row_seen[ROWS][VOCAB];
+    float *caches[2 * LAYERS], *row_caches[ROWS][2 * LAYERS];
     for (int i = 0; i < 2 * LAYERS; i++) caches[i] = cache[i];
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < 2 * LAYERS; i++) row_caches[r][i] = row_cache[r][i];
     sovits_pool *pool = sovits_pool_new(1);
     long done = 0, refused = 0;
     for (int form = SOVITS_F32; form <= SOVITS_I8; form++)
@@ -82,14 +85,34 @@ int main(void) {
                 uint8_t stop;
                 int64_t next;
                 request.stop = &stop, request.next_token = &next;
-                int32_t code = sovits_step(pool, &gpt, &request);
+                sovits_request row[ROWS];
+                const sovits_request *rows[ROWS], *one = &request;
+                int64_t row_next[ROWS];
+                uint8_t row_stop[ROWS];
+                for (int r = 0; r < ROWS; r++) {
+                    memcpy(row_cache[r], cache, sizeof cache);
+                    row[r] = request, rows[r] = row + r;
+                    row[r].cache = row_caches[r], row[r].logits = row_logits[r], row[r].next_seen = row_seen[r];
+                    row[r].next_token = row_next + r, row[r].stop = row_stop + r;
+                }
+                int32_t code = sovits_step(pool, &gpt, &one, 1);
                 if (code == 0 && (next < 0 || next >= VOCAB)) return fprintf(stderr, "token %ld\n", (long)next), 1;
                 code ? refused++ : done++;
+                if (i % 8) continue;
+                if (sovits_step(pool, &gpt, rows, ROWS) != code) return fprintf(stderr, "rows differ in code\n"), 1;
+                for (int r = 0; r < ROWS && code == 0; r++)
+                    if (memcmp(row_logits[r], logits, sizeof logits) || memcmp(row_cache[r], cache, sizeof cache) ||
+                        row_next[r] != next || row_stop[r] != stop)
+                        return fprintf(stderr, "row %d differs from the row alone\n", r), 1;
             }
             for (int i = 0; i < LAYERS; i++)
                 release(&layer[i].qkv), release(&layer[i].out), release(&layer[i].up), release(&layer[i].down);
             release(&gpt.head);
         }
+    const sovits_request *none = NULL;
+    sovits_gpt empty = {0};
+    if (sovits_step(pool, &empty, &none, 0) != -2 || sovits_step(pool, &empty, &none, SOVITS_MOST_ROWS + 1) != -2)
+        return fprintf(stderr, "a number of rows out of range was taken\n"), 1;
     sovits_pool_free(pool);
     printf("%s: %ld steps, %ld refused\n", sovits_kernels(), done, refused);
     return 0;

@@ -1,6 +1,7 @@
 """The GPT's step on compiled kernels: the numbers of the graph it stands for, on every kind of processor."""
 
 import ctypes
+import gc
 import json
 import os
 import shutil
@@ -27,7 +28,7 @@ from sovits_runtime.doctor import cpu as doctor_cpu
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.t2s.sampling import SamplingOptions
 
-KERNELS = ["generic", "AVX2", "AVX-512 VNNI"]
+KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX"]
 ROWS, CAPACITY = (40, 20, 3), 128  # phones, prompt tokens and steps that came before
 
 lib = native.library()
@@ -171,6 +172,64 @@ print(json.dumps([t.native.kernels(t.lib), errors, mine["logits"].tolist()]))
 
 
 LOGITS: dict[str, np.ndarray] = {}
+
+
+@pytest.mark.parametrize("kind", KERNELS)
+def test_rows_of_a_batch_get_what_they_get_alone(tiny_bundle, kind):
+    """Bit for bit, with every kind of kernel, in both precisions, by all threads and by half of them."""
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import test_native as t
+bundle = t.Bundle.open({str(tiny_bundle)!r})
+weights = t.GptWeights.read(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
+for precision in ("fp32", "int8"):
+    packed = t.pack(t.lib, weights, precision)
+    step = t.native.NativeStep(t.lib, bundle.graph_spec("gpt_step"), weights, packed, threads=2)
+    t.check_rows(step, (1, 2, 3, 4, 5, 6, 7, 13, 16, 17))
+print(t.native.kernels(t.lib))
+"""
+    env = {**os.environ, "SOVITS_NATIVE_KERNELS": kind}
+    done = subprocess.run([sys.executable, "-c", code], check=False, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    if done.stdout.strip() != kind:
+        pytest.skip(f"this processor has no {kind}")
+
+
+def check_rows(step, counts):
+    """Rows at different positions, with options of their own, against each alone.
+
+    A step writes what it writes anew from what it reads, so the same arrays serve again.
+    """
+    batch, alone = [], []
+    for seed in range(max(counts)):
+        options = SamplingOptions(top_k=1 + seed % 20, temperature=0.7 + 0.1 * (seed % 5))
+        arrays = request(step.spec, seed=seed, options=options)
+        arrays["step"][0] = 1 + 7 * seed % 60
+        batch.append(arrays)
+        run(step, arrays)
+        alone.append({name: arrays[name].tobytes() for name in step.spec.output_names})
+    bound = [step.bind(arrays) for arrays in batch]
+    for count in counts:
+        for lean in (False, True):
+            for arrays in batch[:count]:
+                for name in native.OUTPUTS:
+                    arrays[name][...] = 0
+            step.run_together(bound[:count], lean=lean)
+            for seed, arrays in enumerate(batch[:count]):
+                got = {name: arrays[name].tobytes() for name in step.spec.output_names}
+                assert got == alone[seed], (count, seed, lean)
+
+
+def test_one_row_out_of_range_is_refused_with_the_batch_untouched(bundle, weights):
+    packed = pack(lib, weights, "fp32")
+    step = native.NativeStep(lib, bundle.graph_spec("gpt_step"), weights, packed, threads=1)
+    good, bad = request(step.spec), request(step.spec, seed=1)
+    bad["token"][0] = -1
+    before = good["k_cache_0"].copy()
+    with pytest.raises(ShapeError, match="token -1 at row 62 does not fit"):
+        step.run_together([step.bind(good), step.bind(bad)])
+    assert np.array_equal(good["k_cache_0"], before)
 
 
 def test_logits_that_are_no_numbers_do_no_harm(bundle, weights):
@@ -320,6 +379,30 @@ def test_its_threads_end_with_it(bundle):
     assert count() == before + 3
     del step
     assert count() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted by the names that Linux shows")
+def test_closing_a_voice_ends_its_threads_at_once(tiny_bundle, reference):
+    """Without waiting for the garbage collector, which finds circles later."""
+
+    def count():
+        names = (path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+        return sum(name == "sovits-gpt" for name in names)
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = count()
+        voice = Synthesizer.load(tiny_bundle, threads=2, gpt_steps="native")
+        voice.synthesize(["HH", "AY1"], reference, options=SpeechOptions(max_tokens=3))
+        step = voice.text_to_semantic.step
+        assert count() == before + 1
+        voice.close()
+        assert count() == before
+        with pytest.raises(BackendError, match="load the voice again"):
+            run(step, request(step.spec))
+    finally:
+        gc.enable()
 
 
 def test_a_voice_speaks_the_same_with_and_without(tiny_bundle, reference):

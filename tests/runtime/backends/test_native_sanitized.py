@@ -1,4 +1,7 @@
-"""The C step on weights and counts that no honest voice has, with the compiler's checks of memory and arithmetic."""
+"""The C step, alone and in rows, on weights and counts that no honest voice has.
+
+The compiler's checks of memory and arithmetic are on.
+"""
 
 import os
 import shutil
@@ -31,7 +34,7 @@ def program(folder):
     return path
 
 
-@pytest.mark.parametrize("kind", ["generic", "AVX2", "AVX-512 VNNI"])
+@pytest.mark.parametrize("kind", ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX"])
 def test_no_number_makes_undefined_arithmetic(program, kind):
     env = {**os.environ, "SOVITS_NATIVE_KERNELS": kind}
     done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
