@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ class SharingBackend:
         self.runs_on = backend.runs_on
         self.text_to_semantic: SemanticGenerator = backend.text_to_semantic
         self.overlaps: bool = backend.overlaps
+        self.chunks: Mapping[str, float] | None = backend.chunks
         self._backend = backend
         self._sessions = sessions
 
