@@ -246,9 +246,12 @@ def test(options: TestOptions) -> None:
         raise click.UsageError("give --text or --phones, not both")
     found = VoiceStore(options.voices).get(options.name)
     reference = found.reference(options.reference_name)
-    quality = recording_quality(*read_audio(reference.path))
-    notes = "; ".join(quality.notes) or "a good recording"
-    click.echo(printable(f"{reference.path}: {quality.duration_s:.2f} s, {notes}"))
+    if reference.stored:
+        click.echo(printable(f"{reference.name}: carried by the bundle"))
+    else:
+        quality = recording_quality(*read_audio(reference.path))
+        notes = "; ".join(quality.notes) or "a good recording"
+        click.echo(printable(f"{reference.path}: {quality.duration_s:.2f} s, {notes}"))
     audio = _spoken(found, options)
     audio.save(options.output)
     click.echo(f"{options.output}: {audio.duration_s:.2f} s at {audio.sample_rate} Hz")
@@ -263,6 +266,6 @@ def _spoken(found: Voice, options: TestOptions) -> Audio:
         if options.phones is not None:
             phones = one_phone_sentence(options.phones, "a test")
             return synthesizer.synthesize(phones, reference, options=how)
-        language = options.lang or found.language or "en"
+        language = options.lang or found.language or found.reference(options.reference_name).language or "en"
         text = options.text or SENTENCES.get(language.removeprefix("all_"), SENTENCES["en"])
         return synthesizer.synthesize_text(text, reference, language=language, options=how)

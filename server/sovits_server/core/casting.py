@@ -71,7 +71,7 @@ class Casting:
         voices: All there are.
         default: Who speaks where nobody is named; empty: the first.
         places: Where clients may name recordings.
-        fallback: For voices that bring no recording.
+        fallback: For voices whose profile brings no recording.
         aliases: Other names of voices.
         urls: Whether recordings may be named by address.
     """
@@ -162,24 +162,25 @@ class Casting:
         return Part(voice, self._remember(synthesizer, key, lambda: own.read(synthesizer)), key, gain)
 
     def _own(self, voice: Voice, whom: Whom) -> VoiceReference:
-        """A voice's own reference, or the operator's."""
+        """A voice's own reference, or the operator's, which goes before those that the bundle carries."""
         emotion, insists = whom.emotion, bool(whom.emotion) and whom.insist
         if not emotion and whom.path and (marked := _MARKED.match(re.split(r"[\\/]", whom.path)[-1])):
             emotion = marked[0].strip()[1:-1]
-        if voice.references:
+        if emotion and voice.references:
             try:
                 return voice.reference(emotion)
             except NotThereError:
                 if insists:
                     raise
-                return voice.reference()
-        if self._fallback is None:
+        given = next((r for r in voice.references if not r.stored), self._fallback)
+        own = given or next(iter(voice.references), None)
+        if own is None:
             raise BadRequestError(
                 f"voice {voice.name!r} has no recording to sound like; the server's operator gives one with "
                 "--ref WAV --ref-text TEXT --ref-lang LANG, or name one in the request",
                 param="voice",
             )
-        return self._fallback
+        return own
 
     def own_key(self, voice: Voice, whom: Whom) -> str | None:
         """Of a voice's own reference, what it is, without opening the voice; None where it is a client's."""

@@ -189,6 +189,7 @@ def write_profile(voice: Voice, path: Path) -> None:
             text=r.text, language=r.language, phones=list(r.phones), emotion=r.emotion, gain_db=r.gain_db
         )
         for r in voice.references
+        if not r.stored
     ]
     text = json.dumps(table, ensure_ascii=False, indent=2) + "\n" if path.suffix == ".json" else _toml(table)
     with write_file(path, sync=True) as file:

@@ -17,7 +17,7 @@ from sovits_server.problems import BadRequestError, ConfigError, NotThereError
 from sovits_server.voices.names import check_name, folded
 from sovits_server.voices.profile_file import MOST_REFERENCES, SUFFIXES, read_profile, write_profile
 from sovits_server.voices.recording import choose_part, require_transcript, transcript_needed
-from sovits_server.voices.voice import Voice, VoiceReference
+from sovits_server.voices.voice import Voice, VoiceReference, with_stored
 
 logger = logging.getLogger(__name__)
 
@@ -199,6 +199,12 @@ class VoiceStore:
         with self._changing():
             voice = self.get(name)
             gone = voice.reference(reference_name)
+            if gone.stored:
+                raise BadRequestError(
+                    f"reference: {gone.name!r} lies in the bundle of voice {voice.name!r}, which is not changed here; "
+                    "build the bundle again without it",
+                    param="reference",
+                )
             left = tuple(r for r in voice.references if r is not gone)
             written = self._write(replace(voice, references=left))
             self._unlink_own(voice, (gone,))
@@ -247,7 +253,7 @@ class VoiceStore:
         before = voice.profile.read_bytes() if voice.profile.exists() else None
         write_profile(voice, voice.profile)
         try:
-            return read_profile(voice.profile)
+            return with_stored(read_profile(voice.profile))
         except ConfigError:
             if before is None:
                 voice.profile.unlink()
@@ -330,7 +336,7 @@ class VoiceStore:
                 voices[key] = Voice(
                     name=bundle.resolve().name if not bundle.name else bundle.name, bundle=bundle
                 )
-        return voices, problems
+        return {key: with_stored(voice) for key, voice in voices.items()}, problems
 
 
 def _seen(name: str, path: str) -> tuple[str, int, int, int] | None:

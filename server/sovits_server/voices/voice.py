@@ -9,6 +9,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from sovits_runtime import Reference, SpeechOptions, Synthesizer
+from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.stored_references import DEFAULT
+from sovits_runtime.errors import SovitsError
 from sovits_server.problems import BadRequestError, FailedError, NotThereError
 from sovits_server.voices.names import folded
 
@@ -31,6 +34,7 @@ class VoiceReference:
         phones: What is said in it, in place of text.
         emotion: What it sounds like, such as "happy"; asked for like the name.
         gain_db: How much louder speech becomes that sounds like it.
+        stored: Whether the bundle itself carries it, ready to speak; `path` is its file of features then.
     """
 
     name: str
@@ -40,6 +44,7 @@ class VoiceReference:
     phones: tuple[str, ...] = ()
     emotion: str = ""
     gain_db: float = 0.0
+    stored: bool = False
 
     def read(self, synthesizer: Synthesizer) -> Reference:
         """Prepares it, or takes what was prepared before.
@@ -51,7 +56,10 @@ class VoiceReference:
             TextError: There is no transcript and the version cannot do without, or it cannot be read.
             AudioError: The recording is none.
             FailedError: It is gone.
+            BundleError: The bundle's own is damaged.
         """
+        if self.stored:
+            return synthesizer.stored.get(self.name)
         try:
             recording = self.path.read_bytes()  # so that no error names the path
         except OSError as error:
@@ -127,6 +135,32 @@ class Voice:
             ShapeError: A value is out of range.
         """
         return with_options(base or SpeechOptions(), self.options)
+
+
+def with_stored(voice: Voice) -> Voice:
+    """Adds the references that the voice's bundle carries, behind those of its profile.
+
+    One whose name the profile has for its own recording is left out. So are those of a bundle that cannot be opened,
+    which is said when it is loaded.
+    """
+    try:
+        bundle = Bundle.open(voice.bundle)
+    except SovitsError:
+        return voice
+    taken = {folded(reference.name) for reference in voice.references}
+    stored = tuple(
+        VoiceReference(
+            name=one.name,
+            path=bundle.path / one.file,
+            text=one.text,
+            language=one.language,
+            emotion="" if one.name == DEFAULT else one.name,
+            stored=True,
+        )
+        for one in bundle.references
+        if folded(one.name) not in taken
+    )
+    return replace(voice, references=(*voice.references, *stored))
 
 
 def with_options(base: SpeechOptions, options: Options) -> SpeechOptions:

@@ -301,3 +301,34 @@ def test_a_conversion_keeps_the_references(made, tmp_path):
     assert converted.references == source.references
     for stored in converted.references:
         assert (tmp_path / "voice" / stored.file).read_bytes() == (made[0] / stored.file).read_bytes()
+
+
+def test_the_server_speaks_with_nothing_else(made, demo_files, tmp_path):
+    """The bundle's references are the voice's; one that the operator gives goes first."""
+    pytest.importorskip("fastapi")
+    from live_server import running
+
+    from sovits_server.config import load_config
+
+    quick = {
+        "bundles": [made[0]],
+        "max_seconds": 0.48,
+        "cache_mb": 0,
+        "threads": 1,
+        "port": 0,
+        "open_lists": True,
+    }
+    asked = {"input": "Good morning.", "response_format": "pcm", "seed": 3}
+    with running(load_config(quick, environment={})) as live, live.client() as client:
+        voices = client.get("/v1/audio/voices").json()
+        assert "happy" in json.dumps(voices)
+        own = client.post("/v1/audio/speech", json=asked)
+        assert own.status_code == 200, own.text
+        assert client.post("/v1/audio/speech", json=asked).content == own.content
+        happy = client.post("/v1/audio/speech", json={**asked, "emotion": "happy"})
+        assert happy.status_code == 200, happy.text
+    given = {**quick, "ref": demo_files.reference_wav, "ref_text": "Another text of it.", "ref_lang": "en"}
+    with running(load_config(given, environment={})) as live, live.client() as client:
+        other = client.post("/v1/audio/speech", json=asked)
+        assert other.status_code == 200
+        assert other.content != own.content
