@@ -120,8 +120,8 @@ def test_a_pack_is_the_bundle_bit_for_bit(pack, small):
 def test_it_speaks_as_the_bundle_does(tiny_bundle, tmp_path, voice, reference):
     run("pack", tiny_bundle, "-o", tmp_path / "tiny.sovits")
     with Synthesizer.load(tmp_path / "tiny.sovits", threads=1) as packed:
-        mine = packed.synthesize([["HH", "AY1", "."]], reference)
-    assert (mine.samples == voice.synthesize([["HH", "AY1", "."]], reference).samples).all()
+        mine = packed.synthesize(["HH", "AY1", "."], reference)
+    assert (mine.samples == voice.synthesize(["HH", "AY1", "."], reference).samples).all()
 
 
 def test_it_is_unpacked_once_and_parts_that_voices_share_once_for_all(pack):
