@@ -169,13 +169,20 @@ def kilobytes(text: str, field: str) -> int:
 def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, Any]]:
     start = time.perf_counter()
     bundle = Bundle.open(options.bundle)
-    runner = BundleRunner(bundle, device="cpu", threads=options.threads, gpt_steps=options.gpt_steps)
+    runner = BundleRunner(
+        bundle, device="cpu", threads=options.threads, gpt_steps=options.gpt_steps, plan=options.plan
+    )
     loaded = time.perf_counter()
+    if wait := getattr(getattr(runner.voice.decoder, "vocoder", None), "wait", None):
+        wait()  # windows of OpenVINO open in a thread of their own
+    ready = time.perf_counter()
     runs = BundleRuns(runner, runner.workload(options.tokens))
     names = ("gpt", "sovits", "stream", "chunks", "read_reference", "release", "memory", "workload")
     facts = {
         "import_s": start - STARTED,
         "load_s": loaded - start,
+        "ready_s": ready - start,
+        "runs_on": dict(runner.voice.runs_on),
         "versions": {"onnxruntime": ORT.__version__},
     }
     return {name: getattr(runs, name) for name in names}, facts
@@ -187,6 +194,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--gpt-steps", choices=("auto", "onnxruntime", "native"), default="auto")
+    parser.add_argument("--plan", default="none")
     return parser.parse_args()
 
 

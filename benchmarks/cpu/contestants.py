@@ -31,10 +31,19 @@ class Contestants:
         self.options = options
         self.folder = folder
         self.bundles = _labelled([Bundle.open(path) for path in options.bundles])
+        self.plans = dict.fromkeys(self.bundles, "none")
+        for plan in options.plans:
+            self.plans |= {f"{name}, {plan}": plan for name in self.bundles}
+        self.bundles |= {f"{name}, {plan}": b for plan in options.plans for name, b in self.bundles.items()}
         self.without_native = {}
         if options.compare_native:
-            self.without_native = {f"{name}, no native kernels": b for name, b in self.bundles.items()}
+            self.without_native = {
+                f"{name}, no native kernels": b
+                for name, b in self.bundles.items()
+                if self.plans[name] == "none"
+            }
             self.bundles |= self.without_native
+            self.plans |= dict.fromkeys(self.without_native, "none")
         self.pair = _pair(str(options.checkpoints)) if options.checkpoints else ()
         self._versions: dict[str, Any] = {}
 
@@ -60,7 +69,8 @@ class Contestants:
         command = [sys.executable, HERE / "bundle_worker.py", self.bundles[name].path.resolve()]
         numbers = ["--threads", str(threads), "--tokens", str(self.options.tokens)]
         kernels = ["--gpt-steps", "onnxruntime"] if name in self.without_native else []
-        return Contestant(name, [*command, *numbers, *kernels], folder=self.folder)
+        plan = ["--plan", self.plans[name]]
+        return Contestant(name, [*command, *numbers, *kernels, *plan], folder=self.folder)
 
     @contextmanager
     def started(self, threads: int, *, baselines: bool = False) -> Iterator[list[Contestant]]:

@@ -51,6 +51,7 @@ def _memory(contestants: Contestants, name: str, options: argparse.Namespace) ->
         )
     return {
         "load_s": median(load),
+        "ready_s": median(start["ready_s"] for start in starts),
         "import_s": median(start["import_s"] for start in starts),
         "load_samples_s": load,
         "memory_bytes": {what: bytes_of(numbers) for what, numbers in memory.items()},

@@ -75,7 +75,9 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": read_machine().to_json(),
-        "versions": installed_versions(("sovits-export", "sovits-export-native", "numpy", "onnxruntime")),
+        "versions": installed_versions(
+            ("sovits-export", "sovits-export-native", "numpy", "onnxruntime", "openvino")
+        ),
         "load_average_before": os.getloadavg()[0],
         "quiet_limit": options.quiet,
         "repeats": options.repeats,
@@ -96,6 +98,7 @@ def arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("bundles", type=Path, nargs="+", help="bundles of the same v2 checkpoint, in several precisions")
+    add("--plans", nargs="*", default=[], choices=("tuned", "exact"), help="every bundle also by these plans")
     add("--compare-native", action="store_true", help="every bundle also without the native kernels")
     add("--checkpoints", type=Path, help="folder with its .ckpt and .pth (trusted: baselines unpickle them)")
     add("--original", type=Path, help="checkout of GPT-SoVITS")

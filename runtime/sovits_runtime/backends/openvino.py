@@ -11,6 +11,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 from weakref import WeakSet
@@ -89,12 +90,12 @@ class OpenVinoSession:
     ) -> None:
         self.spec = spec
         self.provider = f"OpenVINO {precision}"
-        self._open = lambda: Compiled(spec, compile_model(path, precision=precision, threads=threads))
+        self._make: Callable[[], Any] = partial(compile_model, path, precision=precision, threads=threads)
         self._elsewhere = Lazily(elsewhere)
         self._process = os.getpid()
         self._turn = threading.Lock()
         self._sizes: set[tuple[tuple[int, ...], ...]] = set()
-        self._compiled = self._open()
+        self._compiled = Compiled(spec, self._make())
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph on NumPy arrays; see `Session.run`."""
@@ -105,7 +106,7 @@ class OpenVinoSession:
             self._sizes.add(tuple(feeds[name].shape for name in self.spec.input_names))
             if len(self._sizes) > MOST_SHAPES:
                 self._sizes.clear()
-                self._compiled = self._open()
+                self._compiled = Compiled(self.spec, self._make())
             compiled = self._compiled
         return compiled.run(feeds)
 

@@ -1,4 +1,4 @@
-"""Plans: taken on the machine that they were made on, ignored in one line elsewhere, refused where they were changed."""
+"""Plans: taken where they were made, ignored in one line elsewhere, refused where they were changed."""
 
 import json
 import shutil

@@ -1,5 +1,7 @@
 """Windows over a sequence of frames: nothing is left out, nothing is kept that a window's edge could have changed."""
 
+from itertools import pairwise
+
 import pytest
 
 from sovits_runtime.backends.windows import cover, frames_run
@@ -13,7 +15,7 @@ def test_every_frame_is_kept_once_and_far_from_made_up_edges(lengths):
         windows = cover(frames, lengths, CONTEXT)
         assert windows[0].keep == 0
         assert windows[-1].end == frames
-        for before, after in zip(windows, windows[1:], strict=False):
+        for before, after in pairwise(windows):
             assert before.end == after.keep
         for w in windows:
             assert w.length in lengths

@@ -37,7 +37,7 @@ def tuned(tiny_bundle, folder):
 
 
 def test_every_graph_is_measured_on_every_engine_that_there_is(tuned):
-    path, said = tuned
+    _, said = tuned
     tried = {(row["graph"], row["engine"]) for row in said["table"]}
     for graph in ("gpt_step", "hubert", "reference_style", "sovits_encoder", "sovits_flow", "sovits_vocoder"):
         assert (graph, "onnxruntime") in tried
