@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -18,6 +19,8 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.machine.progress import Progress, no_progress
+
+VERSIONS = ("sovits-export", "sovits-export-native", "numpy", "onnxruntime", "openvino", "torch")
 
 
 @dataclass(frozen=True)
@@ -132,12 +135,8 @@ def compare_plans(
         "repeats": repeats,
         "workload": work.describe(),
         "machine": machine.to_json(),
-        "versions": {
-            "python": machine.python,
-            **installed_versions(
-                ("sovits-export", "sovits-export-native", "numpy", "onnxruntime", "openvino", "torch")
-            ),
-        },
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "versions": {"python": machine.python, **installed_versions(VERSIONS)},
     }
     return CompareResult(conditions, work.audio_s, compared)
 
