@@ -7,6 +7,7 @@ bundle, is not taken, and neither is one of another machine. It decides what run
 
 from __future__ import annotations
 
+import json
 import logging
 import platform
 import shutil
@@ -224,7 +225,8 @@ def write_plan(plan: Plan, files: Path | None = None) -> Plan:
                 "table": [dict(row) for row in plan.table],
                 "files": records,
             }
-            (folder / RECORD).write_text(json_text(sealed(value)), encoding="utf-8")
+            as_read = json.loads(json_text(value))  # a number that JSON cannot hold becomes a word
+            (folder / RECORD).write_text(json_text(sealed(as_read)), encoding="utf-8")
     except OSError as error:
         raise BundleError(
             f"{target}: cannot be written ({error}); free some space, or copy the bundle"
