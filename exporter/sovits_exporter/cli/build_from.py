@@ -13,6 +13,7 @@ import click
 
 from sovits_exporter.cli.found_voices import show_voice, voice_json
 from sovits_exporter.cli.output import print_json, progress_line, show_problem
+from sovits_runtime.bundle.stored_references import DEFAULT
 from sovits_runtime.errors import CheckpointError, SovitsError, printable
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Job:
         version: Of the voices, where the user says it.
         verify: Whether each bundle is verified.
         given: Fields of `BuildRequest` that the user gave.
-        references: Recordings that the user gave; they take the place of found ones.
+        references: Recordings that the user gave; one for the default takes the place of found ones, others are added.
         keep_clip: Whether recordings are stored.
         fp32: Whether the bundles are to be in FP32.
         as_json: Whether to print JSON.
@@ -113,7 +114,7 @@ def _search(job: Job, trees: Sequence[Tree]) -> tuple[list[FoundVoice], list[tup
     options = SearchOptions(
         pretrained=job.pretrained,
         version=job.version,
-        wants_references=job.options.store and not job.references,
+        wants_references=job.options.store and not _has_default(job.references),
         given={name: path for name, path in job.given.items() if name not in ("gpt", "sovits")},
         gpt=job.given.get("gpt"),
         sovits=job.given.get("sovits"),
@@ -137,20 +138,23 @@ def _chosen(job: Job, trees: Sequence[Tree], voices: Sequence[FoundVoice]) -> li
     if job.options.voice_name is not None:
         found = [voice for voice in voices if voice.name.casefold() == job.options.voice_name.casefold()]
         if not found:
-            raise click.UsageError(f"there is no voice {job.options.voice_name!r}; found {', '.join(names)}")
+            known = printable(", ".join(names))
+            raise click.UsageError(f"there is no voice {job.options.voice_name!r}; found {known}")
         return found[:1]
     if len(voices) == 1:
         return list(voices)
     for tree in trees:
         for installation in tree.installations:
             served = served_last(tree, installation)
-            last = [v for v in voices if v.pair.sovits.newest.path.name in served]
+            last = [v for v in voices if any(w.path.name in served for w in v.pair.sovits.weights)]
             if len(last) == 1:
-                click.echo(f"{last[0].name}: taken because GPT-SoVITS used it last", err=job.as_json)
+                click.echo(
+                    f"{printable(last[0].name)}: taken because GPT-SoVITS used it last", err=job.as_json
+                )
                 return last
     raise click.UsageError(
-        f"{job.options.source} holds {len(voices)} voices: {', '.join(names)}; choose one with --name, or build them "
-        "with --all"
+        f"{job.options.source} holds {len(voices)} voices: {printable(', '.join(names))}; choose one with --name, or "
+        "build them with --all"
     )
 
 
@@ -212,7 +216,8 @@ def _build_all(
             request = _request(job, voice, output)
             if job.options.all_voices and is_built(request, fp32=job.fp32):
                 click.echo(
-                    f"{output}: is built already of these files; remove it to build it again", err=job.as_json
+                    f"{printable(str(output))}: is built already of these files; remove it to build it again",
+                    err=job.as_json,
                 )
                 continue
             reports.append(build_one(request))
@@ -224,7 +229,7 @@ def _build_all(
             show_problem(f"{voice.name}: {error}")
         else:
             if not job.as_json:
-                click.echo(f"try it:  {speak_line(output, voice, job)}")
+                click.echo(f"try it:  {printable(speak_line(output, voice, job))}")
     if failed:
         raise CheckpointError(
             f"{len(failed)} of {len(voices)} voices could not be built: {', '.join(failed)}"
@@ -261,9 +266,22 @@ def _request(job: Job, voice: FoundVoice, output: Path) -> BuildRequest:
         shared=job.shared,
         version=voice.version,
         verify=job.verify,
-        references=job.references or found,
+        references=_together(found, job.references),
         **parts,
     )
+
+
+def _has_default(references: Sequence[ReferenceRequest]) -> bool:
+    return any(reference.name == DEFAULT for reference in references)
+
+
+def _together(
+    found: Sequence[ReferenceRequest], given: Sequence[ReferenceRequest]
+) -> tuple[ReferenceRequest, ...]:
+    """The references that the user gave, and found ones of other names, the default first."""
+    names = {reference.name for reference in given}
+    both = [*given, *(reference for reference in found if reference.name not in names)]
+    return tuple(sorted(both, key=lambda reference: reference.name != DEFAULT))
 
 
 def is_built(request: BuildRequest, *, fp32: bool) -> bool:
@@ -293,11 +311,18 @@ def is_built(request: BuildRequest, *, fp32: bool) -> bool:
 def speak_line(output: Path, voice: FoundVoice, job: Job) -> str:
     """The line that has the voice say something."""
     words = ["sovits-export", "speak", str(output)]
-    if job.references or voice.references:
-        language = (
-            job.references[0].language if job.references else next(iter(voice.references.values())).language
-        )
-        return shlex.join([*words, TRY_TEXTS.get(language or "", _TRY_ENGLISH)])
+    language = _language(voice, job)
+    if language is not None:
+        return shlex.join([*words, TRY_TEXTS.get(language, _TRY_ENGLISH)])
     return shlex.join(
         [*words, _TRY_ENGLISH, "--lang", "en", "--ref", "RECORDING", "--ref-text", "WHAT IT SAYS"]
     )
+
+
+def _language(voice: FoundVoice, job: Job) -> str | None:
+    """The language of the reference that speaks when none is named; None where the bundle carries none."""
+    from sovits_runtime.text.host import likely_language
+
+    if voice.references and not _has_default(job.references):
+        return next(iter(voice.references.values())).language
+    return next((r.language or likely_language(r.text or "") for r in job.references), None)

@@ -235,6 +235,25 @@ def test_what_counts_as_built(made, installed, demo_files, run, folder, tmp_path
     assert not is_built(replace(request, output=tmp_path / "elsewhere"), fp32=True)
 
 
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ((), ["default", "生气"]),
+        (("happy",), ["default", "happy", "生气"]),
+        (("default", "生气"), ["default", "生气"]),
+    ],
+)
+def test_given_recordings_join_those_that_were_found(given, names):
+    from sovits_exporter.building.request import ReferenceRequest
+    from sovits_exporter.cli.build_from import _together
+
+    found = [ReferenceRequest(recording=Path("found.wav"), name=name) for name in ("default", "生气")]
+    mine = [ReferenceRequest(recording=Path("mine.wav"), name=name) for name in given]
+    both = _together(found, mine)
+    assert [reference.name for reference in both] == names
+    assert {r.name for r in both if r.recording == Path("mine.wav")} == set(given)
+
+
 def test_a_speaker_that_is_missing_is_said_before_anything_is_made(speak, monkeypatch, tmp_path):
     monkeypatch.setitem(__import__("sys").modules, "miniaudio", None)
     result = speak("Good morning.", "--play")

@@ -86,7 +86,11 @@ class Weights:
                 "lora": writers.write_lora,
                 "sovits": writers.write_sovits,
             }[kind]
-            write_file(source, version, tiny=True, seed=0, report=lambda done, total: None)
+            with (
+                pytest.MonkeyPatch.context() as patch
+            ):  # zeros do: what is asked is names, shapes and configs
+                patch.setattr(writers, "fill", lambda name, shape, seed: np.zeros(shape, np.float32))
+                write_file(source, version, tiny=True, seed=0, report=lambda done, total: None)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
         return target
@@ -138,9 +142,7 @@ class Weights:
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers, "fill", lambda name, shape, seed: np.zeros(shape, np.float32))
-        yield Weights(tmp_path_factory.mktemp("weights"))
+    return Weights(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture
