@@ -36,7 +36,10 @@ from sovits_runtime.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
+READERS_END_S = 2.0
+"""How long closing waits for the threads that read text; one that waits for more text ends when that comes."""
 BESIDE_FROM_CORES = 2
+"""Cores that steps and other graphs share in turn; with more they run beside each other."""
 CLOSED = "this engine is closed; open another one"
 
 
@@ -223,7 +226,11 @@ class SpeechEngine:
                 self._scheduler.fail(job, JobCancelled("the engine was closed before the request was spoken"))
             self._lanes.turn.notify_all()
             self._lanes.turn.wait_for(lambda: not self._scheduler.jobs)
+            readers = set(self._readers)
         self._lanes.end()
+        until = time.monotonic() + READERS_END_S
+        for reader in readers - {threading.current_thread()}:
+            reader.join(max(until - time.monotonic(), 0))
         self._shelf.close()
 
 
