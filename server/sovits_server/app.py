@@ -18,7 +18,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Scope
 from starlette.websockets import WebSocket
 
-from sovits_runtime import Synthesizer
+from sovits_runtime import EngineLimits
+from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.feature_cache import user_cache_folder
 from sovits_server import page
 from sovits_server.config import Config
@@ -27,9 +28,8 @@ from sovits_server.core.answer import Answers
 from sovits_server.core.casting import Casting
 from sovits_server.core.connection import stopped
 from sovits_server.core.desk import Desk
-from sovits_server.core.engine import Engine, EngineLimits
+from sovits_server.core.engine import Engine
 from sovits_server.core.floor import Choices, Floor, Route
-from sovits_server.core.threads import ThreadedEngine
 from sovits_server.dialects import api_v2, gsvi, openai, operators, root, socket
 from sovits_server.operations.metrics import Meters
 from sovits_server.problems import ConfigError
@@ -52,7 +52,6 @@ class Server:
 
     Args:
         config: Of the operator.
-        engine: Speaks; None: threads over `Synthesizer`.
         stop: Ends the process that serves; it is told whether to start anew.
 
     Attributes:
@@ -65,12 +64,12 @@ class Server:
         ConfigError: A voice is there twice, the default voice is not there, or Home Assistant cannot be served.
     """
 
-    def __init__(self, config: Config, *, engine: Engine | None = None, stop: Stop | None = None) -> None:
+    def __init__(self, config: Config, *, stop: Stop | None = None) -> None:
         check_wyoming(config)
         self.config = config
         self.meters = Meters()
         self.store = VoiceStore(config.voices, bundles=config.bundles)
-        self.desk = Desk(engine or _engine(config), self._casting(), config, self.meters)
+        self.desk = Desk(_engine(config), self._casting(), config, self.meters)
         self.readiness = Readiness(self.desk)
         answers = Answers(self.desk, _cache(config))
         self.floor = Floor(self.desk, answers, self.store, config, Choices(), stop or _no_stop)
@@ -152,23 +151,17 @@ class Server:
             yield
 
 
-def build_app(config: Config, *, engine: Engine | None = None) -> ASGIApp:
+def build_app(config: Config) -> ASGIApp:
     """A server as an ASGI application, for any server of those."""
-    return Server(config, engine=engine).app
+    return Server(config).app
 
 
 def _engine(config: Config) -> Engine:
-    def load(path: Path) -> Synthesizer:
-        return Synthesizer.load(
-            path,
-            device=config.device,
-            backend=config.backend,
-            threads=config.threads,
-            requests=config.rows,
-        )
-
+    load = LoadOptions(
+        device=config.device, backend=config.backend, threads=config.threads, requests=config.at_once
+    )
     most = None if config.memory_mb is None else round(config.memory_mb * 1e6)
-    return ThreadedEngine(load, EngineLimits(config.rows, config.queue, most))
+    return Engine(load, EngineLimits(config.at_once, config.queue, most))
 
 
 def _cache(config: Config) -> LineCache | None:

@@ -16,11 +16,14 @@ from typing import Annotated, Any, Literal, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from sovits_runtime import EngineLimits
+from sovits_runtime.engine.types import MAX_ROWS
 from sovits_runtime.errors import shown
 from sovits_server.problems import ConfigError
 
 PREFIX = "SOVITS_SERVE_"
 _SHORTEST_KEY = 8
+GPU_ROWS = 2
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
@@ -60,7 +63,9 @@ class Config(BaseModel):
     device: str = Field("cpu", description="cpu or cuda.")
     backend: Literal["onnxruntime", "tensorrt"] = Field("onnxruntime", description="What runs the graphs.")
     threads: Count | None = Field(None, description="Threads within one operator [all usable cores].")
-    rows: Annotated[int, Field(ge=1, le=1024)] = Field(2, description="Requests that are spoken at once.")
+    rows: Annotated[int, Field(ge=1, le=MAX_ROWS)] | None = Field(
+        None, description="Requests that are spoken at once [16, on a GPU 2]."
+    )
     queue: Annotated[int, Field(ge=0, le=100_000)] = Field(
         64, description="Requests that may wait; then 503."
     )
@@ -87,6 +92,11 @@ class Config(BaseModel):
         None, description="Also speak Home Assistant's protocol, on this port."
     )
     zeroconf: bool = Field(False, description="Announce that on the local network.")
+
+    @property
+    def at_once(self) -> int:
+        """Requests that are spoken at once: `rows`, or as many as suit the device. On a GPU each takes memory."""
+        return self.rows or (EngineLimits().rows if self.device == "cpu" else GPU_ROWS)
 
     @property
     def loopback(self) -> bool:

@@ -22,11 +22,11 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     file.write_text('bundles = ["voice"]\nport = 1\nqueue = 2\nrows = 3\napi_key = ["from-the-file"]\n')
     environment = {
         "SOVITS_SERVE_QUEUE": "20",
-        "SOVITS_SERVE_ROWS": "30",
+        "SOVITS_SERVE_ROWS": "20",
         "SOVITS_SERVE_CORS_ORIGIN": "http://a, http://b",
     }
-    config = load_config({"rows": 300}, file=file, environment=environment)
-    assert (config.port, config.queue, config.rows) == (1, 20, 300)
+    config = load_config({"rows": 30}, file=file, environment=environment)
+    assert (config.port, config.queue, config.rows) == (1, 20, 30)
     assert config.bundles == (tmp_path / "voice",)
     assert config.cors_origin == ("http://a", "http://b")
     assert "from-the-file" not in repr(config)

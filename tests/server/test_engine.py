@@ -1,4 +1,4 @@
-"""The engine of threads: each request as if alone, queue, cancelling, slow listeners, voices that come and go."""
+"""The engine of a server: what the runtime's gives, its errors as clients know them, slow listeners, voices in turn."""
 
 import asyncio
 import threading
@@ -7,47 +7,62 @@ import time
 import numpy as np
 import pytest
 
-from sovits_runtime import ChunkOptions, Phrase, SpeechOptions, Synthesizer
-from sovits_runtime.errors import TextError
-from sovits_server.core.engine import EngineLimits, SpeechRequest
-from sovits_server.core.threads import ThreadedEngine
+from sovits_runtime import ChunkOptions, EngineLimits, Phrase, SpeechOptions, SpeechRequest
+from sovits_runtime.backends.voice import LoadOptions
+from sovits_runtime.engine.scheduler import AHEAD_S
+from sovits_runtime.errors import BundleError, TextError
+from sovits_server.core.engine import Engine
 from sovits_server.problems import BusyError, NotThereError, TooLateError
 
 PHRASES = [Phrase(["HH", "AH0", "L", "OW1", "."]), Phrase(["HH", "AY1", "."])]
 SHORT = SpeechOptions(max_tokens=20, pause_s=0)
 CHUNKS = ChunkOptions(first_tokens=4, lookahead_tokens=2)
-
-
-def load(path):
-    return Synthesizer.load(path, threads=1)
+LOAD = LoadOptions(threads=1)
 
 
 @pytest.fixture
-def engine(tiny_bundle):
-    engine = ThreadedEngine(load, EngineLimits(rows=2, queue=4))
-    engine.add_voice("tiny", tiny_bundle)
-    yield engine
-    engine.close(drain=False)
+def make(tiny_bundle):
+    made = []
+
+    def make(*names, **limits):
+        made.append(Engine(LOAD, EngineLimits(**limits)))
+        for name in names:
+            made[-1].add_voice(name, tiny_bundle)
+        return made[-1]
+
+    yield make
+    for engine in made:
+        engine.close(drain=False)
 
 
-def request(reference, *, phrases=PHRASES, chunks=CHUNKS, options=SHORT, **more):
-    return SpeechRequest(more.pop("voice", "tiny"), phrases, reference, options, chunks, **more)
+@pytest.fixture
+def engine(make):
+    return make("tiny", rows=2, queue=4)
+
+
+def request(reference, *, text=PHRASES, chunks=CHUNKS, options=SHORT, **more):
+    more.setdefault("voice", "tiny")
+    return SpeechRequest(text=text, reference=reference, options=options, chunks=chunks, **more)
 
 
 def sound(job):
     return np.concatenate([chunk.samples for chunk in job])
 
 
-def endless(started=None):
+def endless():
     """Sentences without end."""
     while True:
-        if started is not None:
-            started.set()
         yield PHRASES[0]
 
 
+def once(event):
+    """Sentences that somebody has yet to type."""
+    assert event.wait(60)
+    yield from PHRASES
+
+
 def until(condition):
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.005)
@@ -59,12 +74,11 @@ def test_whole_sentences_and_chunks_are_those_of_the_voice_alone(engine, voice, 
     chunks = [c.samples for c in voice.stream(PHRASES, reference, chunks=CHUNKS, options=options)]
     got = list(engine.submit(request(reference, chunks=None, options=options)))
     assert [c.sentence for c in got] == [0, 1]
-    assert all(c.last for c in got)
+    assert all(c.stop_reason for c in got)
     for mine, alone in zip(got, whole, strict=True):
         np.testing.assert_array_equal(mine.samples, alone)
-    np.testing.assert_array_equal(
-        sound(engine.submit(request(reference, options=options))), np.concatenate(chunks)
-    )
+    mine = sound(engine.submit(request(reference, options=options)))
+    np.testing.assert_array_equal(mine, np.concatenate(chunks))
 
 
 def test_requests_at_once_do_not_mix(engine, voice, reference):
@@ -86,45 +100,24 @@ def test_requests_at_once_do_not_mix(engine, voice, reference):
 
 
 def test_the_queue_is_bounded_and_cancelling_makes_room(engine, reference):
-    started = [threading.Event() for _ in range(2)]
-    running = [engine.submit(request(reference, phrases=endless(event))) for event in started]
-    for event in started:
-        assert event.wait(10)
-    waiting = [engine.submit(request(reference)) for _ in range(4)]
-    with pytest.raises(BusyError, match="4 requests are waiting already") as caught:
+    typed = threading.Event()
+    waiting = [engine.submit(request(reference, text=once(typed))) for _ in range(2 + 4)]
+    with pytest.raises(BusyError, match="6 requests wait already, the queue takes 4") as caught:
         engine.submit(request(reference))
     assert caught.value.retry_after_s
-    waiting[1].cancel()
-    assert waiting[1].done
-    assert list(waiting[1]) == []
-    last = engine.submit(request(reference))
-    for job in running:
-        job.cancel()
-    assert all(len(sound(job)) for job in (waiting[0], waiting[2], waiting[3], last))
-
-
-def test_higher_priority_goes_first(engine, reference):
-    running = [engine.submit(request(reference, phrases=endless())) for _ in range(2)]
-    until(lambda: engine.stats().running == 2)
-    order = []
-
-    def telling(name):
-        order.append(name)
-        yield PHRASES[0]
-
-    jobs = [engine.submit(request(reference, phrases=telling("late"))),
-            engine.submit(request(reference, phrases=telling("first"), priority=5))]  # fmt: skip
-    running[0].cancel()
-    for job in jobs:
-        sound(job)
-    assert order == ["first", "late"]
+    left = waiting.pop(1)
+    left.cancel()
+    assert left.done
+    assert list(left) == []
+    waiting.append(engine.submit(request(reference)))
+    typed.set()
+    assert all(len(sound(job)) for job in waiting)
 
 
 @pytest.mark.parametrize("chunks", [CHUNKS, None])
 def test_cancelling_ends_at_the_next_token(engine, reference, chunks):
-    job = engine.submit(
-        request(reference, phrases=endless(), chunks=chunks, options=SpeechOptions(pause_s=0))
-    )
+    options = SpeechOptions(pause_s=0)
+    job = engine.submit(request(reference, text=endless(), chunks=chunks, options=options))
     until(lambda: engine.stats().running == 1)
     threading.Thread(target=job.cancel).start()
     list(job)
@@ -132,73 +125,97 @@ def test_cancelling_ends_at_the_next_token(engine, reference, chunks):
     assert engine.stats().running == 0
 
 
-def test_a_listener_that_is_slow_gives_its_thread_to_others(tiny_bundle, reference):
-    engine = ThreadedEngine(load, EngineLimits(rows=1, queue=4), ahead_s=0.5)
-    engine.add_voice("tiny", tiny_bundle)
-    slow = engine.submit(request(reference, phrases=PHRASES * 6))
-    quick = engine.submit(request(reference))
-    assert len(sound(quick))
+def test_an_event_loop_that_is_left_cancels(engine, reference):
+    async def leave():
+        job = engine.submit(request(reference, text=endless()))
+        chunks = aiter(job)
+        await anext(chunks)
+        await chunks.aclose()
+        return job
+
+    job = asyncio.run(leave())
+    until(lambda: job.done)
+    assert engine.stats().cancelled == 1
+
+
+def test_a_listener_that_is_slow_gives_its_place_to_others(make, reference):
+    engine = make("tiny", rows=1, queue=4)
+    slow = engine.submit(request(reference, text=endless()))
+    until(lambda: engine.stats().audio_s >= AHEAD_S)
+    quick = sound(engine.submit(request(reference)))
+    assert len(quick)
     assert not slow.done
-    assert len(sound(slow)) == 6 * len(sound(engine.submit(request(reference))))
-    forgotten = engine.submit(request(reference, phrases=endless()))
-    until(lambda: engine.stats().running and not engine.stats().waiting)
-    time.sleep(0.2)
-    forgotten.cancel()
-    until(lambda: forgotten.done)
-    engine.close()
+    longest = SHORT.max_tokens * 0.04
+    assert engine.stats().audio_s <= AHEAD_S + 4 * longest  # two sentences of each; the slow one stands still
+    heard, chunks = 0.0, iter(slow)
+    while heard < AHEAD_S + 2 * longest:  # it goes on with its listener
+        heard += next(chunks).duration_s
+    slow.cancel()
+    until(lambda: slow.done)
 
 
-def test_a_turn_that_comes_too_late_is_an_error(engine, reference):
-    running = [engine.submit(request(reference, phrases=endless())) for _ in range(2)]
-    late = engine.submit(request(reference, deadline_s=0.01))
-    time.sleep(0.05)
-    for job in running:
-        job.cancel()
-    with pytest.raises(TooLateError, match=r"not its turn within 0\.01 s"):
+def test_sound_that_comes_too_late_is_an_error(engine, reference):
+    typed = threading.Event()
+    late = engine.submit(request(reference, text=once(typed), deadline_s=0.2))
+    with pytest.raises(TooLateError, match=r"no sound within 0\.2 s"):
         list(late)
+    typed.set()
 
 
-def test_what_goes_wrong_reaches_the_listener_alone(engine, reference):
+def test_what_goes_wrong_reaches_the_listener_alone(engine, reference, tmp_path):
     def broken():
         yield PHRASES[0]
         raise TextError("no such word")
 
-    job = engine.submit(request(reference, phrases=broken()))
+    async def listen():
+        return [c async for c in engine.submit(request(reference, text=broken()))]
+
     with pytest.raises(TextError, match="no such word"):
-        list(job)
+        list(engine.submit(request(reference, text=broken())))
+    with pytest.raises(TextError, match="no such word"):
+        asyncio.run(listen())
     assert len(sound(engine.submit(request(reference))))
-    with pytest.raises(NotThereError):
+    with pytest.raises(NotThereError, match=r"^there is no such voice$"):  # who else is there is not told
         engine.submit(request(reference, voice="nobody"))
+    with pytest.raises(NotThereError), engine.lease("nobody"):
+        pass
+    with pytest.raises(BundleError):
+        engine.add_voice("nobody", tmp_path)
 
 
-def test_voices_beyond_the_memory_are_closed_but_never_in_use(tiny_bundle, reference):
-    engine = ThreadedEngine(load, EngineLimits(memory_bytes=1))
-    for name in ("a", "b"):
-        engine.add_voice(name, tiny_bundle)
+def test_a_voice_that_is_added_again_stays_open(engine, tiny_bundle):
+    with engine.lease("tiny") as first:
+        pass
+    engine.add_voice("tiny", tiny_bundle)
+    with engine.lease("tiny") as again:
+        assert again is first
+
+
+def test_voices_beyond_the_memory_are_closed_but_never_in_use(make, reference):
+    engine = make("a", "b", memory_bytes=1)
     with engine.lease("a") as first:
         with engine.lease("b"):
             assert set(engine.stats().loaded) == {"a", "b"}
+        until(lambda: engine.stats().loaded == ("a",))
+        assert len(sound(engine.submit(request(reference, voice="b"))))
         assert len(sound(engine.submit(request(reference, voice="a"))))
-        with engine.lease("b"):
-            assert "a" in engine.stats().loaded
-    with engine.lease("b"):
-        pass
-    assert list(engine.stats().loaded) == ["b"] or engine.stats().memory_bytes
-    with engine.lease("a") as again:
-        assert again is not first or "a" in engine.stats().loaded
-        assert len(sound(engine.submit(request(reference, voice="a"))))
-    engine.close()
+        with engine.lease("a") as again:
+            assert again is first
+    until(lambda: engine.stats().loaded == ())
+    assert len(sound(engine.submit(request(reference, voice="a"))))
 
 
-def test_closing_waits_or_cuts_off(tiny_bundle, reference):
+def test_closing_waits_or_cuts_off(make, reference):
     for drain in (True, False):
-        engine = ThreadedEngine(load, EngineLimits(rows=1))
-        engine.add_voice("tiny", tiny_bundle)
-        phrases = PHRASES if drain else endless()
-        job = engine.submit(request(reference, phrases=phrases))
+        engine = make("tiny", rows=1)
+        job = engine.submit(request(reference, text=PHRASES if drain else endless()))
         until(lambda: engine.stats().running == 1 or job.done)  # noqa: B023
         engine.close(drain=drain)
         assert job.done
-        assert bool(list(job)) == drain
+        if drain:
+            assert len(sound(job))
+        else:
+            with pytest.raises(BusyError, match="going down"):  # half of it is not the whole
+                list(job)
         with pytest.raises(BusyError, match="going down"):
             engine.submit(request(reference))

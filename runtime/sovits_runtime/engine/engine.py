@@ -160,6 +160,7 @@ class SpeechEngine:
                 seed=request.options.seed,
             )
             self._scheduler.submit(job)
+            self._lanes.turn.notify_all()  # an idle lane would sleep beyond the deadline
             reader = threading.Thread(target=self._read, args=(job, request), name="engine text", daemon=True)
             self._readers.add(reader)
         reader.start()

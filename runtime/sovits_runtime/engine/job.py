@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 
 from sovits_runtime.engine.types import JobTiming
@@ -62,10 +62,10 @@ class SpeechJob(Iterator[Chunk]):
         self._heard(chunk)
         return chunk
 
-    def __aiter__(self) -> AsyncIterator[Chunk]:
+    def __aiter__(self) -> AsyncGenerator[Chunk, None]:
         return self._each()
 
-    async def _each(self) -> AsyncIterator[Chunk]:
+    async def _each(self) -> AsyncGenerator[Chunk, None]:
         loop, ready = asyncio.get_running_loop(), asyncio.Event()
 
         def wake() -> None:

@@ -6,11 +6,10 @@ import asyncio
 import logging
 import time
 
-from sovits_runtime import ChunkOptions, Phrase, SpeechOptions
+from sovits_runtime import Phrase, SpeechOptions, SpeechRequest
 from sovits_runtime.errors import SovitsError, first_line, printable
 from sovits_server.core.ask import Whom
 from sovits_server.core.desk import Desk
-from sovits_server.core.engine import SpeechRequest
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +63,8 @@ class Readiness:
         name = desk.known(voice)
         with desk.engine.lease(name) as synthesizer:
             part = desk.casting.cast(synthesizer, voice, Whom())
-            request = SpeechRequest(name, [Phrase(WORDS)], part.reference, SHORT, ChunkOptions(), priority=1)
+            request = SpeechRequest(
+                voice=name, text=[Phrase(WORDS)], reference=part.reference, options=SHORT, priority=1
+            )
             for _ in desk.engine.submit(request):
                 pass

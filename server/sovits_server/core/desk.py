@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
-from sovits_runtime import Synthesizer
+from sovits_runtime import SpeechRequest, Synthesizer
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.speech.text_reader import TextReader
 from sovits_runtime.text.split import STREAM
@@ -19,7 +19,7 @@ from sovits_server.config import Config
 from sovits_server.core.admission import Admission
 from sovits_server.core.ask import Ask, speech_options
 from sovits_server.core.casting import Casting
-from sovits_server.core.engine import Engine, SpeechRequest
+from sovits_server.core.engine import Engine
 from sovits_server.core.utterance import NOTHING, Clock, Script, Utterance
 from sovits_server.operations.metrics import Meters
 from sovits_server.operations.traces import span
@@ -51,7 +51,7 @@ class Desk:
         self.casting = casting
         self.config = config
         self.meters = meters
-        self.admission = Admission(config.rows + config.queue, config.client_requests)
+        self.admission = Admission(config.at_once + config.queue, config.client_requests)
         self._preparing = ThreadPoolExecutor(PREPARING, thread_name_prefix="prepare")
         self._encoding = ThreadPoolExecutor(ENCODING, thread_name_prefix="encode")
         self._looking = ThreadPoolExecutor(LOOKING, thread_name_prefix="look")
@@ -137,11 +137,11 @@ class Desk:
                 tail=ask.tail,
             )
             request = SpeechRequest(
-                self.known(voice),
-                script.phrases(),
-                part.reference,
-                options,
-                ask.chunks if ask.delivery == "chunks" else None,
+                voice=self.known(voice),
+                text=script.phrases(),
+                reference=part.reference,
+                options=options,
+                chunks=ask.chunks if ask.delivery == "chunks" else None,
                 deadline_s=self.config.deadline_s,
             )
             job = self.engine.submit(request)
@@ -188,6 +188,7 @@ class Desk:
         return [
             ("running", "Requests being spoken", stats.running),
             ("queue", "Requests that wait", stats.waiting),
+            ("rows", "Sentences whose tokens are made together now", stats.rows),
             ("admitted", "Requests let in and not over", self.admission.total),
             ("voices_loaded", "Voices in memory", len(stats.loaded)),
             ("voices_memory_bytes", "Files of the voices in memory", stats.memory_bytes),

@@ -1,141 +1,128 @@
-"""What the server asks of an engine: a `SpeechRequest` in, a `SpeechJob` out, whoever makes the sound.
-
-`core.threads.ThreadedEngine` is one, over `Synthesizer`; an engine that batches token steps has the same methods.
-"""
+"""The engine of a server: the runtime's `SpeechEngine`, whose errors become what clients are told."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+import threading
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import ExitStack, aclosing, contextmanager
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from sovits_runtime import Chunk, EngineLimits, SpeechEngine, SpeechJob, SpeechRequest, Synthesizer
+from sovits_runtime.backends.voice import LoadOptions
+from sovits_runtime.engine import (
+    DeadlinePassed,
+    EngineClosed,
+    EngineStats,
+    JobCancelled,
+    QueueFull,
+    UnknownVoice,
+)
+from sovits_server.problems import BusyError, NotThereError, TooLateError
 
-from sovits_runtime import ChunkOptions, Phrase, Reference, SpeechOptions, Synthesizer
+RETRY_AFTER_S = 2.0
 
 
-@dataclass(frozen=True)
-class EngineLimits:
-    """How much an engine takes on.
+@contextmanager
+def _as_problems() -> Iterator[None]:
+    """Raises what a client has to know of the engine as a `Problem`; other errors stay as they are."""
+    try:
+        yield
+    except QueueFull as error:
+        raise BusyError(str(error), retry_after_s=RETRY_AFTER_S) from None
+    except (EngineClosed, JobCancelled):
+        raise BusyError("the server is going down", retry_after_s=RETRY_AFTER_S) from None
+    except DeadlinePassed as error:
+        raise TooLateError(str(error)) from None
+    except UnknownVoice:  # its message names all others, and the server's folders
+        raise NotThereError("there is no such voice", param="voice") from None
 
-    Attributes:
-        rows: Requests that are spoken at once.
-        queue: Requests that may wait for their turn.
-        memory_bytes: Of loaded voices; beyond it those not used for longest are closed. None: no limit.
+
+class Job:
+    """A request under way. Iterate it, or iterate it asynchronously, once.
+
+    Args:
+        job: Of the runtime.
     """
 
-    rows: int = 2
-    queue: int = 32
-    memory_bytes: int | None = None
+    def __init__(self, job: SpeechJob) -> None:
+        self._job = job
 
-
-@dataclass(frozen=True, eq=False)
-class SpeechRequest:
-    """One thing to say.
-
-    Attributes:
-        voice: Name, as given to `Engine.add_voice`.
-        phrases: Sentences in order; read one by one, when their turn comes, in a thread of the engine's.
-        reference: Whom it sounds like.
-        options: How to speak.
-        chunks: How sentences are cut into chunks; None: each comes as a whole, and is made again where it fails.
-        priority: Higher goes first.
-        deadline_s: Seconds within which the sound must begin; None: whenever.
-    """
-
-    voice: str
-    phrases: Iterable[Phrase]
-    reference: Reference
-    options: SpeechOptions = field(default_factory=SpeechOptions)
-    chunks: ChunkOptions | None = None
-    priority: int = 0
-    deadline_s: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class AudioChunk:
-    """A piece of speech.
-
-    Attributes:
-        samples: float32 [n]; may be empty where a sentence ends.
-        sample_rate: In Hz.
-        sentence: Which of the phrases, counted from 0.
-        last: Whether the sentence ends with it.
-    """
-
-    samples: NDArray[np.float32] = field(repr=False)
-    sample_rate: int
-    sentence: int
-    last: bool
-
-
-class SpeechJob(Protocol):
-    """A request under way. Iterate it, or iterate it asynchronously, once."""
-
-    def __iter__(self) -> Iterator[AudioChunk]:
+    def __iter__(self) -> Iterator[Chunk]:
         """Yields the chunks; raises what went wrong."""
+        with _as_problems():
+            yield from self._job
 
-    def __aiter__(self) -> AsyncIterator[AudioChunk]:
-        """Yields the chunks without blocking the event loop."""
+    async def __aiter__(self) -> AsyncGenerator[Chunk, None]:
+        """Yields the chunks without blocking the event loop; raises what went wrong."""
+        with _as_problems():
+            async with aclosing(aiter(self._job)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     def cancel(self) -> None:
-        """Ends it at the next token; what is iterated ends. May be called from any thread, and more than once."""
+        """Ends it at the next token; whoever iterates it finds its end. From any thread, and more than once."""
+        self._job.cancel()
 
     @property
     def done(self) -> bool:
         """Whether nothing of it is left at work."""
+        return self._job.done
 
 
-@dataclass(frozen=True)
-class EngineStats:
-    """What an engine is doing.
+class Engine:
+    """Speaks requests of any of its voices at any time. Safe to use from several threads.
 
-    Attributes:
-        running: Requests being spoken.
-        waiting: Requests in the queue.
-        loaded: Names of voices in memory, latest use last.
-        memory_bytes: What those take, as far as the engine counts it.
+    Args:
+        load: How voices are loaded.
+        limits: How much it takes on.
     """
 
-    running: int
-    waiting: int
-    loaded: Sequence[str]
-    memory_bytes: int
+    def __init__(self, load: LoadOptions, limits: EngineLimits) -> None:
+        self._speech = SpeechEngine(load=load, limits=limits)
+        self._bundles: dict[str, Path] = {}
+        self._adding = threading.Lock()
 
+    def add_voice(self, name: str, bundle: Path) -> None:
+        """Names a bundle; it is loaded when first needed. Under the name that it has, nothing changes.
 
-class Engine(Protocol):
-    """Speaks requests of any of its voices at any time. Safe to use from several threads."""
+        Raises:
+            BundleError: There is no bundle.
+        """
+        with self._adding:
+            if self._bundles.get(name) != bundle:
+                self._speech.add_voice(name, bundle)
+                self._bundles[name] = bundle
 
-    def add_voice(self, name: str, path: Path) -> None:
-        """Names a bundle; it is loaded when first needed. A name that is there gets the new bundle."""
-
-    def remove_voice(self, name: str) -> None:
-        """Forgets a voice; what uses it goes on."""
-
-    def voices(self) -> Mapping[str, Path]:
-        """Name -> bundle."""
-
-    def lease(self, name: str) -> AbstractContextManager[Synthesizer]:
+    @contextmanager
+    def lease(self, name: str) -> Iterator[Synthesizer]:
         """The voice, loaded now where it is not, and kept until the context is left.
 
         Raises:
             NotThereError: No such voice.
             SovitsError: It cannot be loaded.
         """
+        held = ExitStack()
+        with _as_problems():
+            voice = held.enter_context(self._speech.using(name))
+        try:
+            yield voice
+        finally:  # may close voices to make room, for which an event loop must not wait
+            threading.Thread(target=held.close, name="give back").start()
 
-    def submit(self, request: SpeechRequest) -> SpeechJob:
-        """Takes a request.
+    def submit(self, request: SpeechRequest) -> Job:
+        """Takes a request, and returns at once.
 
         Raises:
             BusyError: The queue is full, or the engine is closing.
             NotThereError: No such voice.
         """
+        with _as_problems():
+            return Job(self._speech.submit(request))
 
     def stats(self) -> EngineStats:
-        """What it is doing."""
+        """What it is doing, and has done."""
+        return self._speech.stats()
 
     def close(self, *, drain: bool = True) -> None:
-        """Takes nothing more; waits for what is under way, or cancels it. Then closes the voices."""
+        """Takes nothing more; waits for what is under way, or ends it. Then closes the voices."""
+        self._speech.close(drain)

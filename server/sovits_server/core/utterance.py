@@ -11,10 +11,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime import Phrase
+from sovits_runtime import Chunk, Phrase
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.errors import NothingToSay
-from sovits_server.core.engine import AudioChunk, SpeechJob
+from sovits_server.core.engine import Job
 from sovits_server.problems import FailedError
 from sovits_server.words import Part, Timeline
 
@@ -122,7 +122,7 @@ class Utterance:
 
     def __init__(
         self,
-        job: SpeechJob,
+        job: Job,
         script: Script,
         sample_rate: int,
         *,
@@ -142,7 +142,7 @@ class Utterance:
         self._lease = lease or ExitStack()
         self._clock = clock or Clock()
         self._chunks = aiter(job)
-        self._first: AudioChunk | None = None
+        self._first: Chunk | None = None
         self._speech_s = 0.0
 
     @property
@@ -180,9 +180,10 @@ class Utterance:
             made_s += seconds
             self._speech_s += seconds
             self._clock.made(seconds)
-            if chunk.last:
+            last = chunk.stop_reason is not None
+            if last:
                 self.timeline.add(self._script.texts[sentence], samples)
-            yield Piece(self._louder(chunk.samples), sentence, chunk.last)
+            yield Piece(self._louder(chunk.samples), sentence, last)
             chunk = await self._next()
         silence = self._silence(self._script.after_s)
         if len(silence):
@@ -190,7 +191,7 @@ class Utterance:
             yield Piece(silence, max(sentence, 0), last=False)
         self.ended = True
 
-    async def _next(self) -> AudioChunk | None:
+    async def _next(self) -> Chunk | None:
         return await anext(self._chunks, None)
 
     def _silence(self, seconds: float) -> Floats:

@@ -265,6 +265,19 @@ def test_a_full_queue_and_deadlines(tiny_bundle, reference):
         first.cancel()
 
 
+def test_a_deadline_passes_while_nothing_else_happens(engine, reference):
+    typed = threading.Event()
+
+    def text():
+        assert typed.wait(60)
+        yield PHONES
+
+    late = engine.submit(SpeechRequest(voice="me", text=text(), reference=reference, deadline_s=0.2))
+    with pytest.raises(DeadlinePassed, match=r"no sound within 0\.2 s"):
+        next(late)
+    typed.set()
+
+
 def test_closing_speaks_on_or_ends_what_was_taken(tiny_bundle, reference):
     def begin():
         engine = SpeechEngine(load=LoadOptions(threads=1), limits=EngineLimits(rows=2))
