@@ -39,6 +39,7 @@ def serve(ctx: click.Context, /, bundles: tuple[Path, ...], file: Path | None, *
     """Serve voices to every client of GPT-SoVITS, of OpenAI's speech, and to browsers.
 
     \b
+      sovits-export serve my-voice
       sovits-export serve my-voice --ref me.wav --ref-text "What is said in it." --ref-lang en
       sovits-export serve --voices FOLDER
 
