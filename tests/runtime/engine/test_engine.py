@@ -251,51 +251,55 @@ def test_what_cannot_be_asked_is_refused_at_once(engine, reference, tmp_path):
         EngineLimits(rows=0)
 
 
-def test_a_full_queue_and_deadlines(tiny_bundle, reference):
+def typed_later(event):
+    assert event.wait(60)
+    yield PHONES
+
+
+def test_a_full_queue(tiny_bundle, reference):
+    typed = threading.Event()
     with SpeechEngine(load=LoadOptions(threads=1), limits=EngineLimits(rows=1, queue=1)) as engine:
         engine.add_voice("me", tiny_bundle)
-        long = SpeechRequest(voice="me", text=[PHONES] * 100, reference=reference, options=SHORT)
-        first = engine.submit(long)
-        next(first)
-        late = engine.submit(SpeechRequest(voice="me", text=[PHONES], reference=reference, deadline_s=0.05))
-        with pytest.raises(QueueFull, match="1 requests wait already, the queue takes 1"):
-            engine.submit(long)
-        with pytest.raises(DeadlinePassed):
-            next(late)
-        first.cancel()
+
+        def submit():
+            text = typed_later(typed)
+            return engine.submit(SpeechRequest(voice="me", text=text, reference=reference, options=SHORT))
+
+        jobs = [submit(), submit()]
+        with pytest.raises(QueueFull, match="2 requests wait already, the queue takes 1"):
+            submit()
+        assert engine.stats().refused == 1
+        typed.set()
+        assert all(list(job) for job in jobs)
 
 
 def test_a_deadline_passes_while_nothing_else_happens(engine, reference):
     typed = threading.Event()
-
-    def text():
-        assert typed.wait(60)
-        yield PHONES
-
-    late = engine.submit(SpeechRequest(voice="me", text=text(), reference=reference, deadline_s=0.2))
+    text = typed_later(typed)
+    late = engine.submit(SpeechRequest(voice="me", text=text, reference=reference, deadline_s=0.2))
     with pytest.raises(DeadlinePassed, match=r"no sound within 0\.2 s"):
         next(late)
     typed.set()
 
 
 def test_closing_speaks_on_or_ends_what_was_taken(tiny_bundle, reference):
-    def begin():
+    def begin(sentences):
         engine = SpeechEngine(load=LoadOptions(threads=1), limits=EngineLimits(rows=2))
         engine.add_voice("me", tiny_bundle)
-        asked = SpeechRequest(voice="me", text=[PHONES] * 3, reference=reference, options=SHORT)
+        asked = SpeechRequest(voice="me", text=[PHONES] * sentences, reference=reference, options=SHORT)
         return engine, [engine.submit(asked) for _ in range(4)]
 
-    engine, jobs = begin()
+    engine, jobs = begin(3)
     engine.close()
     assert all({c.sentence for c in job} == {0, 1, 2} for job in jobs)
     with pytest.raises(EngineClosed, match="closed"):
         engine.submit(SpeechRequest(voice="me", text=[PHONES], reference=reference))
-    engine, jobs = begin()
+    engine, jobs = begin(1000)
     engine.close(drain=False)
     for job in jobs:
         with pytest.raises(JobCancelled, match="closed before"):
             list(job)
-    engine, jobs = begin()
+    engine, jobs = begin(1000)
     engine.close(timeout_s=0.01)
     assert all(job.done for job in jobs)
 
