@@ -164,7 +164,7 @@ def test_many_streams_a_third_of_them_cancelled_leave_nothing_behind(voice, refe
         list(pool.map(request, range(60)))
     assert private_bytes() - memory < 20e6
     assert threading.active_count() == threads
-    alive = [o for o in gc.get_objects() if type(o) is _State and o.model is model]
+    alive = [o for o in gc.get_objects() if type(o) is _State and o.step is model.step]
     assert len(alive) == len(model._pool) <= max(states, 2)
 
 
