@@ -85,14 +85,20 @@ def test_a_defect_is_answered_and_tells_nothing(live, monkeypatch):
 
 
 def test_beyond_the_queue_is_503_and_beyond_a_client_429(configure):
-    with running(configure(rows=1, queue=1, client_requests=1)) as live:
+    """Places are held here, so that none is free again before the answer."""
+    with running(configure(rows=1, queue=1, client_requests=1)) as live, live.client() as http:
         live.until(lambda: live.server.readiness.ready, 60)
-        with live.client() as http, http.stream("POST", "/v1/audio/speech", json=LONG) as answer:
-            next(answer.iter_raw())
+        admission = live.server.desk.admission
+        with admission.place("127.0.0.1"):
             again = http.post("/v1/audio/speech", json=ASK)
-            assert again.status_code == 429
-            assert again.headers["retry-after"] == "2"
-            assert again.json()["error"]["type"] == "rate_limit_error"
+        assert again.status_code == 429
+        assert again.headers["retry-after"] == "2"
+        assert again.json()["error"]["type"] == "rate_limit_error"
+        with admission.place("another"), admission.place("a third"):
+            beyond = http.post("/v1/audio/speech", json=ASK)
+        assert beyond.status_code == 503
+        assert beyond.headers["retry-after"] == "2"
+        assert http.post("/v1/audio/speech", json=ASK).status_code == 200
         live.until(live.idle, 10)
 
 
