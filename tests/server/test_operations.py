@@ -16,7 +16,7 @@ from sovits_server.operations.logs import JsonLine, TextLine, WithId, new_id, re
 from sovits_server.problems import BusyError, TooManyError
 
 ASK = {"input": "Hello there.", "voice": "alice", "response_format": "wav", "language": "en"}
-LONG = {**ASK, "input": "Hello there. " * 300}
+LONG = {**ASK, "input": "Hello there. " * 1500}
 
 
 def test_a_client_that_leaves_frees_its_request(live):
