@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 START = """
+import signal
 import sys, types
 from sovits_exporter.cli import start
 
@@ -27,6 +28,7 @@ class Slow:
         code += "except KeyboardInterrupt: raise SystemExit('C++')"
         exec(compile(code, "x", "exec"), module.__dict__)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background inherit that it is ignored
 sys.meta_path.insert(0, Slow())
 sys.argv[1:] = {arguments!r}
 start.main()
