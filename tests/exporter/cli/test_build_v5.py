@@ -79,7 +79,8 @@ def test_wrong_combinations_are_refused_in_one_line(made, build, tmp_path):
         "is the vocoder of v4, expected that of v5turbo; take vocoder.pth of gsv-v5-pretrained"
     )
     assert build(turbo).endswith(
-        "which needs the complete model it was trained on; give --base s2Gv5turbo.pth"
+        "which needs the complete model it was trained on; give --base s2Gv5turbo.pth; 'sovits-export fetch v5turbo' "
+        "fetches it"
     )
     assert build(dev, "--base", turbo.base).endswith(
         "is a v5turbo model, expected the base of a v5dev LoRA; give --base s2Gv5dev.pth"
