@@ -32,6 +32,19 @@ struct kernels {
     int (*f16_from_f32)(const float *x, int n, uint16_t *y);
 };
 
+/* The loops of one file, which all files call the same. */
+#define KERNELS(NAME, PANEL_I8)                \
+    {                                          \
+        .name = NAME,                          \
+        .panel_f32 = panel_f32,                \
+        .panel_f16 = panel_f16,                \
+        .panel_i8 = PANEL_I8,                  \
+        .attend = attend,                      \
+        .quantize = quantize,                  \
+        .add_and_norm = add_and_norm,          \
+        .f16_from_f32 = f16_row_from_f32,      \
+    }
+
 enum { SCORE_BLOCK = 16 };
 enum { TILE_ROWS = 16 }; /* most rows of a panel's call */
 

@@ -67,16 +67,7 @@ static void panel_i8(const int8_t *w, const uint8_t *x, int64_t stride, int grou
         }
 }
 
-const struct kernels kernels_avx2 = {
-    .name = "AVX2",
-    .panel_f32 = panel_f32,
-    .panel_f16 = panel_f16,
-    .panel_i8 = panel_i8,
-    .attend = attend,
-    .quantize = quantize,
-    .add_and_norm = add_and_norm,
-    .f16_from_f32 = f16_row_from_f32,
-};
+const struct kernels kernels_avx2 = KERNELS("AVX2", panel_i8);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -37,29 +37,11 @@ void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int
     panel_i8(weight, x, stride, groups, rows, y);
 }
 
-const struct kernels kernels_avx512 = {
-    .name = "AVX-512 VNNI",
-    .panel_f32 = panel_f32,
-    .panel_f16 = panel_f16,
-    .panel_i8 = panel_i8,
-    .attend = attend,
-    .quantize = quantize,
-    .add_and_norm = add_and_norm,
-    .f16_from_f32 = f16_row_from_f32,
-};
+const struct kernels kernels_avx512 = KERNELS("AVX-512 VNNI", panel_i8);
 
 #if defined(SOVITS_VNNI_AND_AMX)
 
-const struct kernels kernels_amx = {
-    .name = "AMX",
-    .panel_f32 = panel_f32,
-    .panel_f16 = panel_f16,
-    .panel_i8 = panel_i8_amx,
-    .attend = attend,
-    .quantize = quantize,
-    .add_and_norm = add_and_norm,
-    .f16_from_f32 = f16_row_from_f32,
-};
+const struct kernels kernels_amx = KERNELS("AMX", panel_i8_amx);
 
 #endif
 

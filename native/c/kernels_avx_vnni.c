@@ -32,16 +32,7 @@ typedef __m256i vec_i32;
 
 #include "kernels_tiles.h"
 
-const struct kernels kernels_avx_vnni = {
-    .name = "AVX-VNNI",
-    .panel_f32 = panel_f32,
-    .panel_f16 = panel_f16,
-    .panel_i8 = panel_i8,
-    .attend = attend,
-    .quantize = quantize,
-    .add_and_norm = add_and_norm,
-    .f16_from_f32 = f16_row_from_f32,
-};
+const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8);
 
 #if defined(__clang__)
 #pragma clang attribute pop

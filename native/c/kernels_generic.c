@@ -56,13 +56,4 @@ static int f16_row_from_f32(const float *x, int n, uint16_t *y) {
     return 1;
 }
 
-const struct kernels kernels_generic = {
-    .name = "generic",
-    .panel_f32 = panel_f32,
-    .panel_f16 = panel_f16,
-    .panel_i8 = panel_i8,
-    .attend = attend,
-    .quantize = quantize,
-    .add_and_norm = add_and_norm,
-    .f16_from_f32 = f16_row_from_f32,
-};
+const struct kernels kernels_generic = KERNELS("generic", panel_i8);

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket
 from sovits_runtime import EngineLimits
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.feature_cache import user_cache_folder
+from sovits_runtime.machine import own_version
 from sovits_server import page
 from sovits_server.config import Config
 from sovits_server.core.alive import Readiness
@@ -114,9 +115,12 @@ class Server:
         return [*made, *root.routes(floor, shown), *files, *operators.routes(floor, self.readiness)]
 
     def _application(self) -> ASGIApp:
-        version = "0.1.0"
         app = FastAPI(
-            title="sovits-export", version=version, docs_url=None, redoc_url=None, lifespan=self._lifespan
+            title="sovits-export",
+            version=own_version(),
+            docs_url=None,
+            redoc_url=None,
+            lifespan=self._lifespan,
         )
         app.state.server = self
         routes = self._routes()

@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from sovits_runtime.backends.machine_key import machine_fields
 from sovits_runtime.backends.native import ABI, library
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.bundle.files import FileRecord, difference, differing, json_text, key_of, write_folder
+from sovits_runtime.bundle.files import (
+    FileRecord,
+    difference,
+    first_problem,
+    json_text,
+    key_of,
+    nearest_difference,
+    write_folder,
+)
 from sovits_runtime.bundle.manifest import is_one_name
 from sovits_runtime.bundle.names import STEP
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
@@ -37,9 +46,7 @@ from sovits_runtime.bundle.shape import (
     whole,
 )
 from sovits_runtime.errors import BackendError, BundleError
-from sovits_runtime.machine import read_machine
 from sovits_runtime.machine.json_file import read_json
-from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 from sovits_runtime.machine.openvino import installed_openvino
 
 logger = logging.getLogger(__name__)
@@ -155,10 +162,7 @@ class Plan:
 
     def problem(self) -> str:
         """Says which file is missing or visibly damaged; empty when all look whole. Reads samples only."""
-        for name, record in self.files.items():
-            if problem := record.problem(self.folder / name):
-                return f"{name} {problem}"
-        return ""
+        return first_problem(self.folder, self.files)
 
 
 @dataclass(frozen=True)
@@ -185,15 +189,8 @@ def key_fields(bundle: Bundle) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def _here() -> Mapping[str, Any]:
-    machine = read_machine()
-    return {
-        "onnxruntime": load_onnxruntime().__version__,
-        "openvino": installed_openvino(),
-        "native": None if library() is None else ABI,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": machine.cpu,
-        "features": list(machine.features),
-    }
+    native = None if library() is None else ABI
+    return {**machine_fields(), "openvino": installed_openvino(), "native": native}
 
 
 def write_plan(plan: Plan, files: Path | None = None) -> Plan:
@@ -371,13 +368,8 @@ def _records(bundle: Bundle) -> Iterator[Path]:
 
 def _nearest(records: list[Path], now: Mapping[str, Any]) -> str:
     """How that one of some plans differs which differs least."""
-    candidates = []
+    readable = []
     for path in records:
-        try:
-            candidates.append(read_plan(path).key_fields)
-        except BundleError:
-            continue
-    if not candidates:
-        return "damaged"
-    nearest = min(candidates, key=lambda then: len(differing(then, now, list(now))))
-    return difference(nearest, now, list(now))
+        with suppress(BundleError):
+            readable.append(read_plan(path).key_fields)
+    return nearest_difference(readable, now)

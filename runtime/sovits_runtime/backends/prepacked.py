@@ -15,14 +15,13 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.backends.machine_key import machine_fields
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
 from sovits_runtime.backends.onnxruntime import write_optimized
@@ -31,10 +30,10 @@ from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.bundle.external_weights import share_weights
 from sovits_runtime.bundle.files import (
     FileRecord,
-    difference,
-    differing,
+    first_problem,
     json_text,
     key_of,
+    nearest_difference,
     write_folder,
 )
 from sovits_runtime.bundle.manifest import is_one_name
@@ -42,9 +41,7 @@ from sovits_runtime.bundle.names import HUBERT, PREFILL, STEP
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import each, fields, nullable, rows, text, that, whole
 from sovits_runtime.errors import BundleError
-from sovits_runtime.machine import read_machine
 from sovits_runtime.machine.json_file import read_json
-from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 from sovits_runtime.machine.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -102,11 +99,7 @@ class Prepacked:
 
     def problem(self) -> str:
         """Says which file is missing or visibly damaged; empty when all look whole. Reads samples only."""
-        for name, record in self.files.items():
-            problem = record.problem(self.folder / name)
-            if problem:
-                return f"{name} {problem}"
-        return ""
+        return first_problem(self.folder, self.files)
 
 
 def prepack(
@@ -279,17 +272,12 @@ def _read(folder: Path) -> Prepacked:
 
 def _key_fields(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
     native = None if kernels is None else ABI
-    return {**_here(), "native": native, "bundle": bundle.digest, "user": user_mark(), "format": FORMAT}
-
-
-@lru_cache(maxsize=1)
-def _here() -> Mapping[str, Any]:
-    machine = read_machine()
     return {
-        "onnxruntime": load_onnxruntime().__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-        "cpu": machine.cpu,
-        "features": list(machine.features),
+        **machine_fields(),
+        "native": native,
+        "bundle": bundle.digest,
+        "user": user_mark(),
+        "format": FORMAT,
     }
 
 
@@ -299,8 +287,5 @@ def _key(key_fields: Mapping[str, Any]) -> str:
 
 def _nearest(folders: list[Path], current: Mapping[str, Any]) -> str:
     """How that one of some sets differs which differs least."""
-    candidates = [_read(folder).key_fields for folder in folders if not _record_problem(folder)]
-    if not candidates:
-        return "damaged"
-    nearest = min(candidates, key=lambda fields: len(differing(fields, current, list(current))))
-    return difference(nearest, current, list(current))
+    readable = [_read(folder).key_fields for folder in folders if not _record_problem(folder)]
+    return nearest_difference(readable, current)

@@ -272,6 +272,28 @@ def difference(
     )
 
 
+def nearest_difference(built: Sequence[Mapping[str, Any]], requested: Mapping[str, Any]) -> str:
+    """One phrase: how that one of some kept files differs from the requested one which differs least.
+
+    Args:
+        built: Key fields of those that can be read; where there are none, all are damaged.
+        requested: Those that are wanted; other fields are not looked at.
+    """
+    if not built:
+        return "damaged"
+    names = list(requested)
+    nearest = min(built, key=lambda fields: len(differing(fields, requested, names)))
+    return difference(nearest, requested, names)
+
+
+def first_problem(folder: Path, records: Mapping[str, FileRecord]) -> str:
+    """Says which file of a folder is missing or visibly damaged; empty when all look whole. Reads samples only."""
+    for name, record in records.items():
+        if problem := record.problem(folder / name):
+            return f"{name} {problem}"
+    return ""
+
+
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else "none" if value is None else json.dumps(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."

@@ -23,6 +23,7 @@ import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sovits_runtime.bundle.feature_cache import user_cache_folder
 from sovits_runtime.bundle.file_lock import locked
@@ -83,12 +84,14 @@ def unpacked(pack: Path) -> Path:
         info = read_info(archive)
         digest = str(info["digest"])
         folder = packs_folder() / digest[:32]
-        if not _is_there(archive, folder, digest):
+        manifest = _manifest_of_all(archive, folder, digest)
+        if manifest is None:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with locked(folder.with_name(f".{folder.name}.unpacked.lock")):
-                if not _is_there(archive, folder, digest):  # else another process has just done it
-                    _unpack(archive, folder, digest, size=pack.stat().st_size)
-        _link_parts(folder)
+                manifest = _manifest_of_all(archive, folder, digest)  # another process may have just done it
+                if manifest is None:
+                    manifest = _unpack(archive, folder, digest, size=pack.stat().st_size)
+        _link_parts(folder, manifest)
     return folder
 
 
@@ -97,8 +100,8 @@ def packs_folder() -> Path:
     return user_cache_folder() / "packs"
 
 
-def _unpack(archive: zipfile.ZipFile, folder: Path, digest: str, *, size: int) -> None:
-    """Writes the bundle, and the shared parts that the pack holds.
+def _unpack(archive: zipfile.ZipFile, folder: Path, digest: str, *, size: int) -> Mapping[str, Any]:
+    """Writes the bundle, and the shared parts that the pack holds; returns the manifest.
 
     Args:
         folder: The bundle's, in the cache.
@@ -119,10 +122,11 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, digest: str, *, size: int) -
         )
     for place, records in file_sets(archive, manifest):
         target = _part_folder(place, records) if place else folder
-        whole = _are_whole(target, place, records) if place else _is_whole(folder, digest)
+        whole = _are_whole(target, place, records) if place else _whole_manifest(folder, digest) is not None
         if not whole:
             with write_folder(target) as part:
                 _extract(archive, place, records, part)
+    return manifest
 
 
 def _extract(archive: zipfile.ZipFile, place: str, records: Mapping[str, FileRecord], folder: Path) -> None:
@@ -145,30 +149,32 @@ def _part_folder(place: str, records: Mapping[str, FileRecord]) -> Path:
     return packs_folder() / "parts" / content_digest(files)[:32]
 
 
-def _is_there(archive: zipfile.ZipFile, folder: Path, digest: str) -> bool:
-    """Whether all that a pack holds was unpacked before, and nothing of it has gone since."""
-    return _is_whole(folder, digest) and all(
-        _are_whole(folder / place, place, records)
-        for place, records in file_sets(archive, read_manifest(folder))
-        if place
-    )
+def _manifest_of_all(archive: zipfile.ZipFile, folder: Path, digest: str) -> Mapping[str, Any] | None:
+    """The manifest of what was unpacked before, if that is all that a pack holds and nothing of it has gone since."""
+    manifest = _whole_manifest(folder, digest)
+    if manifest is None:
+        return None
+    parts = ((place, records) for place, records in file_sets(archive, manifest) if place)
+    return manifest if all(_are_whole(folder / place, place, records) for place, records in parts) else None
 
 
-def _is_whole(folder: Path, digest: str) -> bool:
+def _whole_manifest(folder: Path, digest: str) -> Mapping[str, Any] | None:
+    """The manifest of an unpacked bundle; None where it is another one, or not whole."""
     try:
         manifest = read_manifest(folder)
     except BundleError:
-        return False
-    return manifest["digest"] == digest and _are_whole(folder, "", records_of("", manifest["files"]))
+        return None
+    whole = manifest["digest"] == digest and _are_whole(folder, "", records_of("", manifest["files"]))
+    return manifest if whole else None
 
 
 def _are_whole(folder: Path, place: str, records: Mapping[str, FileRecord]) -> bool:
     return not any(record.problem(folder / name.removeprefix(place)) for name, record in records.items())
 
 
-def _link_parts(folder: Path) -> None:
+def _link_parts(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Gives an unpacked bundle the shared parts that it needs and that this cache has, of whichever pack."""
-    for part in read_manifest(folder)["shared"].values():
+    for part in manifest["shared"].values():
         target = folder / SHARED / part["folder"]
         records = records_of("", part["files"])
         source = _part_folder("", records)

@@ -94,10 +94,10 @@ def test_what_is_there_is_kept(bundle):
     ("what", "value"), [("cpu", "Another Processor 9000"), ("features", ["AVX"]), ("onnxruntime", "1.0.0")]
 )
 def test_another_machine_does_not_take_them_and_says_so(bundle, reference, monkeypatch, caplog, what, value):
-    here = dict(prepacked._here())
-    monkeypatch.setattr(prepacked, "_here", lambda: {**here, what: value})
+    here = dict(prepacked.machine_fields())
+    monkeypatch.setattr(prepacked, "machine_fields", lambda: {**here, what: value})
     elsewhere = prepack(bundle)
-    monkeypatch.setattr(prepacked, "_here", lambda: here)
+    monkeypatch.setattr(prepacked, "machine_fields", lambda: here)
     assert find_prepacked(bundle) is None
     made_for, is_here = (v if isinstance(v, str) else json.dumps(v) for v in (value, here[what]))
     assert f"{what} is {is_here}, it was built for {made_for}" in caplog.text
@@ -167,7 +167,7 @@ def test_a_bundle_without_any_is_described_without_a_backend(bundle, monkeypatch
     def missing():
         raise BackendError("onnxruntime is not installed")
 
-    monkeypatch.setattr(prepacked, "_here", missing)
+    monkeypatch.setattr(prepacked, "machine_fields", missing)
     assert prepacked.describe_prepacked(bundle) == []
 
 
@@ -221,7 +221,7 @@ def test_the_command_verifies_what_it_made(bundle):
     made = find_prepacked(bundle)
     assert str(made.folder) in result.output
     shown = runner.invoke(main, ["inspect", str(bundle.path)])
-    assert f"{made.bytes / 1e6:.0f} MB for {prepacked._here()['cpu']}" in shown.output
+    assert f"{made.bytes / 1e6:.0f} MB for {prepacked.machine_fields()['cpu']}" in shown.output
     assert "used here" in shown.output
     gone = runner.invoke(main, ["prepack", str(bundle.path), "--remove"])
     assert gone.exit_code == 0
