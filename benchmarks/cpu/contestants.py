@@ -16,7 +16,8 @@ from contestant_process import Contestant
 from sovits_runtime.bundle import Bundle
 
 HERE = Path(__file__).parent
-ORIGINAL, GENIE, EAGER = "original", "Genie-TTS", "eager"
+ORIGINAL, GENIE, LITE, EAGER = "original", "Genie-TTS", "GSV-TTS-Lite", "eager"
+RIVALS = (ORIGINAL, GENIE, LITE)
 
 
 class Contestants:
@@ -103,11 +104,14 @@ class Contestants:
             model = o.genie_model or self.folder / "genie-model"
             worker = HERE / "genie_worker.py"
             yield GENIE, [o.genie_python, worker, "--genie", o.genie, "--converted", model, *arguments]
+        if o.lite:
+            yield LITE, [o.lite_python, HERE / "lite_worker.py", "--lite", o.lite, *arguments]
         if o.eager:
             yield EAGER, [sys.executable, HERE / "eager_worker.py", *common, "--tokens", str(o.tokens)]
 
     def _commit(self, name: str) -> dict[str, str]:
-        checkout = {ORIGINAL: self.options.original, GENIE: self.options.genie}.get(name)
+        o = self.options
+        checkout = {ORIGINAL: o.original, GENIE: o.genie, LITE: o.lite}.get(name)
         if checkout is None:
             return {}
         command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from contestants import GENIE, ORIGINAL
+from contestants import RIVALS
 
 MEMORY_ROWS = {
     "loaded": "loaded",
@@ -53,7 +53,7 @@ def _whole(scenario: dict[str, Any]) -> str:
     for threads in (key for key in scenario if key.isdigit()):
         run = scenario[threads]
         heads = ["", "prefill s", "tokens/s", f"GPT {scenario['audio_s']:g} s", "SoVITS s", "whole s", "RTF"]
-        baselines = [baseline for baseline in (ORIGINAL, GENIE) if baseline in run["parties"]]
+        baselines = [baseline for baseline in RIVALS if baseline in run["parties"]]
         heads += [f"{what} / {baseline}" for baseline in baselines for what in ("tokens/s", "whole")]
         rows = []
         for name, p in run["parties"].items():

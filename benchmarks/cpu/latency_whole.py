@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from contestant_process import SETTLE_S, Contestant, Round, take_turns
-from contestants import GENIE, ORIGINAL, Contestants
+from contestants import RIVALS, Contestants
 
 SHORT = 2  # tokens of the run that is subtracted, so that the prefill is not in the tokens a second
 
@@ -77,7 +77,7 @@ def summary(rounds: list[Round], tokens: int, names: list[str]) -> dict[str, Any
                         for run in ("prefill", "gpt", "sovits", "whole")
                     },
                 }
-                for baseline in (ORIGINAL, GENIE)
+                for baseline in RIVALS
                 if baseline in names and baseline != name
             },
         }

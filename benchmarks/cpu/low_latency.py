@@ -1,12 +1,12 @@
-"""How fast is a voice on a CPU, beside the original repository and Genie-TTS: every scenario in one run.
+"""How fast is a voice on a CPU, beside the original, Genie-TTS and GSV-TTS-Lite: every scenario in one run.
 
     python benchmarks/cpu/low_latency.py BUNDLE [BUNDLE ...] --checkpoints FOLDER \
         --original CHECKOUT --original-python PYTHON --genie CHECKOUT --genie-python PYTHON \
-        --soak TINY_BUNDLE -o benchmarks/results/NAME
+        --lite CHECKOUT --lite-python PYTHON --soak TINY_BUNDLE -o benchmarks/results/NAME
 
-Bundles of the same checkpoint in several precisions, the original's eager code, Genie-TTS and eager PyTorch of our
-own modules run in turn, each in a process of its own; rounds that other programs disturbed are dropped. Writes
-NAME.json and NAME.md. Scenarios:
+Bundles of the same checkpoint in several precisions, the original's eager code, Genie-TTS, GSV-TTS-Lite and eager
+PyTorch of our own modules run in turn, each in a process of its own; rounds that other programs disturbed are
+dropped. Writes NAME.json and NAME.md. Scenarios:
 
     whole    6 s of speech, features cached, 1 and 2 threads: GPT, SoVITS, both, ratios
     stream   time to the first audio of a 10 s sentence, and whether a player would run dry
@@ -111,6 +111,8 @@ def arguments() -> argparse.Namespace:
         help="Python with its requirements, and torch",
     )
     add("--genie-model", type=Path, help="where its converted model is kept [a temporary folder]")
+    add("--lite", type=Path, help="checkout of GSV-TTS-Lite")
+    add("--lite-python", type=Path, default=Path(sys.executable), help="Python with its requirements")
     add("--eager", action="store_true", help="also eager PyTorch of our own modules, the stand-in of `bench`")
     add("--soak", type=Path, help="bundle of the soak, best a tiny one")
     add("--soak-requests", type=int, default=1000)
@@ -124,9 +126,9 @@ def arguments() -> argparse.Namespace:
     add("--only", nargs="+", choices=SCENARIOS, help="scenarios to run [all]")
     add("-o", "--output", type=Path, help="NAME of NAME.json and NAME.md")
     options = parser.parse_args()
-    if (options.original or options.genie or options.eager) and not options.checkpoints:
+    if (options.original or options.genie or options.lite or options.eager) and not options.checkpoints:
         parser.error("baselines need --checkpoints")
-    for name in ("original", "genie", "genie_model", "soak"):
+    for name in ("original", "genie", "genie_model", "lite", "soak"):
         if getattr(options, name):
             setattr(options, name, getattr(options, name).resolve())
     options.only = options.only or [name for name in SCENARIOS if name != "soak" or options.soak]

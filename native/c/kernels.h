@@ -22,6 +22,9 @@ struct kernels {
     void (*attend)(const float *q, const float *keys, const float *values, int rows, int size, float *score, float *y,
                    const float *next);
 
+    /* score = exp(scale * score - its maximum); returns the sum. Writes up to the next multiple of SCORE_BLOCK. */
+    float (*scaled_exp)(float *score, int rows, float scale);
+
     /* Codes of a row as ONNX's DynamicQuantizeLinear gives them: the range, 0 included, in 255 steps. */
     void (*quantize)(const float *x, int k, uint8_t *codes, float *scale, int32_t *zero);
 
@@ -40,6 +43,7 @@ struct kernels {
         .panel_f16 = panel_f16,                \
         .panel_i8 = PANEL_I8,                  \
         .attend = attend,                      \
+        .scaled_exp = scaled_exp,              \
         .quantize = quantize,                  \
         .add_and_norm = add_and_norm,          \
         .f16_from_f32 = f16_row_from_f32,      \

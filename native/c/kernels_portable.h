@@ -42,7 +42,6 @@ static inline void dot_rows(const float *restrict q, const float *restrict keys,
     }
 }
 
-/* score = exp(scale * score - its maximum); returns the sum. Writes up to the next multiple of SCORE_BLOCK. */
 static inline float scaled_exp(float *restrict score, int rows, float scale) {
     float maximum = -INFINITY, lane[LANES] = {0}, sum = 0;
     for (int i = 0; i < rows; i++) {

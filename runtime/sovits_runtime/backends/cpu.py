@@ -1,4 +1,4 @@
-"""A voice on the CPU: ONNX Runtime, this project's C kernels for the GPT's steps, and OpenVINO where a plan says so."""
+"""A voice on the CPU: ONNX Runtime, this project's C kernels for the GPT, and OpenVINO where a plan says so."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sovits_runtime.backends.native import NativeStep, library_for, open_step
+from sovits_runtime.backends.native_prefill import open_prefill
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession, can_run_in_windows
 from sovits_runtime.backends.plan import (
@@ -56,7 +57,8 @@ class CpuVoice:
         self._windows: list[WindowSession] = []
         self._native = library_for(bundle, self._gpt_steps)
         self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
-        self.text_to_semantic = TextToSemantic(self._session(PREFILL), self._step())
+        step = self._step()
+        self.text_to_semantic = TextToSemantic(self._prefill(step), step)
 
     @property
     def chunks(self) -> Mapping[str, float] | None:
@@ -108,6 +110,14 @@ class CpuVoice:
             step = open_step(self._native, self.bundle, packed, threads)
         self.runs_on[STEP] = step.provider + (", int8" if int8 else "")
         return step
+
+    def _prefill(self, step: BindableSession) -> BindableSession:
+        if not (isinstance(step, NativeStep) and self.options.gpt_steps == "auto"):
+            return self._session(PREFILL)
+        if not self._taken.choice.native_prefill:
+            return self._session(PREFILL)
+        self.runs_on[PREFILL] = self.runs_on[STEP]
+        return open_prefill(step, self.bundle)
 
     def _session(self, name: str) -> BindableSession:
         session = self._on_onnxruntime(name)

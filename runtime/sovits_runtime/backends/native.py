@@ -25,6 +25,7 @@ from sovits_runtime.backends.native_structures import (
     CGpt,
     CLayer,
     CLinear,
+    CPrompt,
     CRequest,
 )
 from sovits_runtime.backends.voice import GptSteps
@@ -37,7 +38,7 @@ from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.machine import usable_cores
 
 PACKAGE = "sovits-export-native"
-ABI = 3
+ABI = 4
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
 _OUT_OF_MEMORY = -1
@@ -88,6 +89,7 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.sovits_pool_new.restype = c_void_p
     lib.sovits_pool_free.argtypes = [c_void_p]
     lib.sovits_step.argtypes = [c_void_p, POINTER(CGpt), POINTER(POINTER(CRequest)), c_int32]
+    lib.sovits_prefill.argtypes = [c_void_p, POINTER(CGpt), POINTER(CRequest), POINTER(CPrompt)]
     lib.sovits_struct_sizes.restype = None
 
 
@@ -187,6 +189,7 @@ class NativeStep:
         threads: How many threads run a step.
 
     Attributes:
+        weights: As given.
         weight_bytes: What a step reads of the matrices.
 
     Raises:
@@ -212,6 +215,7 @@ class NativeStep:
             matrix, size = packed.get(linear.name), linear.weight.shape
             if matrix is None or (matrix.n, matrix.k) != size:
                 raise BundleError(f"{linear.name}: not packed as {list(size)}; prepack the bundle again")
+        self.weights = weights
         self._kept: list[Any] = []  # what the structures point to
         self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
         layers = (CLayer * len(weights.layers))(*(self._layer(layer, packed) for layer in weights.layers))
@@ -238,7 +242,10 @@ class NativeStep:
         return int(array.ctypes.data)
 
     def _linear(self, linear: Linear, packed: Mapping[str, Packed]) -> CLinear:
-        m = packed[linear.name]
+        return self.linear(linear, packed[linear.name])
+
+    def linear(self, linear: Linear, m: Packed) -> CLinear:
+        """A matrix as the kernels take it; what it points to is kept as long as the step."""
         return CLinear(
             form=m.form,
             n=m.n,
@@ -303,6 +310,21 @@ class NativeStep:
             if code:
                 raise ShapeError("; ".join(binding.describe() for binding in some))
 
+    def run_prompt(self, request: CRequest, prompt: CPrompt) -> None:
+        """Runs the prefill of one request on the step's threads; see `native_prefill`.
+
+        Raises:
+            BackendError: There is no memory.
+            ShapeError: The caches have too few rows.
+        """
+        code = self._lib.sovits_prefill(self._pool.handle(), byref(self._gpt), byref(request), byref(prompt))
+        if code == _OUT_OF_MEMORY:
+            raise BackendError("no memory for the GPT's prefill")
+        if code:
+            raise ShapeError(
+                f"{prompt.rows} rows of text and prompt do not fit caches of {request.capacity} rows"
+            )
+
     def close(self) -> None:
         """Ends its threads; no step runs, and none may come. A second call does nothing."""
         for pool in (self._pool, self._lean_pool):
@@ -337,8 +359,8 @@ class NativeBinding:
             if arrays[name] is not arrays[out]:
                 raise ShapeError(f"graph {spec.name}: {name} and {out} must be the same array")
         caches = [arrays[name] for name, _ in spec.aliases]
-        pointers = (c_void_p * len(caches))(*(_pointer(cache) for cache in caches))
-        named = {name: _pointer(arrays[name]) for name in (*INPUTS, *OUTPUTS)}
+        pointers = (c_void_p * len(caches))(*(pointer_to(cache) for cache in caches))
+        named = {name: pointer_to(arrays[name]) for name in (*INPUTS, *OUTPUTS)}
         self._request = CRequest(cache=pointers, capacity=dims["cache_size"], **named)
         self.pointer = pointer(self._request)
         self._step = step
@@ -358,7 +380,12 @@ class NativeBinding:
         )
 
 
-def _pointer(array: Array) -> int:
+def pointer_to(array: Array) -> int:
+    """Address of a contiguous array.
+
+    Raises:
+        ShapeError: It is not contiguous.
+    """
     if not array.flags.c_contiguous:
         raise ShapeError("native kernels take contiguous arrays only")
     return int(array.ctypes.data)

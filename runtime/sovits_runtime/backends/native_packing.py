@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sovits_runtime.bundle.gpt_weights import Floats, GptWeights
+from sovits_runtime.bundle.gpt_weights import Floats, GptWeights, Linear
 from sovits_runtime.bundle.memory_block import ALIGNMENT, MemoryBlock
 from sovits_runtime.bundle.shape import each, fields, whole
 from sovits_runtime.errors import BundleError
@@ -66,17 +66,23 @@ def pack(library: ctypes.CDLL, weights: GptWeights, precision: str) -> dict[str,
     """
     packed, block = {}, MemoryBlock()
     for linear in weights.linears():
-        n, k = linear.outputs, linear.inputs
-        numbers = np.ascontiguousarray(linear.weight, np.float32)
-        scale, total = np.zeros(n, np.float32), np.zeros(n, np.int32)
-        for form in FORMS["fp32" if linear is weights.head else precision]:
-            weight = block.take(library.sovits_packed_bytes(form, n, k))
-            arrays = (a.ctypes.data for a in (numbers, weight, scale, total))
-            if library.sovits_pack(form, n, k, *arrays):
-                packed[linear.name] = Packed(form, n, k, weight, scale, total)
-                break
-            block.give_back()
+        exact = linear is weights.head
+        packed[linear.name] = pack_linear(library, linear, "fp32" if exact else precision, block)
     return packed
+
+
+def pack_linear(library: ctypes.CDLL, linear: Linear, precision: str, block: MemoryBlock) -> Packed:
+    """Packs one matrix in a block of memory, in the first form of a precision that holds it."""
+    n, k = linear.outputs, linear.inputs
+    numbers = np.ascontiguousarray(linear.weight, np.float32)
+    scale, total = np.zeros(n, np.float32), np.zeros(n, np.int32)
+    for form in FORMS[precision]:
+        weight = block.take(library.sovits_packed_bytes(form, n, k))
+        arrays = (a.ctypes.data for a in (numbers, weight, scale, total))
+        if library.sovits_pack(form, n, k, *arrays):
+            return Packed(form, n, k, weight, scale, total)
+        block.give_back()
+    raise AssertionError(f"{precision} holds every matrix")
 
 
 def save_packed(packed: Mapping[str, Packed], path: Path) -> None:

@@ -70,5 +70,16 @@ class CRequest(Structure):
     ]
 
 
-STRUCTURES = (CLinear, CLayer, CGpt, CRequest)
+class CPrompt(Structure):
+    """`sovits_prompt`."""
+
+    _fields_ = [
+        ("rows", c_int64),
+        ("embedded", c_void_p),
+        ("bert", c_void_p),
+        ("bert_projection", POINTER(CLinear)),
+    ]
+
+
+STRUCTURES = (CLinear, CLayer, CGpt, CRequest, CPrompt)
 """In the order of `sovits_struct_sizes`."""

@@ -30,7 +30,7 @@ from sovits_runtime.bundle.files import (
     write_folder,
 )
 from sovits_runtime.bundle.manifest import is_one_name
-from sovits_runtime.bundle.names import STEP
+from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import (
     anything,
@@ -64,7 +64,7 @@ ONNX_RUNTIME = "onnxruntime"
 OPENVINO_ENGINES = {"openvino-f32": "f32", "openvino-bf16": "bf16", "openvino-f16": "f16"}
 NATIVE, NATIVE_INT8 = "native", "native-int8"
 ENGINES = (ONNX_RUNTIME, *OPENVINO_ENGINES, NATIVE, NATIVE_INT8)
-"""What may run a graph; the native ones run the GPT's step alone."""
+"""What may run a graph; the native ones run the GPT alone, its prefill with the weights of its step."""
 LOSSY = frozenset({"openvino-bf16", "openvino-f16", NATIVE_INT8})
 """Those that compute in less than a graph of FP32 asks for."""
 
@@ -124,6 +124,11 @@ class Choice:
     def engine(self, graph: str) -> str:
         """What is to run a graph; empty where that is not said."""
         return self.engines.get(graph, "")
+
+    @property
+    def native_prefill(self) -> bool:
+        """Whether the native kernels run the prefill, with the weights of the step."""
+        return self.engine(PREFILL) in (NATIVE, NATIVE_INT8) and self.engine(PREFILL) == self.engine(STEP)
 
     @property
     def gpt_steps(self) -> Literal["auto", "onnxruntime", "native"]:

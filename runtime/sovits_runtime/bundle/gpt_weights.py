@@ -156,6 +156,48 @@ class GptWeights:
         angles: Floats = np.exp(columns * np.float32(-np.log(10000.0) / self.width)).astype(np.float32)
         return angles
 
+    def positions(self, count: int) -> Floats:
+        """The sine positions from 0 on, float32 [count, width]: even columns sines, odd ones cosines."""
+        angles = np.arange(count, dtype=np.float32)[:, None] * self.frequencies()
+        waves: Floats = np.empty((count, self.width), np.float32)
+        waves[:, ::2], waves[:, 1::2] = np.sin(angles), np.cos(angles)
+        return waves
+
+
+@dataclass(frozen=True)
+class TextWeights:
+    """What a prefill reads besides: how text becomes rows.
+
+    Attributes:
+        embedding: float32 [phones, width].
+        bert: From BERT's features to the width.
+        position_scale: What the sine positions are multiplied by.
+    """
+
+    embedding: Floats
+    bert: Linear
+    position_scale: float
+
+    @classmethod
+    def read(cls, path: Path, spec: GraphSpec, width: int) -> TextWeights:
+        """Maps the weights from the prefill's file.
+
+        Args:
+            path: The `.onnx` file.
+            spec: Of the prefill.
+            width: Of the residual row.
+
+        Raises:
+            BundleError: They are not those of a GPT of this width.
+        """
+        file = _File(path, read_weights(path))
+        features = spec.tensor("bert").shape[2]
+        return cls(
+            embedding=file.table("t2s.ar_text_embedding.word_embeddings.weight", width),
+            bert=file.linear("t2s.bert_proj.", width, int(features)),
+            position_scale=float(file.floats("t2s.ar_text_position.alpha", 1)[0]),
+        )
+
 
 @dataclass(frozen=True)
 class _File:
@@ -178,6 +220,10 @@ class _File:
 
     def floats(self, name: str, *shape: int) -> Floats:
         return np.asarray(self.stored(name, *shape), np.float32)
+
+    def table(self, name: str, width: int) -> Floats:
+        array = self.weights.get(name)
+        return self.floats(name, 1 if array is None else max(len(array), 1), width)
 
     def linear(self, prefix: str, outputs: int, inputs: int) -> Linear:
         name = f"{prefix}weight"

@@ -35,9 +35,8 @@ from sovits_runtime.machine import usable_cores
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.tuning.chunks import suitable_chunks
 from sovits_runtime.tuning.graphs import engines_for, measure_graphs
-from sovits_runtime.tuning.row import Row, chosen_engines
-from sovits_runtime.tuning.steps import engines_for as step_engines
-from sovits_runtime.tuning.steps import measure_steps
+from sovits_runtime.tuning.row import Row, chosen_engines, with_fitting_prefill
+from sovits_runtime.tuning.gpt import expected_gpt_rows, measure_gpt
 from sovits_runtime.verify import verify_bundle
 from sovits_runtime.verify.check import VerifyReport
 
@@ -103,7 +102,7 @@ def tune_bundle(
     progress("prepack", 0, total)
     prepack(bundle)
     rows: list[Row] = []
-    for row in chain(measure_steps(bundle, threads), measure_graphs(bundle, threads)):
+    for row in chain(measure_gpt(bundle, threads), measure_graphs(bundle, threads)):
         rows.append(row)
         progress(f"{row.graph} on {row.engine}", len(rows), total)
     engines = {kind: chosen_engines(rows, kind) for kind in ("tuned", "exact")}
@@ -123,7 +122,7 @@ def tune_bundle(
 def expected_rows(bundle: Bundle) -> int:
     """How many engines are tried at most, for the progress."""
     graphs = [name for name in bundle.graph_names if name not in (PREFILL, STEP, PROMPT_TOKENS)]
-    return len(step_engines(bundle)) + sum(len(engines_for(name)) for name in graphs)
+    return expected_gpt_rows(bundle) + sum(len(engines_for(name)) for name in graphs)
 
 
 def _verified(
@@ -158,7 +157,7 @@ def _verified(
                 f"'sovits-export verify {bundle.path} --plan none' says more"
             )
         worst = min(lossy, key=lambda row: row.snr_db).graph
-        engines[active] = {**engines[active], worst: engines["exact"][worst]}
+        engines[active] = with_fitting_prefill({**engines[active], worst: engines["exact"][worst]})
         dropped.append(worst)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sovits_runtime.backends.plan import LOSSY
+from sovits_runtime.backends.plan import LOSSY, ONNX_RUNTIME, Choice
+from sovits_runtime.bundle.names import PREFILL, STEP
 
 PAYS = 1.05
 """How many times faster than ONNX Runtime another engine must be to take its place."""
@@ -45,16 +46,24 @@ def chosen_engines(rows: Sequence[Row], kind: str) -> dict[str, str]:
     """Graph -> the fastest engine that a choice allows; the first of a graph's rows where no other gains enough.
 
     Args:
-        rows: Of all graphs; the first of each is what runs it without a plan.
+        rows: Of all graphs, the step before the prefill; the first of each is what runs it without a plan.
         kind: A `PlanKind`.
     """
     chosen: dict[str, str] = {}
     for graph in dict.fromkeys(row.graph for row in rows):
         first, *others = (row for row in rows if row.graph == graph)
+        if graph == PREFILL:  # a native one has the weights of the step
+            others = [row for row in others if row.engine == chosen.get(STEP)]
         allowed = [row for row in others if (row.exact and row.engine not in LOSSY) or _tuned(row, kind)]
         best = min(allowed, key=lambda row: row.seconds, default=first)
         chosen[graph] = best.engine if best.seconds * PAYS < first.seconds else first.engine
     return chosen
+
+
+def with_fitting_prefill(engines: Mapping[str, str]) -> dict[str, str]:
+    """The same engines; a native prefill, which has the weights of the step, only beside such a step."""
+    fits = Choice(engines).native_prefill or PREFILL not in engines
+    return {**engines} if fits else {**engines, PREFILL: ONNX_RUNTIME}
 
 
 def _tuned(row: Row, kind: str) -> bool:

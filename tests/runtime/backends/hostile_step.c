@@ -1,5 +1,5 @@
 /* Steps of the C kernels on weights, inputs and counts that no honest voice has; built with sanitizers by
- * test_native_sanitized.py. Prints how many steps ran. */
+ * test_native_sanitized.py. Prints how many steps and prefills ran. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 #include "gpt_step.h"
 
-enum { WIDTH = 72, HEADS = 2, LAYERS = 2, VOCAB = 71, CAPACITY = 24, VALUES = 12, COUNTS = 10, ROWS = 5 };
+enum { WIDTH = 72, HEADS = 2, LAYERS = 2, VOCAB = 71, CAPACITY = 24, VALUES = 12, COUNTS = 10, ROWS = 5, FEATURES = 24 };
 
 static const float hostile[VALUES] = {0,    -0.0f, 1e-45f, 1e-12f,   65504,    65520,
                                       3e38f, -3e38f, 1e19f,  INFINITY, -INFINITY, NAN};
@@ -47,12 +47,13 @@ int main(void) {
     static float cache[2 * LAYERS][CAPACITY * WIDTH], norm[WIDTH], embedding[VOCAB * WIDTH], frequency[WIDTH / 2];
     static float noise[VOCAB], logits[VOCAB], row_cache[ROWS][2 * LAYERS][CAPACITY * WIDTH], row_logits[ROWS][VOCAB];
     static uint8_t seen[VOCAB], next_seen[VOCAB], row_seen[ROWS][VOCAB];
+    static float embedded[CAPACITY * WIDTH], bert[CAPACITY * FEATURES];
     float *caches[2 * LAYERS], *row_caches[ROWS][2 * LAYERS];
     for (int i = 0; i < 2 * LAYERS; i++) caches[i] = cache[i];
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < 2 * LAYERS; i++) row_caches[r][i] = row_cache[r][i];
     sovits_pool *pool = sovits_pool_new(1);
-    long done = 0, refused = 0;
+    long done = 0, refused = 0, prefills = 0;
     for (int form = SOVITS_F32; form <= SOVITS_I8; form++)
         for (int which = 0; which < VALUES; which++) {
             float value = hostile[which];
@@ -69,6 +70,8 @@ int main(void) {
             sovits_gpt gpt = {.width = WIDTH, .heads = HEADS, .layers = LAYERS, .vocab = VOCAB, .eos = VOCAB - 1,
                               .layer = layer, .head = matrix(form, VOCAB, WIDTH, value, 99), .embedding = embedding,
                               .frequency = frequency, .position_scale = which % 4 ? 1 : value, .epsilon = 1e-5f};
+            sovits_linear projection = matrix(form == SOVITS_I8 ? SOVITS_F16 : form, WIDTH, FEATURES, value, 20);
+            fill(embedded, CAPACITY * WIDTH, value, which % 2 ? 9 : 0), fill(bert, CAPACITY * FEATURES, value, 9);
             for (int i = 0; i < COUNTS * COUNTS * COUNTS; i++) {
                 int64_t text = counts[i % COUNTS], prompt = counts[i / COUNTS % COUNTS];
                 int64_t step = counts[i / COUNTS / COUNTS], token = i % 7 ? i % VOCAB : counts[i % COUNTS];
@@ -98,6 +101,14 @@ int main(void) {
                 int32_t code = sovits_step(pool, &gpt, &one, 1);
                 if (code == 0 && (next < 0 || next >= VOCAB)) return fprintf(stderr, "token %ld\n", (long)next), 1;
                 code ? refused++ : done++;
+                if (i < COUNTS * COUNTS) {
+                    sovits_prompt before = {.rows = prompt, .embedded = embedded, .bert = bert, .bert_projection = &projection};
+                    int32_t got = sovits_prefill(pool, &gpt, &request, &before);
+                    int fits = prompt >= 1 && prompt <= CAPACITY && text >= 0 && text <= prompt;
+                    if (got != (fits ? 0 : -2)) return fprintf(stderr, "prefill of %ld rows: %d\n", (long)prompt, got), 1;
+                    if (fits && (next < 0 || next >= VOCAB)) return fprintf(stderr, "prefill: token %ld\n", (long)next), 1;
+                    prefills += fits;
+                }
                 if (i % 8) continue;
                 if (sovits_step(pool, &gpt, rows, ROWS) != code) return fprintf(stderr, "rows differ in code\n"), 1;
                 for (int r = 0; r < ROWS && code == 0; r++)
@@ -107,13 +118,13 @@ int main(void) {
             }
             for (int i = 0; i < LAYERS; i++)
                 release(&layer[i].qkv), release(&layer[i].out), release(&layer[i].up), release(&layer[i].down);
-            release(&gpt.head);
+            release(&gpt.head), release(&projection);
         }
     const sovits_request *none = NULL;
     sovits_gpt empty = {0};
     if (sovits_step(pool, &empty, &none, 0) != -2 || sovits_step(pool, &empty, &none, SOVITS_MOST_ROWS + 1) != -2)
         return fprintf(stderr, "a number of rows out of range was taken\n"), 1;
     sovits_pool_free(pool);
-    printf("%s: %ld steps, %ld refused\n", sovits_kernels(), done, refused);
+    printf("%s: %ld steps, %ld refused, %ld prefills\n", sovits_kernels(), done, refused, prefills);
     return 0;
 }

@@ -42,3 +42,4 @@ def test_no_number_makes_undefined_arithmetic(program, kind):
     assert done.stderr == ""
     steps = int(done.stdout.split(": ")[1].split(" steps")[0])
     assert steps > 500
+    assert int(done.stdout.split("refused, ")[1].split(" prefills")[0]) > 200

@@ -154,7 +154,7 @@ def test_what_is_too_far_as_a_whole_goes_back_one_by_one(copied_bundle, monkeypa
     ]
     if library() is None:
         pytest.skip("sovits-export-native is not installed")
-    monkeypatch.setattr("sovits_runtime.tuning.measure_steps", lambda *_: rows)
+    monkeypatch.setattr("sovits_runtime.tuning.measure_gpt", lambda *_: rows)
     monkeypatch.setattr("sovits_runtime.tuning.measure_graphs", lambda *_: [])
     monkeypatch.setattr("sovits_runtime.tuning.suitable_chunks", lambda *_: None)
     monkeypatch.setitem(__import__("sovits_runtime.verify.tuned", fromlist=["x"]).TUNED_TOLERANCES, "kl", 0.0)
