@@ -2,7 +2,7 @@
 
     python benchmarks/cpu/rows.py BUNDLE --threads 1 --json results.json
 
-Both forms of the kernels run on the weights of an FP32 bundle: float16 as they are, and int8. Rows are at positions
+The kernels run on the weights of an FP32 bundle: float16 as they are, int8, and int8 with caches in float16. Rows are at positions
 around the given one, each with caches of its own. Before anything is timed, every row is compared with itself alone,
 bit for bit. Processor time is given beside wall time: on a machine that others use, it says more.
 """
@@ -46,7 +46,8 @@ def row(spec: GraphSpec, position: int, seed: int) -> dict[str, Any]:
     }
     dims = {"batch": 1, "cache_size": -(-(position + 1) // 128) * 128}
     for name, out in spec.aliases:
-        arrays[name] = arrays[out] = rng.standard_normal(spec.tensor(name).resolve(dims)).astype(np.float32)
+        cache = spec.tensor(name)
+        arrays[name] = arrays[out] = rng.standard_normal(cache.resolve(dims)).astype(cache.dtype)
     for t in spec.outputs:
         arrays.setdefault(t.name, np.empty(t.resolve(dims), t.dtype))
     return arrays
@@ -114,13 +115,15 @@ def main() -> None:
         "load_average": os.getloadavg()[0],
         "figures": {},
     }
-    for precision in ("fp32", "int8"):
-        step = native.NativeStep(lib, spec, weights, pack(lib, weights, precision), threads=asked.threads)
+    half = native.with_half_caches(spec)
+    forms = {"fp32": ("fp32", spec), "int8": ("int8", spec), "int8, float16 caches": ("int8", half)}
+    for form, (precision, of_step) in forms.items():
+        step = native.NativeStep(lib, of_step, weights, pack(lib, weights, precision), threads=asked.threads)
         for position in map(int, asked.positions.split(",")):
             figures = measure(step, position, asked.repeats)
-            result["figures"][f"{precision} at {position}"] = figures
+            result["figures"][f"{form} at {position}"] = figures
             for count, each in figures.items():
-                print(f"{precision} at {position}, {count} rows: {each}")
+                print(f"{form} at {position}, {count} rows: {each}")
         step.close()
     if asked.json:
         asked.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -36,15 +36,20 @@ static void attend(struct step *s, int32_t layer, int32_t thread) {
     struct range mine = partition(g->heads, s->threads, thread);
     for (int64_t i = 0; i < s->rows; i++) {
         const struct row *row = s->row + i;
-        const sovits_request *r = row->request;
+        int64_t capacity = row->request->capacity;
         float *qkv = s->qkv + 3 * i * g->width, *attention = s->attention + i * g->width;
-        float *keys = r->cache[2 * layer], *values = r->cache[2 * layer + 1];
         for (int64_t head = mine.begin; head < mine.end; head++) {
-            float *k = keys + head * r->capacity * size, *v = values + head * r->capacity * size;
-            memcpy(k + row->cache_row * size, qkv + g->width + head * size, (size_t)size * sizeof *k);
-            memcpy(v + row->cache_row * size, qkv + 2 * g->width + head * size, (size_t)size * sizeof *v);
-            s->kernels->attend(qkv + head * size, k, v, (int)(row->cache_row + 1), size, score,
-                               attention + head * size, head + 1 < mine.end ? k + r->capacity * size : NULL);
+            const float *q = qkv + head * size, *k = q + g->width, *v = k + g->width;
+            void *keys = cached(s, row->request, 2 * layer, head), *values = cached(s, row->request, 2 * layer + 1, head);
+            int count = (int)(row->cache_row + 1), last = head + 1 == mine.end;
+            keep(s, keys, row->cache_row, k);
+            keep(s, values, row->cache_row, v);
+            if (g->cache_form == SOVITS_F16)
+                s->kernels->attend_f16(q, keys, values, count, size, score, attention + head * size,
+                                       last ? NULL : (uint16_t *)keys + capacity * size);
+            else
+                s->kernels->attend(q, keys, values, count, size, score, attention + head * size,
+                                   last ? NULL : (float *)keys + capacity * size);
         }
     }
 }

@@ -30,4 +30,14 @@ static inline int32_t f16_from_f32(float value) {
     return fabsf(value) < 65536 && f32_from_f16((uint16_t)half) == value ? half : -1;
 }
 
+/* The nearest float16, of two the even one; infinite beyond the largest. */
+static inline uint16_t f16_nearest(float value) {
+    uint32_t bits;
+    float scaled = fabsf(value) * 0x1p-112f;
+    memcpy(&bits, &scaled, 4);
+    bits = (bits + 0xfff + (bits >> 13 & 1)) >> 13;
+    if (!(fabsf(value) < 65520)) bits = value == value ? 0x7c00 : 0x7e00;
+    return (uint16_t)(bits | (signbit(value) ? 0x8000 : 0));
+}
+
 #endif

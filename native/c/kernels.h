@@ -22,6 +22,11 @@ struct kernels {
     void (*attend)(const float *q, const float *keys, const float *values, int rows, int size, float *score, float *y,
                    const float *next);
 
+    /* The same over keys and values in float16, and how they become it: the nearest. */
+    void (*attend_f16)(const float *q, const uint16_t *keys, const uint16_t *values, int rows, int size, float *score,
+                       float *y, const uint16_t *next);
+    void (*nearest_f16)(const float *x, int n, uint16_t *y);
+
     /* score = exp(scale * score - its maximum); returns the sum. Writes up to the next multiple of SCORE_BLOCK. */
     float (*scaled_exp)(float *score, int rows, float scale);
 
@@ -43,6 +48,8 @@ struct kernels {
         .panel_f16 = panel_f16,                \
         .panel_i8 = PANEL_I8,                  \
         .attend = attend,                      \
+        .attend_f16 = attend_f16,              \
+        .nearest_f16 = nearest_f16,            \
         .scaled_exp = scaled_exp,              \
         .quantize = quantize,                  \
         .add_and_norm = add_and_norm,          \

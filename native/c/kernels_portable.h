@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "half.h"
 #include "kernels.h"
 
 enum { LANES = 16 };
@@ -31,16 +32,31 @@ static inline float exp_of(float x) {
     return p * power;
 }
 
-/* score[row] = q . key of the rows from `row` on */
-static inline void dot_rows(const float *restrict q, const float *restrict keys, int row, int rows, int size,
-                            float *restrict score) {
-    for (; row < rows; row++) {
-        const float *key = keys + (int64_t)row * size;
-        float sum = 0;
-        for (int i = 0; i < size; i++) sum += q[i] * key[i];
-        score[row] = sum;
+static inline float same(float x) { return x; }
+
+/* Attention row by row over keys and values of a type, NUMBER of which is a float:
+ *   dot_rows            score[row] = q . key of the rows from `row` on
+ *   add_weighted_rows   y += score[row] * value of the rows from `row` on */
+#define ATTENTION_ROWS(SUFFIX, TYPE, NUMBER)                                                                     \
+    static inline void dot_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, int row, int rows,   \
+                                        int size, float *restrict score) {                                       \
+        for (; row < rows; row++) {                                                                              \
+            const TYPE *key = keys + (int64_t)row * size;                                                        \
+            float sum = 0;                                                                                       \
+            for (int i = 0; i < size; i++) sum += q[i] * NUMBER(key[i]);                                         \
+            score[row] = sum;                                                                                    \
+        }                                                                                                        \
+    }                                                                                                            \
+    static inline void add_weighted_rows##SUFFIX(const float *restrict score, const TYPE *restrict values,       \
+                                                 int row, int rows, int size, float *restrict y) {               \
+        for (; row < rows; row++) {                                                                              \
+            const TYPE *value = values + (int64_t)row * size;                                                    \
+            for (int i = 0; i < size; i++) y[i] += score[row] * NUMBER(value[i]);                                \
+        }                                                                                                        \
     }
-}
+
+ATTENTION_ROWS(, float, same)
+ATTENTION_ROWS(_f16, uint16_t, f32_from_f16)
 
 static inline float scaled_exp(float *restrict score, int rows, float scale) {
     float maximum = -INFINITY, lane[LANES] = {0}, sum = 0;
@@ -57,15 +73,6 @@ static inline float scaled_exp(float *restrict score, int rows, float scale) {
         }
     for (int j = 0; j < LANES; j++) sum += lane[j];
     return sum;
-}
-
-/* y += score[row] * value of the rows from `row` on */
-static inline void add_weighted_rows(const float *restrict score, const float *restrict values, int row, int rows,
-                                     int size, float *restrict y) {
-    for (; row < rows; row++) {
-        const float *value = values + (int64_t)row * size;
-        for (int i = 0; i < size; i++) y[i] += score[row] * value[i];
-    }
 }
 
 static void quantize(const float *restrict x, int k, uint8_t *restrict codes, float *scale, int32_t *zero) {

@@ -1,6 +1,7 @@
 #include "layers.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "pack.h"
 
@@ -146,6 +147,19 @@ static void norm_and_quantize(struct step *s, const float *weight, const float *
         if (next->form == SOVITS_I8) quantize_row(s, next, s->x, row);
     }
     pool_barrier(s->pool);
+}
+
+void *cached(const struct step *s, const sovits_request *request, int64_t which, int64_t head) {
+    int64_t number = head * request->capacity * (s->gpt->width / s->gpt->heads);
+    return (char *)request->cache[which] + number * (s->gpt->cache_form == SOVITS_F16 ? 2 : 4);
+}
+
+void keep(const struct step *s, void *cache, int64_t row, const float *x) {
+    int32_t size = s->gpt->width / s->gpt->heads;
+    if (s->gpt->cache_form == SOVITS_F16)
+        s->kernels->nearest_f16(x, size, (uint16_t *)cache + row * size);
+    else
+        memcpy((float *)cache + row * size, x, (size_t)size * sizeof *x);
 }
 
 /* The thread plan, in time from top to bottom. ==== is a thread barrier; [int8] only where the linear after it is int8.

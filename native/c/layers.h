@@ -53,6 +53,12 @@ static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /* This thread's panels of y = W x + bias, each for all rows while it lies in the cache. int8 reads codes, not x. */
 void linear(struct step *s, const sovits_linear *l, const float *x, float *y, int32_t thread);
 
+/* Where the caches of one head begin; `which`: twice the layer for keys, one more for values. */
+void *cached(const struct step *s, const sovits_request *request, int64_t which, int64_t head);
+
+/* Keeps the keys or values of one head, from the address that `cached` gave, as a row of its cache. */
+void keep(const struct step *s, void *cache, int64_t row, const float *x);
+
 /* Attention of one layer, this thread's heads: writes keys and values of all rows to the caches, fills `attention`. */
 typedef void attend_part(struct step *s, int32_t layer, int32_t thread);
 

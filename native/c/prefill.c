@@ -35,14 +35,13 @@ static struct attention attention_of(const struct step *s, int32_t thread) {
 static void pack_head(struct step *s, struct attention *a, int32_t layer, int64_t head) {
     const sovits_request *r = s->row->request;
     int64_t size = a->size, width = s->gpt->width;
-    float *keys = r->cache[2 * layer] + head * r->capacity * size;
-    float *values = r->cache[2 * layer + 1] + head * r->capacity * size;
+    void *keys = cached(s, r, 2 * layer, head), *values = cached(s, r, 2 * layer + 1, head);
     memset(a->keys_t, 0, (size_t)(a->keys * (size + whole_panels(size))) * sizeof(float));
     for (int64_t row = 0; row < s->rows; row++) {
         const float *k = s->qkv + 3 * row * width + width + head * size, *v = k + width;
         float *to = a->keys_t + row / SOVITS_PANEL * size * SOVITS_PANEL + row % SOVITS_PANEL;
-        memcpy(keys + row * size, k, (size_t)size * sizeof *k);
-        memcpy(values + row * size, v, (size_t)size * sizeof *v);
+        keep(s, keys, row, k);
+        keep(s, values, row, v);
         for (int64_t i = 0; i < size; i++) {
             to[i * SOVITS_PANEL] = k[i];
             a->values[(i / SOVITS_PANEL * a->keys + row) * SOVITS_PANEL + i % SOVITS_PANEL] = v[i];

@@ -54,7 +54,7 @@ class CpuVoice:
         self.options = options
         self.runs_on: dict[str, str] = {}
         self._taken = taken or take_plan(bundle, options.plan)
-        self._windows: list[WindowSession] = []
+        self._opening: list[OpenVinoSession | WindowSession] = []
         self._native = library_for(bundle, self._gpt_steps)
         self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
         step = self._step()
@@ -85,9 +85,9 @@ class CpuVoice:
 
     def close(self) -> None:
         """Waits for graphs that are being opened, ends the step's threads; sessions go with the last reference."""
-        for session in self._windows:
+        for session in self._opening:
             session.wait()
-        self._windows.clear()
+        self._opening.clear()
         step = self.text_to_semantic.step
         if isinstance(step, NativeStep):
             step.close()
@@ -104,7 +104,14 @@ class CpuVoice:
         threads = self.options.threads
         if int8:
             packed = self._taken.plan.file(INT8_STEP) if self._taken.plan else None
-            step = open_step(self._native, self.bundle, packed, threads, precision=INT8)
+            step = open_step(
+                self._native,
+                self.bundle,
+                packed,
+                threads,
+                precision=INT8,
+                half_caches=self._taken.choice.native_prefill,
+            )
         else:
             packed = self._prepacked.path(STEP) if self._prepacked else None
             step = open_step(self._native, self.bundle, packed, threads)
@@ -145,11 +152,12 @@ class CpuVoice:
 
         if not can_run_in_windows(spec):
             session = OpenVinoSession(path, spec, precision=precision, threads=threads, elsewhere=elsewhere)
+            self._opening.append(session)
             self.runs_on[name] = session.provider
             return session
         lengths = WINDOWS[precision]
         window = WindowSession(path, spec, lengths, precision=precision, threads=threads, elsewhere=elsewhere)
-        self._windows.append(window)
+        self._opening.append(window)
         sizes = " and ".join(map(str, lengths))
         self.runs_on[name] = f"{window.provider}, windows of {sizes} frames; below them ONNX Runtime"
         return window

@@ -8,15 +8,16 @@ bundle they quantize the FP32 weights that its prefill keeps, by the same rule a
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ctypes import POINTER, byref, c_char_p, c_int32, c_int64, c_void_p, pointer
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sovits_runtime.backends.native_packing import FORMS, Packed, load_packed, pack
+from sovits_runtime.backends.native_packing import F16, F32, FORMS, Packed, load_packed, pack
 from sovits_runtime.backends.native_pool import StepPool
 from sovits_runtime.backends.native_structures import (
     INPUTS,
@@ -31,7 +32,7 @@ from sovits_runtime.backends.native_structures import (
 from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.gpt_weights import EPSILON, GptWeights, LayerWeights, Linear
-from sovits_runtime.bundle.graph_spec import Array, GraphSpec
+from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
 from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, caches_in_memory
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
@@ -141,6 +142,7 @@ def open_step(
     threads: int | None,
     *,
     precision: str | None = None,
+    half_caches: bool = False,
 ) -> NativeStep:
     """Opens the step of a bundle.
 
@@ -149,6 +151,7 @@ def open_step(
         packed: What `save_packed` wrote, to be mapped; None: packed again, in memory of this process.
         threads: How many run it; None: as many as there are cores.
         precision: A key of `FORMS`; None: that of the bundle's own step.
+        half_caches: Whether caches are float16, half of what further rows cost; only beside a native prefill.
 
     Raises:
         BundleError: The weights are damaged or not those of a GPT.
@@ -156,7 +159,19 @@ def open_step(
     """
     weights = _weights(bundle)
     matrices = load_packed(lib, packed) if packed else _packed(lib, bundle, weights, precision)
-    return NativeStep(lib, bundle.graph_spec(STEP), weights, matrices, threads=threads or usable_cores())
+    spec = bundle.graph_spec(STEP)
+    spec = with_half_caches(spec) if half_caches else spec
+    return NativeStep(lib, spec, weights, matrices, threads=threads or usable_cores())
+
+
+def with_half_caches(spec: GraphSpec) -> GraphSpec:
+    """The same inputs and outputs, caches in float16."""
+    names = {name for pair in spec.aliases for name in pair}
+
+    def halved(tensors: Iterable[TensorSpec]) -> tuple[TensorSpec, ...]:
+        return tuple(replace(t, dtype="float16") if t.name in names else t for t in tensors)
+
+    return replace(spec, inputs=halved(spec.inputs), outputs=halved(spec.outputs))
 
 
 def pack_step(lib: ctypes.CDLL, bundle: Bundle, precision: str | None = None) -> dict[str, Packed]:
@@ -183,13 +198,14 @@ class NativeStep:
 
     Args:
         lib: The kernels, from `library`.
-        spec: Of the graph.
+        spec: Of the graph; caches may be float16, see `with_half_caches`.
         weights: Those that are not matrices.
         packed: The matrices, by name.
         threads: How many threads run a step.
 
     Attributes:
         weights: As given.
+        half_caches: Whether caches are float16.
         weight_bytes: What a step reads of the matrices.
 
     Raises:
@@ -209,6 +225,7 @@ class NativeStep:
         threads: int,
     ) -> None:
         self.spec = spec
+        self.half_caches = spec.tensor(spec.aliases[0][0]).dtype == "float16"
         self.provider = f"native ({kernels(lib)})"
         self._lib = lib
         for linear in weights.linears():
@@ -225,6 +242,7 @@ class NativeStep:
             layers=len(weights.layers),
             vocab=weights.vocab,
             eos=weights.vocab - 1,  # which the original asserts
+            cache_form=F16 if self.half_caches else F32,
             layer=layers,
             head=self._linear(weights.head, packed),
             embedding=self._keep(weights.embedding),

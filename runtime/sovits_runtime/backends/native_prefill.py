@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sovits_runtime.backends.native import NativeStep, library, pointer_to
+from sovits_runtime.backends.native import NativeStep, library, pointer_to, with_half_caches
 from sovits_runtime.backends.native_packing import pack_linear
 from sovits_runtime.backends.native_structures import INPUTS, OUTPUTS, CPrompt, CRequest
 from sovits_runtime.bundle import Bundle
@@ -34,6 +34,7 @@ def open_prefill(step: NativeStep, bundle: Bundle) -> NativePrefill:
         BundleError: The weights are damaged or not those of a GPT.
     """
     spec = bundle.graph_spec(PREFILL)
+    spec = with_half_caches(spec) if step.half_caches else spec
     return NativePrefill(step, spec, TextWeights.read(bundle.graph_path(PREFILL), spec, step.weights.width))
 
 

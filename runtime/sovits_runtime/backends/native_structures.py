@@ -33,7 +33,7 @@ class CGpt(Structure):
     """`sovits_gpt`."""
 
     _fields_ = [
-        *((name, c_int32) for name in ("width", "heads", "layers", "vocab", "eos", "unused")),
+        *((name, c_int32) for name in ("width", "heads", "layers", "vocab", "eos", "cache_form")),
         ("layer", POINTER(CLayer)),
         ("head", CLinear),
         ("embedding", c_void_p),

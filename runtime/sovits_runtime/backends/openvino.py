@@ -66,7 +66,7 @@ def _keep_in_forks() -> None:
 
 
 class OpenVinoSession:
-    """A graph that runs at every length; see `Session`.
+    """A graph that runs at every length; see `Session`. It opens in a thread of its own, as `WindowSession` does.
 
     Args:
         path: The `.onnx` file.
@@ -74,9 +74,6 @@ class OpenVinoSession:
         precision: What it computes in.
         threads: Threads; None: as many as there are cores.
         elsewhere: Opens the graph on ONNX Runtime, for a forked process.
-
-    Raises:
-        BackendError: OpenVINO cannot open it.
     """
 
     def __init__(
@@ -90,12 +87,18 @@ class OpenVinoSession:
     ) -> None:
         self.spec = spec
         self.provider = f"OpenVINO {precision}"
-        self._make: Callable[[], Any] = partial(compile_model, path, precision=precision, threads=threads)
+        make: Callable[[], Any] = partial(compile_model, path, precision=precision, threads=threads)
+        self._make = lambda: Compiled(spec, make())
         self._elsewhere = Lazily(elsewhere)
         self._process = os.getpid()
         self._turn = threading.Lock()
         self._sizes: set[tuple[tuple[int, ...], ...]] = set()
-        self._compiled = Compiled(spec, self._make())
+        self._compiled = Later(self._make)
+
+    def wait(self) -> None:
+        """Waits until it is open; errors come with the first run."""
+        if self._process == os.getpid():
+            self._compiled.wait()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the graph on NumPy arrays; see `Session.run`."""
@@ -106,9 +109,9 @@ class OpenVinoSession:
             self._sizes.add(tuple(feeds[name].shape for name in self.spec.input_names))
             if len(self._sizes) > MOST_SHAPES:
                 self._sizes.clear()
-                self._compiled = Compiled(self.spec, self._make())
+                self._compiled = Later(self._make)
             compiled = self._compiled
-        return compiled.run(feeds)
+        return compiled.get().run(feeds)
 
 
 class WindowSession:

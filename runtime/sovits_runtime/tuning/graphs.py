@@ -11,7 +11,7 @@ from itertools import chain
 import numpy as np
 
 from sovits_runtime.backends.cpu import CpuVoice
-from sovits_runtime.backends.openvino import WindowSession
+from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession
 from sovits_runtime.backends.plan import ONNX_RUNTIME, OPENVINO_ENGINES, Choice, Taken
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import Bundle
@@ -133,7 +133,7 @@ def _measure(opener: CpuVoice, name: str, feeds: Mapping[str, Array]) -> Iterato
         start = time.perf_counter()
         try:
             session = opener.open_with(name, engine)
-            if isinstance(session, WindowSession):
+            if isinstance(session, OpenVinoSession | WindowSession):
                 session.wait()
             seconds = time.perf_counter() - start
             session.run(feeds)

@@ -48,7 +48,7 @@ int main(void) {
     static float noise[VOCAB], logits[VOCAB], row_cache[ROWS][2 * LAYERS][CAPACITY * WIDTH], row_logits[ROWS][VOCAB];
     static uint8_t seen[VOCAB], next_seen[VOCAB], row_seen[ROWS][VOCAB];
     static float embedded[CAPACITY * WIDTH], bert[CAPACITY * FEATURES];
-    float *caches[2 * LAYERS], *row_caches[ROWS][2 * LAYERS];
+    void *caches[2 * LAYERS], *row_caches[ROWS][2 * LAYERS];
     for (int i = 0; i < 2 * LAYERS; i++) caches[i] = cache[i];
     for (int r = 0; r < ROWS; r++)
         for (int i = 0; i < 2 * LAYERS; i++) row_caches[r][i] = row_cache[r][i];
@@ -67,7 +67,7 @@ int main(void) {
                     .norm1_weight = norm, .norm1_bias = norm, .norm2_weight = norm, .norm2_bias = norm};
             fill(norm, WIDTH, value, 0), fill(embedding, VOCAB * WIDTH, value, which % 2 ? 9 : 0);
             fill(frequency, WIDTH / 2, value, which % 3 ? 0 : 9);
-            sovits_gpt gpt = {.width = WIDTH, .heads = HEADS, .layers = LAYERS, .vocab = VOCAB, .eos = VOCAB - 1,
+            sovits_gpt gpt = {.width = WIDTH, .heads = HEADS, .layers = LAYERS, .vocab = VOCAB, .eos = VOCAB - 1, .cache_form = which % 2 ? SOVITS_F16 : SOVITS_F32,
                               .layer = layer, .head = matrix(form, VOCAB, WIDTH, value, 99), .embedding = embedding,
                               .frequency = frequency, .position_scale = which % 4 ? 1 : value, .epsilon = 1e-5f};
             sovits_linear projection = matrix(form == SOVITS_I8 ? SOVITS_F16 : form, WIDTH, FEATURES, value, 20);

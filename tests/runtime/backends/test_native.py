@@ -63,10 +63,16 @@ def request(spec, *, seed=0, options=None, scale=1.0):
     dims = {"batch": 1, "cache_size": CAPACITY}
     for name, out in spec.aliases:
         cache = scale * rng.standard_normal(spec.tensor(name).resolve(dims))
-        arrays[name] = arrays[out] = cache.astype(np.float32)
+        arrays[name] = arrays[out] = cache.astype(spec.tensor(name).dtype)
     for t in spec.outputs:
         arrays.setdefault(t.name, np.empty(t.resolve(dims), t.dtype))
     return arrays
+
+
+def forms(spec):
+    """What the kernels compute in: a name, the precision of the matrices, and the spec with the caches' dtype."""
+    half = native.with_half_caches(spec)
+    yield from (("fp32", "fp32", spec), ("float16 caches", "fp32", half), ("int8", "int8", spec))
 
 
 def run(session, arrays):
@@ -153,10 +159,10 @@ import test_native as t
 bundle = t.Bundle.open({str(tiny_bundle)!r})
 weights = t.GptWeights.read(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
 graph, errors = t.graph_of(bundle), {{}}
-for precision in ("fp32", "int8"):
-    step = t.native.NativeStep(t.lib, graph.spec, weights, t.pack(t.lib, weights, precision), threads=2)
-    mine, theirs = t.run(step, t.request(step.spec)), t.run(graph, t.request(step.spec))
-    errors[precision] = float(abs(mine["logits"] - theirs["logits"]).max() / abs(theirs["logits"]).max())
+for form, precision, spec in t.forms(graph.spec):
+    step = t.native.NativeStep(t.lib, spec, weights, t.pack(t.lib, weights, precision), threads=2)
+    mine, theirs = t.run(step, t.request(step.spec)), t.run(graph, t.request(graph.spec))
+    errors[form] = float(abs(mine["logits"] - theirs["logits"]).max() / abs(theirs["logits"]).max())
 print(json.dumps([t.native.kernels(t.lib), errors, mine["logits"].tolist()]))
 """
     env = {**os.environ, "SOVITS_NATIVE_KERNELS": kind}
@@ -165,6 +171,7 @@ print(json.dumps([t.native.kernels(t.lib), errors, mine["logits"].tolist()]))
     if name != kind:
         pytest.skip(f"this processor has no {kind}")
     assert errors["fp32"] < 2e-5
+    assert 1e-6 < errors["float16 caches"] < 2e-3
     assert 1e-6 < errors["int8"] < 0.1
     LOGITS[kind] = np.array(logits)
     first = next(iter(LOGITS.values()))
@@ -183,9 +190,9 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import test_native as t
 bundle = t.Bundle.open({str(tiny_bundle)!r})
 weights = t.GptWeights.read(bundle.graph_path("gpt_prefill"), bundle.graph_spec("gpt_step"))
-for precision in ("fp32", "int8"):
+for form, precision, spec in t.forms(bundle.graph_spec("gpt_step")):
     packed = t.pack(t.lib, weights, precision)
-    step = t.native.NativeStep(t.lib, bundle.graph_spec("gpt_step"), weights, packed, threads=2)
+    step = t.native.NativeStep(t.lib, spec, weights, packed, threads=2)
     t.check_rows(step, (1, 2, 3, 4, 5, 6, 7, 13, 16, 17))
 print(t.native.kernels(t.lib))
 """

@@ -32,8 +32,9 @@ def bundle(tiny_bundle) -> Bundle:
     return Bundle.open(tiny_bundle)
 
 
-def open_native(bundle, *, threads=2, precision="fp32"):
-    return open_prefill(native.open_step(lib, bundle, None, threads, precision=precision), bundle)
+def open_native(bundle, *, threads=2, precision="fp32", half_caches=False):
+    step = native.open_step(lib, bundle, None, threads, precision=precision, half_caches=half_caches)
+    return open_prefill(step, bundle)
 
 
 def graph_of(bundle):
@@ -54,9 +55,9 @@ def request(spec, phones, prompt, *, capacity=None, seed=0):
         "noise": rng.standard_exponential((1, vocab), dtype=np.float32),
         **SamplingOptions(top_k=40, temperature=1.5).arrays(vocab),
     }
-    dims = {"batch": 1, "cache_size": capacity or phones + prompt + 3}
+    dims = {"batch": 1, "cache_size": capacity or max(phones + prompt + 3, 16)}
     for name, out in spec.aliases:
-        arrays[name] = arrays[out] = np.zeros(spec.tensor(name).resolve(dims), np.float32)
+        arrays[name] = arrays[out] = np.zeros(spec.tensor(name).resolve(dims), spec.tensor(name).dtype)
     for t in spec.outputs:
         arrays.setdefault(t.name, np.empty(t.resolve(dims), t.dtype))
     return arrays
@@ -84,6 +85,15 @@ def test_it_gives_the_numbers_of_the_graph(bundle, threads, phones, prompt):
     assert max(differences(mine, theirs)) < 2e-5
     for name in ("next_token", "stop", "next_seen"):
         assert mine[name].tolist() == theirs[name].tolist(), name
+
+
+def test_caches_in_float16_hold_the_nearest(bundle):
+    made = [open_native(bundle, half_caches=half) for half in (False, True)]
+    exact, halved = (run(prefill, request(prefill.spec, 70, 45)) for prefill in made)
+    assert np.array_equal(exact["logits"], halved["logits"])  # rows read each other before they are kept
+    for name, _ in made[0].spec.aliases:
+        assert halved[name].dtype == np.float16
+        assert np.array_equal(exact[name].astype(np.float16), halved[name])
 
 
 def test_its_numbers_do_not_depend_on_threads(bundle):
@@ -143,8 +153,8 @@ def test_a_phone_or_token_that_the_model_does_not_know_is_named(bundle):
 
 def test_caches_that_are_too_small_are_refused(bundle):
     prefill = open_native(bundle)
-    with pytest.raises(ShapeError, match="15 rows of text and prompt do not fit caches of 14 rows"):
-        run(prefill, request(prefill.spec, 10, 5, capacity=14))
+    with pytest.raises(ShapeError, match="25 rows of text and prompt do not fit caches of 24 rows"):
+        run(prefill, request(prefill.spec, 20, 5, capacity=24))
 
 
 def test_a_voice_speaks_the_same_with_it(tiny_bundle, reference):

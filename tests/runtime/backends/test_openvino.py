@@ -145,10 +145,13 @@ def test_what_openvino_cannot_open_is_one_line(tmp_path, tiny_bundle):
     spec = Bundle.open(tiny_bundle).graph_spec("sovits_encoder")
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no graph")
+    feeds = {t.name: np.zeros(t.resolve({d.name: 5 for d in spec.dims}), t.dtype) for t in spec.inputs}
+    session = backend.OpenVinoSession(
+        path, spec, precision="f32", threads=1, elsewhere=lambda: pytest.fail("opened")
+    )
+    session.wait()
     with pytest.raises(BackendError, match=r"broken\.onnx: OpenVINO cannot open it in f32: .*--plan none"):
-        backend.OpenVinoSession(
-            path, spec, precision="f32", threads=1, elsewhere=lambda: pytest.fail("opened")
-        )
+        session.run(feeds)
 
 
 @pytest.mark.parametrize(
