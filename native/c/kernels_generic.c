@@ -56,4 +56,4 @@ static int f16_row_from_f32(const float *x, int n, uint16_t *y) {
     return 1;
 }
 
-const struct kernels kernels_generic = KERNELS("generic", panel_i8);
+const struct kernels kernels_generic = KERNELS("generic", panel_i8, quantize);
