@@ -8,7 +8,7 @@ THREADS ?= 2
 TORCH_INDEX ?=
 
 BIN := $(VENV)/bin
-NATIVE := native/pyproject.toml native/setup.py $(wildcard native/c/* native/src/*/*.py)
+NATIVE := native/pyproject.toml native/hatch_build.py $(wildcard native/c/* native/src/*/*.py)
 CLI := $(BIN)/sovits-export
 ENVIRONMENT := $(PYTHON) tools/environment.py --venv $(VENV) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
 # A small trained voice, to hear and to verify, and a full-size one with made-up weights, whose speed is that of a trained one.
@@ -17,7 +17,7 @@ VOICE := $(OUT)/voice
 FULL_FILES := $(OUT)/full-files
 FULL := $(OUT)/full
 
-.PHONY: demo test test-all engines resolution lint docs bench clean
+.PHONY: demo test test-all engines resolution wheels check-wine check-qemu lint docs bench clean
 
 demo: $(VENV)/export.done
 	@echo "==> 1/7 a trained demo voice in official format"
@@ -58,6 +58,17 @@ engines: $(VENV)/test.done
 resolution: $(VENV)/test.done
 	$(BIN)/python tools/resolution.py
 
+# Everything that a release has, for every system, in dist/: docs/releasing.md.
+wheels:
+	$(PYTHON) tools/wheels.py --out dist --twice
+
+# The wheels for Windows in a Windows Python under wine, and those for Arm under qemu; skipped where neither can be had.
+check-wine: $(VENV)/test.done
+	$(BIN)/python tools/check_wine.py $(if $(KEEP),--folder $(KEEP)/wine)
+
+check-qemu: $(VENV)/test.done
+	$(BIN)/python tools/check_qemu.py $(if $(KEEP),--folder $(KEEP)/qemu)
+
 test-all: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not gpu"
 
@@ -76,7 +87,7 @@ bench: $(VENV)/export.done
 	$(CLI) bench $(FULL) --against-eager $(FULL_FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
 
 clean:
-	rm -rf $(OUT) test-results site
+	rm -rf $(OUT) test-results site dist .venv-wheels
 
 $(VENV)/export.done: pyproject.toml constraints.txt tools/environment.py $(NATIVE)
 	@echo "==> installing the runtime and the exporter"

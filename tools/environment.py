@@ -188,10 +188,23 @@ def choose_torch(env: Environment, asked: str) -> tuple[Torch, tuple[str, ...]]:
 
 
 def packages_of(name: str, torch: Torch) -> tuple[str, ...]:
-    """What pip is asked to install for a command, beside the PyTorch chosen."""
+    """What pip is asked to install for a command, beside the PyTorch chosen and the kernels."""
     extras = DEMO if name == "demo" else TESTS_CUDA_13 if torch.cuda_13 else TESTS
-    native = ("./native",) if name == "tests" or shutil.which(os.environ.get("CC") or "cc") else ()
-    return ("-e", f".[{','.join(extras)}]", *native)
+    return ("-e", f".[{','.join(extras)}]")
+
+
+def install_native(env: Environment) -> None:
+    """Compiles and installs the kernels, which the extra `cpu` requires and PyPI does not have.
+
+    Raises:
+        SetupError: They do not compile, or there is no Zig for this machine.
+    """
+    own = os.environ.get("CC")
+    by = f"{own}, as CC says" if own else "Zig's compiler, 100 MB from PyPI (CC=gcc takes one of yours)"
+    say(f"compiling the C kernels by {by}")
+    if env.pip("install", "--quiet", "--no-deps", "./native"):
+        remedy = "see above" if own else "see above; with a C compiler of yours: make ... CC=gcc"
+        raise SetupError(f"the C kernels could not be installed ({remedy})")
 
 
 def announce(report: dict[str, Any]) -> None:
@@ -256,8 +269,7 @@ def set_up(name: str, folder: Path, asked: str) -> None:
     env.create()
     torch, source = choose_torch(env, asked)
     packages = packages_of(name, torch)
-    if "./native" not in packages:
-        say("no C compiler: without the native kernels the GPT takes about twice as long")
+    install_native(env)
     say("asking pip what is missing")
     # PyTorch is named with its local part: an index that comes later cannot put another build in its place.
     arguments = ("-c", str(CONSTRAINTS), *source, f"torch=={torch.version}", *packages)

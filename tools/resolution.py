@@ -3,7 +3,8 @@
     python tools/resolution.py [--python 3.11 3.12 ...] [--jobs N]
 
 Every extra, and what `make demo` and `make test` install, in newest and in pinned versions (constraints.txt). pip's
-configuration, its links to local folders and further indexes are switched off. Prints a table and, below it, what pip
+configuration, its links to local folders and further indexes are switched off. The kernels of this checkout, which are
+not on PyPI, stand in by name and version. Prints a table and, below it, what pip
 says where a set does not fit together; exits 1 then.
 
 For a Python that is not the running one pip takes wheels alone. What PyPI has as source was read with the running
@@ -100,9 +101,11 @@ class Pip:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.sources, self.cpu = folder / "sources", folder / "cpu"
-        self.sources.mkdir()
-        self.cpu.mkdir()
+        self.sources, self.cpu, self._own = folder / "sources", folder / "cpu", folder / "own"
+        for one in (self.sources, self.cpu, self._own):
+            one.mkdir()
+        native = tomllib.loads((ROOT / "native/pyproject.toml").read_text(encoding="utf-8"))["project"]
+        write_stand_in(self._own, native["name"], native["version"], ())
         self._target = folder / "target"
         kept = {k: v for k, v in os.environ.items() if not k.startswith("PIP_") or k in KEPT_VARIABLES}
         self._variables = kept | {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -123,7 +126,7 @@ class Pip:
     def plan(self, case: Case, python: str) -> Mapping[str, Any] | str:
         """What pip would install: its report; or what it says instead."""
         extras = f"[{','.join(case.extras)}]" if case.extras else ""
-        options = ["--find-links", str(self.cpu)] if case.cpu else []
+        options = ["--find-links", str(self._own)] + (["--find-links", str(self.cpu)] if case.cpu else [])
         if python != RUNNING:
             options += ["--python-version", python, "--only-binary=:all:", "--target", str(self._target)]
             options += ["--find-links", str(self.sources)]

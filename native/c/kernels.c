@@ -17,6 +17,10 @@ static const struct kernels *const kernels_of[ISA_COUNT] = {
     [ISA_AVX_VNNI] = &kernels_avx_vnni,
     [ISA_AMX] = &kernels_amx,
 #endif
+#elif defined(__aarch64__)
+    [ISA_NEON] = &kernels_neon,
+    [ISA_DOTPROD] = &kernels_dotprod,
+    [ISA_I8MM] = &kernels_i8mm,
 #endif
 };
 

@@ -4,7 +4,18 @@
 
 #include <stdint.h>
 
-enum isa { ISA_GENERIC, ISA_AVX2, ISA_AVX_VNNI, ISA_AVX512, ISA_AMX, ISA_COUNT };
+/* Of each architecture, the better the later. */
+enum isa {
+    ISA_GENERIC,
+    ISA_AVX2,
+    ISA_AVX_VNNI,
+    ISA_AVX512,
+    ISA_AMX,
+    ISA_NEON,
+    ISA_DOTPROD,
+    ISA_I8MM,
+    ISA_COUNT
+};
 
 struct kernels {
     const char *name;
@@ -14,7 +25,7 @@ struct kernels {
     void (*panel_f32)(const float *weight, const float *x, int64_t stride, int k, int rows, float *y);
     void (*panel_f16)(const uint16_t *weight, const float *x, int64_t stride, int k, int rows, float *y);
 
-    /* y [rows][64] of an int8 panel [groups][64][4]: exact sums of uint8 x int8 products. */
+    /* y [rows][64] of an int8 panel [groups][64][4]: exact sums of products of codes and weights. */
     void (*panel_i8)(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 
     /* One head: y = softmax(q K^T / sqrt(size)) V over keys and values [rows][size]; score has room for the rows,
@@ -30,7 +41,8 @@ struct kernels {
     /* score = exp(scale * score - its maximum); returns the sum. Writes up to the next multiple of SCORE_BLOCK. */
     float (*scaled_exp)(float *score, int rows, float scale);
 
-    /* Codes of a row as ONNX's DynamicQuantizeLinear gives them: the range, 0 included, in 255 steps. */
+    /* Codes of a row as ONNX's DynamicQuantizeLinear gives them: the range, 0 included, in 255 steps. Where panel_i8
+     * multiplies signed numbers, codes and zero are less by 128: what is left of their difference is the same. */
     void (*quantize)(const float *x, int k, uint8_t *codes, float *scale, int32_t *zero);
 
     /* x = norm(x + y) */
@@ -41,7 +53,7 @@ struct kernels {
 };
 
 /* The loops of one file, which all files call the same. */
-#define KERNELS(NAME, PANEL_I8)                \
+#define KERNELS(NAME, PANEL_I8, QUANTIZE)      \
     {                                          \
         .name = NAME,                          \
         .panel_f32 = panel_f32,                \
@@ -51,7 +63,7 @@ struct kernels {
         .attend_f16 = attend_f16,              \
         .nearest_f16 = nearest_f16,            \
         .scaled_exp = scaled_exp,              \
-        .quantize = quantize,                  \
+        .quantize = QUANTIZE,                  \
         .add_and_norm = add_and_norm,          \
         .f16_from_f32 = f16_row_from_f32,      \
     }
@@ -66,6 +78,8 @@ extern const struct kernels kernels_avx2, kernels_avx512;
 #define SOVITS_VNNI_AND_AMX
 extern const struct kernels kernels_avx_vnni, kernels_amx;
 #endif
+#elif defined(__aarch64__)
+extern const struct kernels kernels_neon, kernels_dotprod, kernels_i8mm;
 #endif
 
 /* Int8 panels by AVX-512 VNNI, and by AMX, which leaves to the former what is too small for it. */

@@ -37,11 +37,11 @@ void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int
     panel_i8(weight, x, stride, groups, rows, y);
 }
 
-const struct kernels kernels_avx512 = KERNELS("AVX-512 VNNI", panel_i8);
+const struct kernels kernels_avx512 = KERNELS("AVX-512 VNNI", panel_i8, quantize);
 
 #if defined(SOVITS_VNNI_AND_AMX)
 
-const struct kernels kernels_amx = KERNELS("AMX", panel_i8_amx);
+const struct kernels kernels_amx = KERNELS("AMX", panel_i8_amx, quantize);
 
 #endif
 

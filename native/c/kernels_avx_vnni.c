@@ -32,7 +32,7 @@ typedef __m256i vec_i32;
 
 #include "kernels_tiles.h"
 
-const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8);
+const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8, quantize);
 
 #if defined(__clang__)
 #pragma clang attribute pop

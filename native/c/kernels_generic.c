@@ -64,4 +64,4 @@ static void nearest_f16(const float *x, int n, uint16_t *y) {
     for (int i = 0; i < n; i++) y[i] = f16_nearest(x[i]);
 }
 
-const struct kernels kernels_generic = KERNELS("generic", panel_i8);
+const struct kernels kernels_generic = KERNELS("generic", panel_i8, quantize);

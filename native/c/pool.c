@@ -3,27 +3,23 @@
 #endif
 #include "pool.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "portable.h"
 
 enum { SPINS_BEFORE_YIELD = 2000 };
 
 struct sovits_pool {
     int32_t threads, started;
-    pthread_t *thread;
+    thread_handle *thread;
 
-    pthread_mutex_t busy; /* held while a task is prepared and run */
+    mutex busy; /* held while a task is prepared and run */
     void *scratch;
     int64_t scratch_bytes;
 
-    pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t wake;
+    mutex lock; /* of what follows */
+    condition wake;
     uint64_t task_number;
     pool_task *task;
     void *context;
@@ -34,15 +30,15 @@ struct sovits_pool {
 
 int32_t pool_threads(const sovits_pool *p) { return p->threads; }
 
-void pool_lock(sovits_pool *p) { pthread_mutex_lock(&p->busy); }
+void pool_lock(sovits_pool *p) { mutex_lock(&p->busy); }
 
-void pool_unlock(sovits_pool *p) { pthread_mutex_unlock(&p->busy); }
+void pool_unlock(sovits_pool *p) { mutex_unlock(&p->busy); }
 
 void *pool_scratch(sovits_pool *p, int64_t bytes) {
     if (bytes > p->scratch_bytes) {
-        free(p->scratch);
+        memory_free(p->scratch);
         p->scratch_bytes = 0;
-        if (posix_memalign(&p->scratch, CACHE_LINE, (size_t)bytes)) p->scratch = NULL;
+        p->scratch = memory_new(CACHE_LINE, (size_t)bytes);
         if (p->scratch) p->scratch_bytes = bytes;
     }
     return p->scratch;
@@ -58,21 +54,19 @@ void pool_barrier(sovits_pool *p) {
         return;
     }
     for (int spins = 0; atomic_load_explicit(&p->barrier_number, memory_order_acquire) == number; spins++) {
-        if (spins > SPINS_BEFORE_YIELD) sched_yield();
-#if defined(__x86_64__)
-        _mm_pause();
-#endif
+        if (spins > SPINS_BEFORE_YIELD) thread_yield();
+        spin_hint();
     }
 }
 
 void pool_run(sovits_pool *p, pool_task *task, void *context) {
     if (p->threads > 1) {
-        pthread_mutex_lock(&p->lock);
+        mutex_lock(&p->lock);
         p->task = task;
         p->context = context;
         p->task_number++;
-        pthread_cond_broadcast(&p->wake);
-        pthread_mutex_unlock(&p->lock);
+        condition_wake_all(&p->wake);
+        mutex_unlock(&p->lock);
     }
     task(context, 0);
     pool_barrier(p);
@@ -83,24 +77,20 @@ struct worker {
     int32_t thread;
 };
 
-static void *run_worker(void *argument) {
+static thread_result THREAD_CALL run_worker(void *argument) {
     struct worker worker = *(struct worker *)argument;
     sovits_pool *p = worker.pool;
     free(argument);
-#if defined(__linux__)
-    pthread_setname_np(pthread_self(), "sovits-gpt");
-#elif defined(__APPLE__)
-    pthread_setname_np("sovits-gpt");
-#endif
+    thread_introduce("sovits-gpt");
     for (uint64_t done = 0;;) {
-        pthread_mutex_lock(&p->lock);
-        while (p->task_number == done && !p->ending) pthread_cond_wait(&p->wake, &p->lock);
+        mutex_lock(&p->lock);
+        while (p->task_number == done && !p->ending) condition_wait(&p->wake, &p->lock);
         int32_t ending = p->ending;
         pool_task *task = p->task;
         void *context = p->context;
         done = p->task_number;
-        pthread_mutex_unlock(&p->lock);
-        if (ending) return NULL;
+        mutex_unlock(&p->lock);
+        if (ending) return 0;
         task(context, worker.thread);
         pool_barrier(p);
     }
@@ -110,7 +100,7 @@ static int start_worker(sovits_pool *p, int32_t thread) {
     struct worker *worker = malloc(sizeof *worker);
     if (!worker) return 0;
     *worker = (struct worker){p, thread};
-    if (!pthread_create(&p->thread[thread], NULL, run_worker, worker)) return 1;
+    if (thread_start(&p->thread[thread], run_worker, worker)) return 1;
     free(worker);
     return 0;
 }
@@ -120,9 +110,9 @@ sovits_pool *sovits_pool_new(int32_t threads) {
     if (!p) return NULL;
     p->threads = threads < 1 ? 1 : threads;
     p->thread = calloc((size_t)p->threads, sizeof *p->thread);
-    pthread_mutex_init(&p->busy, NULL);
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
+    mutex_init(&p->busy);
+    mutex_init(&p->lock);
+    condition_init(&p->wake);
     p->started = 1; /* the caller's */
     while (p->thread && p->started < p->threads && start_worker(p, p->started)) p->started++;
     if (!p->thread || p->started < p->threads) {
@@ -134,15 +124,15 @@ sovits_pool *sovits_pool_new(int32_t threads) {
 
 void sovits_pool_free(sovits_pool *p) {
     if (!p) return;
-    pthread_mutex_lock(&p->lock);
+    mutex_lock(&p->lock);
     p->ending = 1;
-    pthread_cond_broadcast(&p->wake);
-    pthread_mutex_unlock(&p->lock);
-    for (int32_t i = 1; i < p->started; i++) pthread_join(p->thread[i], NULL);
-    pthread_mutex_destroy(&p->busy);
-    pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->wake);
+    condition_wake_all(&p->wake);
+    mutex_unlock(&p->lock);
+    for (int32_t i = 1; i < p->started; i++) thread_join(p->thread[i]);
+    mutex_destroy(&p->busy);
+    mutex_destroy(&p->lock);
+    condition_destroy(&p->wake);
     free(p->thread);
-    free(p->scratch);
+    memory_free(p->scratch);
     free(p);
 }

@@ -11,6 +11,9 @@
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#elif defined(_WIN32)
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
 #endif
 
 enum { XMM_YMM = 6, ZMM = 0xe6, TILES = 3 << 17 };            /* of XCR0 */
@@ -28,11 +31,17 @@ static uint64_t enabled_state(void) {
     return (uint64_t)high << 32 | low;
 }
 
+/* Linux and Windows both want to be asked before a process uses tiles. */
 static int tiles_are_ours(void) {
 #if defined(__linux__)
     return !syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA);
+#elif defined(_WIN32)
+    typedef BOOL(WINAPI enable)(DWORD64); /* since Windows 11 and Server 2022 */
+    HMODULE kernel = GetModuleHandleA("kernel32.dll");
+    enable *ask = kernel ? (enable *)(void *)GetProcAddress(kernel, "EnableProcessOptionalXStateFeatures") : NULL;
+    return ask && ask((DWORD64)1 << TILE_DATA);
 #else
-    return 1;
+    return 0;
 #endif
 }
 
@@ -53,6 +62,60 @@ int processor_has(enum isa isa) {
     if ((state & ZMM) != ZMM || !all(b, AVX512F | AVX512DQ | AVX512BW | AVX512VL) || !all(c, AVX512_VNNI)) return 0;
     if (isa == ISA_AVX512) return 1;
     return (state & TILES) == TILES && all(d, AMX_TILE | AMX_INT8) && tiles_are_ours();
+}
+
+#elif defined(__aarch64__)
+
+/* NEON, FMA and conversions of float16 are part of every AArch64. */
+enum { HAS_DOTPROD, HAS_I8MM };
+
+#if defined(__linux__)
+
+#include <sys/auxv.h>
+
+enum { CAPABILITIES = 16, CAPABILITIES_2 = 26 }; /* AT_HWCAP, AT_HWCAP2 */
+enum { ASIMDDP = 1 << 20, I8MM = 1 << 13 };
+
+static int has(int feature) {
+    return feature == HAS_DOTPROD ? (getauxval(CAPABILITIES) & ASIMDDP) != 0 : (getauxval(CAPABILITIES_2) & I8MM) != 0;
+}
+
+#elif defined(__APPLE__)
+
+#include <stddef.h>
+#include <sys/sysctl.h>
+
+static int has(int feature) {
+    int value = 0;
+    size_t size = sizeof value;
+    const char *name = feature == HAS_DOTPROD ? "hw.optional.arm.FEAT_DotProd" : "hw.optional.arm.FEAT_I8MM";
+    return !sysctlbyname(name, &value, &size, NULL, 0) && value;
+}
+
+#elif defined(_WIN32)
+
+#define WIN32_LEAN_AND_MEAN
+#include <windows.h>
+
+enum { DOTPROD_PRESENT = 43, I8MM_PRESENT = 66 }; /* PF_ARM_V82_..._INSTRUCTIONS_AVAILABLE */
+
+static int has(int feature) {
+    return IsProcessorFeaturePresent(feature == HAS_DOTPROD ? DOTPROD_PRESENT : I8MM_PRESENT) != 0;
+}
+
+#else
+
+static int has(int feature) {
+    (void)feature;
+    return 0;
+}
+
+#endif
+
+int processor_has(enum isa isa) {
+    if (isa == ISA_GENERIC || isa == ISA_NEON) return 1;
+    if (isa == ISA_DOTPROD) return has(HAS_DOTPROD);
+    return isa == ISA_I8MM && has(HAS_DOTPROD) && has(HAS_I8MM);
 }
 
 #else

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import environment
 import pytest
-from environment import CPU_INDEX, Environment, SetupError, Torch, announce, choose_torch, packages_of
+from environment import (
+    CPU_INDEX,
+    Environment,
+    SetupError,
+    Torch,
+    announce,
+    choose_torch,
+    install_native,
+    packages_of,
+)
 
 CUDA_13 = Torch(
     "2.13.0",
@@ -86,10 +95,31 @@ def test_bindings_of_cuda_12_are_not_put_beside_a_pytorch_for_13(torch, extra):
     assert "rtx" not in packages_of("demo", torch)[1]
 
 
-def test_native_kernels_are_left_out_where_there_is_no_compiler(monkeypatch):
-    monkeypatch.setenv("CC", "no-such-compiler")
-    assert "./native" not in packages_of("demo", CPU)
-    assert "./native" in packages_of("tests", CPU)
+class Recorded(Environment):
+    """An environment whose pip only notes what it is told, and fails at what is named."""
+
+    def __init__(self, fails: str = "") -> None:
+        super().__init__(Path("nowhere"))
+        self.fails, self.calls = fails, []
+
+    def pip(self, *arguments: str) -> int:
+        self.calls.append(arguments)
+        return int(self.fails in arguments)
+
+
+@pytest.mark.parametrize(("own", "said"), [("", "Zig's compiler"), ("gcc", "by gcc, as CC says")])
+def test_the_kernels_are_compiled_whether_there_is_a_compiler_or_not(monkeypatch, capsys, own, said):
+    monkeypatch.setenv("CC", own)
+    env = Recorded()
+    install_native(env)
+    assert env.calls == [("install", "--quiet", "--no-deps", "./native")]
+    assert said in capsys.readouterr().out
+
+
+def test_kernels_that_do_not_compile_are_named_with_the_way_out(monkeypatch):
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(SetupError, match=r"C kernels could not be installed \(.*CC=gcc\)"):
+        install_native(Recorded(fails="./native"))
 
 
 def test_the_download_is_announced_with_its_size(tmp_path, capsys, monkeypatch):

@@ -4,6 +4,9 @@ Attributes:
     LIBRARY: The library, which may be missing in a damaged installation. Its interface is `gpt_step.h`.
 """
 
+import sys
 from pathlib import Path
 
-LIBRARY = next(Path(__file__).parent.glob("_gpt_step.*"), Path(__file__).with_name("_gpt_step"))
+_SUFFIX = {"win32": "dll", "darwin": "dylib"}.get(sys.platform, "so")
+
+LIBRARY = Path(__file__).with_name(f"_gpt_step.{_SUFFIX}")

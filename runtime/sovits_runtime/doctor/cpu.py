@@ -58,7 +58,7 @@ def kernel_finding(m: Machine) -> Finding:
 
 def native_finding() -> Finding:
     """Says whether the native kernels are there, and which of them run on this processor."""
-    name, remedy = "native kernels", "pip install ./native, in a checkout of the project; takes a C compiler"
+    name, remedy = "native kernels", "pip install ./native, in a checkout of the project"
     try:
         lib = library()
     except BackendError as error:

@@ -1,0 +1,105 @@
+/* What all kernels for AArch64 share: vectors of 128 bits, attention, and float16. Included after the target is named. */
+#ifndef SOVITS_KERNELS_ARM_H
+#define SOVITS_KERNELS_ARM_H
+
+#include <arm_neon.h>
+
+#include "half.h"
+#include "kernels_portable.h"
+
+/* For kernels_tiles.h. A panel of 64 outputs is sixteen vectors; 24 sums leave 8 of 32 registers. */
+enum { WIDTH = 4, PART = 8, TILE = 3 };
+typedef float32x4_t vec_f32;
+typedef int32x4_t vec_i32;
+#define load_f32 vld1q_f32
+#define load_f16(w) vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(w)))
+#define set_f32 vdupq_n_f32
+#define fma_f32(a, b, sum) vfmaq_f32(sum, a, b)
+#define store_f32 vst1q_f32
+#define zero_f32() vdupq_n_f32(0)
+#define load_i8(w) vreinterpretq_s32_s8(vld1q_s8(w))
+#define set_i8 vdupq_n_s32
+#define store_i32 vst1q_s32
+#define zero_i32() vdupq_n_s32(0)
+
+/* Codes whose products are those of signed numbers: all, and the zero, less 128. */
+static inline void quantize_signed(const float *restrict x, int k, uint8_t *restrict codes, float *scale,
+                                   int32_t *zero) {
+    quantize(x, k, codes, scale, zero);
+    for (int i = 0; i < k; i++) codes[i] ^= 0x80;
+    *zero -= 128;
+}
+
+/* Attention over keys and values of a type, of which LOAD gives four as float32:
+ *   dot_four_rows        scores of four rows at a time; returns how many rows have theirs
+ *   weighted_sum_of_32   y = weighted sum of rows of 32, two at a time; returns how many rows are in it */
+#define ATTEND(SUFFIX, TYPE, LOAD)                                                                               \
+    static inline int dot_four_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, int rows,        \
+                                            int size, float *restrict score) {                                   \
+        int row = 0;                                                                                             \
+        if (size % 4 != 0) return 0;                                                                             \
+        for (; row + 3 < rows; row += 4) {                                                                       \
+            const TYPE *key = keys + (int64_t)row * size;                                                        \
+            float32x4_t a = vdupq_n_f32(0), b = a, c = a, d = a;                                                 \
+            for (int i = 0; i < size; i += 4) {                                                                  \
+                float32x4_t v = vld1q_f32(q + i);                                                                \
+                a = vfmaq_f32(a, LOAD(key + i), v);                                                              \
+                b = vfmaq_f32(b, LOAD(key + size + i), v);                                                       \
+                c = vfmaq_f32(c, LOAD(key + 2 * size + i), v);                                                   \
+                d = vfmaq_f32(d, LOAD(key + 3 * size + i), v);                                                   \
+            }                                                                                                    \
+            vst1q_f32(score + row, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));                              \
+        }                                                                                                        \
+        return row;                                                                                              \
+    }                                                                                                            \
+    static inline int weighted_sum_of_32##SUFFIX(const float *restrict score, const TYPE *restrict values,       \
+                                                 int rows, float *restrict y) {                                  \
+        int row = 0;                                                                                             \
+        float32x4_t a[16];                                                                                       \
+        for (int i = 0; i < 16; i++) a[i] = vdupq_n_f32(0);                                                      \
+        for (; row + 1 < rows; row += 2) {                                                                       \
+            const TYPE *value = values + (int64_t)row * 32;                                                      \
+            for (int i = 0; i < 8; i++) a[i] = vfmaq_n_f32(a[i], LOAD(value + 4 * i), score[row]);               \
+            for (int i = 8; i < 16; i++) a[i] = vfmaq_n_f32(a[i], LOAD(value + 4 * i), score[row + 1]);          \
+        }                                                                                                        \
+        for (int i = 0; i < 8; i++) vst1q_f32(y + 4 * i, vaddq_f32(a[i], a[i + 8]));                             \
+        return row;                                                                                              \
+    }                                                                                                            \
+    static void attend##SUFFIX(const float *restrict q, const TYPE *restrict keys, const TYPE *restrict values,  \
+                               int rows, int size, float *restrict score, float *restrict y, const TYPE *next) { \
+        (void)next;                                                                                              \
+        dot_rows##SUFFIX(q, keys, dot_four_rows##SUFFIX(q, keys, rows, size, score), rows, size, score);         \
+        float sum = scaled_exp(score, rows, 1 / sqrtf((float)size));                                             \
+        int row = 0;                                                                                             \
+        for (int i = 0; i < size; i++) y[i] = 0;                                                                 \
+        if (size == 32) row = weighted_sum_of_32##SUFFIX(score, values, rows, y);                                \
+        add_weighted_rows##SUFFIX(score, values, row, rows, size, y);                                            \
+        for (int i = 0; i < size; i++) y[i] /= sum;                                                              \
+    }
+
+ATTEND(, float, load_f32)
+ATTEND(_f16, uint16_t, load_f16)
+
+static void nearest_f16(const float *x, int n, uint16_t *y) {
+    int i = 0;
+    for (; i + 3 < n; i += 4) vst1_u16(y + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(x + i))));
+    for (; i < n; i++) y[i] = f16_nearest(x[i]);
+}
+
+static int f16_row_from_f32(const float *x, int n, uint16_t *y) {
+    int i = 0;
+    for (; i + 3 < n; i += 4) {
+        float32x4_t v = vld1q_f32(x + i);
+        float16x4_t half = vcvt_f16_f32(v);
+        if (vminvq_u32(vceqq_f32(v, vcvt_f32_f16(half))) == 0) return 0;
+        vst1_u16(y + i, vreinterpret_u16_f16(half));
+    }
+    for (; i < n; i++) {
+        int32_t half = f16_from_f32(x[i]);
+        if (half < 0) return 0;
+        y[i] = (uint16_t)half;
+    }
+    return 1;
+}
+
+#endif
