@@ -122,3 +122,29 @@ def reference(voice, demo_files):
     """The demo recording as a reference."""
     phones = json.loads(demo_files.reference.read_text())["phones"]
     return voice.reference(demo_files.reference_wav, phones)
+
+
+@pytest.fixture
+def older_onnxruntime(monkeypatch: pytest.MonkeyPatch):
+    """ONNX Runtime as its older wheels are: without TensorScatter, and without the opsets after 23."""
+    import onnx
+
+    from sovits_runtime.backends.machine_key import machine_fields
+    from sovits_runtime.machine.onnx_runtime import load_onnxruntime
+
+    ort = load_onnxruntime()
+    session = ort.InferenceSession
+
+    def refuse(path: str, *arguments: Any, **options: Any) -> Any:
+        model = onnx.load(path, load_external_data=False)
+        if any(node.op_type == "TensorScatter" for node in model.graph.node):
+            raise RuntimeError("NOT_IMPLEMENTED: Could not find an implementation for TensorScatter(24)")
+        if any(entry.domain == "" and entry.version > 23 for entry in model.opset_import):
+            raise RuntimeError("ONNX Runtime only guarantees support for models stamped with opset 23")
+        return session(path, *arguments, **options)
+
+    monkeypatch.setattr(ort, "__version__", "1.23.2")
+    monkeypatch.setattr(ort, "InferenceSession", refuse)
+    machine_fields.cache_clear()
+    yield ort
+    machine_fields.cache_clear()

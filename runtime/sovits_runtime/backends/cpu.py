@@ -6,8 +6,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
+from sovits_runtime.backends.cacheless_prefill import CachelessPrefill
 from sovits_runtime.backends.native import NativeStep, library_for, open_step
-from sovits_runtime.backends.onnxruntime import open_session
+from sovits_runtime.backends.onnxruntime import import_onnxruntime, open_session
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession, can_run_in_windows
 from sovits_runtime.backends.plan import (
     NATIVE_INT8,
@@ -18,8 +19,15 @@ from sovits_runtime.backends.plan import (
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED, find_prepacked
 from sovits_runtime.backends.voice import GptSteps, LoadOptions
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.names import INT8, PREFILL, STEP
+from sovits_runtime.bundle.names import CPU_PRECISIONS, INT8, PREFILL, STEP
 from sovits_runtime.bundle.session import BindableSession, Session, SessionOptions
+from sovits_runtime.errors import BackendError
+from sovits_runtime.machine.onnx_runtime import (
+    SCATTER_ONNXRUNTIME,
+    has_tensor_scatter,
+    installed_onnxruntimes,
+    upgrade,
+)
 from sovits_runtime.machine.openvino import OpenVinoPrecision
 from sovits_runtime.t2s.host_loop import TextToSemantic
 
@@ -56,7 +64,8 @@ class CpuVoice:
         self._windows: list[WindowSession] = []
         self._native = library_for(bundle, self._gpt_steps)
         self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
-        self.text_to_semantic = TextToSemantic(self._session(PREFILL), self._step())
+        self._scatters = has_tensor_scatter(import_onnxruntime("cpu"))
+        self.text_to_semantic = TextToSemantic(self._prefill(), self._step())
 
     @property
     def chunks(self) -> Mapping[str, float] | None:
@@ -95,8 +104,17 @@ class CpuVoice:
         """What runs the step: what was asked for, else what the plan says."""
         return self._taken.choice.gpt_steps if self.options.gpt_steps == "auto" else self.options.gpt_steps
 
+    def _prefill(self) -> BindableSession:
+        if self._scatters:
+            return self._session(PREFILL)
+        prefill = CachelessPrefill(self.bundle, SessionOptions(threads=self.options.threads, prepack=False))
+        self.runs_on[PREFILL] = prefill.provider
+        return prefill
+
     def _step(self) -> BindableSession:
         if self._native is None:
+            if not self._scatters:
+                self._refuse_scattering_step()
             return self._session(STEP)
         int8 = self._taken.choice.engine(STEP) == NATIVE_INT8 and self.options.gpt_steps == "auto"
         threads = self.options.threads
@@ -108,6 +126,16 @@ class CpuVoice:
             step = open_step(self._native, self.bundle, packed, threads)
         self.runs_on[STEP] = step.provider + (", int8" if int8 else "")
         return step
+
+    def _refuse_scattering_step(self) -> None:
+        """Says what to do where the bundle's step is there with TensorScatter alone."""
+        precision = self.bundle.manifest["graphs"][STEP]["precision"]
+        if precision not in CPU_PRECISIONS and not self.bundle.has_form(STEP, CPU_FILE):
+            ort = import_onnxruntime("cpu")
+            raise BackendError(
+                f"{self.bundle.path}: its {precision} step needs TensorScatter, which ONNX Runtime {ort.__version__} has "
+                f"not; {upgrade(installed_onnxruntimes(), SCATTER_ONNXRUNTIME)}, or take the FP32 bundle"
+            )
 
     def _session(self, name: str) -> BindableSession:
         session = self._on_onnxruntime(name)

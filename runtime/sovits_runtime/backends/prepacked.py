@@ -24,7 +24,7 @@ from typing import Any
 from sovits_runtime.backends.machine_key import machine_fields
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
-from sovits_runtime.backends.onnxruntime import write_optimized
+from sovits_runtime.backends.onnxruntime import import_onnxruntime, write_optimized
 from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.bundle.external_weights import share_weights
@@ -42,6 +42,7 @@ from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import each, fields, nullable, rows, text, that, whole
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import read_json
+from sovits_runtime.machine.onnx_runtime import has_tensor_scatter
 from sovits_runtime.machine.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -133,8 +134,9 @@ def prepack(
     try:
         with write_folder(target, keep=not target.exists()) as folder:  # what is there is damaged
             graphs = {name: f"{name}.onnx" for name in names}
-            if kernels is not None:
+            if kernels is not None or not has_tensor_scatter(import_onnxruntime("cpu")):
                 del graphs[PREFILL]
+            if kernels is not None:
                 graphs[STEP] = f"{STEP}.native"
             for i, (name, file) in enumerate(graphs.items()):
                 progress(name, i, len(graphs))
