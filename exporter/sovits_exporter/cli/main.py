@@ -13,6 +13,7 @@ import click
 from sovits_exporter.cli.bench import bench
 from sovits_exporter.cli.build import build
 from sovits_exporter.cli.convert import convert
+from sovits_exporter.cli.demo import demo
 from sovits_exporter.cli.demo_checkpoint import demo_checkpoint
 from sovits_exporter.cli.doctor import doctor
 from sovits_exporter.cli.engine import engine
@@ -81,6 +82,8 @@ class _Group(click.Group):
 def main(verbose: bool) -> None:
     """Export GPT-SoVITS voices to ONNX, check them against PyTorch, and speak without PyTorch.
 
+    All that there is to see, in a few minutes: sovits-export demo
+
     \b
     Your own voice, from GPT-SoVITS's folder or a voice pack:
       sovits-export build --from GPT-SoVITS -o my-voice
@@ -107,6 +110,7 @@ for command in (
     bench,
     build,
     convert,
+    demo,
     demo_checkpoint,
     doctor,
     engine,
