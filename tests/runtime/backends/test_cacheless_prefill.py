@@ -82,7 +82,9 @@ def test_a_bundle_without_that_form_says_what_helps(older_onnxruntime, bundle):
 
 def test_a_step_in_fp16_is_refused_before_it_is_opened(older_onnxruntime, bundle):
     fp16 = changed(bundle, "gpt_step", **{CPU_FILE: None}, precision="fp16")
-    with pytest.raises(BackendError, match=r"its fp16 step .* 1\.23\.2 has not; pip .*1\.25\", or take the FP32"):
+    with pytest.raises(
+        BackendError, match=r"its fp16 step .* 1\.23\.2 has not; pip .*1\.25\", or take the FP32"
+    ):
         CpuVoice(fp16, OPTIONS)
 
 

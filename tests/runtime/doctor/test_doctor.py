@@ -242,11 +242,11 @@ def test_sessions_take_as_many_threads_as_the_container_allows(tmp_path, monkeyp
     for cpu in range(4):  # two physical cores of two threads each
         topology = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology"
         topology.mkdir(parents=True)
-        (topology / "thread_siblings_list").write_text("0,2\n" if cpu % 2 == 0 else "1,3\n")
+        (topology / "thread_siblings_list").write_text("0,2\n" if cpu % 2 == 0 else "1,3\n", encoding="utf-8")
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/box\n")
+    (tmp_path / "proc/self/cgroup").write_text("0::/box\n", encoding="utf-8")
     (tmp_path / "sys/fs/cgroup/box").mkdir(parents=True)
-    (tmp_path / "sys/fs/cgroup/box/cpu.max").write_text(quota + "\n")
+    (tmp_path / "sys/fs/cgroup/box/cpu.max").write_text(quota + "\n", encoding="utf-8")
     assert machine.usable_cores(tmp_path) == cores
 
 
@@ -666,7 +666,7 @@ def test_features_of_listings():
 def tree(root: Path, files: dict[str, str]) -> Path:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
+        (root / name).write_text(content, encoding="utf-8")
     return root
 
 

@@ -105,7 +105,9 @@ def test_a_new_one_and_one_of_unknown_version_are_taken(replaced):
 
 def test_cuda_needs_one_with_tensor_scatter(replaced):
     replaced("1.24.4", onnxruntime_gpu="1.24.4")
-    with pytest.raises(BackendError, match=rf"^onnxruntime-gpu 1\.24\.4 is .* at least {SCATTER_ONNXRUNTIME}; "):
+    with pytest.raises(
+        BackendError, match=rf"^onnxruntime-gpu 1\.24\.4 is .* at least {SCATTER_ONNXRUNTIME}; "
+    ):
         import_onnxruntime("cuda")
 
 
@@ -132,8 +134,10 @@ def test_plug_ins_under_an_old_name_are_not_counted(tmp_path, monkeypatch):
     ):
         folder = tmp_path / f"{name}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (folder / "RECORD").write_text(f"{file}/__init__.py,,\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+        )
+        (folder / "RECORD").write_text(f"{file}/__init__.py,,\n", encoding="utf-8")
         (tmp_path / file).mkdir()
         (tmp_path / file / "__init__.py").touch()  # what is missing is not listed since Python 3.12
         assert PathDistribution(folder).version == version
