@@ -15,7 +15,12 @@ import onnx_ir as ir
 
 from sovits_calibration.observe import Feeds
 from sovits_engines.passes.probes import add_probes
-from sovits_runtime.machine.onnx_runtime import SCATTER_ONNXRUNTIME, load_onnxruntime, open_model, session_options
+from sovits_runtime.machine.onnx_runtime import (
+    SCATTER_ONNXRUNTIME,
+    load_onnxruntime,
+    open_model,
+    session_options,
+)
 
 
 @dataclass(frozen=True)

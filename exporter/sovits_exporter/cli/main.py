@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import sys
 from typing import Any
@@ -20,7 +19,7 @@ from sovits_exporter.cli.engine import engine
 from sovits_exporter.cli.fetch import fetch
 from sovits_exporter.cli.inspect import inspect
 from sovits_exporter.cli.lint import lint
-from sovits_exporter.cli.output import LogLine
+from sovits_exporter.cli.output import LogLine, write_utf8
 from sovits_exporter.cli.pack import pack
 from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
@@ -30,6 +29,7 @@ from sovits_exporter.cli.speak import speak
 from sovits_exporter.cli.tune import tune
 from sovits_exporter.cli.verify import verify
 from sovits_exporter.cli.voice import voice
+from sovits_runtime.bundle.moving import InUseError
 from sovits_runtime.errors import SovitsError, printable
 
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -62,7 +62,8 @@ class _Group(click.Group):
             if ctx.params.get("verbose") or (error.filename is None and error.errno not in FULL):
                 raise
             place = f"{error.filename}: " if error.filename else ""  # a write does not say to what
-            line = f"{place}{error.strerror}; check the path, its rights and the free space"
+            then = "" if isinstance(error, InUseError) else "; check the path, its rights and the free space"
+            line = f"{place}{error.strerror}{then}"
             click.secho(f"error: {printable(line)}", fg="red", err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:
@@ -101,9 +102,7 @@ def main(verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLine("%(levelname)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names and texts that its encoding lacks
+    write_utf8()
 
 
 for command in (

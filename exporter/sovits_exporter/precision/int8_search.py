@@ -20,7 +20,12 @@ from sovits_engines.passes.only_node import only_node
 from sovits_exporter.precision.limits import Limits
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.errors import VerificationError
-from sovits_runtime.machine.onnx_runtime import SCATTER_ONNXRUNTIME, load_onnxruntime, open_model, session_options
+from sovits_runtime.machine.onnx_runtime import (
+    SCATTER_ONNXRUNTIME,
+    load_onnxruntime,
+    open_model,
+    session_options,
+)
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.verify.metrics import log_mel_distance_db, snr_db
 

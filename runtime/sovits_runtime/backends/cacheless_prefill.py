@@ -1,7 +1,7 @@
-"""The GPT's prefill for an ONNX Runtime without TensorScatter: keys and values come out, and are copied into the caches.
+"""The GPT's prefill for an ONNX Runtime without TensorScatter: keys and values come out and are copied into the caches.
 
-The graph is the one that GPUs run (`sovits_runtime.t2s.device_step`), in operators of opset 18. Its numbers are those of
-the portable graph up to rounding.
+The graph is the one that GPUs run (`sovits_runtime.t2s.device_step`), in operators of opset 18. Its numbers are those
+of the portable graph up to rounding.
 """
 
 from __future__ import annotations

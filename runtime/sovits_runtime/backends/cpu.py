@@ -133,8 +133,8 @@ class CpuVoice:
         if precision not in CPU_PRECISIONS and not self.bundle.has_form(STEP, CPU_FILE):
             ort = import_onnxruntime("cpu")
             raise BackendError(
-                f"{self.bundle.path}: its {precision} step needs TensorScatter, which ONNX Runtime {ort.__version__} has "
-                f"not; {upgrade(installed_onnxruntimes(), SCATTER_ONNXRUNTIME)}, or take the FP32 bundle"
+                f"{self.bundle.path}: its {precision} step needs TensorScatter, which ONNX Runtime {ort.__version__} "
+                f"has not; {upgrade(installed_onnxruntimes(), SCATTER_ONNXRUNTIME)}, or take the FP32 bundle"
             )
 
     def _session(self, name: str) -> BindableSession:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from sovits_runtime.bundle.files import (
     write_folder,
 )
 from sovits_runtime.bundle.manifest import is_one_name
+from sovits_runtime.bundle.moving import remove_tree
 from sovits_runtime.bundle.names import HUBERT, PREFILL, STEP
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import each, fields, nullable, rows, text, that, whole
@@ -214,7 +214,9 @@ def remove_prepacked(bundle: Bundle) -> int:
         return 0
     freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     try:
-        shutil.rmtree(folder)
+        for record in folder.glob(f"*/{RECORD}"):
+            record.unlink()  # first: a set without one is not taken, whatever else a program keeps in place
+        remove_tree(folder)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be deleted ({error}); close what uses it") from error
     return freed

@@ -87,8 +87,8 @@ def _form_findings(version: str, packages: Mapping[str, str]) -> Iterator[Findin
     """Says which forms of graphs are taken where an operator of the portable ones is missing."""
     if is_old(version, SCATTER_ONNXRUNTIME):
         text = (
-            f"has no TensorScatter, which came with {SCATTER_ONNXRUNTIME}: voices speak in forms of their graphs without "
-            "it; to build or convert voices, and for CUDA, a newer one is needed"
+            f"has no TensorScatter, which came with {SCATTER_ONNXRUNTIME}: voices speak in forms of their graphs "
+            "without it; to build or convert voices, and for CUDA, a newer one is needed"
         )
         yield Finding("info", "onnxruntime", text, upgrade(packages, SCATTER_ONNXRUNTIME))
 

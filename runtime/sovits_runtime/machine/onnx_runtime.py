@@ -27,9 +27,9 @@ LEAST_ONNXRUNTIME = "1.23"
 """The least that speaks, and what pyproject.toml asks for there: the last for Macs with an Intel processor is 1.23.2,
 that of DirectML 1.24.4."""
 SCATTER_ONNXRUNTIME = "1.25"
-"""The first with a kernel for TensorScatter, with which the portable graphs write their caches: 1.24.4 knows the operator
-and has no kernel, 1.23.2 does not know the graphs' opset. Voices speak without it, in other forms of their graphs.
-What builds and converts, and what runs on CUDA, needs it."""
+"""The first with a kernel for TensorScatter, with which the portable graphs write their caches: 1.24.4 knows the
+operator and has no kernel, 1.23.2 does not know the graphs' opset. Voices speak without it, in other forms of their
+graphs. What builds and converts, and what runs on CUDA, needs it."""
 CPU_EXTRA = 'pip install "sovits-export[cpu]"'
 NEW_ENOUGH = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
 GPU_PACKAGE = "onnxruntime-gpu"
