@@ -20,6 +20,8 @@ OPEN_FILES_STAY = sys.platform == "win32"
 """Whether the system refuses to move what is open."""
 PATIENCE_S = 2.0
 _PAUSE_S = 0.05
+_IN_USE = (32, 33, 1224)
+"""What Windows says of a file that is open, locked or mapped. Of a folder it says the same as of missing rights."""
 
 
 class InUseError(PermissionError):
@@ -57,6 +59,7 @@ def _patiently(act: Callable[[], None], place: Path) -> None:
                 raise
             if time.monotonic() > end:
                 told = "cannot be replaced or removed while a program has it open; close what uses it, then try again"
-                raise InUseError(errno.EACCES, told, str(place)) from error
+                rights = "" if getattr(error, "winerror", 0) in _IN_USE else ", or check your rights there"
+                raise InUseError(errno.EACCES, told + rights, str(place)) from error
         gc.collect()  # closed voices let go of their files
         time.sleep(_PAUSE_S)

@@ -16,9 +16,9 @@ def ascii_path(path: Path) -> str:
         On Windows, where the path has other letters, its short name in ASCII if it has one; else the path as it is.
     """
     text = str(path)
-    if sys.platform != "win32" or text.isascii():
-        return text
-    from sovits_runtime.machine.windows import short_name
+    if sys.platform == "win32" and not text.isascii():
+        from sovits_runtime.machine.windows import short_name
 
-    short = short_name(text)
-    return short if short.isascii() else text
+        short = short_name(text)
+        return short if short.isascii() else text
+    return text

@@ -90,7 +90,7 @@ def test_a_bundle_that_speaks_stays_and_the_build_says_so(run, like_windows, cop
         error = result.output.splitlines()[-1]
         assert error == (
             f"error: {copied_bundle}: cannot be replaced or removed while a program has it open; "
-            "close what uses it, then try again"
+            "close what uses it, then try again, or check your rights there"
         )
         assert voice.bundle.path == copied_bundle
     assert (copied_bundle / "manifest.json").read_bytes() == older

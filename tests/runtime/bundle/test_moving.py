@@ -26,6 +26,7 @@ def test_a_file_that_is_mapped_is_named(like_windows, tmp_path):
             remove_tree(tmp_path)
         assert caught.value.filename == str(tmp_path)
     assert target.read_bytes() == bytes(4096)
+    assert caught.value.strerror == f"{TOLD}, or check your rights there"
     assert [path.name for path in tmp_path.iterdir()] == ["weights"]
     assert like_windows
 
