@@ -11,36 +11,14 @@ BIN := $(VENV)/bin
 NATIVE := native/pyproject.toml native/hatch_build.py $(wildcard native/c/* native/src/*/*.py)
 CLI := $(BIN)/sovits-export
 ENVIRONMENT := $(PYTHON) tools/environment.py --venv $(VENV) $(if $(TORCH_INDEX),--torch-index $(TORCH_INDEX))
-# A small trained voice, to hear and to verify, and a full-size one with made-up weights, whose speed is that of a trained one.
-VOICE_FILES := $(OUT)/voice-files
-VOICE := $(OUT)/voice
+# Made by `sovits-export demo` too: a voice of full size with made-up weights, whose speed is that of a trained one.
 FULL_FILES := $(OUT)/full-files
 FULL := $(OUT)/full
 
 .PHONY: demo test test-all engines resolution wheels check-wine check-qemu lint docs bench clean
 
 demo: $(VENV)/export.done
-	@echo "==> 1/7 a trained demo voice in official format"
-	@test -e $(VOICE_FILES)/reference.json || $(CLI) demo-checkpoint $(VOICE_FILES) --voice
-	@echo "==> 2/7 build: every graph as ONNX, compared with PyTorch"
-	$(CLI) build --gpt $(VOICE_FILES)/demo-gpt.ckpt --sovits $(VOICE_FILES)/demo-sovits.pth \
-	    --hubert $(VOICE_FILES)/chinese-hubert-base --ref $(VOICE_FILES)/reference.wav \
-	    --ref-phones $(VOICE_FILES)/reference.json --ref-lang en --phones $(VOICE_FILES)/target.json -o $(VOICE)
-	@echo "==> 3/7 verify: the bundle against the recorded PyTorch values"
-	$(CLI) verify $(VOICE) --full --report $(OUT)/verify
-	@echo "==> 4/7 speak"
-	$(CLI) speak $(VOICE) --phones $(VOICE_FILES)/target.json --threads $(THREADS) \
-	    -o $(OUT)/speech.wav --picture $(OUT)/speech.png
-	@for player in afplay pw-play paplay aplay; do \
-	    if command -v $$player >/dev/null && $$player $(OUT)/speech.wav 2>/dev/null; then echo "played by $$player"; break; fi; done
-	@echo "==> 5/7 a voice of full size, with made-up weights (about 440 MB), for the clock"
-	@test -e $(FULL_FILES)/reference.json || $(CLI) demo-checkpoint $(FULL_FILES) --version v2
-	$(CLI) build --gpt $(FULL_FILES)/demo-gpt.ckpt --sovits $(FULL_FILES)/demo-sovits.pth \
-	    --hubert $(FULL_FILES)/chinese-hubert-base -o $(FULL)
-	@echo "==> 6/7 bench against eager PyTorch, $(THREADS) threads"
-	$(CLI) bench $(FULL) --against-eager $(FULL_FILES) --threads $(THREADS) --repeats 3 --report $(OUT)/bench
-	@echo "==> 7/7 done. Listen to $(OUT)/speech.wav, look at $(OUT)/speech.png,"
-	@echo "    open $(OUT)/verify/report.html (equality, seen and heard) and $(OUT)/bench/bench.html (speed)"
+	@$(CLI) demo --out $(OUT) --threads $(THREADS)
 
 test: $(VENV)/test.done
 	@mkdir -p test-results

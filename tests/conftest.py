@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import shutil
@@ -120,5 +122,74 @@ def graph_voice(tiny_bundle: Path):
 @pytest.fixture(scope="session")
 def reference(voice, demo_files):
     """The demo recording as a reference."""
-    phones = json.loads(demo_files.reference.read_text())["phones"]
+    phones = json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"]
     return voice.reference(demo_files.reference_wav, phones)
+
+
+@pytest.fixture
+def older_onnxruntime(monkeypatch: pytest.MonkeyPatch):
+    """ONNX Runtime as its older wheels are: without TensorScatter, and without the opsets after 23."""
+    import onnx
+
+    from sovits_runtime.backends.machine_key import machine_fields
+    from sovits_runtime.machine.onnx_runtime import load_onnxruntime
+
+    ort = load_onnxruntime()
+    session = ort.InferenceSession
+
+    def refuse(path: str, *arguments: Any, **options: Any) -> Any:
+        model = onnx.load(path, load_external_data=False)
+        if any(node.op_type == "TensorScatter" for node in model.graph.node):
+            raise RuntimeError("NOT_IMPLEMENTED: Could not find an implementation for TensorScatter(24)")
+        if any(entry.domain == "" and entry.version > 23 for entry in model.opset_import):
+            raise RuntimeError("ONNX Runtime only guarantees support for models stamped with opset 23")
+        return session(path, *arguments, **options)
+
+    monkeypatch.setattr(ort, "__version__", "1.23.2")
+    monkeypatch.setattr(ort, "InferenceSession", refuse)
+    machine_fields.cache_clear()
+    yield ort
+    machine_fields.cache_clear()
+
+
+@pytest.fixture
+def like_windows(monkeypatch: pytest.MonkeyPatch):
+    """Refuses to rename and remove as Windows does: while this process has the file or one below it open or mapped."""
+    if sys.platform != "linux":
+        pytest.skip("what is open is read from /proc")
+    from sovits_runtime.bundle import moving, parts, replacing
+
+    refused: list[str] = []
+
+    def refusing(act: Any, places: int) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
+            for place in arguments[:places]:
+                if held := open_below(place):
+                    refused.append(held)
+                    raise PermissionError(
+                        errno.EACCES, "used by another process (WinError 32)", os.fspath(place)
+                    )
+            return act(*arguments, **options)
+
+        return call
+
+    for name, places in {"rename": 2, "replace": 2, "unlink": 1, "remove": 1, "rmdir": 1}.items():
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), places))
+    monkeypatch.setattr(shutil, "_use_fd_functions", False)  # Windows has none, and they name files by half
+    monkeypatch.setattr(moving, "OPEN_FILES_STAY", True)
+    monkeypatch.setattr(parts, "OPEN_FILES_STAY", True)
+    monkeypatch.setattr(moving, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(replacing, "_exchange", lambda a, b: False)
+    return refused
+
+
+def open_below(place: Any) -> str:
+    """A file at or below a place that this process has open or mapped, but for locks; empty where there is none."""
+    root = os.path.abspath(os.fspath(place))
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    names = {line.split(None, 5)[5] for line in maps if line.count("/")}
+    for descriptor in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            names.add(os.readlink(f"/proc/self/fd/{descriptor}"))
+    below = (name for name in names if name == root or name.startswith(f"{root}/"))
+    return next((name for name in below if not name.endswith(".lock")), "")

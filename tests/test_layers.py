@@ -91,7 +91,7 @@ def test_commands_that_need_the_export_extra_say_so():
         BLOCKED
         + "from sovits_exporter.cli.main import main; main(['build', '--gpt', 'a', '--sovits', 'b', '-o', 'c'])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
     assert result.returncode == 1
     assert 'pip install "sovits-export[export]"' in result.stderr
     assert "Traceback" not in result.stderr

@@ -41,7 +41,9 @@ CONVERSIONS = {
 def run(command: Sequence[object], what: str) -> bool:
     """Runs a command, prints how long it took and, where it failed, what it said; returns whether it did well."""
     start = time.perf_counter()
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tempfile.gettempdir())
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, encoding="utf-8", cwd=tempfile.gettempdir()
+    )
     result = "FAILS" if done.returncode else "good"
     print(f"{what:<24} {time.perf_counter() - start:6.1f} s  {result}", flush=True)
     if done.returncode:

@@ -86,7 +86,10 @@ class Environment:
         if not self.python.exists():
             was_there = self.folder.exists()
             made = subprocess.run(
-                [sys.executable, "-m", "venv", str(self.folder)], capture_output=True, text=True
+                [sys.executable, "-m", "venv", str(self.folder)],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
             )
             if made.returncode:
                 if not was_there:  # half a one would pass for whole next time
@@ -106,7 +109,7 @@ class Environment:
     def plan(self, *arguments: str) -> dict[str, Any] | str:
         """What `pip install` would do: its report, or what it says instead."""
         command = [*self._pip, "install", "--dry-run", "--quiet", LAZY, "--report", "-", *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
         if done.returncode:
             return done.stderr.strip()
         report: dict[str, Any] = json.loads(done.stdout)
@@ -118,7 +121,9 @@ class Environment:
             "import importlib.metadata as m, json; torch = m.distribution('torch'); "
             "print(json.dumps([torch.version, torch.requires]))"
         )
-        done = subprocess.run([str(self.python), "-c", code], capture_output=True, text=True)
+        done = subprocess.run(
+            [str(self.python), "-c", code], capture_output=True, text=True, encoding="utf-8"
+        )
         if done.returncode:
             return None
         version, requires = json.loads(done.stdout)

@@ -144,7 +144,7 @@ class Pip:
         ]
         done = subprocess.run(
             [*command, LAZY, "--report", "-", *options, f"{self._project}{extras}"],
-            env=self._variables, capture_output=True, text=True,
+            env=self._variables, capture_output=True, text=True, encoding="utf-8",
         )  # fmt: skip
         if done.returncode:
             return "\n".join(

@@ -87,7 +87,7 @@ def attack(case: Case, path: Path, base_bytes: int) -> Outcome:
 
 
 def _read(case: Case, path: Path, told: int) -> int:
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES, used + MOST_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (LONGEST_S, LONGEST_S))

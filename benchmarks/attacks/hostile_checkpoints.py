@@ -190,7 +190,7 @@ def _folders(marker: Path, scale: int, seed: int) -> Iterator[Case]:
 def write_folder(config: str, write: Callable[[Path], None], path: Path) -> None:
     """A model folder with this config, and what `write` puts beside it."""
     path.mkdir()
-    (path / "config.json").write_text(config)
+    (path / "config.json").write_text(config, encoding="utf-8")
     write(path)
 
 

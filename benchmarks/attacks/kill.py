@@ -167,7 +167,7 @@ def killed_builds(folder: Path, count: int, rng: random.Random) -> dict[str, int
     start = time.perf_counter()
     write_fake(output, shared, 0)
     longest = 1.2 * (time.perf_counter() - start)
-    notes.write_text("mine")
+    notes.write_text("mine", encoding="utf-8")
     for mark in range(1, count + 1):
         if mark % 10 == 0:
             shutil.rmtree(shared, ignore_errors=True)

@@ -66,11 +66,14 @@ class Server:
             with contextlib.suppress(OSError), self.connect():
                 return
             time.sleep(0.2)
-        raise SystemExit(log.read_text(errors="replace"))
+        raise SystemExit(log.read_text(encoding="utf-8", errors="replace"))
 
     def tracebacks(self) -> list[str]:
         """Those that it has logged."""
-        return [f"Traceback{rest}" for rest in self.log.read_text(errors="replace").split("Traceback")[1:]]
+        return [
+            f"Traceback{rest}"
+            for rest in self.log.read_text(encoding="utf-8", errors="replace").split("Traceback")[1:]
+        ]
 
     def connect(self) -> socket.socket:
         """A connection to it."""
@@ -84,7 +87,7 @@ class Server:
     def memory_bytes(self) -> int:
         """Its resident memory; 0 where the system does not tell."""
         status = Path(f"/proc/{self.process.pid}/status")
-        lines = status.read_text().splitlines() if status.is_file() else []
+        lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
         return sum(1024 * int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
@@ -227,7 +230,9 @@ def main() -> None:
 def run(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     before, start = speech(server), time.perf_counter()
     if not before:
-        raise SystemExit(f"the server does not speak: {server.log.read_text(errors='replace')}")
+        raise SystemExit(
+            f"the server does not speak: {server.log.read_text(encoding='utf-8', errors='replace')}"
+        )
     counts: Counter[tuple[str, str]] = Counter()
     files = memory = 0
     for number, seen in enumerate(attack(server, options.count, options.seed), start=1):

@@ -35,6 +35,7 @@ class Contestant:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
+                encoding="utf-8",
                 cwd=folder,
             )
         self.ready = self._read()

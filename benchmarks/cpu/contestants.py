@@ -115,7 +115,7 @@ class Contestants:
         if checkout is None:
             return {}
         command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
         return {"commit": done.stdout.strip() or "unknown"}
 
 

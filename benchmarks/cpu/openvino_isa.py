@@ -45,7 +45,9 @@ def main() -> None:
         for engine in ENGINES if instructions else ("onnxruntime", *ENGINES):
             command = [sys.executable, __file__, str(options.bundle), "--engine", engine]
             environment = os.environ | ({VARIABLE: instructions} if instructions else {})
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, encoding="utf-8", check=False
+            )
             seconds = json.loads(done.stdout) if done.returncode == 0 else None
             rows.append({"instructions": instructions or "all", "engine": engine, "seconds": seconds})
             print(rows[-1], flush=True)

@@ -50,7 +50,9 @@ def library_versions() -> dict[str, Any]:
 
 def _output_of(command: Sequence[str]) -> str | OSError:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=_TIMEOUT_S, check=False
+        )
     except OSError as error:
         return error
     except subprocess.TimeoutExpired:

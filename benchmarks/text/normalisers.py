@@ -155,7 +155,7 @@ def outcome(name: str, language: str, pairs: dict[int, dict[str, Any]], kept: st
 def work(order: dict[str, Any]) -> dict[str, Any]:
     """Runs an engine in its own process; its answer is the last line of what it prints."""
     command = [sys.executable, str(HERE / "normaliser_engines.py")]
-    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True)
+    done = subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, encoding="utf-8")
     if done.returncode:
         raise SystemExit(f"{order['engine']} ({order['language']}) did not run:\n{done.stderr[-2000:]}")
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

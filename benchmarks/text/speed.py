@@ -51,6 +51,7 @@ def main() -> None:
             input=json.dumps(texts),
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=True,
         ).stdout
         cold, speeds = json.loads(out)

@@ -15,7 +15,12 @@ import onnx_ir as ir
 
 from sovits_calibration.observe import Feeds
 from sovits_engines.passes.probes import add_probes
-from sovits_runtime.machine.onnx_runtime import load_onnxruntime, open_model, session_options
+from sovits_runtime.machine.onnx_runtime import (
+    SCATTER_ONNXRUNTIME,
+    load_onnxruntime,
+    open_model,
+    session_options,
+)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ def open_in_memory(model: ir.Model, base: Path, *, fuse: bool = True) -> Any:
         base: Folder of its weights.
         fuse: Whether ONNX Runtime looks for operators to put together.
     """
-    ort = load_onnxruntime()
+    ort = load_onnxruntime(least=SCATTER_ONNXRUNTIME)
     levels = ort.GraphOptimizationLevel
     for value in model.graph.initializers.values():
         if isinstance(value.const_value, ir.ExternalTensor):

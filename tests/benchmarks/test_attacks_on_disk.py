@@ -16,7 +16,7 @@ def test_kills_and_several_writers_leave_whole_bundles(tmp_path):
     memory = Path("/dev/shm")  # no disk has to be waited for
     scratch = memory if os.access(memory, os.W_OK) else tmp_path
     command = [sys.executable, ATTACKS / "kill.py", "--kills", "12", "--rounds", "2", "--scratch", scratch]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(done.stdout)
     assert counts["killed builds"]["whole"] == 12

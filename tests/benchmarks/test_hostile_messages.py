@@ -33,9 +33,11 @@ def test_the_server_answers_and_speaks_as_before(tiny_bundle, demo_files, tmp_pa
         "-o",
         result,
     ]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, encoding="utf-8", timeout=600
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    written = json.loads(result.read_text())
+    written = json.loads(result.read_text(encoding="utf-8"))
     assert written["checks"]["same speech by WebSocket"]
     assert sum(written["outcomes"].values()) == 80
 

@@ -78,7 +78,12 @@ def test_every_scenario_runs_and_says_what_it_found(tiny_bundle, tmp_path):
         tmp_path / "r",
     ]
     done = subprocess.run(
-        [str(c) for c in command], capture_output=True, text=True, env=os.environ, check=False
+        [str(c) for c in command],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     found = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
@@ -109,7 +114,9 @@ def test_a_scenario_that_fails_says_why_and_the_others_go_on(tiny_bundle, tmp_pa
         *baseline,
     ]
     command += ["--repeats", "1", "--long-s", "4", "-o", tmp_path / "r"]
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [str(c) for c in command], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 1
     found = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert "original failed" in found["whole"]["failed"]

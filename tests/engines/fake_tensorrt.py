@@ -66,7 +66,7 @@ class Builder:
     def build_serialized_network(self, network, config):
         config.progress_monitor.phase_start("Building engine", None, 1)
         if log := os.environ.get("FAKE_TENSORRT_LOG"):
-            with open(log, "a") as file:
+            with open(log, "a", encoding="utf-8") as file:
                 file.write(f"{network.model.graph.name}\n")
         time.sleep(float(os.environ.get("FAKE_TENSORRT_SECONDS", 0)))
         fails = os.environ.get("FAKE_TENSORRT_FAILS")

@@ -59,6 +59,6 @@ def test_table_json_and_verdict(script, engine_bundle, fake_target, monkeypatch,
     assert caught.value.code == 1  # the fake's steps have neither caches nor attention
     assert "FAILED sm89 gpt_step-512: caches are not updated in place" in out
     assert "not found again" not in out
-    written = json.loads((tmp_path / "o.json").read_text())
+    written = json.loads((tmp_path / "o.json").read_text(encoding="utf-8"))
     assert {e["engine"] for e in written["engines"]} >= {"gpt_step-2048", "sovits_vocoder"}
     assert list(engine_bundle.path.glob("engines/*/*.plan")) == []

@@ -37,7 +37,7 @@ def builds(tmp_path, monkeypatch):
     """Names of the graphs that were built, in order."""
     log = tmp_path / "builds.txt"
     monkeypatch.setenv("FAKE_TENSORRT_LOG", str(log))
-    return lambda: log.read_text().split() if log.exists() else []
+    return lambda: log.read_text(encoding="utf-8").split() if log.exists() else []
 
 
 def build(bundle, target, **options):
@@ -141,7 +141,10 @@ DAMAGE = {
         "its plan has 100 bytes, expected 65536",
     ),
     "missing": (lambda r: r.plan.unlink(), "its plan is missing"),
-    "record": (lambda r: r.plan.with_suffix(".json").write_text("{"), "not an engine record"),
+    "record": (
+        lambda r: r.plan.with_suffix(".json").write_text("{", encoding="utf-8"),
+        "not an engine record",
+    ),
 }
 
 
@@ -194,7 +197,7 @@ def put(record, key_fields, **built):
     plan = record.plan.with_name(f"{record.name}-{engine_key(key_fields)}.plan")
     shutil.copy(record.plan, plan)
     made = dataclasses.replace(record, plan=plan, key_fields=key_fields, built={**record.built, **built})
-    plan.with_suffix(".json").write_text(json.dumps(made.to_json()))
+    plan.with_suffix(".json").write_text(json.dumps(made.to_json()), encoding="utf-8")
     return made
 
 
@@ -212,8 +215,8 @@ def test_a_damaged_record_hides_no_other_engine(engine_bundle, fake_target, cont
     record = build(engine_bundle, fake_target).record
     folder = record.plan.parents[1] / "sm75-rtx1.7-cu12"
     folder.mkdir()
-    (folder / "gpt_step-512-000000000000.json").write_text(content)
-    (folder / "notes.json").write_text(content)
+    (folder / "gpt_step-512-000000000000.json").write_text(content, encoding="utf-8")
+    (folder / "notes.json").write_text(content, encoding="utf-8")
     assert find_engine(engine_bundle, "gpt_step-512", fake_target.target) == record
     assert engine_names(engine_bundle, "gpt_step") == ["gpt_step-512"]
     problems = sorted(problem for _, _, problem in list_engines(engine_bundle))
@@ -227,7 +230,9 @@ def test_a_damaged_record_hides_no_other_engine(engine_bundle, fake_target, cont
 def test_a_record_changed_by_hand_is_found_out(engine_bundle, fake_target):
     record = build(engine_bundle, fake_target).record
     path = record.plan.with_suffix(".json")
-    path.write_text(path.read_text().replace(record.key_fields["version"], "1.7.0.99"))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace(record.key_fields["version"], "1.7.0.99"), encoding="utf-8"
+    )
     with pytest.raises(BackendError, match=f"{path.name}: an engine record changed by hand"):
         find_engine(engine_bundle, "gpt_step-512", fake_target.target)
     assert "changed by hand" in build(engine_bundle, fake_target).reason
@@ -255,7 +260,7 @@ def test_a_bit_that_samples_miss_is_found_and_mended(engine_bundle, fake_target)
     record = build(engine_bundle, fake_target).record
     record.plan.write_bytes(bytes(5 << 20))
     record = dataclasses.replace(record, **file_record(record.plan))
-    record.plan.with_suffix(".json").write_text(json.dumps(record.to_json()))
+    record.plan.with_suffix(".json").write_text(json.dumps(record.to_json()), encoding="utf-8")
     assert read_plan(record)
     _flip_unseen(record)
     assert record.problem() == ""
@@ -343,6 +348,7 @@ def start(bundle, prepare="", **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         env={**os.environ, **environment},
     )
 

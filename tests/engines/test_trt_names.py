@@ -23,7 +23,7 @@ FILES = [
     RUNTIME / "backends" / "tensorrt.py",
     *sorted((RUNTIME / "backends").glob("trt_*.py")),
 ]
-API = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text())
+API = json.loads((ROOT / "tests" / "data" / "tensorrt_api.json").read_text(encoding="utf-8"))
 VARIABLES = {
     "builder": ("Builder",),
     "config": ("IBuilderConfig", "IRuntimeConfig"),

@@ -48,7 +48,7 @@ class Emulated:
         target, cpp = self.folder / f"{name}.so", self.folder / f"{name}.cpp"
         if not target.exists():
             emulator = Path(__file__).with_name("cuda_emulator.h")
-            cpp.write_text(RUN.format(emulator=emulator, source=SOURCE, offsets=text))
+            cpp.write_text(RUN.format(emulator=emulator, source=SOURCE, offsets=text), encoding="utf-8")
             macros = [f"-D{key}={value}" for key, value in kernel.macros.items()]
             command = ["g++", "-std=c++17", "-O2", "-Wno-unknown-pragmas", *macros, "-shared", "-fPIC"]
             subprocess.run([*command, "-o", target, cpp], check=True)

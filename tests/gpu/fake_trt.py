@@ -189,7 +189,8 @@ def write_engine(
                 "generation": facts.get("generation", 1),
                 "refittable": "built" in facts,
             }
-        )
+        ),
+        encoding="utf-8",
     )
     record = EngineRecord(
         name=name,
@@ -201,5 +202,5 @@ def write_engine(
         built=facts.get("built", {}),
         **file_record(plan),
     )
-    plan.with_suffix(".json").write_text(json.dumps(record.to_json()))
+    plan.with_suffix(".json").write_text(json.dumps(record.to_json()), encoding="utf-8")
     return record

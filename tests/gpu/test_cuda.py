@@ -257,7 +257,7 @@ def test_without_a_driver_nothing_of_cuda_is_touched():
 
 def test_the_real_bindings_have_every_name_and_know_the_errors():
     real = pytest.importorskip("cuda.bindings.runtime")
-    source = Path(cuda.__file__).read_text()
+    source = Path(cuda.__file__).read_text(encoding="utf-8")
     names = set(re.findall(r"(?:cudart|_rt)\.(cuda\w+)", source)) | {"cudaGetErrorName"}
     assert len(names) > 25
     assert [name for name in sorted(names) if not hasattr(real, name)] == []

@@ -83,7 +83,7 @@ def modules():
 @pytest.fixture
 def strange(modules, tmp_path, monkeypatch):
     """Parts that end in every way; in a file, for the processes that run them."""
-    (tmp_path / "strange_parts.py").write_text(STRANGE_PARTS)
+    (tmp_path / "strange_parts.py").write_text(STRANGE_PARTS, encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "strange_parts", raising=False)
     return importlib.import_module("strange_parts")
@@ -111,7 +111,7 @@ def test_a_machine_without_a_gpu_is_told_so(tmp_path):
         pytest.skip("there is a GPU")
     output = tmp_path / "gpu.json"
     command = [sys.executable, str(BENCHMARKS / "report.py"), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 1
     assert "no NVIDIA GPU can be used here (" in done.stderr
     assert "Traceback" not in done.stderr
@@ -141,7 +141,7 @@ def test_a_part_that_ends_badly_leaves_the_others(modules, strange, tmp_path):
     assert "in fails" in found["fails"]["trace"]
     assert len({part["process"] for part in found.values()}) == len(names)
     assert found["hangs"]["seconds"] < 3 + 2 * modules.process.GRACE_S
-    assert not is_running(int((tmp_path / "child").read_text()))
+    assert not is_running(int((tmp_path / "child").read_text(encoding="utf-8")))
     assert written == list(range(1, len(names) + 1))
     assert said[-1].split() == ["passed", "fine", "fine"]
 
@@ -186,29 +186,29 @@ def test_a_part_is_skipped_without_the_one_it_needs(modules, strange):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_report_leaves_what_it_knew(strange, tmp_path, number):
-    (tmp_path / "fake_report.py").write_text(FAKE_REPORT)
+    (tmp_path / "fake_report.py").write_text(FAKE_REPORT, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": f"{BENCHMARKS}{os.pathsep}{tmp_path}"}
     report = subprocess.Popen(
         [sys.executable, "fake_report.py", "-o", "made/gpu.json"], cwd=tmp_path, env=environment, stdout=-3
     )
     note, until = tmp_path / "child", time.monotonic() + 60
     try:
-        while not (note.exists() and note.read_text()) and time.monotonic() < until:
+        while not (note.exists() and note.read_text(encoding="utf-8")) and time.monotonic() < until:
             time.sleep(0.05)
         report.send_signal(number)
         assert report.wait(30) == (1 if number == signal.SIGTERM else -number)
     finally:
         report.kill()
-    child = int(note.read_text())
+    child = int(note.read_text(encoding="utf-8"))
     if number == signal.SIGTERM:
         assert not is_running(child)
     else:  # who is killed so leaves the part to end at its limit
         os.killpg(os.getpgid(child), signal.SIGKILL)
-    known = json.loads((tmp_path / "made/gpu.json").read_text())
+    known = json.loads((tmp_path / "made/gpu.json").read_text(encoding="utf-8"))
     assert known["finished"] is False
     assert known["parts"].keys() == {"first"}
     assert known["parts"]["first"]["summary"] == "fine"
-    page = (tmp_path / "made/gpu.md").read_text()
+    page = (tmp_path / "made/gpu.md").read_text(encoding="utf-8")
     assert page.startswith("**Unfinished**")
     assert "H200; 20" in page
     assert "driver 575.51 for CUDA up to 12.9" in page
@@ -326,7 +326,9 @@ def test_conditions_are_read_or_said_to_be_unknown(modules, tmp_path, monkeypatc
     assert "nvidia-smi" in conditions.read_gpus()
     assert conditions.read_commit().startswith("not known: ")
     tool = tmp_path / "nvidia-smi"
-    tool.write_text('#!/bin/sh\necho "NVIDIA H200, 575.51, 345 MHz, 3201 MHz, 700.00 W, 31"\n')
+    tool.write_text(
+        '#!/bin/sh\necho "NVIDIA H200, 575.51, 345 MHz, 3201 MHz, 700.00 W, 31"\n', encoding="utf-8"
+    )
     tool.chmod(0o755)
     assert conditions.read_gpus() == [
         {
@@ -338,7 +340,7 @@ def test_conditions_are_read_or_said_to_be_unknown(modules, tmp_path, monkeypatc
             "temperature.gpu": "31",
         }
     ]
-    tool.write_text("#!/bin/sh\necho 'Failed to initialize NVML' >&2; exit 9\n")
+    tool.write_text("#!/bin/sh\necho 'Failed to initialize NVML' >&2; exit 9\n", encoding="utf-8")
     assert conditions.read_gpus() == "nvidia-smi: Failed to initialize NVML"
 
 

@@ -50,7 +50,7 @@ def voices(tiny, folder) -> tuple[Bundle, Bundle]:
 def _copy(bundle: Bundle, folder) -> Bundle:
     """A copy with small profiles; the one called `other` with weights a tenth larger."""
     shutil.copytree(bundle.path, folder)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     for graph in manifest["graphs"].values():
         for name, (least, _, most) in graph["spec"]["dims"].items():
             graph["spec"]["dims"][name] = [least, least, max(min(most, SMALL.get(name, most)), least)]
@@ -58,7 +58,7 @@ def _copy(bundle: Bundle, folder) -> Bundle:
         for path in _change_weights(folder / "graphs"):
             manifest["files"][f"graphs/{path.name}"] = file_record(path)
     manifest["digest"] = manifest_digest(manifest)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     return Bundle.open(folder, shared=bundle.shared)
 
 

@@ -252,7 +252,11 @@ def test_the_order_of_threads_does_not_matter(one_step):
     assert 1024 in drawn
 
 
-LINES = [i for i, line in enumerate(SOURCE.read_text().splitlines(), 1) if "__syncthreads();" in line]
+LINES = [
+    i
+    for i, line in enumerate(SOURCE.read_text(encoding="utf-8").splitlines(), 1)
+    if "__syncthreads();" in line
+]
 
 
 @pytest.mark.parametrize("line", LINES)

@@ -32,7 +32,7 @@ def toy():
 def library(toy, folder):
     if shutil.which("g++") is None:
         pytest.skip("g++ is not installed")
-    (folder / "toy.cpp").write_text(toy.KERNELS)
+    (folder / "toy.cpp").write_text(toy.KERNELS, encoding="utf-8")
     defines = ["-D__global__=", "-D__device__="]
     subprocess.run(
         ["g++", "-O1", "-shared", "-fPIC", *defines, "-o", folder / "toy.so", folder / "toy.cpp"], check=True

@@ -80,7 +80,7 @@ def test_reference_is_cached_on_disk_by_content(voice, reference, demo_files, ti
     saved = Reference.load(path)
     assert saved.prompt.tolist() == reference.prompt.tolist()
     with Synthesizer.load(tiny_bundle, threads=1) as fresh:
-        phones = json.loads(demo_files.reference.read_text())["phones"]
+        phones = json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"]
         again = fresh.reference(demo_files.reference_wav.read_bytes(), phones)
         assert again.style.tobytes() == reference.style.tobytes()
         assert fresh._reference_encoder is None, "the cached reference was not used"

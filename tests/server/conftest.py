@@ -30,7 +30,7 @@ def voices_folder(tiny_bundle: Path, demo_files: Any, tmp_path_factory: pytest.T
     folder = tmp_path_factory.mktemp("server") / "voices"
     folder.mkdir()
     recording = Path(shutil.copy(demo_files.reference_wav, folder / "Reference One.wav"))
-    phones = tuple(json.loads(demo_files.reference.read_text())["phones"])
+    phones = tuple(json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"])
     plain = VoiceReference(name="default", path=recording, phones=phones)
     happy = replace(plain, name="happy", emotion="happy", phones=phones[:20])
     alice = Voice(name="alice", bundle=tiny_bundle, references=(plain, happy), language="en")

@@ -19,7 +19,9 @@ from sovits_server.problems import ConfigError
 def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
     (tmp_path / "voice").mkdir()
     file = tmp_path / "serve.toml"
-    file.write_text('bundles = ["voice"]\nport = 1\nqueue = 2\nrows = 3\napi_key = ["from-the-file"]\n')
+    file.write_text(
+        'bundles = ["voice"]\nport = 1\nqueue = 2\nrows = 3\napi_key = ["from-the-file"]\n', encoding="utf-8"
+    )
     environment = {
         "SOVITS_SERVE_QUEUE": "20",
         "SOVITS_SERVE_ROWS": "20",
@@ -52,7 +54,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path):
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path, text, words):
     file = tmp_path / "serve.toml"
-    file.write_text(text)
+    file.write_text(text, encoding="utf-8")
     flags = {} if "bundles" in text else {"bundles": [tmp_path]}
     with pytest.raises(ConfigError, match=words):
         load_config(flags, file=file, environment={})
@@ -108,7 +110,9 @@ def test_the_command_starts_speaks_and_drains(tiny_bundle, demo_files, tmp_path)
     command = [sys.executable, "-c", "from sovits_exporter.cli.start import main; main()", "serve", str(tiny_bundle),
                "--port", "0", "--ref", str(demo_files.reference_wav), "--max-seconds", "0.5", "--cache-mb", "0",
                "--log-format", "json"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
     try:
         lines = [process.stdout.readline() for _ in range(4)]
         base = re.search(r"click: (http://127\.0\.0\.1:\d+)/", "".join(lines))[1]

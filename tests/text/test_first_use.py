@@ -77,7 +77,7 @@ def test_the_first_texts_come_from_eight_threads_at_once(mode):
     if mode in ("ja", "auto") and find_dictionary() is None:
         pytest.skip("the dictionary of Open JTalk is not installed")
     command = [sys.executable, "-c", READS, str(THREADS), mode, json.dumps(TEXTS[mode])]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    ran = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
     alone = {
         text: [
             list(piece.symbols)

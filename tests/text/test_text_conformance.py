@@ -21,7 +21,7 @@ def replay(tmp_path):
         file = tmp_path / "lines.jsonl"
         file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, TOOL, file, *more], capture_output=True, text=True, check=False
+            [sys.executable, TOOL, file, *more], capture_output=True, text=True, encoding="utf-8", check=False
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -194,7 +194,9 @@ def test_conformance_tool_counts_and_fails_below_the_minimum(tmp_path: Path) -> 
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in (first, wrong, apart)), encoding="utf-8")
     tool = [sys.executable, str(DATA.parents[1] / "text_conformance.py"), str(file), "--lang", "zh"]
-    result = subprocess.run([*tool, "--min", "51"], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [*tool, "--min", "51"], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert "1 of     2" in result.stdout, result.stderr
     assert "official part missing" in result.stdout
     assert result.returncode == 1

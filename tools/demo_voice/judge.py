@@ -68,7 +68,9 @@ def pieces(recording: Recording) -> list[tuple[str, ...]]:
 def bundle(path: Path, files: Path, options: SpeechOptions) -> dict[str, Speaker]:
     """A bundle on ONNX Runtime, whole and streamed."""
     voice = Synthesizer.load(path)
-    reference = voice.reference(files / REFERENCE_WAV, json.loads((files / REFERENCE).read_text())["phones"])
+    reference = voice.reference(
+        files / REFERENCE_WAV, json.loads((files / REFERENCE).read_text(encoding="utf-8"))["phones"]
+    )
 
     def whole(recording: Recording) -> Spoken:
         said = [voice.synthesize(phones, reference, options=options) for phones in pieces(recording)]
@@ -93,7 +95,7 @@ def eager(files: Path, options: SpeechOptions) -> Speaker:
         PriorAndFlow(baseline.vits),
         Vocoder(baseline.vits),
     )
-    own = json.loads((files / REFERENCE).read_text())["phones"]
+    own = json.loads((files / REFERENCE).read_text(encoding="utf-8"))["phones"]
     recording = read_audio((files / REFERENCE_WAV).read_bytes(), REFERENCE_WAV)
     with torch.inference_mode():
         assert baseline.hubert is not None

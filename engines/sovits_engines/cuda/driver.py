@@ -111,7 +111,9 @@ def probe_driver_apart(command: Sequence[str] | None = None) -> Driver:
     """
     command = list(command or (sys.executable, "-m", "sovits_engines.cuda.driver"))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, encoding="utf-8", timeout=PROBE_TIMEOUT_S, check=False
+        )
     except subprocess.TimeoutExpired:
         return Driver("unknown", f"the driver did not answer within {PROBE_TIMEOUT_S} s")
     except OSError as error:

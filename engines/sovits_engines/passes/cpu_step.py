@@ -16,10 +16,13 @@ import onnx_ir as ir
 from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from sovits_engines.passes.edits import constant, take_place
+from sovits_engines.passes.opset import lower_opset
 from sovits_runtime.errors import BundleError
 
 CONTRIB = "com.microsoft"
 SUFFIX = ".cpu"
+OPSET = 21
+"""Which ONNX Runtime has known since 1.18; without TensorScatter and Attention, nothing needs the exported 24."""
 _MOVES = {"Gather", "Squeeze", "Transpose", "Reshape"}
 """What stands between the packed projection and Attention: views of the heads of queries, keys and values."""
 
@@ -70,6 +73,7 @@ def fuse_step(model: ir.Model) -> bool:
         _fuse_norm(node)
     model.opset_imports[CONTRIB] = 1
     RemoveUnusedNodesPass()(model)
+    lower_opset(model, OPSET)
     return True
 
 

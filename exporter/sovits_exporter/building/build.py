@@ -36,7 +36,7 @@ from sovits_exporter.graphs.sovits import sovits_graphs
 from sovits_runtime.bundle import SCHEMA, Bundle
 from sovits_runtime.bundle.names import STEP
 from sovits_runtime.machine import own_version
-from sovits_runtime.machine.onnx_runtime import load_onnxruntime
+from sovits_runtime.machine.onnx_runtime import SCATTER_ONNXRUNTIME, load_onnxruntime
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.synthesizer import DECODERS
 from sovits_runtime.verify import verify_bundle
@@ -55,7 +55,7 @@ def build(request: BuildRequest, progress: Progress = no_progress) -> BuildRepor
         BackendError: ONNX Runtime, which every graph is compared with, is missing or too old.
     """
     check_output(request)
-    load_onnxruntime()  # now, rather than after the first export
+    load_onnxruntime(least=SCATTER_ONNXRUNTIME)  # now, rather than after the first export
     steps = Steps(progress)
     steps.begin("read checkpoints")
     voice = read_voice(request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import logging
 import sys
 from typing import Any
@@ -13,13 +12,14 @@ import click
 from sovits_exporter.cli.bench import bench
 from sovits_exporter.cli.build import build
 from sovits_exporter.cli.convert import convert
+from sovits_exporter.cli.demo import demo
 from sovits_exporter.cli.demo_checkpoint import demo_checkpoint
 from sovits_exporter.cli.doctor import doctor
 from sovits_exporter.cli.engine import engine
 from sovits_exporter.cli.fetch import fetch
 from sovits_exporter.cli.inspect import inspect
 from sovits_exporter.cli.lint import lint
-from sovits_exporter.cli.output import LogLine
+from sovits_exporter.cli.output import LogLine, write_utf8
 from sovits_exporter.cli.pack import pack
 from sovits_exporter.cli.phones import phones
 from sovits_exporter.cli.prepack import prepack
@@ -29,6 +29,7 @@ from sovits_exporter.cli.speak import speak
 from sovits_exporter.cli.tune import tune
 from sovits_exporter.cli.verify import verify
 from sovits_exporter.cli.voice import voice
+from sovits_runtime.bundle.moving import InUseError
 from sovits_runtime.errors import SovitsError, printable
 
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
@@ -61,7 +62,8 @@ class _Group(click.Group):
             if ctx.params.get("verbose") or (error.filename is None and error.errno not in FULL):
                 raise
             place = f"{error.filename}: " if error.filename else ""  # a write does not say to what
-            line = f"{place}{error.strerror}; check the path, its rights and the free space"
+            then = "" if isinstance(error, InUseError) else "; check the path, its rights and the free space"
+            line = f"{place}{error.strerror}{then}"
             click.secho(f"error: {printable(line)}", fg="red", err=True)
             ctx.exit(1)
         except ModuleNotFoundError as error:
@@ -81,6 +83,8 @@ class _Group(click.Group):
 def main(verbose: bool) -> None:
     """Export GPT-SoVITS voices to ONNX, check them against PyTorch, and speak without PyTorch.
 
+    All that there is to see, in a few minutes: sovits-export demo
+
     \b
     Your own voice, from GPT-SoVITS's folder or a voice pack:
       sovits-export build --from GPT-SoVITS -o my-voice
@@ -98,15 +102,14 @@ def main(verbose: bool) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LogLine("%(levelname)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names and texts that its encoding lacks
+    write_utf8()
 
 
 for command in (
     bench,
     build,
     convert,
+    demo,
     demo_checkpoint,
     doctor,
     engine,

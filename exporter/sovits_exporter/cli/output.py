@@ -6,8 +6,10 @@ Words that stand in a file go through `printable` or `printable_values` first. E
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +23,19 @@ from sovits_runtime.machine.progress import Progress
 if TYPE_CHECKING:
     from sovits_engines.build import EngineResult
     from sovits_runtime.verify.check import Check, VerifyReport
+
+
+def write_utf8() -> None:
+    """Has stdout and stderr written as UTF-8 where they are a file or a pipe, whatever the code page.
+
+    Windows writes those in the code page of the language, which lacks most names and texts, and breaks JSON for its
+    readers. A terminal keeps its own encoding, and so does what PYTHONIOENCODING asked for; characters that one lacks
+    are written as their numbers.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            own = stream.isatty() or bool(os.environ.get("PYTHONIOENCODING"))
+            stream.reconfigure(encoding=None if own else "utf-8", errors="backslashreplace")
 
 
 class LogLine(logging.Formatter):

@@ -29,6 +29,10 @@ class _Start(click.Command):
         if by_itself and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else: to be ignored
             signal.signal(signal.SIGINT, _interrupt)
         from sovits_exporter.cli.main import main as command
+        from sovits_exporter.cli.output import write_utf8
+
+        if by_itself:
+            write_utf8()  # before anything is said, help included
 
         _commands_are_there = True
         return command.main(*args, **kwargs)

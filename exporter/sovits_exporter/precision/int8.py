@@ -23,7 +23,9 @@ from sovits_exporter.building.manifest import GraphRecord
 from sovits_exporter.building.report import BuildReport
 from sovits_exporter.building.request import ConversionRequest
 from sovits_exporter.building.steps import Steps
+from sovits_exporter.building.writer import GRAPHS as FOLDER
 from sovits_exporter.building.writer import BundleWriter, check_output, write_bundle
+from sovits_exporter.graphs.device_step import write_device_graph
 from sovits_exporter.precision.int8_gpt import GRAPHS, GptChoice, gpt_choices
 from sovits_exporter.precision.int8_search import ConvChoice
 from sovits_exporter.precision.int8_vocoder import VOCODER, vocoder_choice, write_sovits
@@ -211,13 +213,16 @@ def _add_gpt(
 
 
 def _add_gpt_graphs(writer: BundleWriter, source: Bundle, choice: GptChoice, limits: Limits) -> None:
-    """Adds the GPT's graphs without their variants for GPUs; the step is itself the one for a CPU."""
+    """Adds the GPT's graphs; the step is itself the one for a CPU, the prefill has one without caches beside it."""
     for name in GRAPHS:
         record = GraphRecord.from_json(source.manifest["graphs"][name])
         record = dataclasses.replace(record, cpu_file=None, device_file=None)
         if name == STEP:
             check = {"kl": choice.distance.kl, "limit": limits.kl}
             record = dataclasses.replace(record, precision=choice.precision, check=check)
+        else:
+            device = write_device_graph(writer.graphs_folder / f"{name}.onnx", record.spec)
+            record = dataclasses.replace(record, device_file=f"{FOLDER}/{device.name}")
         writer.add_graph(record)
 
 

@@ -20,7 +20,12 @@ from sovits_engines.passes.only_node import only_node
 from sovits_exporter.precision.limits import Limits
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.errors import VerificationError
-from sovits_runtime.machine.onnx_runtime import load_onnxruntime, open_model, session_options
+from sovits_runtime.machine.onnx_runtime import (
+    SCATTER_ONNXRUNTIME,
+    load_onnxruntime,
+    open_model,
+    session_options,
+)
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.verify.metrics import log_mel_distance_db, snr_db
 
@@ -222,7 +227,7 @@ class _Trial:
 
 
 def _open(model: ir.Model, threads: int) -> Any:
-    ort = load_onnxruntime()
+    ort = load_onnxruntime(least=SCATTER_ONNXRUNTIME)
     return open_model(
         ort,
         ir.to_proto(model).SerializeToString(),

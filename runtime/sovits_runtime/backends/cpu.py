@@ -6,9 +6,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any, cast
 
+from sovits_runtime.backends.cacheless_prefill import CachelessPrefill
 from sovits_runtime.backends.native import NativeStep, library_for, open_step
 from sovits_runtime.backends.native_prefill import open_prefill
-from sovits_runtime.backends.onnxruntime import open_session
+from sovits_runtime.backends.onnxruntime import import_onnxruntime, open_session
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession, can_run_in_windows
 from sovits_runtime.backends.plan import (
     NATIVE_INT8,
@@ -19,8 +20,15 @@ from sovits_runtime.backends.plan import (
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED, find_prepacked
 from sovits_runtime.backends.voice import GptSteps, LoadOptions
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.names import INT8, PREFILL, STEP
+from sovits_runtime.bundle.names import CPU_PRECISIONS, INT8, PREFILL, STEP
 from sovits_runtime.bundle.session import BindableSession, Session, SessionOptions
+from sovits_runtime.errors import BackendError
+from sovits_runtime.machine.onnx_runtime import (
+    SCATTER_ONNXRUNTIME,
+    has_tensor_scatter,
+    installed_onnxruntimes,
+    upgrade,
+)
 from sovits_runtime.machine.openvino import OpenVinoPrecision
 from sovits_runtime.t2s.host_loop import TextToSemantic
 
@@ -57,6 +65,7 @@ class CpuVoice:
         self._opening: list[OpenVinoSession | WindowSession] = []
         self._native = library_for(bundle, self._gpt_steps)
         self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
+        self._scatters = has_tensor_scatter(import_onnxruntime("cpu"))
         step = self._step()
         self.text_to_semantic = TextToSemantic(self._prefill(step), step)
 
@@ -99,6 +108,8 @@ class CpuVoice:
 
     def _step(self) -> BindableSession:
         if self._native is None:
+            if not self._scatters:
+                self._refuse_scattering_step()
             return self._session(STEP)
         int8 = self._taken.choice.engine(STEP) == NATIVE_INT8 and self.options.gpt_steps == "auto"
         threads = self.options.threads
@@ -119,12 +130,25 @@ class CpuVoice:
         return step
 
     def _prefill(self, step: BindableSession) -> BindableSession:
-        if not (isinstance(step, NativeStep) and self.options.gpt_steps == "auto"):
+        planned = self._taken.choice.native_prefill and self.options.gpt_steps == "auto"
+        if planned and isinstance(step, NativeStep):
+            self.runs_on[PREFILL] = self.runs_on[STEP]
+            return open_prefill(step, self.bundle)
+        if self._scatters:
             return self._session(PREFILL)
-        if not self._taken.choice.native_prefill:
-            return self._session(PREFILL)
-        self.runs_on[PREFILL] = self.runs_on[STEP]
-        return open_prefill(step, self.bundle)
+        prefill = CachelessPrefill(self.bundle, SessionOptions(threads=self.options.threads, prepack=False))
+        self.runs_on[PREFILL] = prefill.provider
+        return prefill
+
+    def _refuse_scattering_step(self) -> None:
+        """Says what to do where the bundle's step is there with TensorScatter alone."""
+        precision = self.bundle.manifest["graphs"][STEP]["precision"]
+        if precision not in CPU_PRECISIONS and not self.bundle.has_form(STEP, CPU_FILE):
+            ort = import_onnxruntime("cpu")
+            raise BackendError(
+                f"{self.bundle.path}: its {precision} step needs TensorScatter, which ONNX Runtime {ort.__version__} "
+                f"has not; {upgrade(installed_onnxruntimes(), SCATTER_ONNXRUNTIME)}, or take the FP32 bundle"
+            )
 
     def _session(self, name: str) -> BindableSession:
         session = self._on_onnxruntime(name)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from sovits_runtime.backends.processor import processor_features
 from sovits_runtime.machine import read_machine
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 
@@ -14,7 +15,7 @@ from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 @lru_cache(maxsize=1)
 def machine_fields() -> Mapping[str, Any]:
     """ONNX Runtime, system and processor, here and now."""
-    machine = read_machine()
+    machine = processor_features(read_machine())
     return {
         "onnxruntime": load_onnxruntime().__version__,
         "platform": f"{platform.system()} {platform.machine()}",

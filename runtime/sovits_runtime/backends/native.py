@@ -344,10 +344,11 @@ class NativeStep:
             )
 
     def close(self) -> None:
-        """Ends its threads; no step runs, and none may come. A second call does nothing."""
+        """Ends its threads and lets go of its weights; no step runs, and none may come. A second call does nothing."""
         for pool in (self._pool, self._lean_pool):
             if pool is not None:
                 pool.close()
+        self._kept.clear()  # files that are mapped cannot be removed on Windows
 
     def _pool_of_half(self) -> StepPool:
         if self._lean_pool is None:

@@ -18,6 +18,7 @@ from sovits_runtime.machine.cuda_lines import installed_line
 from sovits_runtime.machine.onnx_runtime import (
     CPU_EXTRA,
     CPU_PROVIDER,
+    SCATTER_ONNXRUNTIME,
     install_anew,
     installed_onnxruntimes,
     load_onnxruntime,
@@ -161,9 +162,10 @@ def _install(device: str) -> str:
 
 def import_onnxruntime(device: str) -> Any:
     """Gets ONNX Runtime, with the libraries of the device; see `machine.onnx_runtime.load_onnxruntime`."""
-    ort = load_onnxruntime(_install(device))
-    if device == "cuda":
-        _load_cuda(ort)
+    if device != "cuda":
+        return load_onnxruntime(_install(device))
+    ort = load_onnxruntime(_install(device), least=SCATTER_ONNXRUNTIME)
+    _load_cuda(ort)
     return ort
 
 

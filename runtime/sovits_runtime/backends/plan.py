@@ -30,6 +30,7 @@ from sovits_runtime.bundle.files import (
     write_folder,
 )
 from sovits_runtime.bundle.manifest import is_one_name
+from sovits_runtime.bundle.moving import remove_tree
 from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import (
@@ -335,13 +336,15 @@ def remove_plans(bundle: Bundle) -> int:
     Raises:
         BundleError: They cannot be deleted.
     """
-    count, folder = len(list(_records(bundle))), bundle.path / FOLDER
+    records, folder = list(_records(bundle)), bundle.path / FOLDER
     try:
         if folder.exists():
-            shutil.rmtree(folder)
+            for record in records:
+                record.unlink()  # first: a plan without one is not taken
+            remove_tree(folder)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be deleted ({error}); close what uses it") from error
-    return count
+    return len(records)
 
 
 def describe_plans(bundle: Bundle) -> list[dict[str, Any]]:

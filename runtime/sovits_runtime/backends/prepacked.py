@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 from sovits_runtime.backends.machine_key import machine_fields
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
-from sovits_runtime.backends.onnxruntime import write_optimized
+from sovits_runtime.backends.onnxruntime import import_onnxruntime, write_optimized
 from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.bundle.external_weights import share_weights
@@ -37,11 +36,13 @@ from sovits_runtime.bundle.files import (
     write_folder,
 )
 from sovits_runtime.bundle.manifest import is_one_name
+from sovits_runtime.bundle.moving import remove_tree
 from sovits_runtime.bundle.names import HUBERT, PREFILL, STEP
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import each, fields, nullable, rows, text, that, whole
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import read_json
+from sovits_runtime.machine.onnx_runtime import has_tensor_scatter
 from sovits_runtime.machine.progress import Progress, no_progress
 
 logger = logging.getLogger(__name__)
@@ -133,8 +134,9 @@ def prepack(
     try:
         with write_folder(target, keep=not target.exists()) as folder:  # what is there is damaged
             graphs = {name: f"{name}.onnx" for name in names}
-            if kernels is not None:
+            if kernels is not None or not has_tensor_scatter(import_onnxruntime("cpu")):
                 del graphs[PREFILL]
+            if kernels is not None:
                 graphs[STEP] = f"{STEP}.native"
             for i, (name, file) in enumerate(graphs.items()):
                 progress(name, i, len(graphs))
@@ -212,7 +214,9 @@ def remove_prepacked(bundle: Bundle) -> int:
         return 0
     freed = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     try:
-        shutil.rmtree(folder)
+        for record in folder.glob(f"*/{RECORD}"):
+            record.unlink()  # first: a set without one is not taken, whatever else a program keeps in place
+        remove_tree(folder)
     except OSError as error:
         raise BundleError(f"{folder}: cannot be deleted ({error}); close what uses it") from error
     return freed

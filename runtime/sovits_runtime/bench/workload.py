@@ -119,7 +119,7 @@ class Workload:
             "prompt_mel": self.flow.prompt_mel,
             "time": np.zeros(1, np.float32),
             "step_size": np.array([1 / self.flow.steps], np.float32),
-            "prompt_len": np.array([self.flow.prompt_len]),
+            "prompt_len": np.array([self.flow.prompt_len], np.int64),
             "mel": self.flow.mel,
         }
 

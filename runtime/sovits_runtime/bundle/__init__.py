@@ -43,7 +43,8 @@ WEIGHT_FILES = ("weights", "base_weights")
 CPU_FILE = "cpu_file"
 """A second form of a graph, of operators that only ONNX Runtime's CPU has; same inputs, outputs and weights."""
 DEVICE_FILE = "device_file"
-"""A second form of the GPT's graphs, which needs no host between steps; see `sovits_runtime.t2s.device_step`."""
+"""A second form of the GPT's graphs, which needs no host between steps; see `sovits_runtime.t2s.device_step`. That of
+the prefill also serves an ONNX Runtime without TensorScatter; see `sovits_runtime.backends.cacheless_prefill`."""
 GRAPH_FORMS = ("file", CPU_FILE, DEVICE_FILE)
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
 

@@ -121,9 +121,18 @@ def user_cache_folder() -> Path:
 def reference_cache(bundle: Path) -> FeatureCache:
     """Returns the cache of references: the bundle's `references/`, or the user's where that cannot be written."""
     own = bundle / "references"
-    if not own.is_symlink() and os.access(own if own.exists() else bundle, os.W_OK):
+    if not own.is_symlink() and _can_write(own if own.exists() else bundle):
         return FeatureCache(own, REFERENCE_BYTES)
     return FeatureCache(user_cache_folder() / "references", REFERENCE_BYTES, shipped=own)
+
+
+def _can_write(folder: Path) -> bool:
+    """Whether files can be made in a folder, found out by making one: Windows does not tell beforehand."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def text_cache() -> FeatureCache:

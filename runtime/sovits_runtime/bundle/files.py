@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sovits_runtime.bundle.file_lock import locked
+from sovits_runtime.bundle.moving import rename
 from sovits_runtime.bundle.parts import part_beside, sweep
 from sovits_runtime.bundle.places import followed, naming, place_of, sync, sync_folder, take_mode
 from sovits_runtime.bundle.replacing import lock_of, replace_folder
@@ -45,7 +46,7 @@ def write_path(target: Path) -> Iterator[Path]:
     sweep(target.parent, seldom=True)
     with part_beside(target) as part, naming(target, part):
         yield part
-        os.replace(part, target)
+        rename(part, target)
 
 
 @contextmanager
@@ -122,7 +123,7 @@ def write_into(folder: Path, names: Sequence[str]) -> Iterator[Path]:
     with temporary_folder(folder / "files" if existed else folder) as part:
         yield part
         if not existed:
-            part.rename(folder)
+            rename(part, folder)
             return
         for name in names:
             _put(part / name, folder / name)
@@ -149,7 +150,7 @@ def _put(source: Path, target: Path) -> None:
     """Moves a finished file to its place; what is there is treated as `write_file` does."""
     if place_of(target) == target:
         take_mode(source, target)
-        os.replace(source, target)
+        rename(source, target)
         return
     with write_file(target) as out, source.open("rb") as file:
         shutil.copyfileobj(file, out)
@@ -159,7 +160,7 @@ def _rename_unless_there(folder: Path, target: Path) -> bool:
     """Renames a folder; False where that cannot be because there is none to keep."""
     if not target.exists():
         with contextlib.suppress(OSError):  # another process was faster
-            folder.rename(target)
+            rename(folder, target)
     return target.is_dir() and any(target.iterdir())
 
 

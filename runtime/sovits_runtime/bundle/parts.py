@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sovits_runtime.bundle.file_lock import FileLock, take
+from sovits_runtime.bundle.moving import OPEN_FILES_STAY, remove_tree
 
 PART, LOCK = ".part", ".lock"
 DAY_S = 86_400.0
@@ -70,6 +71,9 @@ def sweep(folder: Path, *, seldom: bool = False) -> None:
 def remove(path: Path) -> None:
     """Removes a file or a folder, if it can be removed; of a link, the link."""
     if path.is_dir() and not path.is_symlink():
+        if OPEN_FILES_STAY:
+            with contextlib.suppress(OSError):  # what a program keeps open goes with a later write
+                remove_tree(path)
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(OSError):

@@ -85,7 +85,7 @@ def take_mode(part: Path, place: Path) -> None:
         older, new = place.stat(), part.stat()
     except FileNotFoundError:
         return
-    if stat.S_ISREG(older.st_mode) and not os.access(place, os.W_OK):
+    if stat.S_ISREG(older.st_mode) and not (os.name == "posix" and os.access(place, os.W_OK)):
         with open(place, "ab"):  # raises what the system says
             pass
     if (older.st_uid, older.st_gid) != (new.st_uid, new.st_gid):

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sovits_runtime.bundle.file_lock import locked
+from sovits_runtime.bundle.moving import rename
 from sovits_runtime.bundle.parts import remove
 
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
@@ -62,14 +63,16 @@ def replace_folder(target: Path, folder: Path, move: Sequence[str]) -> None:
 def _restore(target: Path, move: Sequence[str]) -> None:
     old = old_of(target)
     if old.is_dir() and not target.exists():
-        old.rename(target)
+        rename(old, target)
     elif old.is_dir():
         _move(old, target, move)
 
 
 def _swap(target: Path, folder: Path, old: Path, move: Sequence[str]) -> bool:
     """Swaps names, so that there always is a folder; False where the system cannot."""
-    folder.rename(old)
+    if sys.platform != "linux":
+        return False
+    rename(folder, old)
     try:
         if _exchange(old, target):
             try:
@@ -79,9 +82,9 @@ def _swap(target: Path, folder: Path, old: Path, move: Sequence[str]) -> bool:
                 raise
             return True
     except OSError:
-        old.rename(folder)
+        rename(old, folder)
         raise
-    old.rename(folder)
+    rename(old, folder)
     return False
 
 
@@ -89,13 +92,13 @@ def _rename_twice(target: Path, folder: Path, old: Path, move: Sequence[str]) ->
     moved: list[str] = []
     try:
         if target.exists():
-            target.rename(old)
+            rename(target, old)
             moved = _move(old, folder, move)
-        folder.rename(target)
+        rename(folder, target)
     except OSError:
         if old.exists() and not target.exists():
             _move(folder, old, moved)
-            old.rename(target)
+            rename(old, target)
         raise
 
 
@@ -105,7 +108,7 @@ def _move(source: Path, target: Path, names: Sequence[str]) -> list[str]:
     try:
         for name in names:
             if (source / name).exists() and not (target / name).exists():
-                (source / name).rename(target / name)
+                rename(source / name, target / name)
                 moved.append(name)
     except OSError:
         _move(target, source, moved)
@@ -119,8 +122,6 @@ def _exchange(a: Path, b: Path) -> bool:
     Raises:
         OSError: The system can, but not these two.
     """
-    if sys.platform != "linux":
-        return False
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:  # of the C library, since glibc 2.28
         return False

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.backends.processor import processor_features
 from sovits_runtime.doctor.cpu import machine_findings, native_finding, openvino_finding
 from sovits_runtime.doctor.environment import Environment
 from sovits_runtime.doctor.fetched import fetched_finding
@@ -66,7 +67,8 @@ def diagnose(
         shared: Folder of shared parts, when not beside the bundle.
     """
     environment, gpu = environment or Environment(), gpu or GpuSummary()
-    machine, base = machine_findings(environment.machine), library_findings(environment)
+    processor = processor_features(environment.machine)
+    machine, base = machine_findings(processor), library_findings(environment)
     backend, export = backend_findings(environment), export_findings(environment)
     # An error of the machine or of a library of the base install stops everything; one of a backend, only that.
     can_speak = not any(f.level == "error" for f in (*machine, *base, *backend))
@@ -78,7 +80,7 @@ def diagnose(
     fetched = (fetched_finding(),) if not any(f.level == "warning" for f in export) else ()
     text = (*language_findings(environment), *text_data_findings())
     quiet = telemetry_finding()
-    engines = (native_finding(), openvino_finding(environment.machine))
+    engines = (native_finding(), openvino_finding(processor))
     findings = (
         *machine,
         *base,

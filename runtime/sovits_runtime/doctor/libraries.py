@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from sovits_runtime.doctor.environment import Environment
 from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.errors import first_line
 from sovits_runtime.machine import installed_versions, version_numbers
 from sovits_runtime.machine.no_telemetry import SWITCHES, turned_on
-from sovits_runtime.machine.onnx_runtime import GPU_PACKAGE, NEW_ENOUGH, PACKAGES, is_old, too_old, upgrade
+from sovits_runtime.machine.onnx_runtime import (
+    GPU_PACKAGE,
+    NEW_ENOUGH,
+    PACKAGES,
+    SCATTER_ONNXRUNTIME,
+    is_old,
+    too_old,
+    upgrade,
+)
 from sovits_runtime.text.extras import install_line
 
 _BACKEND_EXTRAS = {
@@ -70,8 +78,19 @@ def backend_findings(environment: Environment) -> tuple[Finding, ...]:
     return (
         *findings,
         Finding("ok", "onnxruntime", f"{named or version}, runs on: {', '.join(providers)}"),
+        *_form_findings(version, packages),
         Finding("ok", "speak on CPU", "works, provided the bundle opens"),
     )
+
+
+def _form_findings(version: str, packages: Mapping[str, str]) -> Iterator[Finding]:
+    """Says which forms of graphs are taken where an operator of the portable ones is missing."""
+    if is_old(version, SCATTER_ONNXRUNTIME):
+        text = (
+            f"has no TensorScatter, which came with {SCATTER_ONNXRUNTIME}: voices speak in forms of their graphs "
+            "without it; to build or convert voices, and for CUDA, a newer one is needed"
+        )
+        yield Finding("info", "onnxruntime", text, upgrade(packages, SCATTER_ONNXRUNTIME))
 
 
 def telemetry_finding() -> Finding:

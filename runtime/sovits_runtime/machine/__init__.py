@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sovits_runtime.machine.cores import fast_cores, linux_cores, mac_cores, members, windows_cores
 from sovits_runtime.machine.system import output_of, read_text
 
 # Name shown -> flags that /proc/cpuinfo (x86 "flags", Arm "Features") or macOS' sysctl uses for it.
@@ -43,7 +44,8 @@ class Machine:
         features: Names from `FEATURES` that the processor has.
         logical_cores: Of the machine.
         allowed_cores: Logical cores that this process may run on (affinity).
-        physical_cores: Physical cores among the allowed ones; None where the system does not tell.
+        physical_cores: Physical cores among the allowed ones, the fast ones where there are two kinds; None where the
+            system does not tell.
         quota_cores: Limit that a container sets, in cores; None without one.
         memory_bytes: Of the machine; None where the system does not tell.
         available_bytes: Memory that programs could still get; None where the system does not tell.
@@ -134,6 +136,11 @@ def allowed_cores() -> tuple[int, ...]:
     """Returns the logical cores that this process may run on."""
     if sys.platform == "linux":
         return tuple(sorted(os.sched_getaffinity(0)))
+    if sys.platform == "win32":
+        from sovits_runtime.machine.windows import affinity, core_records
+
+        every = sorted(number for core in windows_cores(core_records()) for number in core.logical)
+        return members(affinity()) or tuple(every) or tuple(range(os.cpu_count() or 1))
     return tuple(range(os.cpu_count() or 1))
 
 
@@ -190,11 +197,12 @@ def _group_folders(root: Path, controller: str) -> list[Path]:
 
 def _physical_cores(root: Path, allowed: tuple[int, ...]) -> int | None:
     if sys.platform == "darwin":
-        count = output_of("sysctl", "-n", "hw.physicalcpu").strip()
-        return int(count) if count.isdigit() else None
-    places = (root / f"sys/devices/system/cpu/cpu{i}/topology/thread_siblings_list" for i in allowed)
-    siblings = {read_text(place).strip() for place in places} - {""}
-    return len(siblings) or None
+        return mac_cores()
+    if sys.platform == "win32":
+        from sovits_runtime.machine.windows import core_records
+
+        return fast_cores(windows_cores(core_records()), allowed)
+    return fast_cores(linux_cores(root, allowed), allowed)
 
 
 def _memory(root: Path) -> Mapping[str, int]:

@@ -23,9 +23,13 @@ from sovits_runtime.errors import BackendError, SovitsError, first_line
 from sovits_runtime.machine import installed_versions, no_telemetry, usable_cores, version_numbers
 from sovits_runtime.machine.cuda_lines import installed_line
 
-LEAST_ONNXRUNTIME = "1.25"
-"""The first with a kernel for TensorScatter, with which our graphs write their caches. It is what pyproject.toml asks
-for; 1.24.4 knows the operator and has no kernel, 1.23.2 does not know the graphs' opset."""
+LEAST_ONNXRUNTIME = "1.23"
+"""The least that speaks, and what pyproject.toml asks for there: the last for Macs with an Intel processor is 1.23.2,
+that of DirectML 1.24.4."""
+SCATTER_ONNXRUNTIME = "1.25"
+"""The first with a kernel for TensorScatter, with which the portable graphs write their caches: 1.24.4 knows the
+operator and has no kernel, 1.23.2 does not know the graphs' opset. Voices speak without it, in other forms of their
+graphs. What builds and converts, and what runs on CUDA, needs it."""
 CPU_EXTRA = 'pip install "sovits-export[cpu]"'
 NEW_ENOUGH = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
 GPU_PACKAGE = "onnxruntime-gpu"
@@ -54,11 +58,12 @@ _open: WeakSet[Any] = WeakSet()
 """Sessions that live."""
 
 
-def load_onnxruntime(install: str = CPU_EXTRA) -> Any:
+def load_onnxruntime(install: str = CPU_EXTRA, *, least: str = LEAST_ONNXRUNTIME) -> Any:
     """Imports ONNX Runtime.
 
     Args:
         install: The pip line for a machine without one.
+        least: The version that is needed.
 
     Raises:
         BackendError: It is not installed, not whole, or too old for our graphs; says what mends that.
@@ -74,8 +79,13 @@ def load_onnxruntime(install: str = CPU_EXTRA) -> Any:
             "onnxruntime is installed without its files, as when one of two packages that hold them was uninstalled; "
             f"{install_anew(installed_onnxruntimes(), install)}"
         )
-    refuse_old(ort)
+    refuse_old(ort, least)
     return ort
+
+
+def has_tensor_scatter(ort: Any) -> bool:
+    """Whether an ONNX Runtime runs the portable graphs of the GPT; see `SCATTER_ONNXRUNTIME`."""
+    return not is_old(str(getattr(ort, "__version__", "")), SCATTER_ONNXRUNTIME)
 
 
 def import_quietly() -> Any:
@@ -85,32 +95,34 @@ def import_quietly() -> Any:
     return ort
 
 
-def refuse_old(ort: Any) -> None:
+def refuse_old(ort: Any, least: str = LEAST_ONNXRUNTIME) -> None:
     """Raises BackendError for an ONNX Runtime that cannot open our graphs, before it tries in words of its own."""
     version = str(getattr(ort, "__version__", ""))
-    if is_old(version):
+    if is_old(version, least):
         installed = installed_onnxruntimes()
-        raise BackendError(f"{too_old(version, installed)}; {upgrade(installed)}")
+        raise BackendError(f"{too_old(version, installed, least)}; {upgrade(installed, least)}")
 
 
-def is_old(version: str) -> bool:
+def is_old(version: str, least: str = LEAST_ONNXRUNTIME) -> bool:
     """Whether a version is below the least; one that cannot be read is not."""
     numbers = version_numbers(version)
-    return bool(numbers) and numbers < version_numbers(LEAST_ONNXRUNTIME)
+    return bool(numbers) and numbers < version_numbers(least)
 
 
-def too_old(version: str, installed: Mapping[str, str]) -> str:
+def too_old(version: str, installed: Mapping[str, str], least: str = LEAST_ONNXRUNTIME) -> str:
     """The message that a package is too old, the same for all callers."""
     names = [name for name in installed if installed[name] == version] or ["onnxruntime"]
-    return f"{' and '.join(names)} {version} is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
+    needs = "speaking" if least == LEAST_ONNXRUNTIME else "the portable decode graph, with TensorScatter,"
+    return f"{' and '.join(names)} {version} is too old: {needs} needs at least {least}"
 
 
-def upgrade(installed: Mapping[str, str]) -> str:
+def upgrade(installed: Mapping[str, str], least: str = LEAST_ONNXRUNTIME) -> str:
     """The pip line that brings a version new enough, whichever packages are there."""
+    new_enough = f'pip install "onnxruntime>={least}"'
     if set(installed) <= {"onnxruntime"}:
-        return NEW_ENOUGH
+        return new_enough
     return install_anew(
-        installed, installed_line(installed).extra("cuda") if GPU_PACKAGE in installed else NEW_ENOUGH
+        installed, installed_line(installed).extra("cuda") if GPU_PACKAGE in installed else new_enough
     )
 
 

@@ -10,7 +10,7 @@ assert sys.platform == "win32"
 
 _FEATURES = {"AVX": 39, "AVX2": 40, "AVX512": 41, "NEON": 19, "dot product": 43}
 """Numbers that IsProcessorFeaturePresent takes."""
-_QUERY_LIMITED_INFORMATION, _ACCESS_DENIED, _STILL_ACTIVE = 0x1000, 5, 259
+_RELATION_PROCESSOR_CORE = 0
 
 
 class _MemoryStatus(ctypes.Structure):
@@ -72,14 +72,35 @@ def process_memory(field: str) -> int | None:
     return int(getattr(counters, field))
 
 
-def process_runs(number: int) -> bool:
-    """Whether there is a process of that number; one that may not be asked counts."""
+def core_records() -> bytes:
+    """Returns what Windows tells of physical cores, to be read by `cores.windows_cores`; empty where it fails."""
+    ask = ctypes.windll.kernel32.GetLogicalProcessorInformationEx
+    ask.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.POINTER(wintypes.DWORD))
+    size = wintypes.DWORD(0)
+    ask(_RELATION_PROCESSOR_CORE, None, ctypes.byref(size))  # fails, and says how much there is
+    records = ctypes.create_string_buffer(size.value)
+    told = ask(_RELATION_PROCESSOR_CORE, records, ctypes.byref(size))
+    return records.raw[: size.value] if told else b""
+
+
+def affinity() -> int:
+    """Returns the mask of logical cores that this process may run on; 0 where there are several groups of them."""
     kernel = ctypes.windll.kernel32
-    kernel.OpenProcess.restype = wintypes.HANDLE
-    handle = kernel.OpenProcess(_QUERY_LIMITED_INFORMATION, False, wintypes.DWORD(number))
-    if not handle:
-        return bool(kernel.GetLastError() == _ACCESS_DENIED)
-    code = wintypes.DWORD()
-    kernel.GetExitCodeProcess(wintypes.HANDLE(handle), ctypes.byref(code))
-    kernel.CloseHandle(wintypes.HANDLE(handle))
-    return code.value == _STILL_ACTIVE
+    if (
+        kernel.GetActiveProcessorGroupCount() > 1
+    ):  # threads may then run in another group, whose mask is another
+        return 0
+    kernel.GetCurrentProcess.restype = wintypes.HANDLE
+    ask = kernel.GetProcessAffinityMask
+    ask.argtypes = (wintypes.HANDLE, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t))
+    own, system = ctypes.c_size_t(), ctypes.c_size_t()
+    return own.value if ask(kernel.GetCurrentProcess(), ctypes.byref(own), ctypes.byref(system)) else 0
+
+
+def short_name(path: str) -> str:
+    """Returns a path in its short form of 8.3 characters, which is ASCII; the path itself where it has none."""
+    ask = ctypes.windll.kernel32.GetShortPathNameW
+    ask.argtypes = (wintypes.LPCWSTR, wintypes.LPWSTR, wintypes.DWORD)
+    size = ask(path, None, 0)
+    short = ctypes.create_unicode_buffer(size)
+    return short.value if size and ask(path, short, size) else path

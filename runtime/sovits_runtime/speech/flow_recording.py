@@ -39,7 +39,7 @@ def recorded_steps(recording: Arrays) -> Iterator[tuple[str, Arrays]]:
                 "condition": condition,
                 "time": np.array([i / steps], np.float32),
                 "step_size": np.array([1 / steps], np.float32),
-                "prompt_len": np.array([prompt_len]),
+                "prompt_len": np.array([prompt_len], np.int64),
                 "velocity": velocity,
                 "next_x": moved if len(names) > 1 else recording["x"][i + 1],
             },

@@ -13,6 +13,7 @@ import numpy as np
 from sovits_runtime.backends.cpu import CpuVoice
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession
 from sovits_runtime.backends.plan import ONNX_RUNTIME, OPENVINO_ENGINES, Choice, Taken
+from sovits_runtime.backends.processor import processor_features
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
@@ -122,7 +123,7 @@ def engines_for(name: str) -> tuple[str, ...]:
     """What could run a graph here; ONNX Runtime first."""
     if installed_openvino() is None or name in ALWAYS_ONNX_RUNTIME:
         return (ONNX_RUNTIME,)
-    here = precisions(read_machine())
+    here = precisions(processor_features(read_machine()))
     return (ONNX_RUNTIME, *(e for e, precision in OPENVINO_ENGINES.items() if precision in here))
 
 

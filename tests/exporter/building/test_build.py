@@ -64,7 +64,7 @@ def test_shared_parts_are_stored_once(tiny_bundle, demo_files, tmp_path):
 
 def test_output_that_is_not_a_bundle_is_left_alone(demo_files, tmp_path):
     (tmp_path / "precious").mkdir()
-    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(BundleError, match="is not a bundle"):
         build(BuildRequest(gpt=demo_files.gpt, sovits=demo_files.sovits, output=tmp_path / "precious"))
     assert (tmp_path / "precious" / "thesis.txt").exists()
@@ -89,7 +89,7 @@ def test_kill_leaves_the_old_bundle_or_none(copied_bundle, demo_files, until):
         "build(request, lambda what, i, n: print(what, flush=True))"
     )
     command = [sys.executable, "-c", code, str(demo_files.gpt), str(demo_files.sovits), str(copied_bundle)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8")
     for line in process.stdout:
         if line.startswith(until):
             process.send_signal(signal.SIGKILL)
@@ -112,7 +112,7 @@ def test_kill_between_the_two_renames_is_undone(copied_bundle, demo_files):
 def test_a_rebuild_replaces_the_bundle_and_keeps_references(copied_bundle, demo_files):
     (copied_bundle / "references").mkdir(exist_ok=True)
     (copied_bundle / "references" / "kept.npz").write_bytes(b"x")
-    made = json.loads((copied_bundle / "manifest.json").read_text())["sources"]
+    made = json.loads((copied_bundle / "manifest.json").read_text(encoding="utf-8"))["sources"]
     time.sleep(0.01)
     build(BuildRequest(gpt=demo_files.gpt, sovits=demo_files.sovits, output=copied_bundle, verify=False))
     bundle = Bundle.open(copied_bundle)

@@ -51,7 +51,7 @@ def made(folder: Path, request):
         )
     )
     with Synthesizer.load(report.path, threads=1) as synthesizer:
-        phones = json.loads(files.reference.read_text())["phones"]
+        phones = json.loads(files.reference.read_text(encoding="utf-8"))["phones"]
         yield Voice(files, report, synthesizer, synthesizer.reference(files.reference_wav, phones))
 
 
@@ -132,10 +132,10 @@ def test_a_changed_weight_fails_where_it_acts(made, folder, graph, weight, check
     data = np.fromfile(path, np.uint8)
     data[tensor.offset : tensor.offset + tensor.length].view(np.float32)[...] *= np.float32(1.01)
     data.tofile(path)
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     manifest["files"] = {name: file_record(bundle / name) for name in manifest["files"]}
     manifest["digest"] = manifest_digest(manifest)
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     report = verify_bundle(Bundle.open(bundle), threads=1)
     assert not report.passed
     assert report.failure().startswith(check)

@@ -51,7 +51,7 @@ def made(request, folder: Path):
         base=files.base,
     )
     report = build(asked)
-    phones = json.loads(files.reference.read_text())["phones"]
+    phones = json.loads(files.reference.read_text(encoding="utf-8"))["phones"]
     with Synthesizer.load(report.path, shared=asked.shared, threads=1) as voice:
         reference = voice.reference(files.reference_wav, phones)
         spoken = voice.synthesize(SPEAKING, reference, options=OPTIONS)
@@ -118,9 +118,9 @@ def test_fp16_voices_of_one_base_store_it_once(made, second, folder, monkeypatch
         )
         converted.append(convert_to_fp16(request).path)
         (part,) = shared.glob("vocoder-*-fp16")
-        manifest = json.loads((part / "manifest.json").read_text())
+        manifest = json.loads((part / "manifest.json").read_text(encoding="utf-8"))
         del manifest["islands"]
-        (part / "manifest.json").write_text(json.dumps(manifest))
+        (part / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     kept = [
         Bundle.open(h, shared=shared).manifest["precision"]["islands"]["sovits_encoder"] for h in converted
     ]

@@ -64,7 +64,7 @@ def test_a_bert_folder_without_tokenizer(files, bert, tmp_path):
 )
 def test_a_tokenizer_that_is_none(files, bert, tmp_path, content, told):
     for path in tokenizers(bert):
-        path.write_text(content)
+        path.write_text(content, encoding="utf-8")
     assert told in refusal(files, tmp_path, "--bert", bert)
 
 

@@ -78,7 +78,7 @@ def test_verified_and_described(made, version):
 
 
 def test_speaks(made):
-    phones = json.loads(made.files.reference.read_text())["phones"]
+    phones = json.loads(made.files.reference.read_text(encoding="utf-8"))["phones"]
     reference = made.synthesizer.reference(made.files.reference_wav, phones)
     spoken = made.synthesizer.synthesize(SPEAKING, reference, options=SpeechOptions(max_tokens=20, pause_s=0))
     assert len(spoken.samples) == 20 * 1280

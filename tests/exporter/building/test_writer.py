@@ -45,7 +45,7 @@ MANIFEST = {
 def fill(writer):
     """A graph of the voice, a shared part and recorded numbers."""
     for name in ("double.onnx", "double.weights"):
-        (writer.graphs_folder / name).write_text(name)
+        (writer.graphs_folder / name).write_text(name, encoding="utf-8")
     writer.add_graph(RECORD)
     manifest = writer.add_shared("bert", "bert-1", write_part, source_sha256="1")
     assert manifest["about"] == "its own"
@@ -54,7 +54,7 @@ def fill(writer):
 
 def write_part(folder):
     for name in ("part.onnx", "part.weights"):
-        (folder / name).write_text("part")
+        (folder / name).write_text("part", encoding="utf-8")
     return {"about": "its own"}
 
 
@@ -81,13 +81,15 @@ def test_a_bundle_is_written_and_read(tmp_path):
         "graphs/double.weights",
     ]
     assert bundle.golden("request")["tokens"].tolist() == [0, 1, 2]
-    assert json.loads((report.path / "verification.json").read_text())["bundle"] == str(report.path)
+    assert json.loads((report.path / "verification.json").read_text(encoding="utf-8"))["bundle"] == str(
+        report.path
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["shared", "voice"]
 
 
 def break_off(folder):
     with write_bundle(folder / "voice", folder / "shared", Steps(no_progress)) as writer:
-        (writer.graphs_folder / "double.onnx").write_text("half")
+        (writer.graphs_folder / "double.onnx").write_text("half", encoding="utf-8")
         raise OSError("disk full")
 
 
@@ -124,9 +126,9 @@ def test_a_shared_part_that_is_whole_stays_and_a_damaged_one_is_written_again(tm
     before = part.stat().st_mtime_ns
     write(tmp_path)
     assert part.stat().st_mtime_ns == before
-    part.write_text("harm")
+    part.write_text("harm", encoding="utf-8")
     write(tmp_path)
-    assert part.read_text() == "part"
+    assert part.read_text(encoding="utf-8") == "part"
 
 
 def test_what_a_conversion_leaves_as_it_is_is_copied(tmp_path):
@@ -137,15 +139,15 @@ def test_what_a_conversion_leaves_as_it_is_is_copied(tmp_path):
         writer.finish(MANIFEST, None)
     source = Bundle.open(tmp_path / "voice")
     with write_bundle(tmp_path / "int8", tmp_path / "other", Steps(no_progress)) as writer:
-        (writer.graphs_folder / "double.weights").write_text("int8")
+        (writer.graphs_folder / "double.weights").write_text("int8", encoding="utf-8")
         writer.copy_rest(source)
         writer.copy_golden(source)
         report = writer.finish(source.manifest, None)
     bundle = Bundle.open(report.path, shared=tmp_path / "other", full=True)
     assert bundle.manifest["graphs"] == source.manifest["graphs"]
     assert bundle.manifest["shared"] == source.manifest["shared"]
-    assert (report.path / "graphs" / "double.onnx").read_text() == "double.onnx"
-    assert (report.path / "graphs" / "double.weights").read_text() == "int8"
+    assert (report.path / "graphs" / "double.onnx").read_text(encoding="utf-8") == "double.onnx"
+    assert (report.path / "graphs" / "double.weights").read_text(encoding="utf-8") == "int8"
     manifests = [tmp_path / name / "bert-1" / "manifest.json" for name in ("shared", "other")]
     assert manifests[0].read_bytes() == manifests[1].read_bytes()
 
@@ -154,10 +156,10 @@ def test_references_and_engines_of_an_older_bundle_stay(tmp_path):
     write(tmp_path)
     for folder in ("references", "engines"):
         (tmp_path / "voice" / folder).mkdir()
-        (tmp_path / "voice" / folder / "kept").write_text(folder)
+        (tmp_path / "voice" / folder / "kept").write_text(folder, encoding="utf-8")
     write(tmp_path)
     for folder in ("references", "engines"):
-        assert (tmp_path / "voice" / folder / "kept").read_text() == folder
+        assert (tmp_path / "voice" / folder / "kept").read_text(encoding="utf-8") == folder
 
 
 def test_a_record_leaves_out_what_a_graph_has_none_of():

@@ -42,7 +42,7 @@ def hostile():
 def test_a_part_of_the_attack(tmp_path):
     result = tmp_path / "result.json"
     command = [sys.executable, ATTACKS / "checkpoints.py", "--fast", "-o", result]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(result.read_text(encoding="utf-8"))
     assert told["files"] > 50
@@ -194,7 +194,7 @@ def folder_refusal(folder: Path, kind: Any) -> str:
 )
 def test_configs_beyond_any_size_are_refused(tmp_path, hostile, kind, field, value, told):
     config = {"hubert": hostile[0].HUBERT, "bert": hostile[0].BERT}[kind]
-    (tmp_path / "config.json").write_text(json.dumps(config | {field: value}))
+    (tmp_path / "config.json").write_text(json.dumps(config | {field: value}), encoding="utf-8")
     assert told in folder_refusal(tmp_path, kind)
 
 
@@ -209,7 +209,7 @@ def test_configs_beyond_any_size_are_refused(tmp_path, hostile, kind, field, val
     ],
 )
 def test_configs_of_hubert_beyond_any_size_are_refused(tmp_path, hostile, field, value, told):
-    (tmp_path / "config.json").write_text(json.dumps(hostile[0].HUBERT | {field: value}))
+    (tmp_path / "config.json").write_text(json.dumps(hostile[0].HUBERT | {field: value}), encoding="utf-8")
     assert told in folder_refusal(tmp_path, "hubert")
 
 
@@ -218,7 +218,7 @@ def test_configs_of_hubert_beyond_any_size_are_refused(tmp_path, hostile, field,
 @pytest.mark.parametrize("kind", ["hubert", "bert"])
 def test_a_number_shown_often_is_refused(tmp_path, hostile, kind, bits, old):
     config = {"hubert": hostile[0].HUBERT, "bert": hostile[0].BERT}[kind]
-    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     tensor = torch.zeros(1, dtype=torch.float16).expand(1 << bits)
     torch.save({"a": tensor}, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=not old)
     assert "reaches beyond its 1 stored numbers" in folder_refusal(tmp_path, kind)
@@ -234,6 +234,6 @@ def test_a_number_shown_often_is_refused(tmp_path, hostile, kind, bits, old):
     ],
 )
 def test_words_of_a_folder_cannot_write_to_the_terminal(tmp_path, hostile, state, told):
-    (tmp_path / "config.json").write_text(json.dumps(hostile[0].HUBERT))
+    (tmp_path / "config.json").write_text(json.dumps(hostile[0].HUBERT), encoding="utf-8")
     torch.save(state, tmp_path / "pytorch_model.bin")
     assert told in folder_refusal(tmp_path, "hubert")

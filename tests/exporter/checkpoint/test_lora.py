@@ -242,7 +242,7 @@ def test_a_vocoder_in_the_folder_of_another_release_is_refused(made, tmp_path):
 def test_a_bigvgan_of_other_sizes_is_refused(made, tmp_path):
     folder = Path(shutil.copytree(made["v3"].vocoder, tmp_path / "bigvgan"))
     config = folder / "config.json"
-    config.write_text(config.read_text().replace('"snakebeta"', '"snake"'))
+    config.write_text(config.read_text(encoding="utf-8").replace('"snakebeta"', '"snake"'), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"config\.json has activation = 'snake', expected 'snakebeta'"):
         read_vocoder(folder, model_spec("v3").flow)
 

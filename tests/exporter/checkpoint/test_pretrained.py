@@ -72,7 +72,7 @@ def write(
     folder: Path, kind: str, *, save: Callable[[State, Path], None] = save_zip, **config: object
 ) -> Path:
     folder.mkdir(exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({**CONFIGS[kind], **config}))
+    (folder / "config.json").write_text(json.dumps({**CONFIGS[kind], **config}), encoding="utf-8")
     save(small_state(kind), folder)
     return folder
 
@@ -143,7 +143,7 @@ def test_refuses_missing_parts(tmp_path: Path) -> None:
     folder = write(tmp_path / "model", "hubert")
     (folder / "pytorch_model.bin").unlink()
     assert "weights are missing, expected model.safetensors or pytorch_model.bin" in refused(folder)
-    (folder / "model.safetensors.index.json").write_text("{}")
+    (folder / "model.safetensors.index.json").write_text("{}", encoding="utf-8")
     assert "weights in several files (model.safetensors.index.json) are not read" in refused(folder)
 
 
@@ -249,7 +249,7 @@ def test_a_pickle_is_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_refuses_a_git_lfs_pointer(tmp_path: Path) -> None:
     folder = write(tmp_path, "hubert")
     (folder / "pytorch_model.bin").write_text(
-        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", encoding="utf-8"
     )
     assert "is a Git LFS pointer" in refused(folder)
 
@@ -273,7 +273,7 @@ def test_hfls_own_archive_of_bert_is_read(tmp_path: Path) -> None:
     config = {key: value for key, value in CONFIGS["bert"].items() if key != "model_type"}
     (folder / "config.json").unlink()
     (folder / "bert_config.json").write_text(
-        json.dumps({**config, "directionality": "bidi", "type_vocab_size": 2})
+        json.dumps({**config, "directionality": "bidi", "type_vocab_size": 2}), encoding="utf-8"
     )
     old = {
         name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
@@ -295,14 +295,14 @@ def test_a_config_that_does_not_name_its_kind_is_judged_by_its_fields(tmp_path: 
         folder = write(tmp_path / kind, kind)
         config = {**CONFIGS[kind], **signs[kind]}
         del config["model_type"]
-        (folder / "config.json").write_text(json.dumps({**config, **named}))
+        (folder / "config.json").write_text(json.dumps({**config, **named}), encoding="utf-8")
         assert read_pretrained(folder, kind).kind == kind
         assert f"model_type in config.json is None, expected '{other}'" in refused(folder, other)
 
 
 def test_a_pointer_or_page_in_place_of_a_config_is_told(tmp_path: Path) -> None:
     folder = write(tmp_path, "hubert")
-    (folder / "config.json").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (folder / "config.json").write_text("version https://git-lfs.github.com/spec/v1\n", encoding="utf-8")
     assert "config.json is a Git LFS pointer" in refused(folder)
-    (folder / "config.json").write_text("<!DOCTYPE html>")
+    (folder / "config.json").write_text("<!DOCTYPE html>", encoding="utf-8")
     assert "config.json is a web page or XML" in refused(folder)

@@ -58,7 +58,9 @@ def test_inspect_shows_the_words_of_a_manifest(run, copied_bundle):
 @pytest.mark.parametrize("command", ["inspect", "verify", "doctor", "prepack", "lint"])
 def test_a_schema_of_evil_words_is_one_line(run, copied_bundle, command):
     path = copied_bundle / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": EVIL}), encoding="utf-8")
+    path.write_text(
+        json.dumps({**json.loads(path.read_text(encoding="utf-8")), "schema": EVIL}), encoding="utf-8"
+    )
     result = run(command, copied_bundle)
     assert result.exit_code == 1
     assert is_harmless(result.output)

@@ -1,9 +1,17 @@
 """What all commands print alike."""
 
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+
 import click
+import pytest
 from click.testing import CliRunner
 
-from sovits_exporter.cli.output import progress_line, show_conversion, show_notes
+from sovits_exporter.cli.output import progress_line, show_conversion, show_notes, write_utf8
 
 
 def printed(function, *arguments):
@@ -41,3 +49,50 @@ def test_an_fp16_bundle_says_what_stays_in_fp32_and_why():
 
 def test_an_fp32_bundle_has_no_conversion_to_show():
     assert printed(show_conversion, {"graphs": {}}).output == ""
+
+
+CHINESE = "声音-ü.onnx"
+
+
+@pytest.mark.parametrize("code_page", ["cp1252", "cp936", "ascii"])
+def test_pipes_and_files_get_utf8_whatever_the_code_page(monkeypatch, code_page):
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    written = {name: io.BytesIO() for name in ("stdout", "stderr")}
+    for name, file in written.items():
+        monkeypatch.setattr(sys, name, io.TextIOWrapper(file, encoding=code_page, write_through=True))
+    write_utf8()
+    print(CHINESE)
+    print(CHINESE, "\udce5", file=sys.stderr)  # a byte of a name that is no UTF-8
+    assert written["stdout"].getvalue() == f"{CHINESE}\n".encode()
+    assert written["stderr"].getvalue() == f"{CHINESE} \\udce5\n".encode()
+
+
+def test_a_terminal_and_who_asked_for_an_encoding_keep_theirs(monkeypatch):
+    class Terminal(io.BytesIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    for variable, file in (("", Terminal()), ("cp1252", io.BytesIO())):
+        if variable:
+            monkeypatch.setenv("PYTHONIOENCODING", variable)
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file, encoding="cp1252", write_through=True))
+        write_utf8()
+        print("ü声")
+        assert file.getvalue() == b"\xfc\\u58f0\n"
+
+
+def test_the_command_writes_json_that_others_read(tiny_bundle, tmp_path):
+    """A voice of a Chinese name, where stdout is opened in the code page of Western Windows."""
+    shutil.copytree(tiny_bundle, tmp_path / "声音")
+    shutil.copytree(tiny_bundle.parent / "shared", tmp_path / "shared")
+    code = (
+        "import sys; sys.stdout = open(1, 'w', encoding='cp1252', closefd=False);"
+        "from sovits_exporter.cli.start import main; main()"
+    )
+    command = [sys.executable, "-c", code, "inspect", str(tmp_path / "声音"), "--json"]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONIOENCODING"}
+    done = subprocess.run(command, stdout=subprocess.PIPE, env=environment)
+    assert done.returncode == 0
+    assert "声音".encode() in done.stdout
+    assert json.loads(done.stdout)

@@ -22,7 +22,7 @@ def test_symbols_are_separated_by_spaces():
 )
 def test_a_file_holds_one_sentence_or_several(tmp_path, content, expected):
     path = tmp_path / "a.json"
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     assert phone_sentences(str(path)) == expected
 
 
@@ -44,7 +44,7 @@ def test_a_file_holds_one_sentence_or_several(tmp_path, content, expected):
 )
 def test_a_file_of_something_else_is_refused(tmp_path, content):
     path = tmp_path / "a.json"
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     with pytest.raises(TextError, match=r"a\.json: (expected|not JSON)"):
         phone_sentences(str(path))
 
@@ -62,6 +62,6 @@ def test_several_sentences_are_refused_where_one_makes_sense(two_sentences):
 
 def test_two_answers_in_one_file_are_refused_rather_than_one_dropped(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text('{"phones": ["HH"], "sentences": [["AY1"]]}')
+    path.write_text('{"phones": ["HH"], "sentences": [["AY1"]]}', encoding="utf-8")
     with pytest.raises(TextError, match='got both "phones" and "sentences"'):
         phone_sentences(str(path))

@@ -91,5 +91,5 @@ def test_what_a_user_put_into_a_bundle_stays_when_it_is_built_again(tiny_bundle,
     (tmp_path / "README.md").touch()
     for name in ("engines", "graphs", "golden", "prepacked", "references"):
         (tmp_path / name).mkdir()
-    (tmp_path / "manifest.json").write_text(json.dumps({}))
+    (tmp_path / "manifest.json").write_text(json.dumps({}), encoding="utf-8")
     assert sorted(_staying(tmp_path)) == [".git", "README.md", "engines"]

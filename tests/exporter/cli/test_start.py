@@ -42,6 +42,7 @@ def interrupted(blocked: str, arguments: list[str]) -> subprocess.CompletedProce
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
     assert process.stdout.readline() == "importing\n"
@@ -67,7 +68,9 @@ def test_ctrl_c_during_an_import_is_one_word(blocked, arguments):
 
 def test_commands_run_through_the_start(tmp_path):
     code = "import sys; from sovits_exporter.cli.start import main; sys.argv[1:] = ['--version']; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
+    )
     assert "version" in done.stdout
 
 

@@ -66,7 +66,7 @@ assert not any(sys.modules[name] for name in ("torch", "onnx", "transformers"))
 """
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-    return folder, json.loads((folder / "spoken.json").read_text())
+    return folder, json.loads((folder / "spoken.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -160,7 +160,7 @@ def test_a_bundle_without_bert_says_so_and_speaks(voice, monkeypatch, caplog):
 
 
 def test_the_tokenizer_travels_with_bert(tiny_bundle, demo_files):
-    part = json.loads((tiny_bundle / "manifest.json").read_text())["shared"]["bert"]
+    part = json.loads((tiny_bundle / "manifest.json").read_text(encoding="utf-8"))["shared"]["bert"]
     names = {name for name in ("vocab.txt", "tokenizer.json") if (demo_files.bert / name).is_file()}
     assert names
     assert names <= set(part["files"])

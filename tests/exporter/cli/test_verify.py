@@ -16,10 +16,10 @@ def test_it_passes_and_reports(run, tiny_bundle, tmp_path):
 
 def test_it_fails_with_exit_code_3(run, copied_bundle):
     path = copied_bundle / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["tolerances"]["waveform"] = 0.0
     manifest["digest"] = manifest_digest(manifest)
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     result = run("verify", copied_bundle)
     assert result.exit_code == 3
     assert "waveform" in result.output

@@ -76,5 +76,5 @@ def test_errors_are_one_line(arguments, said, tmp_path, monkeypatch, tiny_bundle
 
 def test_a_profile_that_cannot_be_used_is_listed(run, tmp_path):
     (tmp_path / "voices").mkdir()
-    (tmp_path / "voices/bad.toml").write_text("name = 3")
+    (tmp_path / "voices/bad.toml").write_text("name = 3", encoding="utf-8")
     assert "bad.toml: name: got 3, expected text" in run("list").stderr

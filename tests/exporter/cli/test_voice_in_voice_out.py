@@ -82,13 +82,16 @@ def test_it_speaks_with_nothing_but_a_text(speak, tmp_path):
 
 
 def test_nothing_is_overwritten_that_was_not_named(speak, tmp_path):
-    (tmp_path / f"{NAME}.wav").write_text("mine")
-    (tmp_path / f"{NAME}-2.wav").write_text("mine too")
+    (tmp_path / f"{NAME}.wav").write_text("mine", encoding="utf-8")
+    (tmp_path / f"{NAME}-2.wav").write_text("mine too", encoding="utf-8")
     result = speak("Good morning.")
     assert result.exit_code == 0, result.output
     assert f"{NAME}-3.wav: " in result.stdout
     assert f"({NAME}.wav is there already, and stays)" in result.stdout
-    assert [(tmp_path / f"{NAME}{n}.wav").read_text() for n in ("", "-2")] == ["mine", "mine too"]
+    assert [(tmp_path / f"{NAME}{n}.wav").read_text(encoding="utf-8") for n in ("", "-2")] == [
+        "mine",
+        "mine too",
+    ]
 
 
 def test_each_reference_is_asked_for_by_name(speak, made, run):

@@ -162,7 +162,7 @@ def test_vocabulary(demo):
     assert set("你好,.!?-…") <= set(vocab)
     tokens = (demo.bert / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
     assert tokens == bert_vocab(tiny=True)
-    assert len(tokens) == json.loads((demo.bert / "config.json").read_text())["vocab_size"]
+    assert len(tokens) == json.loads((demo.bert / "config.json").read_text(encoding="utf-8"))["vocab_size"]
     tokenizer = json.loads((demo.bert / "tokenizer.json").read_text(encoding="utf-8"))
     assert tokenizer["model"]["vocab"] == {token: i for i, token in enumerate(tokens)}
 
@@ -229,17 +229,17 @@ def test_nothing_half_written_stays(tmp_path):
 
 def test_existing_files_are_kept(tmp_path):
     (tmp_path / "chinese-hubert-base").mkdir()
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(CheckpointError, match="chinese-hubert-base exists already"):
         write_demo_checkpoint(tmp_path, tiny=True)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["chinese-hubert-base", "notes.txt"]
     files = write_demo_checkpoint(tmp_path, tiny=True, hubert=False)
     assert files.gpt.is_file()
-    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "notes.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(CheckpointError, match="cannot be written"):
         write_demo_checkpoint(tmp_path / "file", tiny=True)
 

@@ -43,7 +43,9 @@ def files(folder) -> DemoFiles:
 
 @pytest.fixture(scope="module")
 def bundle(files):
-    words = (json.loads(path.read_text())["phones"] for path in (files.reference, files.target))
+    words = (
+        json.loads(path.read_text(encoding="utf-8"))["phones"] for path in (files.reference, files.target)
+    )
     request = BuildRequest(
         gpt=files.gpt,
         sovits=files.sovits,
@@ -72,7 +74,9 @@ def spoken(bundle, files, scripts):
     frontend, options = TextFrontend(), SpeechOptions(pause_s=0.0, max_tokens=350)
     said = []
     with Synthesizer.load(bundle.path, threads=1) as voice:
-        reference = voice.reference(files.reference_wav, json.loads(files.reference.read_text())["phones"])
+        reference = voice.reference(
+            files.reference_wav, json.loads(files.reference.read_text(encoding="utf-8"))["phones"]
+        )
         for text in sentences(SENTENCES, test=True):
             pieces = [piece.symbols for piece in frontend.pieces(text, "en")]
             whole = [voice.synthesize(phones, reference, options=options) for phones in pieces]

@@ -579,7 +579,7 @@ def test_the_first_fetch_is_trusted_said_and_recorded(hub, tmp_path):
         in said
     )
     assert f"the one of its first fetch is trusted from now on: {digest(V5)}" in said
-    known = json.loads((tmp_path / "data" / ".fetch" / "fetched.json").read_text())["files"][
+    known = json.loads((tmp_path / "data" / ".fetch" / "fetched.json").read_text(encoding="utf-8"))["files"][
         "pretrained_models/v5.pth"
     ]
     assert (known["sha256"], known["revision"], known["first_use"]) == (digest(V5), "d" * 40, True)

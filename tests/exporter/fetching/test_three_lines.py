@@ -50,7 +50,7 @@ def test_fetch_build_pack_and_speak(demo_files, tmp_path, monkeypatch):
         "sets": {"v2": ["all"]},
         "voices": {},
     }
-    (tmp_path / "catalog.json").write_text(json.dumps(value))
+    (tmp_path / "catalog.json").write_text(json.dumps(value), encoding="utf-8")
     monkeypatch.setattr(catalog_file, "CATALOG", tmp_path / "catalog.json")
     catalog.cache_clear()
     with running() as hub:

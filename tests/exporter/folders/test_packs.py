@@ -79,7 +79,7 @@ def test_a_collection_with_folders_of_emotions(pack, search, make_clip, tmp_path
     folder = pack(
         "models", "v4", "胡桃", gpt="胡桃_ZH-e10.ckpt", sovits="胡桃_ZH_e10_s1000_l32.pth", version="v4"
     )
-    (folder / "train.log").write_text("")
+    (folder / "train.log").write_text("", encoding="utf-8")
     for language, words in (("中文", MORNING), ("日语", "おはようございます。")):
         make_clip(folder / "reference_audios" / language / "randoms" / f"{words}.wav", noise=0.03)
         make_clip(folder / "reference_audios" / language / "emotions" / f"【默认】{words}.wav")

@@ -45,7 +45,7 @@ def test_the_converted_voice_is_verified_with_every_result_rounded(converted):
     assert checks["teacher-forced KL"]["value"] < 1e-4
     assert "501 steps" in checks["teacher-forced KL"]["note"]
     assert checks["audio SNR"]["value"] > 45
-    assert json.loads((converted.path / "verification.json").read_text()) == verification
+    assert json.loads((converted.path / "verification.json").read_text(encoding="utf-8")) == verification
 
 
 def test_it_verifies_as_onnx_runtime_runs_it(converted):
@@ -115,7 +115,7 @@ def test_build_fp16_converts_its_build_and_finds_the_shared_parts(
     def copy_instead(request, progress):
         shutil.copytree(tiny_bundle, request.output)
         shutil.copytree(tiny_bundle.parent / "shared", request.shared, dirs_exist_ok=True)
-        manifest = json.loads((request.output / "manifest.json").read_text())
+        manifest = json.loads((request.output / "manifest.json").read_text(encoding="utf-8"))
         return BuildReport(path=request.output, manifest=manifest, verification=None, seconds=0.0)
 
     monkeypatch.setattr(build_converted, "build", copy_instead)
@@ -146,12 +146,12 @@ def test_recordings_that_want_more_in_fp32_get_a_part_of_their_own(
     shared, made = converted.path.parent / "shared", {}
     name = Bundle.open(converted.path).manifest["shared"]["hubert"]["folder"]
     manifest = shared / name / "manifest.json"
-    before = manifest.read_text()
+    before = manifest.read_text(encoding="utf-8")
     record = json.loads(before)
     needed = next(i for i in record["islands"] if i["reason"] != "between")
     record["islands"].remove(needed)  # as if it had been heard that FP16 does
     try:
-        manifest.write_text(json.dumps(record))
+        manifest.write_text(json.dumps(record), encoding="utf-8")
         for turn in ("first", "second"):
             request = ConversionRequest(
                 source=Bundle.open(tiny_bundle),
@@ -164,9 +164,9 @@ def test_recordings_that_want_more_in_fp32_get_a_part_of_their_own(
             bundle = Bundle.open(folder / turn, full=True)
             made[turn] = bundle.manifest["shared"]["hubert"]["folder"]
             assert needed["node"] in {i["node"] for i in bundle.manifest["precision"]["islands"]["hubert"]}
-        assert json.loads(manifest.read_text()) == record
+        assert json.loads(manifest.read_text(encoding="utf-8")) == record
     finally:
-        manifest.write_text(before)
+        manifest.write_text(before, encoding="utf-8")
     assert made["first"] == made["second"]
     assert made["first"].startswith(f"{name}-")
     assert Bundle.open(converted.path).manifest["shared"]["hubert"]["folder"] == name

@@ -76,6 +76,10 @@ def test_the_bundle_is_whole_and_speaks(int8, tiny_bundle):
     assert len(made.tokens) > 10
 
 
+def test_an_onnxruntime_without_tensor_scatter_speaks_it_too(int8, older_onnxruntime):
+    assert verify_bundle(Bundle.open(int8.path), threads=1, gpt_steps="onnxruntime").passed
+
+
 def test_prepacked_it_gives_the_same_numbers(int8):
     bundle = Bundle.open(int8.path)
     plain = verify_bundle(bundle, threads=1)

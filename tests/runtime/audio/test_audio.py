@@ -129,7 +129,7 @@ def test_says_why_a_path_cannot_be_read(tmp_path):
         read_audio(tmp_path)
     with pytest.raises(AudioError, match="cannot be read"):
         read_audio("x" * 5000)
-    (tmp_path / "page.wav").write_text("<html>not found</html>")
+    (tmp_path / "page.wav").write_text("<html>not found</html>", encoding="utf-8")
     with pytest.raises(AudioError, match=r"page\.wav: got no audio"):
         read_audio(tmp_path / "page.wav")
     with (tmp_path / "page.wav").open() as file, pytest.raises(AudioError, match="mode 'rb'"):
@@ -221,7 +221,9 @@ def test_encode_survives_minutes_of_vorbis():
         "import numpy as np; from sovits_runtime.audio import Audio;"
         "print(len(Audio(np.zeros(32000 * 120, np.float32), 32000).encode('ogg')) > 1000)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "True")
 
 
@@ -339,5 +341,7 @@ def test_importing_loads_neither_soundfile_nor_soxr_nor_torch():
         "import sys, sovits_runtime.audio, sovits_runtime.drawing.spectrogram_image;"
         "print(sorted({'soundfile', 'soxr', 'torch', 'scipy', 'matplotlib'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

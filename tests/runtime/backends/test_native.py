@@ -197,7 +197,9 @@ for form, precision, spec in t.forms(bundle.graph_spec("gpt_step")):
 print(t.native.kernels(t.lib))
 """
     env = {**os.environ, "SOVITS_NATIVE_KERNELS": kind}
-    done = subprocess.run([sys.executable, "-c", code], check=False, env=env, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, env=env, capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     if done.stdout.strip() != kind:
         pytest.skip(f"this processor has no {kind}")
@@ -302,7 +304,7 @@ def test_packed_weights_can_be_mapped(weights, tmp_path):
         assert matrix.scale.tobytes() == packed[name].scale.tobytes()
         assert matrix.total.tobytes() == packed[name].total.tobytes()
     for damaged in ("{", '{"x": {"form": 1}}', '{"x": {"form": 1, "n": 99, "k": 9999999, "weight": 0}}'):
-        (tmp_path / f"step{INDEX}").write_text(damaged)
+        (tmp_path / f"step{INDEX}").write_text(damaged, encoding="utf-8")
         with pytest.raises(BundleError, match=r"damaged|not an index of packed weights"):
             load_packed(lib, tmp_path / "step")
 
@@ -375,7 +377,7 @@ def test_threads_share_a_step(bundle, weights):
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted by the names that Linux shows")
 def test_its_threads_end_with_it(bundle):
     def count():
-        names = (path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+        names = (path.read_text(encoding="utf-8").strip() for path in Path("/proc/self/task").glob("*/comm"))
         return sum(name == "sovits-gpt" for name in names)
 
     before = count()
@@ -393,7 +395,7 @@ def test_closing_a_voice_ends_its_threads_at_once(tiny_bundle, reference):
     """Without waiting for the garbage collector, which finds circles later."""
 
     def count():
-        names = (path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+        names = (path.read_text(encoding="utf-8").strip() for path in Path("/proc/self/task").glob("*/comm"))
         return sum(name == "sovits-gpt" for name in names)
 
     gc.collect()

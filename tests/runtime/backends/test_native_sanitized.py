@@ -27,7 +27,7 @@ def program(folder):
     """The kernels and the hostile steps as one program."""
     path, sources = folder / "hostile_step", sorted(map(str, SOURCES.glob("*.c")))
     command = [COMPILER, *FLAGS, *CHECKS, "-I", str(SOURCES), "-o", str(path), str(STEPS), *sources, "-lm"]
-    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    built = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if built.returncode and "lib" in built.stderr and "san" in built.stderr:
         pytest.skip("this compiler has no sanitizers")
     assert built.returncode == 0, built.stderr
@@ -37,7 +37,7 @@ def program(folder):
 @pytest.mark.parametrize("kind", ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX"])
 def test_no_number_makes_undefined_arithmetic(program, kind):
     env = {**os.environ, "SOVITS_NATIVE_KERNELS": kind}
-    done = subprocess.run([program], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([program], env=env, capture_output=True, text=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr[:2000]
     assert done.stderr == ""
     steps = int(done.stdout.split(": ")[1].split(" steps")[0])

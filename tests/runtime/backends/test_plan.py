@@ -108,7 +108,7 @@ def test_a_plan_that_came_with_the_bundle_is_not_taken(bundle, tmp_path, monkeyp
 def test_a_plan_that_was_changed_is_refused(bundle, change):
     made = write(bundle)
     path = made.folder / plans.RECORD
-    value = json.loads(path.read_text())
+    value = json.loads(path.read_text(encoding="utf-8"))
     if change == "engine":
         value["choices"]["exact"]["engines"]["sovits_vocoder"] = "openvino-bf16"
     elif change == "unknown engine":
@@ -116,7 +116,7 @@ def test_a_plan_that_was_changed_is_refused(bundle, change):
     elif change == "active":
         del value["choices"]["exact"]
     text = json.dumps(value)
-    path.write_text(text[: len(text) // 2] if change == "cut" else text)
+    path.write_text(text[: len(text) // 2] if change == "cut" else text, encoding="utf-8")
     if change == "another folder":
         shutil.copytree(made.folder, made.folder.with_name("0" * 16))
         path = made.folder.with_name("0" * 16) / plans.RECORD

@@ -116,12 +116,12 @@ def test_another_machine_does_not_take_them_and_says_so(bundle, reference, monke
 def test_another_bundle_does_not_take_them(bundle, tmp_path, caplog):
     prepack(bundle)
     manifest = bundle.path / "manifest.json"
-    content = json.loads(manifest.read_text())
+    content = json.loads(manifest.read_text(encoding="utf-8"))
     content["made_by"]["note"] = "rebuilt"
     from sovits_runtime.bundle import manifest_digest
 
     content["digest"] = manifest_digest(content)
-    manifest.write_text(json.dumps(content))
+    manifest.write_text(json.dumps(content), encoding="utf-8")
     assert find_prepacked(Bundle.open(bundle.path)) is None
     assert f"bundle is {content['digest']}, it was built for {bundle.digest}" in caplog.text
 
@@ -138,7 +138,7 @@ def test_damage_is_named_and_mended(bundle, reference, damage):
     elif damage == "gone":
         file.unlink()
     else:
-        (made.folder / prepacked.RECORD).write_text("{")
+        (made.folder / prepacked.RECORD).write_text("{", encoding="utf-8")
     wanted = prepacked.RECORD if damage == "record" else file.name
     with pytest.raises(BundleError, match=rf"{wanted}.*sovits-export prepack"):
         Synthesizer.load(bundle)
@@ -201,7 +201,7 @@ def test_what_a_killed_process_left_is_not_taken_and_goes(bundle):
 
 
 def test_a_folder_that_cannot_be_written_is_named(bundle):
-    (bundle.path / prepacked.FOLDER).write_text("in the way")
+    (bundle.path / prepacked.FOLDER).write_text("in the way", encoding="utf-8")
     with pytest.raises(BundleError, match=r"prepacked.*cannot be written"):
         prepack(bundle)
 
@@ -271,7 +271,7 @@ def test_a_record_that_was_changed_is_found_out(bundle, change):
     """A blob that is shorter than ONNX Runtime expects is read beyond its end."""
     made = prepack(bundle)
     path = made.folder / prepacked.RECORD
-    record = json.loads(path.read_text())
+    record = json.loads(path.read_text(encoding="utf-8"))
     if change == "shortened":
         file = made.folder / "sovits_vocoder.weights"
         file.write_bytes(file.read_bytes()[:-4096])
@@ -280,7 +280,7 @@ def test_a_record_that_was_changed_is_found_out(bundle, change):
         del record["files"]["sovits_vocoder.onnx"]
     elif change == "of another folder":
         record["ingredients"]["bundle"] = "0" * 64
-    path.write_text({"deep": "[" * 200_000, "null": "null"}.get(change, json.dumps(record)))
+    path.write_text({"deep": "[" * 200_000, "null": "null"}.get(change, json.dumps(record)), encoding="utf-8")
     with pytest.raises(BundleError, match=r"prepacked\.json.*sovits-export prepack"):
         find_prepacked(bundle)
     assert prepack(bundle).problem() == ""

@@ -50,18 +50,18 @@ def test_full_check_finds_one_bit_in_a_large_file(copied_bundle):
 
 def test_manifest_changed_by_hand_is_refused(copied_bundle):
     path = copied_bundle / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["tolerances"]["logits"] = 1e9
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(BundleError, match="changed by hand"):
         Bundle.open(copied_bundle)
 
 
 def test_other_schema_is_refused(copied_bundle):
     path = copied_bundle / "manifest.json"
-    manifest = json.loads(path.read_text()) | {"schema": 99}
+    manifest = json.loads(path.read_text(encoding="utf-8")) | {"schema": 99}
     manifest["digest"] = manifest_digest(manifest)
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(BundleError, match="schema 99"):
         Bundle.open(copied_bundle)
 

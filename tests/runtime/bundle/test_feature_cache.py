@@ -66,7 +66,7 @@ def test_the_least_recently_used_go_and_other_files_stay(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_a_warning(tmp_path, caplog):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     cache = FeatureCache(tmp_path / "file", 1 << 20)
     assert [fetched(cache, KEYS[0], n) for n in (1, 2)] == [(1, 1), (2, 1)]
     assert "cannot keep" in caplog.text
@@ -95,6 +95,16 @@ def test_the_place_follows_variable_and_platform(monkeypatch, tmp_path):
         assert user_cache_folder() == tmp_path / variable / "sovits-export"
 
 
+def closed_to_files(dir):
+    raise PermissionError(13, "Access is denied", str(dir))
+
+
+def test_whether_a_bundle_can_be_written_leaves_nothing_in_it(copied_bundle):
+    before = sorted(copied_bundle.rglob("*"))
+    assert reference_cache(copied_bundle).folder == copied_bundle / "references"
+    assert sorted(copied_bundle.rglob("*")) == before
+
+
 def test_a_read_only_bundle_is_read_and_what_is_new_goes_to_the_users_folder(
     copied_bundle, demo_files, monkeypatch, tmp_path
 ):
@@ -102,7 +112,10 @@ def test_a_read_only_bundle_is_read_and_what_is_new_goes_to_the_users_folder(
     with Synthesizer.load(copied_bundle, threads=1) as voice:
         shipped = voice.reference(wav, ["HH", "."])
     monkeypatch.setenv("SOVITS_EXPORT_CACHE", str(tmp_path / "user"))
-    monkeypatch.setattr(feature_cache.os, "access", lambda path, mode: False)
+    monkeypatch.setattr(feature_cache.tempfile, "TemporaryFile", closed_to_files)
+    monkeypatch.setattr(
+        feature_cache.os, "access", lambda path, mode: True
+    )  # as Windows says of every folder
     assert reference_cache(copied_bundle).folder == tmp_path / "user" / "references"
     with Synthesizer.load(copied_bundle, threads=1) as voice:
         assert voice.reference(wav, ["HH", "."]).key == shipped.key

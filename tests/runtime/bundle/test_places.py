@@ -120,7 +120,7 @@ def test_an_open_file_is_written_through_a_pipe_and_refused_as_a_file(tmp_path, 
     command = [sys.executable, "-c", code, name]
     assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.startswith(b"RIFF")
     with (tmp_path / "out.wav").open("wb") as out:
-        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, encoding="utf-8")
     assert done.returncode == 1
     assert "stands for a file that is open" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out.wav"]

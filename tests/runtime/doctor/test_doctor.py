@@ -26,7 +26,7 @@ from sovits_runtime.doctor import diagnose
 from sovits_runtime.doctor.environment import Environment, parse_requirements
 from sovits_runtime.machine import Machine, cpu_quota, features_of, memory_limit, read_machine
 from sovits_runtime.machine.cuda_packages import cuda_major_of_ort
-from sovits_runtime.machine.onnx_runtime import LEAST_ONNXRUNTIME, PACKAGES
+from sovits_runtime.machine.onnx_runtime import LEAST_ONNXRUNTIME, PACKAGES, SCATTER_ONNXRUNTIME
 
 MACHINE = Machine(
     system="Debian GNU/Linux 12 (Linux 6.1), x86_64",
@@ -118,9 +118,7 @@ def test_old_onnxruntime_stops_speech():
     diagnosis = diagnose(environment=around(load=load(version="1.9.0")))
     assert not diagnosis.can_speak
     finding = found(diagnosis, "onnxruntime")
-    assert (
-        finding.text == f"onnxruntime 1.9.0 is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
-    )
+    assert finding.text == f"onnxruntime 1.9.0 is too old: speaking needs at least {LEAST_ONNXRUNTIME}"
     assert finding.remedy == CPU
     assert "speak on CPU" not in {f.topic for f in diagnosis.findings}
 
@@ -157,8 +155,15 @@ def test_any_two_that_hold_onnxruntime_are_a_conflict(name):
 def test_another_onnxruntime_alone_is_named_with_its_version(name, version):
     versions = {n: v for n, v in VERSIONS.items() if n != "onnxruntime"} | {name: version}
     diagnosis = diagnose(environment=around(versions=versions, load=load(version=version)))
-    finding = found(diagnosis, "onnxruntime")
-    assert finding.text == f"{name} {version} is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}"
+    named, forms = (f for f in diagnosis.findings if f.topic == "onnxruntime")
+    assert named.text.startswith(f"{name} {version}, runs on: ")
+    assert forms.level == "info"
+    assert f"no TensorScatter, which came with {SCATTER_ONNXRUNTIME}: voices speak in forms" in forms.text
+    assert forms.remedy == f'pip uninstall -y {name}, then pip install "onnxruntime>={SCATTER_ONNXRUNTIME}"'
+    assert diagnosis.can_speak
+    old = around(versions={**versions, name: "1.22.0"}, load=load(version="1.22.0"))
+    finding = found(diagnose(environment=old), "onnxruntime")
+    assert finding.text == f"{name} 1.22.0 is too old: speaking needs at least {LEAST_ONNXRUNTIME}"
     assert finding.remedy == f"pip uninstall -y {name}, then {CPU}"
     new = around(versions={**versions, name: "1.27.0"}, load=load(version="1.27.0"))
     assert found(diagnose(environment=new), "onnxruntime").text.startswith(f"{name} 1.27.0, runs on: ")
@@ -237,11 +242,11 @@ def test_sessions_take_as_many_threads_as_the_container_allows(tmp_path, monkeyp
     for cpu in range(4):  # two physical cores of two threads each
         topology = tmp_path / f"sys/devices/system/cpu/cpu{cpu}/topology"
         topology.mkdir(parents=True)
-        (topology / "thread_siblings_list").write_text("0,2\n" if cpu % 2 == 0 else "1,3\n")
+        (topology / "thread_siblings_list").write_text("0,2\n" if cpu % 2 == 0 else "1,3\n", encoding="utf-8")
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/box\n")
+    (tmp_path / "proc/self/cgroup").write_text("0::/box\n", encoding="utf-8")
     (tmp_path / "sys/fs/cgroup/box").mkdir(parents=True)
-    (tmp_path / "sys/fs/cgroup/box/cpu.max").write_text(quota + "\n")
+    (tmp_path / "sys/fs/cgroup/box/cpu.max").write_text(quota + "\n", encoding="utf-8")
     assert machine.usable_cores(tmp_path) == cores
 
 
@@ -661,7 +666,7 @@ def test_features_of_listings():
 def tree(root: Path, files: dict[str, str]) -> Path:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(content)
+        (root / name).write_text(content, encoding="utf-8")
     return root
 
 

@@ -179,7 +179,9 @@ def install(folder: Path, **versions: str) -> None:
     for name, version in versions.items():
         info = folder / f"{name}-{version}.dist-info"
         info.mkdir(parents=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+        )
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_cuda_of_pytorch_is_read_from_its_file(tmp_path, monkeypatch, version, f
     install(tmp_path, torch=version)
     if file is not None:
         (tmp_path / "torch").mkdir()
-        (tmp_path / "torch" / "version.py").write_text(file)
+        (tmp_path / "torch" / "version.py").write_text(file, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     assert torch_version() == told
 
@@ -207,7 +209,9 @@ def mixed(tmp_path, monkeypatch):
     """TensorRT for CUDA 12 beside PyPI's PyTorch for CUDA 13."""
     install(tmp_path / "site", torch="2.11.0", tensorrt_cu12="11.4.0.106", cupy_cuda11x="13.6.0")
     (tmp_path / "site" / "torch").mkdir()
-    (tmp_path / "site" / "torch" / "version.py").write_text("cuda: Optional[str] = '13.0'\n")
+    (tmp_path / "site" / "torch" / "version.py").write_text(
+        "cuda: Optional[str] = '13.0'\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path / "site")
     return tmp_path / "site"
 

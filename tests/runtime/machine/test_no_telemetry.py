@@ -74,6 +74,7 @@ class FreshHome:
             env=self.environment,
             cwd=self.work,
             text=True,
+            encoding="utf-8",
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
@@ -87,7 +88,9 @@ class FreshHome:
     def calls_out(self) -> list[str]:
         """What went to a network: connections and look-ups of names."""
         return [
-            line for line in self.trace.read_text().splitlines() if "AF_INET" in line or "/resolve/" in line
+            line
+            for line in self.trace.read_text(encoding="utf-8").splitlines()
+            if "AF_INET" in line or "/resolve/" in line
         ]
 
 
@@ -135,7 +138,7 @@ def test_openvino_finds_nothing_to_report_with(said, reports, tmp_path):
     (home.work / "openvino_telemetry.py").touch()
     if said is not None:
         (home.home / "intel").mkdir()
-        (home.home / "intel/openvino_telemetry").write_text(said)
+        (home.home / "intel/openvino_telemetry").write_text(said, encoding="utf-8")
     process = home.start("import sovits_runtime, openvino_telemetry", traced=False)
     error = process.communicate()[1]
     assert (process.returncode == 0) == reports, error

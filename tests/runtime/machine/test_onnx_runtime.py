@@ -13,10 +13,13 @@ from click.testing import CliRunner
 
 from sovits_exporter.cli.main import main
 from sovits_runtime import Synthesizer
+from sovits_runtime.backends.onnxruntime import import_onnxruntime
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.machine import onnx_runtime
 from sovits_runtime.machine.onnx_runtime import (
     LEAST_ONNXRUNTIME,
+    SCATTER_ONNXRUNTIME,
+    has_tensor_scatter,
     installed_onnxruntimes,
     load_onnxruntime,
     open_model,
@@ -25,8 +28,12 @@ from sovits_runtime.machine.onnx_runtime import (
 )
 
 ROOT = Path(__file__).parents[3]
-OLD = f"is too old: the decode graph needs at least {LEAST_ONNXRUNTIME}; "
+OLD = f"is too old: speaking needs at least {LEAST_ONNXRUNTIME}; "
 CPU = f'pip install "onnxruntime>={LEAST_ONNXRUNTIME}"'
+WITHOUT_SCATTER = (
+    f"is too old: the portable decode graph, with TensorScatter, needs at least {SCATTER_ONNXRUNTIME}; "
+    f'pip install "onnxruntime>={SCATTER_ONNXRUNTIME}"'
+)
 
 
 @pytest.fixture
@@ -46,15 +53,16 @@ def replaced(monkeypatch):
 
 @pytest.mark.parametrize("gpt_steps", ["auto", "onnxruntime"])
 def test_an_old_one_is_refused_in_one_line_before_a_graph_is_opened(replaced, tiny_bundle, gpt_steps):
-    replaced("1.24.4")
+    replaced("1.22.1")
     with pytest.raises(BackendError) as refused:
         Synthesizer.load(tiny_bundle, gpt_steps=gpt_steps)
-    assert str(refused.value) == f"onnxruntime 1.24.4 {OLD}{CPU}"
+    assert str(refused.value) == f"onnxruntime 1.22.1 {OLD}{CPU}"
 
 
 @pytest.mark.parametrize("command", ["speak", "verify", "prepack", "reference", "bench", "build"])
 def test_every_command_refuses_it(replaced, copied_bundle, demo_files, tmp_path, command):
-    replaced("1.24.4")
+    version = "1.24.4" if command == "build" else "1.22.1"
+    replaced(version)
     recording = ["--ref", demo_files.reference_wav, "--ref-phones", "HH AY1 ."]
     rest = {
         "speak": [copied_bundle, *recording, "--phones", "HH AY1 .", "-o", tmp_path / "o.wav"],
@@ -71,19 +79,20 @@ def test_every_command_refuses_it(replaced, copied_bundle, demo_files, tmp_path,
     result = CliRunner().invoke(main, [command, *map(str, rest)])
     assert result.exit_code == 1
     errors = [line for line in result.output.splitlines() if not line.startswith("[")]
-    assert errors == [f"error: onnxruntime 1.24.4 {OLD}{CPU}"]
+    told = WITHOUT_SCATTER if command == "build" else OLD + CPU
+    assert errors == [f"error: onnxruntime {version} {told}"]
     assert "export" not in result.output.replace("sovits-export", "")  # before the work, not after it
 
 
 def test_the_packages_that_are_there_are_named_and_uninstalled(replaced):
-    replaced("1.24.4", onnxruntime_directml="1.24.4")
+    replaced("1.22.0", onnxruntime_directml="1.22.0")
     with pytest.raises(BackendError) as refused:
         load_onnxruntime()
     uninstalled = "pip uninstall -y onnxruntime-directml, then"
-    assert str(refused.value) == f"onnxruntime-directml 1.24.4 {OLD}{uninstalled} {CPU}"
-    replaced("1.24.4", onnxruntime="1.31.1", onnxruntime_gpu="1.24.4")
+    assert str(refused.value) == f"onnxruntime-directml 1.22.0 {OLD}{uninstalled} {CPU}"
+    replaced("1.22.0", onnxruntime="1.31.1", onnxruntime_gpu="1.22.0")
     with pytest.raises(
-        BackendError, match=r"^onnxruntime-gpu 1\.24\.4 is .*-y onnxruntime onnxruntime-gpu, then"
+        BackendError, match=r"^onnxruntime-gpu 1\.22\.0 is .*-y onnxruntime onnxruntime-gpu, then"
     ):
         load_onnxruntime()
 
@@ -92,6 +101,22 @@ def test_a_new_one_and_one_of_unknown_version_are_taken(replaced):
     for version in (LEAST_ONNXRUNTIME, "1.25.0.dev20260417004", "2.0", "unknown"):
         replaced(version)
         assert load_onnxruntime().__version__ == version
+
+
+def test_cuda_needs_one_with_tensor_scatter(replaced):
+    replaced("1.24.4", onnxruntime_gpu="1.24.4")
+    with pytest.raises(
+        BackendError, match=rf"^onnxruntime-gpu 1\.24\.4 is .* at least {SCATTER_ONNXRUNTIME}; "
+    ):
+        import_onnxruntime("cuda")
+
+
+@pytest.mark.parametrize(
+    ("version", "has"), [("1.23.2", False), ("1.24.4", False), (SCATTER_ONNXRUNTIME, True), ("unknown", True)]
+)
+def test_whether_the_portable_graphs_run_is_told_by_the_version(replaced, version, has):
+    replaced(version)
+    assert has_tensor_scatter(load_onnxruntime()) is has
 
 
 def test_none_comes_with_its_pip_line(monkeypatch):
@@ -109,8 +134,10 @@ def test_plug_ins_under_an_old_name_are_not_counted(tmp_path, monkeypatch):
     ):
         folder = tmp_path / f"{name}-{version}.dist-info"
         folder.mkdir()
-        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-        (folder / "RECORD").write_text(f"{file}/__init__.py,,\n")
+        (folder / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8"
+        )
+        (folder / "RECORD").write_text(f"{file}/__init__.py,,\n", encoding="utf-8")
         (tmp_path / file).mkdir()
         (tmp_path / file / "__init__.py").touch()  # what is missing is not listed since Python 3.12
         assert PathDistribution(folder).version == version
@@ -122,7 +149,8 @@ def test_plug_ins_under_an_old_name_are_not_counted(tmp_path, monkeypatch):
 
 def test_the_least_version_is_what_the_package_asks_for():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert set(re.findall(r'"onnxruntime>=([\d.]+)"', text)) == {LEAST_ONNXRUNTIME}
+    least = dict(re.findall(r'^(\w+) = \[.*"onnxruntime>=([\d.]+)"', text, re.MULTILINE))
+    assert least == {"cpu": LEAST_ONNXRUNTIME, "convert": SCATTER_ONNXRUNTIME}
 
 
 CUDA_TEXT = "Non-zero status\nCUDA failure 2: out of memory ; GPU=0\nmore"

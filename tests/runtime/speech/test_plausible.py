@@ -146,7 +146,7 @@ def test_the_loudest_stretch_counts():
 
 
 def recorded(demo_files):
-    return demo_files.reference_wav, json.loads(demo_files.reference.read_text())["phones"]
+    return demo_files.reference_wav, json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"]
 
 
 @pytest.mark.parametrize("share", [0.5, 2.5])

@@ -114,7 +114,7 @@ def lone_array(path):
 
 HOSTILE = {
     "a plain array": lone_array,
-    "text": lambda path: path.write_text("hello"),
+    "text": lambda path: path.write_text("hello", encoding="utf-8"),
     "nothing": lambda path: path.write_bytes(b""),
     "an empty archive": lambda path: zipfile.ZipFile(path, "w").close(),
     "a style of 400 GB": entry("style", headed((1, 100_000_000_000, 1))),
@@ -163,7 +163,12 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(path)
     code = f"from sovits_runtime import Reference; Reference.load({str(path)!r})"
     done = subprocess.run(
-        [sys.executable, "-c", code], timeout=60, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        timeout=60,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     assert "it is no regular file" in done.stderr
 

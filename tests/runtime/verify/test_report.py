@@ -141,16 +141,16 @@ def test_audio_of_another_length_or_none(report, tmp_path, length):
 def test_older_report_is_replaced_and_other_files_stay(report, tmp_path):
     folder = tmp_path / "r"
     folder.mkdir()
-    (folder / "notes.txt").write_text("mine")
-    (folder / "report.html").write_text("old")
+    (folder / "notes.txt").write_text("mine", encoding="utf-8")
+    (folder / "report.html").write_text("old", encoding="utf-8")
     page = write_verify_report(report, folder)
     assert "Verification passed" in page.read_text(encoding="utf-8")
-    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "notes.txt").read_text(encoding="utf-8") == "mine"
     assert not list(tmp_path.glob(".r.*"))
 
 
 def test_failed_write_leaves_nothing_new(tmp_path):
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(SovitsError, match="file: the report cannot be written"):
         write_files(tmp_path / "file", {"a": b"1"})
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

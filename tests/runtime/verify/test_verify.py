@@ -19,11 +19,11 @@ from sovits_runtime.verify.mixed import FP16_TOLERANCES, MixedVerification
 def reseal(folder, **changes):
     """Rewrites the manifest as if the bundle had been built this way, so that only verification can object."""
     path = folder / "manifest.json"
-    manifest = json.loads(path.read_text())
+    manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["tolerances"].update(changes)
     manifest["files"] = {name: file_record(folder / name) for name in manifest["files"]}
     manifest["digest"] = manifest_digest(manifest)
-    path.write_text(json.dumps(manifest))
+    path.write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def scale_weight(folder, graph, name, factor):
@@ -125,4 +125,4 @@ def test_a_bundle_that_gives_nan_fails_and_still_reports(copied_bundle):
     assert not report.passed
     assert {c.name for c in report.checks if not c.passed} == {"sovits_vocoder", "waveform"}
     report.save(copied_bundle / "verification.json")
-    assert "NaN" not in (copied_bundle / "verification.json").read_text()
+    assert "NaN" not in (copied_bundle / "verification.json").read_text(encoding="utf-8")

@@ -111,7 +111,7 @@ def test_a_key_cannot_leave_the_folder(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_costs_only_a_warning(tmp_path, caplog):
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert LineCache(tmp_path / "file").put(KEY, b"sound", media_type="audio/wav").content == b"sound"
     assert "cannot be kept" in caplog.text
 

@@ -207,7 +207,7 @@ def test_ffprobe_knows_it(format, tmp_path):
     path = tmp_path / "sound"
     path.write_bytes(b"".join(streamed(format, tone(32000, 32000), 32000)[1]))
     command = [ffprobe, "-v", "error", "-show_entries", "stream=codec_name,channels", "-of", "csv=p=0", path]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=True)
     names = {"wav": "pcm_s16le", "ogg": "vorbis"}
     assert answer.stdout.strip() == f"{names.get(format, format)},1"
     assert answer.stderr == ""

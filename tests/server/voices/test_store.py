@@ -85,7 +85,7 @@ def test_bundles_without_a_profile_are_voices(tmp_path, copied_bundle):
     assert found.names() == ("voice",)
     found.add(Voice(name="Alice", bundle=copied_bundle))
     assert found.names() == ("Alice",)
-    assert (tmp_path / "Alice.toml").read_text() == 'name = "Alice"\nbundle = "voice"\n'
+    assert (tmp_path / "Alice.toml").read_text(encoding="utf-8") == 'name = "Alice"\nbundle = "voice"\n'
     assert VoiceStore(None, bundles=[copied_bundle]).names() == ("voice",)
     with pytest.raises(BadRequestError, match="no folder of voices"):
         VoiceStore(None, bundles=[copied_bundle]).remove("voice")
@@ -95,9 +95,9 @@ def test_changes_on_disk_are_seen(voices):
     first = voices.generation
     assert voices.generation == first
     path = voices.folder / "Alice.toml"
-    path.write_text(path.read_text() + "gain_db = 2.5\n")
+    path.write_text(path.read_text(encoding="utf-8") + "gain_db = 2.5\n", encoding="utf-8")
     assert voices.get("alice").gain_db == 2.5
-    (voices.folder / "Bob.toml").write_text(path.read_text())
+    (voices.folder / "Bob.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
     assert voices.names() == ("Alice", "Bob")
     path.unlink()
     assert voices.names() == ("Bob",)
@@ -193,7 +193,7 @@ def test_the_first_reference_is_the_usual_one_and_names_go_before_emotions(voice
 
 
 def test_a_reference_speaks(voices, voice, demo_files):
-    phones = json.loads(demo_files.reference.read_text())["phones"]
+    phones = json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"]
     content = demo_files.reference_wav.read_bytes()
     with_words = voices.add_reference("Alice", content, phones=phones).reference.read(voice)
     without = voices.add_reference("Alice", content, reference_name="style").reference.read(voice)
@@ -221,7 +221,9 @@ def test_recordings_that_lie_elsewhere_are_not_removed(voices, tmp_path):
     mine = tmp_path / "mine.wav"
     mine.write_bytes(recording(4))
     path = voices.folder / "Alice.toml"
-    path.write_text(path.read_text() + f'[[references]]\nfile = "{mine.as_posix()}"\n')
+    path.write_text(
+        path.read_text(encoding="utf-8") + f'[[references]]\nfile = "{mine.as_posix()}"\n', encoding="utf-8"
+    )
     voices.remove("Alice")
     assert mine.exists()
 
@@ -297,7 +299,7 @@ def test_a_profile_that_makes_no_sense_is_named_and_others_go_on(name, voices, t
     if "bundle" not in text:
         text = f'bundle = "{tiny_bundle.as_posix()}"\n{text}'
     path = voices.folder / "bad.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=r"bad\.toml: ") as error:
         read_profile(path)
     assert "expected" in str(error.value) or "not a voice's profile" in str(error.value)
@@ -311,7 +313,7 @@ def test_a_profile_that_makes_no_sense_is_named_and_others_go_on(name, voices, t
 
 def test_two_profiles_of_one_name(voices):
     (voices.folder / "b.json").write_text(
-        json.dumps({"name": "ALICE", "bundle": str(voices.get("alice").bundle)})
+        json.dumps({"name": "ALICE", "bundle": str(voices.get("alice").bundle)}), encoding="utf-8"
     )
     assert voices.names() == ("Alice",)
     assert "there is a voice 'ALICE' already" in voices.problems()["b"]

@@ -38,7 +38,7 @@ RATE = 32000
 
 @pytest.fixture(scope="module")
 def voices(folder: Path, tiny_bundle, demo_files):
-    phones = tuple(json.loads(demo_files.reference.read_text())["phones"])
+    phones = tuple(json.loads(demo_files.reference.read_text(encoding="utf-8"))["phones"])
     reference = VoiceReference(name="default", path=Path(demo_files.reference_wav), phones=phones)
     happy = VoiceReference(name="glad", path=reference.path, phones=phones, emotion="happy")
     for voice in (

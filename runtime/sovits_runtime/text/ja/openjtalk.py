@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Final
 
 from sovits_runtime.errors import TextError
+from sovits_runtime.machine.ascii_path import ascii_path
 from sovits_runtime.machine.data_folder import fetched_text
 from sovits_runtime.text.extras import import_extra, once
 
@@ -78,7 +79,15 @@ def _engine() -> Any:
             f"Japanese needs the dictionary {DICTIONARY_NAME}, which was not found: 'sovits-export fetch "
             f"openjtalk', or install Debian's open-jtalk-mecab-naist-jdic, or name its folder in {DICTIONARY_VARIABLE}"
         )
-    return module.OpenJTalk(dn_mecab=str(folder).encode())
+    name = ascii_path(folder)
+    try:
+        return module.OpenJTalk(dn_mecab=name.encode())
+    except RuntimeError as error:
+        rest = "" if name.isascii() else ", which Windows opens under a name in ASCII letters alone"
+        raise TextError(
+            f"the dictionary {folder} cannot be opened ({error}){rest}; 'sovits-export fetch openjtalk' gets a whole "
+            f"one, and {DICTIONARY_VARIABLE} names one elsewhere"
+        ) from error
 
 
 def reads_otherwise() -> bool:

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from sovits_runtime.machine.ascii_path import ascii_path
 from sovits_runtime.text.extras import find_package_file
 
 
@@ -35,7 +36,8 @@ class MecabKo:
     def __init__(self, dictionary: Path) -> None:
         # The package's own wrapper opens whichever dictionary hides the other.
         self._engine: Any = import_module("mecab_ko._MeCab")
-        options = ("", "--rcfile", str(dictionary / "dicrc"), "--dicdir", str(dictionary))
+        folder = ascii_path(dictionary)
+        options = ("", "--rcfile", str(Path(folder) / "dicrc"), "--dicdir", folder)
         self._tagger = self._engine.Tagger([option.encode() for option in options])
 
     def pos(self, sentence: str) -> list[tuple[str, str]]:
@@ -61,7 +63,7 @@ def python_mecab_ko(dictionary: Path) -> Tagger:
     Raises:
         ModuleNotFoundError: The package is not installed.
     """
-    return cast(Tagger, import_module("mecab").MeCab(dictionary))
+    return cast(Tagger, import_module("mecab").MeCab(Path(ascii_path(dictionary))))
 
 
 def find_dictionary() -> Path | None:
