@@ -130,6 +130,7 @@ class Container:
             self.copy(step.words.split())
         elif step.name == "USER":
             self.user = step.words
+            self.environment["HOME"] = self.home_of(step.words.partition(":")[0])
         elif step.name == "ENTRYPOINT":
             self.entry = json.loads(step.words)
         elif step.name == "HEALTHCHECK":
@@ -150,11 +151,17 @@ class Container:
             else:
                 shutil.copy(ROOT / source, place)
 
+    def home_of(self, uid: str) -> str:
+        """The home of a user, as Docker sets it by the root's own list of users; / where it is not in there."""
+        users = self.root / "etc/passwd"
+        lines = users.read_text(encoding="utf-8").splitlines() if users.exists() else []
+        return next((fields[5] for fields in (line.split(":") for line in lines) if fields[2] == uid), "/")
+
     def command(self, words: list[str], **more: str) -> list[str]:
-        """The words that run a command in here."""
+        """The words that run a command in here, with a /proc of its own that goes with it: ONNX Runtime wants one."""
         variables = [f"{name}={value}" for name, value in {**self.environment, **more}.items()]
         inside = f"cd {shlex.quote(self.folder)} && exec {shlex.join(words)}"
-        return [
+        shell = [
             "chroot",
             f"--userspec={self.user}",
             str(self.root),
@@ -165,6 +172,8 @@ class Container:
             "-c",
             inside,
         ]
+        mounted = f"mount -t proc proc {shlex.quote(str(self.root / 'proc'))} && exec {shlex.join(shell)}"
+        return ["unshare", "--mount", "sh", "-c", mounted]
 
     def run(self, words: list[str], **more: str) -> None:
         """Runs a command in here; its output goes to the terminal."""

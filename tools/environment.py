@@ -32,7 +32,7 @@ LEAST_PYTHON = (3, 11)
 LEAST_PIP = "25.3"
 """Earlier ones fetch whole wheels to make a plan: 25.1, which Debian 13 has, and 23.0 of Debian 12."""
 DEMO = ("cpu", "export")
-TESTS = ("cpu", "export", "rtx", "text", "serve", "wyoming", "dev", "docs")
+TESTS = ("cpu", "export", "rtx", "text", "serve", "wyoming", "ray", "dev", "docs")
 TESTS_CUDA_13 = tuple("rtx-build" if extra == "rtx" else extra for extra in TESTS)
 """Beside a PyTorch for CUDA 13. Engines are built without cuda-bindings, whose release 12 the extra `rtx` brings."""
 LAZY = "--use-feature=fast-deps"

@@ -42,7 +42,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"core"},
         {"dialects", "page", "wyoming"},
         {"app"},
-        {"run"},
+        {"cluster", "run"},
     ],
     "sovits_exporter": [
         {"modeling"},

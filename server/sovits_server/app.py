@@ -27,10 +27,12 @@ from sovits_server.config import Config
 from sovits_server.core.alive import Readiness
 from sovits_server.core.answer import Answers
 from sovits_server.core.casting import Casting
+from sovits_server.core.choices import Choices
 from sovits_server.core.connection import stopped
 from sovits_server.core.desk import Desk
 from sovits_server.core.engine import Engine
-from sovits_server.core.floor import Choices, Floor, Route
+from sovits_server.core.floor import Floor, Route
+from sovits_server.core.weights import Weights
 from sovits_server.dialects import api_v2, gsvi, openai, operators, root, socket
 from sovits_server.operations.metrics import Meters
 from sovits_server.problems import ConfigError
@@ -46,6 +48,7 @@ logger = logging.getLogger(__name__)
 LOOPBACK_ORIGIN = r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\]|[a-z0-9-]+\.localhost)(:\d{1,5})?"
 """Pages of servers on this machine, as SillyTavern is one."""
 Stop = Callable[[bool], None]
+MakeDesk = Callable[[Casting, Config, Meters], Desk]
 
 
 class Server:
@@ -54,6 +57,7 @@ class Server:
     Args:
         config: Of the operator.
         stop: Ends the process that serves; it is told whether to start anew.
+        make_desk: Makes the desk; None: one whose engine is in this process.
 
     Attributes:
         app: The ASGI application.
@@ -65,15 +69,26 @@ class Server:
         ConfigError: A voice is there twice, the default voice is not there, or Home Assistant cannot be served.
     """
 
-    def __init__(self, config: Config, *, stop: Stop | None = None) -> None:
+    def __init__(
+        self, config: Config, *, stop: Stop | None = None, make_desk: MakeDesk | None = None
+    ) -> None:
         check_wyoming(config)
         self.config = config
         self.meters = Meters()
         self.store = VoiceStore(config.voices, bundles=config.bundles)
-        self.desk = Desk(_engine(config), self._casting(), config, self.meters)
+        self.desk = (make_desk or _desk)(self._casting(), config, self.meters)
         self.readiness = Readiness(self.desk)
         answers = Answers(self.desk, _cache(config))
-        self.floor = Floor(self.desk, answers, self.store, config, Choices(), stop or _no_stop)
+        self.weights = Weights(self.store, config)
+        self.floor = Floor(
+            desk=self.desk,
+            answers=answers,
+            store=self.store,
+            config=config,
+            choices=Choices(),
+            weights=self.weights,
+            stop=stop or _no_stop,
+        )
         self.app = self._application()
 
     def _casting(self) -> Casting:
@@ -151,6 +166,7 @@ class Server:
                 port = await stack.enter_async_context(open_wyoming(self.floor))
                 logger.info("Home Assistant's protocol at %s:%d", self.config.host, port)
             stack.push_async_callback(self.desk.close)
+            stack.push_async_callback(asyncio.to_thread, self.weights.close)
             stack.push_async_callback(stopped, finding_out)
             yield
 
@@ -160,12 +176,13 @@ def build_app(config: Config) -> ASGIApp:
     return Server(config).app
 
 
-def _engine(config: Config) -> Engine:
+def _desk(casting: Casting, config: Config, meters: Meters) -> Desk:
     load = LoadOptions(
         device=config.device, backend=config.backend, threads=config.threads, requests=config.at_once
     )
     most = None if config.memory_mb is None else round(config.memory_mb * 1e6)
-    return Engine(load, EngineLimits(config.at_once, config.queue, most))
+    engine = Engine(load, EngineLimits(config.at_once, config.queue, most))
+    return Desk(engine, casting, config, meters)
 
 
 def _cache(config: Config) -> LineCache | None:

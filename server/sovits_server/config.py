@@ -9,7 +9,8 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_origin
@@ -23,6 +24,8 @@ from sovits_server.problems import ConfigError
 
 PREFIX = "SOVITS_SERVE_"
 _SHORTEST_KEY = 8
+PATHS = ("bundles", "voices", "ref", "references", "weights", "pretrained")
+"""In a file they are relative to it."""
 GPU_ROWS = 2
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -58,6 +61,12 @@ class Config(BaseModel):
     )
     allow_urls: bool = Field(False, description="Clients may name recordings by http(s) address.")
     allow_upload: bool = Field(False, description="Clients may add voices by POST /v1/audio/voices.")
+    weights: tuple[Path, ...] = Field(
+        (), description="Folders of weights that clients may have voices built of; needs PyTorch [none]."
+    )
+    pretrained: Path | None = Field(
+        None, description="GPT-SoVITS's pretrained_models, for such builds [what was fetched]."
+    )
     allow_control: bool = Field(False, description="Clients may end the server by /control?command=exit.")
 
     device: str = Field("cpu", description="cpu or cuda.")
@@ -112,8 +121,17 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
+def as_flag(name: str) -> str:
+    """A field as the command line writes it."""
+    return f"--{name.replace('_', '-')}"
+
+
 def load_config(
-    flags: Mapping[str, Any], *, file: Path | None = None, environment: Mapping[str, str] = os.environ
+    flags: Mapping[str, Any],
+    *,
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    written: Callable[[str], str] = as_flag,
 ) -> Config:
     """Puts settings together and checks them.
 
@@ -121,6 +139,7 @@ def load_config(
         flags: Field -> value, those given on the command line.
         file: TOML.
         environment: Of the process.
+        written: How a flag is written, for messages.
 
     Raises:
         ConfigError: Says where, at which line of a file, and why.
@@ -132,10 +151,10 @@ def load_config(
     for name, text in environment.items():
         if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":
             field = name.removeprefix(PREFIX).lower()
-            values[field] = _split(field, text)
+            values[field] = split_words(field, text)
             places[field] = name
     values.update(flags)
-    places.update({name: f"--{name.replace('_', '-')}" for name in flags})
+    places.update({name: written(name) for name in flags})
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -159,7 +178,7 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
         number = next((n for n, line in enumerate(lines, 1) if key.match(line)), None)
         places[name] = f"{path}, line {number}: {name}" if number else f"{path}: {name}"
     base = path.absolute().parent
-    for name in ("bundles", "voices", "ref", "references"):  # relative to the file that names them
+    for name in PATHS:
         value = values.get(name)
         if isinstance(value, str):
             values[name] = base / value
@@ -168,12 +187,12 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
     return values, places
 
 
-def _split(field: str, text: str) -> object:
-    """What a variable holds; several paths have the system's separator between them, other things commas."""
+def split_words(field: str, text: str) -> object:
+    """What a text says of a field; several paths have the system's separator between them, other things commas."""
     known = Config.model_fields.get(field)
     if known is None or get_origin(known.annotation) is not tuple:
         return text
-    paths = field in ("bundles", "references")
+    paths = field in PATHS
     return [part.strip() for part in text.split(os.pathsep if paths else ",") if part.strip()]
 
 
@@ -210,13 +229,19 @@ def _check(config: Config) -> None:
             )
     if not config.bundles and config.voices is None:
         raise ConfigError("bundles: got no voice; give folders of voices, or --voices FOLDER with many in it")
-    for field in ("bundles", "voices", "references"):
+    for field in ("bundles", "voices", "references", "weights", "pretrained"):
         given = getattr(config, field)
         for folder in given if isinstance(given, tuple) else (given,):
             if folder is not None and not folder.is_dir():
                 raise ConfigError(f"{field}: {folder} is no folder; check the path")
     if config.ref is not None and not config.ref.is_file():
         raise ConfigError(f"ref: {config.ref} is no file; check the path")
+    if config.weights and config.voices is None:
+        raise ConfigError("weights: what is built of them is put among the voices; give --voices FOLDER too")
+    if config.weights and find_spec("torch") is None:
+        raise ConfigError(
+            "weights: voices are built with PyTorch, which is not installed: pip install 'sovits-export[export]'"
+        )
     for alias in config.alias:
         if not all(alias.partition("=")):
             raise ConfigError(f"alias: got {alias!r}, expected NAME=VOICE")
@@ -230,7 +255,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "Address": ("host", "port", "page", "wyoming_port", "zeroconf"),
         "Who may ask, and for what": (
             *("api_key", "insecure", "open_lists", "allow_host", "cors_origin"),
-            *("references", "allow_urls", "allow_upload", "allow_control"),
+            *("references", "allow_urls", "allow_upload", "weights", "pretrained", "allow_control"),
         ),
         "Work": ("device", "backend", "threads", "rows", "memory_mb", "max_seconds", "cache_mb"),
         "Limits": (

@@ -5,6 +5,7 @@ Sources are the clients' own code, read in 2026; each row says which one.
 
 import io
 import socket
+import zipfile
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
@@ -128,9 +129,19 @@ ROWS = [
     get("LunaTranslator, version 2", "/tts", {"text": "Hello there.", "text_lang": "en", "speed_factor": 1.0}, "wav"),
     get("LunaTranslator, version 1", "/", {"text": "Hello there.", "text_language": "en", "speed": 1.0}, "wav"),
     Row("LunaTranslator, GSVI", "POST", "/infer_single", INFER, gives="audio_url"),
-    Row("GSVI classic", "POST", "/infer_classic", {**INFER, "gpt_model_name": "x",
-        "ref_audio_path": "Reference One.wav"},
+    Row("GSVI classic", "POST", "/infer_classic", {**INFER, "gpt_model_name": "【经典】demo-gpt",
+        "sovits_model_name": "【GSVI】demo-sovits", "ref_audio_path": "Reference One.wav"},
         gives="audio_url"),
+    Row("GSVI classic lists", "GET", "/classic_model_list/v2", gives="weights"),
+    Row("GSVI conversation", "POST", "/infer_multi", {**INFER, "content":
+        "v2|alice|英语|英语|happy|1.0|Hello there.‖\nv2|Bob|英语|英语|默认|1.2|#Hi.|"}, gives="archive_url"),
+    Row("GSVI OpenAI", "POST", "/v1/audio/speech", {"input": "Hello there.", "model": "GSVI-v4", "voice": "alice",
+        "response_format": "wav", "other_params": {"app_key": "", "text_lang": "英语", "emotion": "happy"}},
+        gives="wav"),
+    Row("gpt-sovits-rs", "POST", "/v1/audio/speech", {"text": "Hello there.", "voiceId": "Bob",
+        "responseFormat": "wav"}, gives="wav"),
+    Row("Kokoro", "POST", "/v1/audio/speech", {"input": "Hello there.", "voice": "alice", "stream": False},
+        gives="whole mp3"),
     Row("GSVI lists", "POST", "/models", {"version": "v4"}, gives="models"),
     Row("GSVI lists", "GET", "/models/v4", gives="models"),
     Row("GSVI lists", "GET", "/version"),
@@ -210,6 +221,17 @@ def check(row, answer, http):
     elif gives == "audio_url":
         assert answer.json()["msg"] == "合成成功"
         is_sound(http.get(answer.json()["audio_url"]), "wav")
+    elif gives == "archive_url":
+        assert answer.json()["msg"] == "合成成功"
+        with zipfile.ZipFile(io.BytesIO(http.get(answer.json()["archive_url"]).content)) as archive:
+            assert archive.namelist() == ["001_alice.wav", "001_alice.txt", "002_Bob.wav", "002_Bob.txt"]
+            assert archive.read("002_Bob.txt") == b"Hi.|"
+            assert all(decoded(archive.read(name))[0] > 0.2 * 32000 for name in archive.namelist()[::2])
+    elif gives == "weights":
+        assert answer.json() == {"msg": "获取模型列表成功", "gpt": ["demo-gpt"], "sovits": ["demo-sovits"]}
+    elif gives == "whole mp3":
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        is_sound(answer, "mp3")
     elif gives == "models":
         assert all(isinstance(v, list) for of in answer.json()["models"].values() for v in of.values())
     elif gives == "id and name":
@@ -296,3 +318,56 @@ def test_a_streamed_wav_has_a_length_that_players_take_for_unknown(http):
     whole = http.get("/tts", params={"text": "Hello there.", "text_lang": "en"})
     assert int.from_bytes(whole.content[40:44], "little") == len(whole.content) - 44
     assert whole.headers["content-length"] == str(len(whole.content))
+
+
+def pauses(wav):
+    """How many stretches of exact silence a WAV has; there is one behind each sentence."""
+    silent = np.frombuffer(wav[44:], "<i2") == 0
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], silent.view(np.int8), [0]))))
+    return int((edges[1::2] - edges[::2] > 3200).sum())
+
+
+@pytest.mark.parametrize(
+    ("marks", "sentences"),
+    [(",", 2), (",.", 3), ("。", 1), ("x", None)],
+    ids=["comma", "two", "none", "foreign"],
+)
+def test_api_py_cuts_a_text_at_the_marks_that_are_named(http, marks, sentences):
+    text = "One of them is 3.14 long, the other is not. That was it"
+    asked = {"text": text, "text_language": "en", "cut_punc": marks, "seed": 1}
+    answer = http.post("/", json=asked)
+    assert answer.status_code == 200
+    if sentences is None:  # what the original does not know either is as if it were not there
+        assert answer.content == http.post("/", json={**asked, "cut_punc": None}).content
+    else:
+        assert pauses(answer.content) == sentences
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "language"), [("/tts", "super_sampling", "text_lang"), ("/", "if_sr", "text_language")]
+)
+def test_who_asks_for_super_sampling_is_told_that_it_is_not_done(http, path, field, language):
+    asked = {"text": "Hello there.", language: "en"}
+    assert http.post(path, json={**asked, field: True}).headers["x-ignored"] == "super_sampling"
+    assert "x-ignored" not in http.post(path, json={**asked, field: "false"}).headers
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "expected 1 to 100"),
+        ("v2|alice|英语|英语|happy|Hello.", "line 1 is"),
+        ("v2|alice|英语|英语|happy|1|Hi.‖v2|alice|英语|英语|happy|fast|Hi.", "speed_factor: got 'fast'"),
+        ("v2|nobody|英语|英语|happy|1|Hi.", "no voice 'nobody'"),
+    ],
+)
+def test_a_conversation_that_cannot_be_read_is_refused_as_a_whole(http, content, said):
+    answer = http.post("/infer_multi", json={"content": content})
+    assert answer.status_code in (400, 404)
+    assert said in answer.json()["msg"]
+
+
+def test_weights_that_made_no_voice_are_an_error_in_the_classic_mode_too(http):
+    answer = http.post("/infer_classic", json={"text": "Hi.", "text_lang": "en", "gpt_model_name": "x"})
+    assert answer.status_code == 404
+    assert "'x.ckpt'" in answer.json()["msg"]

@@ -56,14 +56,14 @@ def test_a_reader_that_takes_nothing_is_cut_off(configure, monkeypatch):
 
 
 def test_a_defect_amid_an_answer_does_not_look_like_its_end(live, monkeypatch):
-    from sovits_server.core.utterance import Utterance
+    from sovits_server.core.utterance import OwnUtterance
 
     async def breaking(self):
         yield (await anext(original(self)))
         raise ZeroDivisionError
 
-    original = Utterance.__aiter__
-    monkeypatch.setattr(Utterance, "__aiter__", breaking)
+    original = OwnUtterance.__aiter__
+    monkeypatch.setattr(OwnUtterance, "__aiter__", breaking)
     with live.client() as http, pytest.raises(httpx.RemoteProtocolError):
         http.post("/v1/audio/speech", json=ASK)
     live.until(live.idle)

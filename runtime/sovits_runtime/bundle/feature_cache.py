@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sovits_runtime.errors import BundleError
+from sovits_runtime.machine.data_folder import own_home
 
 logger = logging.getLogger(__name__)
 
@@ -110,9 +111,8 @@ def user_cache_folder() -> Path:
     place = os.environ.get({"win32": "LOCALAPPDATA"}.get(sys.platform, "XDG_CACHE_HOME"))
     if place:
         return Path(place) / "sovits-export"
-    try:
-        home = Path.home()
-    except RuntimeError:  # a container's user without a home
+    home = own_home()
+    if home is None:
         return Path(tempfile.gettempdir()) / "sovits-export"
     usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
     return home / usual / "sovits-export"

@@ -28,11 +28,18 @@ def user_data_folder() -> Path:
     if place:
         base = Path(place)
     else:
-        try:
-            base = Path.home() / _USUAL.get(sys.platform, ".local/share")
-        except RuntimeError:  # a container's user without a home
-            base = Path(tempfile.gettempdir())
+        home = own_home()
+        base = home / _USUAL.get(sys.platform, ".local/share") if home else Path(tempfile.gettempdir())
     return base / "sovits-export" / ("data" if sys.platform == "win32" else "")  # beside its caches there
+
+
+def own_home() -> Path | None:
+    """This user's; None for a container's user without one, or whose variable names that of another."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if not home.exists() or os.access(home, os.X_OK) else None
 
 
 def fetched_text(name: str) -> Path:

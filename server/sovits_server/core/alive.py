@@ -6,16 +6,11 @@ import asyncio
 import logging
 import time
 
-from sovits_runtime import Phrase, SpeechOptions, SpeechRequest
 from sovits_runtime.errors import SovitsError, first_line, printable
-from sovits_server.core.ask import Whom
 from sovits_server.core.desk import Desk
 
 logger = logging.getLogger(__name__)
 
-WORDS = ("HH", "AH0", "L", "OW1", ".")
-"""Phones that every version knows."""
-SHORT = SpeechOptions(max_tokens=12, pause_s=0.0, retries=5)
 AGAIN_S = 5.0
 
 
@@ -39,7 +34,7 @@ class Readiness:
         while not self.ready:
             start = time.perf_counter()
             try:
-                await asyncio.to_thread(self._speak)
+                await asyncio.to_thread(self._desk.speak_a_word)
             except SovitsError as error:
                 self._tell(printable(first_line(error)))
                 await asyncio.sleep(AGAIN_S)
@@ -51,20 +46,3 @@ class Readiness:
         if reason != self.reason:
             logger.warning("not ready: %s", reason)
         self.reason = reason
-
-    def _speak(self) -> None:
-        """Says a word with the default voice.
-
-        Raises:
-            SovitsError: It cannot.
-        """
-        desk = self._desk
-        voice = desk.casting.default()
-        name = desk.known(voice)
-        with desk.engine.lease(name) as synthesizer:
-            part = desk.casting.cast(synthesizer, voice, Whom())
-            request = SpeechRequest(
-                voice=name, text=[Phrase(WORDS)], reference=part.reference, options=SHORT, priority=1
-            )
-            for _ in desk.engine.submit(request):
-                pass

@@ -177,6 +177,10 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) not in (None, "")
 
+    def all(self) -> dict[str, Any]:
+        """Everything that was sent."""
+        return dict(self._values)
+
     def raw(self, *names: str) -> Any:
         """The first of some names that is there and not empty, as it came."""
         return next((self._values[name] for name in names if name in self), None)

@@ -11,16 +11,16 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
-from sovits_runtime import SpeechRequest, Synthesizer
+from sovits_runtime import Phrase, SpeechOptions, SpeechRequest, Synthesizer
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.speech.text_reader import TextReader
 from sovits_runtime.text.split import STREAM
 from sovits_server.config import Config
 from sovits_server.core.admission import Admission
-from sovits_server.core.ask import Ask, speech_options
+from sovits_server.core.ask import Ask, Whom, speech_options
 from sovits_server.core.casting import Casting
 from sovits_server.core.engine import Engine
-from sovits_server.core.utterance import NOTHING, Clock, Script, Utterance
+from sovits_server.core.utterance import NOTHING, Clock, OwnUtterance, Script, Utterance
 from sovits_server.operations.metrics import Meters
 from sovits_server.operations.traces import span
 from sovits_server.problems import BadRequestError, TooLargeError, TooLateError
@@ -34,6 +34,9 @@ T = TypeVar("T")
 PREPARING, ENCODING, LOOKING = 4, 2, 4
 """Threads that open voices and read recordings, that encode sound, and that look things up, which others wait for."""
 DEFAULT_PAUSE_S = 0.3
+WORDS = ("HH", "AH0", "L", "OW1", ".")
+"""Phones that every version knows."""
+SHORT = SpeechOptions(max_tokens=12, pause_s=0.0, retries=5)
 
 
 class Desk:
@@ -44,14 +47,17 @@ class Desk:
         casting: Finds voices and recordings.
         config: Of the operator.
         meters: What is counted.
+        elsewhere: Requests that are spoken at once by other processes for this one.
     """
 
-    def __init__(self, engine: Engine, casting: Casting, config: Config, meters: Meters) -> None:
+    def __init__(
+        self, engine: Engine, casting: Casting, config: Config, meters: Meters, *, elsewhere: int = 0
+    ) -> None:
         self.engine = engine
         self.casting = casting
         self.config = config
         self.meters = meters
-        self.admission = Admission(config.at_once + config.queue, config.client_requests)
+        self.admission = Admission((elsewhere or config.at_once) + config.queue, config.client_requests)
         self._preparing = ThreadPoolExecutor(PREPARING, thread_name_prefix="prepare")
         self._encoding = ThreadPoolExecutor(ENCODING, thread_name_prefix="encode")
         self._looking = ThreadPoolExecutor(LOOKING, thread_name_prefix="look")
@@ -147,7 +153,7 @@ class Desk:
             job = self.engine.submit(request)
             clock = Clock(self.meters.gap.observe, partial(self._made, voice.name))
             rate = synthesizer.spec.sample_rate
-            return Utterance(
+            return OwnUtterance(
                 job,
                 script,
                 rate,
@@ -156,6 +162,22 @@ class Desk:
                 clock=clock,
                 told={"X-Reference": part.note, "X-Ignored": ", ".join(ignored)},
             )
+
+    def speak_a_word(self) -> None:
+        """Says a word with the default voice, for nobody to hear. In a thread.
+
+        Raises:
+            SovitsError: It cannot.
+        """
+        voice = self.casting.default()
+        name = self.known(voice)
+        with self.engine.lease(name) as synthesizer:
+            part = self.casting.cast(synthesizer, voice, Whom())
+            request = SpeechRequest(
+                voice=name, text=[Phrase(WORDS)], reference=part.reference, options=SHORT, priority=1
+            )
+            for _ in self.engine.submit(request):
+                pass
 
     def known(self, voice: Voice) -> str:
         """The engine's name of a voice; voices of one bundle share it."""
@@ -212,10 +234,12 @@ class Desk:
 
 def unknown_to(spec: ModelSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
     """Options that a version does not take, of those that were asked for: many clients always send them."""
-    if spec.flow is not None and spec.flow.guidance is not None:
-        return ()
-    foreign = ("flow_steps", "guidance") if spec.flow is None else ("guidance",)
-    return tuple(name for name in foreign if options.get(name) is not None)
+    foreign: tuple[str, ...] = ("super_sampling",)  # of v3 with a network that no bundle holds
+    if spec.flow is None:
+        foreign += ("flow_steps", "guidance")
+    elif spec.flow.guidance is None:
+        foreign += ("guidance",)
+    return tuple(name for name in foreign if options.get(name) is not None and options[name] is not False)
 
 
 def _close_late(work: Future[Utterance]) -> None:

@@ -93,6 +93,12 @@ class Engine:
                 self._speech.add_voice(name, bundle)
                 self._bundles[name] = bundle
 
+    def unload(self, name: str) -> None:
+        """Closes a voice once nobody speaks with it; it is loaded again when it is needed next."""
+        with self._adding:
+            if name in self._bundles:
+                self._speech.add_voice(name, self._bundles[name])  # whoever has the old one keeps it
+
     @contextmanager
     def lease(self, name: str) -> Iterator[Synthesizer]:
         """The voice, loaded now where it is not, and kept until the context is left.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.requests import HTTPConnection, Request
@@ -14,10 +13,12 @@ from starlette.responses import Response
 from sovits_runtime.errors import printable
 from sovits_server.config import Config
 from sovits_server.core.answer import Answers
-from sovits_server.core.ask import Fields, Whom
+from sovits_server.core.ask import Fields
 from sovits_server.core.asked import read_fields
+from sovits_server.core.choices import Choices
 from sovits_server.core.connection import ClientGoneError
 from sovits_server.core.desk import Desk
+from sovits_server.core.weights import Weights
 from sovits_server.problems import Problem
 from sovits_server.security.words import problem_of
 from sovits_server.voices import VoiceStore
@@ -27,7 +28,6 @@ logger = logging.getLogger(__name__)
 CLIENT_GONE = 499
 Handler = Callable[[Request], Awaitable[Response]]
 Shape = Callable[[Problem], Response]
-_REMEMBERED = 1000
 
 
 @dataclass(frozen=True)
@@ -55,58 +55,6 @@ class Route:
     list: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What a client has chosen by earlier requests, as the original lets it.
-
-    Attributes:
-        voice: Name.
-        gpt: File of the GPT that it asked for.
-        sovits: File of the SoVITS that it asked for.
-        path: Reference recording.
-        words: What is said in it.
-        language: Language of that.
-    """
-
-    voice: str = ""
-    gpt: str = ""
-    sovits: str = ""
-    path: str = ""
-    words: str = ""
-    language: str = ""
-
-
-class Choices:
-    """What each client has chosen. Whoever chose nothing has what was chosen last, as with the original."""
-
-    def __init__(self) -> None:
-        self._of: OrderedDict[str, Choice] = OrderedDict()
-        self._last = Choice()
-
-    def of(self, client: str) -> Choice:
-        """What holds for a client."""
-        return self._of.get(client, self._last)
-
-    def change(self, client: str, **fields: str) -> Choice:
-        """Changes some of it."""
-        self._last = self._of[client] = replace(self.of(client), **fields)
-        self._of.move_to_end(client)
-        while len(self._of) > _REMEMBERED:
-            self._of.popitem(last=False)
-        return self._last
-
-    def whom(self, client: str, asked: Whom) -> Whom:
-        """What a request asks for, over what was chosen."""
-        chosen = self.of(client)
-        voice = asked.voice or chosen.voice
-        if asked.path or asked.voice or not chosen.path:
-            return replace(asked, voice=voice)
-        return replace(
-            asked, voice=voice, path=chosen.path, words=asked.words or chosen.words,
-            language=asked.language or chosen.language,
-        )  # fmt: skip
-
-
 @dataclass(frozen=True)
 class Floor:
     """What every dialect works with.
@@ -117,6 +65,7 @@ class Floor:
         store: The voices.
         config: Of the operator.
         choices: What clients have chosen.
+        weights: Finds voices by the weights that they were made of.
         stop: Ends the server; starts it anew where told so.
     """
 
@@ -125,6 +74,7 @@ class Floor:
     store: VoiceStore
     config: Config
     choices: Choices
+    weights: Weights
     stop: Callable[[bool], None]
 
     async def fields(self, request: Request) -> Fields:

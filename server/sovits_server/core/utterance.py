@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -104,8 +105,47 @@ class Clock:
     made: Callable[[float], None] = lambda seconds: None
 
 
-class Utterance:
+class Utterance(ABC):
     """Sound under way. Iterate it once; close it, whatever happened.
+
+    Attributes:
+        sample_rate: In Hz; known once it has begun.
+        timeline: Where each sentence is, as far as that is known.
+        told: What to tell the client, by the headers that say it.
+        ended: Whether all of it was made.
+        held: What is given back at its end.
+    """
+
+    sample_rate: int
+    timeline: Timeline
+    told: Mapping[str, str]
+    ended = False
+    held: ExitStack
+
+    @property
+    @abstractmethod
+    def tokens(self) -> int:
+        """Semantic tokens of what was said so far."""
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """Waits for the first sound: most of what can go wrong does so before it.
+
+        Raises:
+            SovitsError: What went wrong.
+        """
+
+    @abstractmethod
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        """Yields the sound as it is made."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends it at the next token, where it is not over, and gives back what it held."""
+
+
+class OwnUtterance(Utterance):
+    """Sound that the engine of this process makes.
 
     Args:
         job: What makes it.
@@ -115,9 +155,6 @@ class Utterance:
         lease: Of the voice, given back at its end.
         clock: Who is told about time.
         told: What to tell the client, by the headers that say it; empty ones are left out.
-
-    Attributes:
-        held: What else is given back at its end.
     """
 
     def __init__(
@@ -134,7 +171,6 @@ class Utterance:
         self.sample_rate = sample_rate
         self.timeline = Timeline(sample_rate)
         self.told = {name: text for name, text in (told or {}).items() if text}
-        self.ended = False
         self._job = job
         self._script = script
         self._gain = np.float32(10 ** (gain_db / 20))
@@ -147,15 +183,11 @@ class Utterance:
 
     @property
     def tokens(self) -> int:
-        """Semantic tokens of what was said so far, by its length."""
+        """By the length of what was said."""
         return round(self._speech_s * ModelSpec.token_rate_hz)
 
     async def begin(self) -> None:
-        """Waits for the first sound: most of what can go wrong does so before it.
-
-        Raises:
-            SovitsError: What went wrong.
-        """
+        """See `Utterance`."""
         self._first = await self._next()
         if self._first is None:
             raise FailedError("the voice made no sound")
@@ -204,7 +236,7 @@ class Utterance:
         return louder
 
     def close(self) -> None:
-        """Ends it at the next token, where it is not over, and gives back what it held."""
+        """See `Utterance`."""
         self._job.cancel()
         self._lease.close()
         self.held.pop_all().close()

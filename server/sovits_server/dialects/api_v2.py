@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -13,9 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from sovits_runtime.text.split import STREAM
 from sovits_server.core.ask import SMALL_CHUNKS, Ask, Delivery, Fields, Whom, language_of
-from sovits_server.core.floor import Choice, Floor, Route, answering, client_of
-from sovits_server.problems import BadRequestError, ForbiddenError, NotThereError, Problem
-from sovits_server.voices import Voice
+from sovits_server.core.choices import Choice
+from sovits_server.core.floor import Floor, Route, answering, client_of
+from sovits_server.core.weights import Wanted
+from sovits_server.problems import BadRequestError, ForbiddenError, Problem
 
 DIALECT = "api_v2"
 VOICE = ("voice", "speaker", "spk", "cha_name", "character", "target_voice", "card_name", "model_name")
@@ -55,8 +55,8 @@ FIELDS: Mapping[str, Any] = {
     "repetition_penalty": {"type": "number", "default": 1.35},
     "sample_steps": {"type": "integer"},
     "cfg_rate": {"type": "number"},
+    "super_sampling": {"type": "boolean", "description": "Not done; the header X-Ignored says so."},
 }
-_EPOCH = re.compile(r"([-_]e\d+)?(_s\d+)?(_l\d+)?$", re.IGNORECASE)
 
 
 def shape(problem: Problem) -> Response:
@@ -175,6 +175,7 @@ def _options(fields: Fields) -> dict[str, Any]:
         "speed": fields.number("speed_factor", "speed_facter", "speed"),
         "flow_steps": fields.whole("sample_steps"),
         "guidance": fields.number("cfg_rate"),
+        "super_sampling": fields.flag("super_sampling", "if_sr"),
     }
 
 
@@ -217,48 +218,40 @@ async def set_weights(floor: Floor, kind: str, request: Request) -> Response:
     path = fields.text("weights_path")
     if not path:
         raise BadRequestError(f"{kind} weight path is required")
-    chosen = await floor.desk.in_thread(
-        lambda: choose_weights(floor, floor.choices.of(client), **{kind: path})
-    )
-    floor.choices.change(client, voice=chosen.voice, gpt=chosen.gpt, sovits=chosen.sovits)
-    return JSONResponse({"message": "success", "voice": chosen.voice})
+    voice, note = await choose_weights(floor, client, **{kind: path})
+    return JSONResponse({"message": "success", "voice": voice, **({"note": note} if note else {})})
 
 
-def choose_weights(floor: Floor, now: Choice, *, gpt: str = "", sovits: str = "") -> Choice:
-    """The voice of weights that a client names, one file or both.
+async def choose_weights(floor: Floor, client: str, *, gpt: str = "", sovits: str = "") -> tuple[str, str]:
+    """Selects the voice of weights that a client names, one file or both; builds it where that is allowed.
 
-    A voice made of both the GPT and the SoVITS that were named last is taken, else one made of what is named now.
+    Returns:
+        The voice that it hears now, and what it should know.
 
     Raises:
-        NotThereError: No voice was made of them.
+        Problem: No voice was made of them, and none can be built.
     """
-    wanted = Choice(gpt=gpt or now.gpt, sovits=sovits or now.sovits)
-    voices = floor.store.voices()
-    by_both = [v for v in voices if _made_of(v, "gpt", wanted.gpt) and _made_of(v, "sovits", wanted.sovits)]
-    by_new = [
-        v for v in voices if (sovits and _made_of(v, "sovits", sovits)) or (gpt and _made_of(v, "gpt", gpt))
-    ]
-    found = next(iter([*by_both, *by_new]), None)
-    if found is None:
-        name = re.split(r"[\\/]", sovits or gpt)[-1][:80]
-        raise NotThereError(
-            f"no voice of this server was made of {name!r}; export it, and serve it", param="weights_path"
-        )
-    return Choice(voice=found.name, gpt=wanted.gpt, sovits=wanted.sovits)
+    now = floor.choices.of(client)
+    wanted = await find_voice(floor, now, gpt=gpt, sovits=sovits)
+    chosen = wanted.choice
+    floor.choices.change(client, voice=chosen.voice, gpt=chosen.gpt, sovits=chosen.sovits)
+    return chosen.voice or floor.desk.casting.default().name, wanted.note
 
 
-def _made_of(voice: Voice, kind: str, path: str) -> bool:
-    """Whether a voice was built from a checkpoint of that name, or has its name."""
-    if not path:
-        return False
-    name = re.split(r"[\\/]", path.strip())[-1].casefold()
-    try:
-        sources = json.loads((voice.bundle / "manifest.json").read_bytes()).get("sources", {})
-        made = str(sources.get(kind, {}).get("file", "")).casefold()
-    except (OSError, ValueError, AttributeError):
-        made = ""
-    stem = name.rpartition(".")[0] or name
-    return name == made or _EPOCH.sub("", stem) == voice.name.casefold()
+async def find_voice(floor: Floor, now: Choice, *, gpt: str, sovits: str) -> Wanted:
+    """The voice of weights, which is there when this returns; see `Weights.wanted`.
+
+    Raises:
+        Problem: No voice was made of them, and none can be built.
+    """
+
+    def look() -> Wanted:
+        speaking = floor.desk.casting.voice_of(Whom(voice=now.voice))
+        return floor.weights.wanted(now, speaking, gpt=gpt, sovits=sovits)
+
+    wanted = await floor.desk.in_thread(look)
+    await floor.weights.make(wanted)
+    return wanted
 
 
 async def set_refer_audio(floor: Floor, request: Request) -> Response:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import io
+import re
 import secrets
+import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from sovits_server.core.ask import Ask
+from sovits_server.core.ask import Ask, Fields
+from sovits_server.core.choices import Choice
 from sovits_server.core.floor import Floor, Route, answering, client_of
+from sovits_server.core.weights import SUFFIXES, name_of_source
 from sovits_server.dialects import api_v2
-from sovits_server.problems import NotThereError, Problem
+from sovits_server.problems import BadRequestError, NotThereError, Problem
 from sovits_server.voices import Voice
 
 DIALECT = "gsvi"
 MOST_BYTES = 64 << 20
+MOST_LINES = 100
 DEFAULT_EMOTION = "默认"
 VERSIONS = ["v1", "v2", "v2Pro", "v2ProPlus", "v3", "v4", "v5"]
 LANGUAGE_NAMES: Mapping[str, str] = {
@@ -87,12 +93,14 @@ def routes(floor: Floor) -> list[Route]:
             "/outputs/{name}", ("GET",), answering(partial(output, shelf), shape), DIALECT, "Gives speech."
         ),
     ]
-    for path in ("/infer_single", "/infer_classic"):
-        handler = answering(partial(infer, floor, shelf), shape)
+    speaks = {"/infer_single": infer, "/infer_classic": infer_classic, "/infer_multi": infer_multi}
+    for path, handle in speaks.items():
+        handler = answering(partial(handle, floor, shelf), shape)
         made.append(
             Route(path, ("POST",), handler, DIALECT, "Speaks; answers with an address.", fields=api_v2.FIELDS)
         )
-    return made
+    by_file = answering(partial(classic_models, floor), shape)
+    return [*made, listed("/classic_model_list/{version}", ("GET",), by_file)]
 
 
 def emotions_of(voice: Voice) -> list[str]:
@@ -129,10 +137,113 @@ async def infer(floor: Floor, shelf: Shelf, request: Request) -> Response:
     """Speaks, keeps the sound for a while, and says where it is."""
     fields, client = await floor.fields(request), client_of(request)
     ask = read_ask(api_v2.read_ask(fields, floor, client))
-    answer = await floor.answers.speak(ask, request, client)
+    return await _kept(floor, shelf, request, fields=fields, ask=ask)
+
+
+async def infer_classic(floor: Floor, shelf: Shelf, request: Request) -> Response:
+    """The same by the names of weights, which select nothing for later requests."""
+    fields, client = await floor.fields(request), client_of(request)
+    gpt, sovits = (file_of(fields.text(f"{kind}_model_name"), SUFFIXES[kind]) for kind in ("gpt", "sovits"))
+    ask = read_ask(api_v2.read_ask(fields, floor, client))
+    if gpt or sovits:
+        chosen = await api_v2.find_voice(floor, Choice(), gpt=gpt, sovits=sovits)
+        ask = replace(ask, whom=replace(ask.whom, voice=chosen.choice.voice, strict=True))
+    return await _kept(floor, shelf, request, fields=fields, ask=ask)
+
+
+def file_of(name: str, suffix: str) -> str:
+    """The file that GSVI's list of weights means by a name: it marks where one lies, and leaves out the suffix."""
+    bare = re.sub(r"^【.*?】", "", name.strip())
+    return bare if not bare or bare.lower().endswith(suffix) else bare + suffix
+
+
+async def _kept(floor: Floor, shelf: Shelf, request: Request, *, fields: Fields, ask: Ask) -> Response:
+    answer = await floor.answers.speak(ask, request, client_of(request))
     name = shelf.put(bytes(answer.body), answer.media_type or "audio/wav", ask.format)
-    address = fields.text("dl_url").rstrip("/") or str(request.base_url).rstrip("/")
-    return JSONResponse({"msg": "合成成功", "audio_url": f"{address}/outputs/{name}"})
+    return JSONResponse({"msg": "合成成功", "audio_url": address_of(request, fields, name)})
+
+
+def address_of(request: Request, fields: Fields, name: str) -> str:
+    """Where a client finds what is kept."""
+    base = fields.text("dl_url").rstrip("/") or str(request.base_url).rstrip("/")
+    return f"{base}/outputs/{name}"
+
+
+async def infer_multi(floor: Floor, shelf: Shelf, request: Request) -> Response:
+    """Speaks a conversation; keeps an archive of its sounds and words for a while, and says where it is."""
+    fields = await floor.fields(request)
+    asks = [line.ask(fields, floor, client_of(request)) for line in read_lines(fields.text("content"))]
+    files: list[tuple[str, bytes]] = []
+    for number, ask in enumerate(asks, 1):
+        answer = await floor.answers.speak(ask, request, client_of(request))
+        called = f"{number:03}_{ask.whom.voice}"
+        files += [(f"{called}.{ask.format}", bytes(answer.body)), (f"{called}.txt", ask.text.encode())]
+    packed = await floor.desk.encode(partial(archive, files))
+    name = shelf.put(packed, "application/zip", "zip")
+    return JSONResponse({"msg": "合成成功", "archive_url": address_of(request, fields, name)})
+
+
+@dataclass(frozen=True)
+class Line:
+    """What somebody says in a conversation.
+
+    Attributes:
+        voice: Who.
+        language: Of the text.
+        emotion: How.
+        speed: How fast.
+        text: What.
+    """
+
+    voice: str
+    language: str
+    emotion: str
+    speed: str
+    text: str
+
+    def ask(self, fields: Fields, floor: Floor, client: str) -> Ask:
+        """The line as a request of its own, with what holds for all of them."""
+        own = {"model_name": self.voice, "text_lang": self.language, "emotion": self.emotion}
+        more = {"speed_facter": self.speed, "text": self.text}
+        return read_ask(api_v2.read_ask(Fields({**fields.all(), **own, **more}), floor, client))
+
+
+def read_lines(content: str) -> list[Line]:
+    """The lines of a conversation, with ‖ between: `version|voice|language|that of the recording|emotion|speed|text`.
+
+    Raises:
+        BadRequestError: One is not so, or there are none, or too many.
+    """
+    lines = []
+    for number, part in enumerate(filter(str.strip, content.split("‖")), 1):
+        words = [word.strip() for word in part.split("|", 6)]
+        if len(words) != 7 or not words[1] or not words[6]:
+            raise BadRequestError(
+                f"content: line {number} is {part.strip()[:60]!r}, expected "
+                "version|voice|language|that of the recording|emotion|speed|text",
+                param="content",
+            )
+        lines.append(Line(words[1], words[2], words[4], words[5], words[6].replace("#", "")))
+    if not 0 < len(lines) <= MOST_LINES:
+        raise BadRequestError(f"content: got {len(lines)} lines, expected 1 to {MOST_LINES}", param="content")
+    return lines
+
+
+def archive(files: Sequence[tuple[str, bytes]]) -> bytes:
+    """A ZIP of files; sound is not made smaller by it."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in files:
+            file.writestr(name, content)
+    return packed.getvalue()
+
+
+async def classic_models(floor: Floor, request: Request) -> Response:
+    """Lists the weights that voices were made of, as `infer_classic` takes them."""
+    known = await floor.desk.in_thread(floor.store.voices)
+    names = {kind: [name_of_source(voice, kind) for voice in known] for kind in SUFFIXES}
+    listed = {kind: sorted(set(filter(None, found))) for kind, found in names.items()}
+    return JSONResponse({"msg": "获取模型列表成功", **listed})
 
 
 def read_ask(ask: Ask) -> Ask:

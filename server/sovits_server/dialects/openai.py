@@ -95,6 +95,7 @@ def read_ask(fields: Fields) -> Ask:
     Raises:
         BadRequestError: It makes no sense.
     """
+    fields = with_others(fields)
     text = fields.raw("input", "text")
     if not isinstance(text, str):
         raise BadRequestError("input: expected the text to say", param="input")
@@ -111,20 +112,33 @@ def read_ask(fields: Fields) -> Ask:
         "flow_steps": fields.whole("flow_steps", "sample_steps"),
         "guidance": fields.number("guidance", "cfg_rate"),
     }
-    format = fields.text("response_format", default="mp3").lower()
+    format = fields.text("response_format", "responseformat", default="mp3").lower()
     return Ask(
         dialect=DIALECT,
         text=text,
         whom=Whom(
-            voice=voice_name(fields.raw("voice")),
+            voice=voice_name(fields.raw("voice", "voiceid")),
             emotion=fields.text("emotion", "instructions"),
             insist="emotion" in fields,
         ),
         language=language_of(fields.text("language", "lang_code", "text_lang"), "language"),
         options=options,
-        delivery="whole" if format == "flac" and "stream_format" not in fields else "chunks",
+        delivery="whole" if _is_whole(fields, format) else "chunks",
         format=format,
     )
+
+
+def with_others(fields: Fields) -> Fields:
+    """The same with what GSVI's clients put into an object of its own."""
+    others = fields.raw("other_params")
+    return Fields({**others, **fields.all()}) if isinstance(others, Mapping) else fields
+
+
+def _is_whole(fields: Fields, format: str) -> bool:
+    """Whether the sound is sent in one piece at the end: where it is asked for so, and FLAC that nobody streams."""
+    if "stream_format" in fields:
+        return False
+    return format == "flac" or not fields.flag("stream", default=True)
 
 
 def voice_name(voice: object) -> str:

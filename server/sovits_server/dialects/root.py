@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -9,12 +10,17 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from sovits_runtime.text.split import STREAM
 from sovits_server.core.ask import Ask, Fields, Whom, language_of
 from sovits_server.core.floor import Floor, Route, answering, client_of
 from sovits_server.dialects import api_v2
 from sovits_server.problems import BadRequestError, Problem
 
 DIALECT = "api"
+MARKS = ",.;?!、，。？！；：…"
+"""What `cut_punc` may name."""
+LINES = "cut0"
+"""Of the ways to cut a text, the one that only cuts at the ends of lines."""
 ADAPTER = ("use_st_adapter", "target_voice", "card_name")
 """Fields of SillyTavern's adapter."""
 FIELDS: Mapping[str, Any] = {
@@ -29,6 +35,8 @@ FIELDS: Mapping[str, Any] = {
     "temperature": {"type": "number", "default": 1},
     "inp_refs": {"type": "array", "items": {"type": "string"}},
     "sample_steps": {"type": "integer"},
+    "cut_punc": {"type": "string", "description": f"Sentences end behind these marks alone, of {MARKS}"},
+    "if_sr": {"type": "boolean", "description": "Not done; the header X-Ignored says so."},
 }
 
 
@@ -110,17 +118,32 @@ def read_ask(fields: Fields, floor: Floor, client: str) -> Ask:
         "speed": fields.number("speed"),
         "flow_steps": fields.whole("sample_steps"),
         "seed": fields.whole("seed", default=-1),
+        "super_sampling": fields.flag("if_sr"),
     }
+    marks = "".join(mark for mark in fields.text("cut_punc") if mark in MARKS)
+    text = fields.text("text")
     return Ask(
         dialect=DIALECT,
-        text=fields.text("text"),
+        text=cut_at(text, marks) if marks else text,
         whom=floor.choices.whom(client, whom),
         language=language_of(fields.text("text_language"), "text_language"),
+        cut=LINES if marks else STREAM,
         options=options,
         delivery="whole",
         tail=True,
         format=fields.text("media_type", default="wav").lower(),
     )
+
+
+def cut_at(text: str, marks: str) -> str:
+    """The text with a line for each sentence, which ends behind some marks; those within numbers are none.
+
+    Args:
+        text: As the client wrote it.
+        marks: Of `MARKS`.
+    """
+    mark = re.escape(marks)
+    return re.sub(rf"(?<=[{mark}])(?!(?<=\d.)\d)(?![{mark}\n]|$)", "\n", text)
 
 
 async def set_model(floor: Floor, request: Request) -> Response:
@@ -129,9 +152,7 @@ async def set_model(floor: Floor, request: Request) -> Response:
     gpt, sovits = fields.text("gpt_model_path"), fields.text("sovits_model_path")
     if not gpt and not sovits:
         raise BadRequestError("gpt_model_path, sovits_model_path: expected one of them")
-    now = floor.choices.of(client)
-    chosen = await floor.desk.in_thread(lambda: api_v2.choose_weights(floor, now, gpt=gpt, sovits=sovits))
-    floor.choices.change(client, voice=chosen.voice, gpt=chosen.gpt, sovits=chosen.sovits)
+    await api_v2.choose_weights(floor, client, gpt=gpt, sovits=sovits)
     return _good()
 
 

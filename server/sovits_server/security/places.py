@@ -24,11 +24,23 @@ class Places:
     Args:
         folders: Those allowed.
         most_bytes: The largest file that is read.
+        what: What such a file is, for messages.
+        param: The field that names it.
+        option: With which the operator allows a folder.
     """
 
-    def __init__(self, folders: Iterable[Path], most_bytes: int) -> None:
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        most_bytes: int,
+        *,
+        what: str = "recording",
+        param: str = "ref_audio_path",
+        option: str = "--references",
+    ) -> None:
         self.folders = tuple(dict.fromkeys(folder.resolve() for folder in folders))
         self.most_bytes = most_bytes
+        self._what, self._param, self._option = what, param, option
 
     def find(self, asked: str) -> Path:
         """The file that a client means.
@@ -41,37 +53,36 @@ class Places:
             NotThereError: There is none in the folders allowed.
             TooLargeError: It is larger than a recording may be.
         """
-        parts = _parts(asked)
+        parts = self._parts(asked)
         for start in range(len(parts)):
             for folder in self.folders:
                 found = _walk(folder, parts[start:])
                 if found is not None and _inside(found, self.folders):
                     return self._checked(found)
-        hint = "" if self.folders else "; the server's operator allows no folder (--references FOLDER)"
+        hint = "" if self.folders else f"; the server's operator allows no folder ({self._option} FOLDER)"
         raise NotThereError(
-            f"no recording {parts[-1][:80]!r} in the folders that this server allows{hint}",
-            param="ref_audio_path",
+            f"no {self._what} {parts[-1][:80]!r} in the folders that this server allows{hint}",
+            param=self._param,
         )
 
     def _checked(self, path: Path) -> Path:
         if path.stat().st_size > self.most_bytes:
-            raise TooLargeError(f"recording {path.name[:80]!r}: larger than {self.most_bytes >> 20} MB")
+            raise TooLargeError(f"{self._what} {path.name[:80]!r}: larger than {self.most_bytes >> 20} MB")
         return path
 
-
-def _parts(asked: str) -> list[str]:
-    """Raises BadRequestError where it is no path."""
-    cleaned = asked.strip().strip("\"'").removeprefix("file://")
-    if len(cleaned) > _LONGEST or "\0" in cleaned:
-        raise BadRequestError("the path of the recording is none", param="ref_audio_path")
-    parts = [part for part in cleaned.replace("\\", "/").split("/") if part not in ("", ".")]
-    if parts and len(parts[0]) == 2 and parts[0][1] == ":":
-        parts = parts[1:]  # a drive
-    if ".." in parts:
-        raise BadRequestError("the path of the recording leads upwards (..)", param="ref_audio_path")
-    if not parts or len(parts) > _MOST_PARTS:
-        raise BadRequestError("the path of the recording is none", param="ref_audio_path")
-    return parts
+    def _parts(self, asked: str) -> list[str]:
+        """Raises BadRequestError where it is no path."""
+        cleaned = asked.strip().strip("\"'").removeprefix("file://")
+        if len(cleaned) > _LONGEST or "\0" in cleaned:
+            raise BadRequestError(f"the path of the {self._what} is none", param=self._param)
+        parts = [part for part in cleaned.replace("\\", "/").split("/") if part not in ("", ".")]
+        if parts and len(parts[0]) == 2 and parts[0][1] == ":":
+            parts = parts[1:]  # a drive
+        if ".." in parts:
+            raise BadRequestError(f"the path of the {self._what} leads upwards (..)", param=self._param)
+        if not parts or len(parts) > _MOST_PARTS:
+            raise BadRequestError(f"the path of the {self._what} is none", param=self._param)
+        return parts
 
 
 def _walk(folder: Path, parts: list[str]) -> Path | None:
