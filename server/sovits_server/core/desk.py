@@ -127,7 +127,7 @@ class Desk:
             values = {**voice.options, **{k: v for k, v in ask.options.items() if v is not None}}
             ignored = unknown_to(synthesizer.spec, values)
             values = {name: value for name, value in values.items() if name not in ignored}
-            options = speech_options(values, max_tokens=limit)
+            options = speech_options(values, version=synthesizer.spec, max_tokens=limit)
             part = self.casting.cast(synthesizer, voice, ask.whom)
             script = Script(
                 prepare(ask.text),
@@ -211,11 +211,13 @@ class Desk:
 
 
 def unknown_to(spec: ModelSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Options that a version does not take, of those that were asked for: many clients always send them."""
-    if spec.flow is not None and spec.flow.guidance is not None:
-        return ()
-    foreign = ("flow_steps", "guidance") if spec.flow is None else ("guidance",)
-    return tuple(name for name in foreign if options.get(name) is not None)
+    """Options that mean nothing to a version, of those that were asked for: many clients always send them.
+
+    Guidance of v3 or v4 is not among them unless it is 0: it would change the sound, so it is refused.
+    """
+    if spec.flow is None:
+        return tuple(name for name in ("flow_steps", "guidance") if options.get(name) is not None)
+    return ("guidance",) if spec.flow.guidance is None and options.get("guidance") == 0 else ()
 
 
 def _close_late(work: Future[Utterance]) -> None:
