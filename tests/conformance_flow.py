@@ -135,17 +135,14 @@ class Spoken:
         prompt_mel[:, :, :n] = normed(self.g["mel"])[None, :, :n]
         x[:, :, :n] = 0
         condition = self.decoder.condition
-        told = {"prompt_mel": prompt_mel, "condition": condition.run({"features": features})["condition"]}
-        nothing = {
-            "prompt_mel": np.zeros_like(x),
-            "condition": condition.run({"features": np.zeros_like(features)})["condition"],
-        }
+        at = {"prompt_len": np.array([n], np.int64)}
+        told = condition.run({**at, "features": features, "prompt_mel": prompt_mel})
+        nothing = condition.run({**at, "features": np.zeros_like(features), "prompt_mel": np.zeros_like(x)})
         for i in range(GUIDED_STEPS):
             at = {
                 "x": x,
                 "time": np.array([i / GUIDED_STEPS], np.float32),
                 "step_size": np.array([1 / GUIDED_STEPS], np.float32),
-                "prompt_len": np.array([n], np.int64),
             }
             towards, away = (self.decoder.step.run({**at, **c})["velocity"] for c in (told, nothing))
             x = x + np.float32(1 / GUIDED_STEPS) * (towards + (towards - away) * np.float32(GUIDANCE))

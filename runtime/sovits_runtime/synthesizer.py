@@ -381,6 +381,7 @@ class Synthesizer(Speaker):
 
         Raises:
             GenerationError: No usable speech within the allowed retries.
+            ShapeError: The version does not take what the options ask.
         """
         how = (options or SpeechOptions()).with_seed()
         utterance = self.generate(phones, reference, bert=bert, options=how)

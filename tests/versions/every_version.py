@@ -1,4 +1,5 @@
-"""Every version by the commands a user types: demo files, build, verify, speak, bench, FP16, lint, engines, inspect.
+"""Every version by the commands a user types: demo files as GPT-SoVITS keeps them, `build --from`, verify, speak with
+nothing but a text, bench, FP16, lint, engines, inspect.
 
 A file of tests stays with one worker, so there are two files of about the same length, which import these tests.
 Versions with parts in common are together: a process traces an architecture once, and builds what voices share once.
@@ -16,12 +17,20 @@ from cuda_operators import without_kernel
 
 from sovits_calibration.corpus import corpus
 from sovits_exporter.cli.main import main
+from sovits_exporter.demo.demo import REFERENCE_TEXT
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 
 WITH_SPEAKER_AND_V1 = ("v1", "v2Pro", "v2ProPlus")
 WITH_FLOW_AND_V2 = ("v2", "v3", "v4", "v5dev", "v5turbo")
 assert {*WITH_SPEAKER_AND_V1, *WITH_FLOW_AND_V2} == set(MODEL_SPECS)
+NAME = "磨坊 voice"
+BASES = {
+    "v3": "s2Gv3.pth",
+    "v4": "gsv-v4-pretrained/s2Gv4.pth",
+    "v5dev": "gsv-v5-pretrained/s2Gv5dev.pth",
+    "v5turbo": "gsv-v5-pretrained/s2Gv5turbo.pth",
+}
 TARGETS = ("sm75", "sm86", "sm89", "sm120")
 NEEDS_RTX = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt_rtx_bindings") is None, reason="TensorRT for RTX is not installed"
@@ -46,21 +55,40 @@ def run(*args: object) -> str:
     return result.stdout
 
 
+def installation(files: Path, version: str, root: Path) -> Path:
+    """Lays demo files out as GPT-SoVITS has them: weights of a version, pretrained models, and the training clip."""
+    flow = MODEL_SPECS[version].flow
+    suffix = "" if version == "v1" else f"_{version}"
+    pretrained = root / "GPT_SoVITS" / "pretrained_models"
+    rank = "_l8" if (files / "demo-base.pth").exists() else ""
+    places = {
+        "demo-gpt.ckpt": root / f"GPT_weights{suffix}" / f"{NAME}-e15.ckpt",
+        "demo-sovits.pth": root / f"SoVITS_weights{suffix}" / f"{NAME}_e8_s96{rank}.pth",
+        "demo-base.pth": pretrained / BASES.get(version, ""),
+        "chinese-hubert-base": pretrained / "chinese-hubert-base",
+        "pretrained_eres2netv2w24s4ep4.ckpt": pretrained / "sv" / "pretrained_eres2netv2w24s4ep4.ckpt",
+        "vocoder.pth": pretrained / (flow.vocoder_folder if flow else "") / "vocoder.pth",
+        "bigvgan": pretrained / (flow.vocoder_folder if flow else ""),
+        "reference.wav": root / "logs" / NAME / "5-wav32k" / "a.wav",
+    }
+    for name, place in places.items():
+        if (files / name).exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(files / name, target_is_directory=(files / name).is_dir())
+    lines = f"a.wav\tDH AH0\tNone\t{REFERENCE_TEXT}\n"
+    (root / "logs" / NAME / "2-name2text.txt").write_text(lines, encoding="utf-8")
+    for name in ("api_v2.py", "config.py"):
+        (root / name).touch()
+    return root
+
+
 def make_chain(version: str, folder: Path, *, tiny: bool = True) -> Chain:
     """Demo files, the bundle built from them, and its FP16 twin; parts that voices share lie in one folder."""
     spec = MODEL_SPECS[version]
     made = Chain(spec, folder / f"{version}-files", folder / version, folder / f"{version}-fp16")
     run("demo-checkpoint", made.files, *(["--tiny"] if tiny else []), "--version", version)
-    parts = {"--hubert": "chinese-hubert-base"}
-    if spec.speaker_network:
-        parts["--speaker"] = "pretrained_eres2netv2w24s4ep4.ckpt"
-    if spec.flow:
-        parts["--vocoder"] = {"bigvgan": "bigvgan", "hifigan": "vocoder.pth"}[spec.flow.vocoder]
-    options = [word for option, name in parts.items() for word in (option, made.files / name)]
-    if spec.flow:
-        options += ["--version", version]
-    gpt, sovits = made.files / "demo-gpt.ckpt", made.files / "demo-sovits.pth"
-    run("build", "--gpt", gpt, "--sovits", sovits, *options, "-o", made.bundle, "--no-verify")
+    tree = installation(made.files, version, folder / f"{version}-GPT-SoVITS")
+    run("build", "--from", tree, "-o", made.bundle, "--no-verify")
     # Calibration on one sentence: other tests see the whole of it. What is built here is verified below.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sovits_calibration.observe.corpus", lambda symbols: corpus(symbols)[:1])
@@ -97,6 +125,20 @@ def test_speak(chain: Chain, precision: str, tmp_path: Path):
     assert samples[: int(0.8 * rate)].std() > 1e-4
 
 
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_speaks_with_nothing_but_a_text(chain: Chain, precision: str, tmp_path: Path, monkeypatch):
+    """The bundle carries the clip that `build --from` chose, as features; nothing else is needed, in no version."""
+    monkeypatch.chdir(tmp_path)
+    bundle = chain.bundle if precision == "fp32" else chain.fp16
+    (stored,) = Bundle.open(bundle).references
+    assert (stored.name, stored.text, stored.language) == ("default", REFERENCE_TEXT, "en")
+    steps = ["--flow-steps", 2] if chain.spec.flow else []
+    run("speak", bundle, "Good morning.", "--max-seconds", 0.4, "--threads", 1, *steps)
+    samples, rate = soundfile.read(f"{bundle.name}.wav")
+    assert rate == chain.spec.sample_rate
+    assert samples[: int(0.4 * rate)].std() > 1e-4
+
+
 def test_steps_and_guidance(chain: Chain, tmp_path: Path):
     """Any number of steps; guidance of 0 to 2 where the version takes it, and one line where it does not."""
 
@@ -116,11 +158,12 @@ def test_steps_and_guidance(chain: Chain, tmp_path: Path):
         result = speak("refused", *options)
         assert result.exit_code == 1, result.output
         (line,) = (text for text in result.stderr.splitlines() if text.startswith("error: "))
+        assert "sentence 1" not in result.stderr
         return line
 
     if chain.spec.flow is None:
-        assert "only v3 to v5" in refused("--flow-steps", 4)
-        assert "only v3 to v5" in refused("--guidance", 1)
+        assert "only v3, v4, v5dev and v5turbo take it" in refused("--flow-steps", 4)
+        assert "only v5dev and v5turbo take it" in refused("--guidance", 1)
         return
     by_default = heard("default", "--flow-steps", chain.spec.flow.steps)
     assert heard("unnamed") == by_default

@@ -6,6 +6,7 @@ from every_version import (  # noqa: F401 - tests
     test_inspect_doctor_and_bench,
     test_lint_and_engines,
     test_speak,
+    test_speaks_with_nothing_but_a_text,
     test_steps_and_guidance,
     test_verify,
 )

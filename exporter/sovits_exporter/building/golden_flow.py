@@ -28,9 +28,10 @@ def record_flow(
 ) -> None:
     """Adds to the arrays of `golden.record`, of up to 50 tokens in one window and 4 steps.
 
-    They are `decoded_tokens`, `reference_mel`, `state`, `features`, `prompt_mel`, `window_features`, `condition`,
-    `noise`, `x` (before every step and after the last), `velocities` and `waveform`. Versions with guidance add
-    `unprompted`; where it is on, each of `velocities` is two rows, with the prompt's mel and without.
+    They are `decoded_tokens`, `reference_mel`, `state`, `features`, `prompt_mel`, `window_features`, what
+    `cfm_condition` gives (`condition`, `turn`, `moves`), `noise`, `x` (before every step and after the last),
+    `velocities` and `waveform`. Versions with guidance add `unprompted`; where it is on, each of `velocities` is two
+    rows, with the prompt's mel and without.
 
     Args:
         vocoder: From ln mel [1, 100, F] to a waveform [1, n].
@@ -74,10 +75,15 @@ def _record_steps(
     x, prompt_mel = a["noise"] * np.float32(flow.noise_scale), np.zeros(shape, np.float32)
     x[:, :, :prompt_len] = 0
     prompt_mel[:, :, :prompt_len] = a["prompt_mel"]
-    a |= graphs[CFM_CONDITION].run({"features": a["window_features"], "prompt_mel": prompt_mel})
+    window = {
+        "features": a["window_features"],
+        "prompt_mel": prompt_mel,
+        "prompt_len": np.array([prompt_len]),
+    }
+    a |= graphs[CFM_CONDITION].run(window)
     rows = ("condition", "unprompted") if flow.guidance else ("condition",)
     step_size = np.array([1 / STEPS], np.float32)
-    told = {"prompt_mel": prompt_mel, "step_size": step_size, "prompt_len": np.array([prompt_len])}
+    told = {"turn": a["turn"], "moves": a["moves"], "step_size": step_size}
     told["condition"] = np.concatenate([a[name] for name in rows])
     xs, velocities = [x], []
     for i in range(STEPS):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sovits_exporter.cli.found_voices import show_voice, voice_json
+from sovits_exporter.cli.found_voices import g2pw_folder, show_voice, voice_json
 from sovits_exporter.cli.output import print_json, progress_line, show_problem
 from sovits_runtime.bundle.stored_references import DEFAULT
 from sovits_runtime.errors import CheckpointError, SovitsError, printable
@@ -105,7 +105,26 @@ def run_from(
         if not job.as_json:
             _show_voices(job, chosen)
             _show_others(chosen, voices)
+        _take_g2pw(job, chosen)
         return _build_all(job, chosen, build_one, show)
+
+
+def _take_g2pw(job: Job, voices: Sequence[FoundVoice]) -> None:
+    """Has the Chinese front end find the polyphone model of an installation, unless it has one."""
+    from sovits_exporter.fetching.g2pw import take_g2pw
+    from sovits_runtime.machine.data_folder import user_data_folder
+    from sovits_runtime.text.zh.g2pw import chosen_folder
+
+    folder = next((found for voice in voices if not voice.missing and (found := g2pw_folder(voice))), None)
+    if folder is None or chosen_folder() is not None:
+        return
+    try:
+        place = take_g2pw(folder, user_data_folder())
+    except (SovitsError, OSError) as error:
+        line = printable(f"note: G2PW is not taken over, so polyphones are read by pypinyin: {error}")
+        click.secho(line, fg="yellow", err=True)
+        return
+    click.echo(f"G2PW: in {printable(str(place))} from now on", err=job.as_json)
 
 
 def _search(job: Job, trees: Sequence[Tree]) -> tuple[list[FoundVoice], list[tuple[Tree, list[Group]]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,8 @@ class FetchOptions:
 def fetch(options: FetchOptions) -> None:
     """Fetch pretrained parts by NAMES: v1, v2, v2Pro, v2ProPlus, v3, v4, v5dev, v5turbo, text, or single parts.
 
+    A voice pack or a folder with voices, by its path, stands for the versions of what lies there.
+
     For a version: what 'build' needs besides your own checkpoints. text: Open JTalk's dictionary, G2PW, NLTK's tagger
     and the language detector's model. What is on this machine already is used first. Size and licences are shown
     before anything is fetched, and you are asked.
@@ -91,7 +94,7 @@ def fetch(options: FetchOptions) -> None:
             raise click.UsageError("name what to fetch, such as v2; 'sovits-export fetch --list' shows all")
         _show_catalog(options)
         return
-    parts = catalog().chosen(options.names, voice=options.voice)
+    parts = catalog().chosen(_names(options.names), voice=options.voice)
     with progress_line() as shown:
         progress = shown if sys.stderr.isatty() else no_progress  # it rarely takes long
         plan = make_plan(
@@ -107,6 +110,27 @@ def fetch(options: FetchOptions) -> None:
         _carry_out(plan, options)
     if options.as_json:
         print_json(_to_json(plan, options))
+
+
+def _names(asked: Sequence[str]) -> list[str]:
+    """Names of the catalog; a path stands for what the voices that lie there need.
+
+    Raises:
+        CheckpointError: No voice lies at a path.
+    """
+    from sovits_exporter.fetching.catalog import catalog
+    from sovits_exporter.folders.needs import versions_in
+
+    names: list[str] = []
+    for name in asked:
+        if catalog().knows(name) or not Path(name).exists():
+            names.append(name)
+            continue
+        with progress_line() as progress:
+            versions = versions_in(Path(name), progress)
+        click.echo(f"{printable(name)}: a voice of {', '.join(versions)}", err=True)
+        names += versions
+    return names
 
 
 def _carry_out(plan: Plan, options: FetchOptions) -> None:
@@ -172,6 +196,8 @@ def _show_plan(plan: Plan) -> None:
 def _state(plan: Plan, part: Part) -> str:
     if part.name in plan.outside:
         return f"at {plan.outside[part.name]}"
+    if part.name in plan.taken:
+        return f"found at {plan.taken[part.name]}"
     files = plan.of(part)
     states = {file.state for file in files}
     if states == {"there"}:

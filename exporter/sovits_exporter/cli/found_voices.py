@@ -32,7 +32,7 @@ def show_voice(voice: FoundVoice, given: Sequence[ReferenceRequest], *, missing:
     rows += [("reference", *_reference_row(name, choice)) for name, choice in voice.references.items()]
     rows += [("reference", str(r.recording), "as given") for r in given]
     if folder := g2pw_folder(voice):
-        rows.append(("G2PW", str(folder), "for Mandarin: name it in SOVITS_G2PW_DIR when you speak"))
+        rows.append(("G2PW", str(folder), _why_g2pw()))
     for what, path, why in rows:
         click.echo(f"  {what:<9} {printable(path)}" + (f"\n            {printable(why)}" if why else ""))
     for note in voice.notes:
@@ -64,9 +64,21 @@ def _reference_row(name: str, choice: Choice) -> tuple[str, str]:
 
 
 def g2pw_folder(voice: FoundVoice) -> Path | None:
-    """The polyphone model of an installation."""
-    folder = voice.home / "GPT_SoVITS" / "text" / "G2PWModel"
-    return folder if folder.is_dir() else None
+    """The polyphone model of an installation, where the version speaks Mandarin by one."""
+    from sovits_exporter.fetching.g2pw import g2pw_in
+    from sovits_runtime.bundle.model_spec import MODEL_SPECS
+
+    spec = MODEL_SPECS.get(voice.version)
+    return g2pw_in(voice.home) if spec is not None and spec.symbols != "v1" else None
+
+
+def _why_g2pw() -> str:
+    from sovits_runtime.text.zh.g2pw import chosen_folder
+
+    there = chosen_folder()
+    if there is not None:
+        return f"reads Mandarin polyphones; {there} does so already"
+    return "reads Mandarin polyphones; a build links it to where every voice finds it"
 
 
 def voice_json(voice: FoundVoice) -> dict[str, Any]:

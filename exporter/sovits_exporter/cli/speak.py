@@ -252,6 +252,7 @@ def _speak(options: SpeakOptions, delivery: SpeechOptions) -> list[AudioSentence
 
     spoken = []
     bundle = Bundle.open(options.bundle, shared=options.shared)
+    delivery.check_version(bundle.spec)
     stored = options.voice.stored(bundle)
     options = options.in_language(stored)
     with ExitStack() as stack:

@@ -135,6 +135,10 @@ class Catalog:
     sets: Mapping[str, tuple[str, ...]]
     voices: Mapping[str, tuple[str, ...]]
 
+    def knows(self, name: str) -> bool:
+        """Whether something has this name, in any case of letters."""
+        return name.lower() in {known.lower() for known in (*self.sets, *self.parts)}
+
     def chosen(self, names: Sequence[str], *, voice: bool = False) -> tuple[Part, ...]:
         """The parts of some names, each once.
 
@@ -151,7 +155,7 @@ class Catalog:
             if asked.lower() not in known:
                 raise FetchError(
                     f"{asked!r}: nothing has this name; expected one of {', '.join(self.sets)}, or a part of those "
-                    f"({', '.join(self.parts)})"
+                    f"({', '.join(self.parts)}), or the path of a voice pack"
                 )
             name = known[asked.lower()]
             more = self.voices.get(name, ()) if voice else ()

@@ -15,6 +15,7 @@ from sovits_exporter.fetching.archives import unpack
 from sovits_exporter.fetching.catalog import Item, Part
 from sovits_exporter.fetching.download import Network, download
 from sovits_exporter.fetching.errors import FetchError
+from sovits_exporter.fetching.g2pw import g2pw_in, link_or_copy, put_g2pw
 from sovits_exporter.fetching.local import candidates, found_by_front_end, is_named_by_digest
 from sovits_exporter.fetching.records import WORK, Records
 from sovits_runtime.bundle.file_lock import locked
@@ -23,6 +24,7 @@ from sovits_runtime.bundle.places import sync
 from sovits_runtime.machine.progress import Progress, no_progress
 
 State = Literal["there", "found", "missing"]
+_G2PW = "g2pw"
 _MOST_GROWTH = 2  # of an archive, over what the catalog expects
 
 
@@ -52,12 +54,14 @@ class Plan:
         parts: Those that were asked for.
         files: Each of their files.
         outside: Part -> where a text front end finds it already, which is as good.
+        taken: Part -> the folder of the user's that is taken over as it is.
     """
 
     into: Path
     parts: tuple[Part, ...]
     files: tuple[Wanted, ...]
     outside: dict[str, Path]
+    taken: dict[str, Path]
 
     def of(self, part: Part) -> list[Wanted]:
         """The files of a part."""
@@ -102,7 +106,7 @@ def make_plan(
         FetchError: Another file lies where one is to be.
     """
     records = Records(into)
-    outside, files = {}, []
+    outside, taken, files = {}, {}, []
     total = sum(part.about_bytes for part in parts)
     done = 0
     for part in parts:
@@ -113,10 +117,12 @@ def make_plan(
             files += [Wanted(i, "there", into / part.unpacks_to, i.sha256) for i in part.items]
         elif elsewhere and (place := found_by_front_end(part.name)) and not place.is_relative_to(into):
             outside[part.name] = place
+        elif part.name == _G2PW and (place := next(filter(None, map(g2pw_in, folders)), None)):
+            taken[part.name] = place
         else:
             files += [_look_for(item, part, into, folders, records) for item in part.items]
     progress("done", total, total)
-    return Plan(into, tuple(parts), tuple(files), outside)
+    return Plan(into, tuple(parts), tuple(files), outside, taken)
 
 
 def _look_for(item: Item, part: Part, into: Path, folders: Sequence[Path], records: Records) -> Wanted:
@@ -165,6 +171,11 @@ def carry_out(plan: Plan, network: Network | None, progress: Progress = no_progr
         records = Records(plan.into)
         counter = _Counter(progress, sum(file.item.about_bytes for file in plan.files))
         for part in plan.parts:
+            if part.name in plan.taken:
+                place = plan.taken[part.name]
+                counter.show(f"take {place.name}", 0)
+                put_g2pw(place, plan.into)
+                records = Records(plan.into)
             files = plan.of(part)
             with contextlib.ExitStack() as done:
                 paths = [_bring(file, part, plan.into, network, records, counter) for file in files]
@@ -255,12 +266,8 @@ def _refuse_other(file: Wanted, digest: str, path: Path) -> None:
 def _adopt(source: Path, target: Path) -> None:
     """Puts a file of another tool in its place: a hard link, which takes no room, or a copy."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    real = os.path.realpath(source)
     with write_path(target) as part:
-        try:
-            os.link(real, part)
-        except OSError:  # another disk, or a file system without hard links
-            shutil.copyfile(real, part)
+        link_or_copy(source, part)
 
 
 def _archive_of(part: Part) -> tuple[str, str]:

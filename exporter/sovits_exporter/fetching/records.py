@@ -15,6 +15,8 @@ from sovits_runtime.machine.json_file import read_json
 WORK = ".fetch"
 _FILE = "fetched.json"
 _MOST = 1 << 50
+_NO_ARCHIVE = ""
+"""In place of the digest of an archive that nobody saw."""
 _SHAPE = fields(
     {
         "files": each(
@@ -63,11 +65,11 @@ class Records:
         self._save()
 
     def has_unpacked(self, folder: str, sha256: str) -> bool:
-        """Whether an archive of this digest was unpacked to a folder, and all of it is there."""
+        """Whether an archive of this digest was unpacked to a folder, or one taken over, and all of it is there."""
         known = self._value["archives"].get(folder)
         return (
             known is not None
-            and known["sha256"] == sha256
+            and known["sha256"] in (sha256, _NO_ARCHIVE)
             and not any(
                 FileRecord.from_json(record).problem(self.folder / folder / name)
                 for name, record in known["files"].items()
@@ -84,6 +86,10 @@ class Records:
         }
         self._value["archives"][folder] = {"sha256": sha256, "files": files}
         self._save()
+
+    def add_folder(self, folder: str) -> None:
+        """Notes all files of a folder that was taken over as it was."""
+        self.add_unpacked(folder, _NO_ARCHIVE)
 
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

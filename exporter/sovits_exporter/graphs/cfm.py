@@ -10,17 +10,10 @@ from torch import nn
 from sovits_exporter.graphs.graph_def import GraphDef, RandomArray, constant, integers, normal, uniform
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.convnext import MAX_FRAMES
-from sovits_exporter.modeling.dit import DiT
+from sovits_exporter.modeling.dit import ROTARY_PAIRS
 from sovits_exporter.modeling.hifigan import Generator
 from sovits_exporter.modeling.sizes import MEL_BANDS
-from sovits_exporter.modeling.vits_v3 import (
-    CfmCondition,
-    CfmFeatures,
-    CfmStep,
-    GuidedCondition,
-    GuidedStep,
-    SynthesizerTrnV3,
-)
+from sovits_exporter.modeling.vits_v3 import CfmCondition, CfmFeatures, CfmStep, SynthesizerTrnV3
 from sovits_runtime.bundle.graph_spec import DimRange, GraphSpec, TensorSpec
 from sovits_runtime.bundle.model_spec import ModelSpec
 
@@ -41,46 +34,44 @@ _WINDOW_CHECKS: tuple[Mapping[str, int], ...] = (
 def flow_graphs(vits: SynthesizerTrnV3, spec: ModelSpec) -> list[GraphDef]:
     """The graphs of the flow matching, over the weight file of the SoVITS checkpoint."""
     assert spec.flow is not None
-    width, estimator = spec.flow.feature_width, vits.cfm.estimator
-    mel = ("batch", MEL_BANDS, "frames")
+    width, estimator, guided = spec.flow.feature_width, vits.cfm.estimator, spec.flow.guidance is not None
     features = TensorSpec("features", "float32", ("batch", width, "frames"))
-    prompt_mel = TensorSpec("prompt_mel", "float32", mel)
-    if isinstance(estimator, DiT):
-        condition = TensorSpec("condition", "float32", ("batch", "frames", width))
-        return [
-            _features(vits, width),
-            _window_graph("cfm_condition", CfmCondition(estimator), (features,), (condition,)),
-            _step(CfmStep(estimator), prompt_mel, condition),
-        ]
-    unprompted, condition = (
+    prompt_len = TensorSpec("prompt_len", "int64", (1,))
+    condition, unprompted = (
         TensorSpec(name, "float32", ("batch", "frames", estimator.width))
-        for name in ("unprompted", "condition")
+        for name in ("condition", "unprompted")
     )
+    turn = TensorSpec("turn", "float32", (2, "frames", ROTARY_PAIRS))
+    moves = TensorSpec("moves", "float32", (1, 1, "frames"))
+    told = (turn, moves, unprompted, condition) if guided else (turn, moves, condition)
     return [
         _features(vits, width),
         _window_graph(
-            "cfm_condition", GuidedCondition(estimator), (features, prompt_mel), (unprompted, condition)
+            "cfm_condition",
+            CfmCondition(estimator, guided=guided),
+            (features, _mel("prompt_mel"), prompt_len),
+            told,
+            prompt_len=integers(20),
         ),
-        _step(GuidedStep(estimator), condition),
+        _window_graph(
+            "cfm_step",
+            CfmStep(estimator),
+            (_mel("x"), condition, turn, moves, *_numbers("time", "step_size")),
+            (_mel("velocity"), _mel("next_x")),
+            turn=uniform(-1.0, 1.0),
+            moves=integers(2),
+            time=uniform(0.05, 1.0),
+            step_size=uniform(0.05, 1.0),
+        ),
     ]
 
 
-def _step(module: nn.Module, *told: TensorSpec) -> GraphDef:
-    """One Euler step that is told these beside x and the time."""
-    x, velocity, next_x = (
-        TensorSpec(name, "float32", ("batch", MEL_BANDS, "frames")) for name in ("x", "velocity", "next_x")
-    )
-    times = (TensorSpec("time", "float32", (1,)), TensorSpec("step_size", "float32", (1,)))
-    inputs = (x, *told, *times, TensorSpec("prompt_len", "int64", (1,)))
-    return _window_graph(
-        "cfm_step",
-        module,
-        inputs,
-        (velocity, next_x),
-        time=uniform(0.05, 1.0),
-        step_size=uniform(0.05, 1.0),
-        prompt_len=integers(20),
-    )
+def _mel(name: str) -> TensorSpec:
+    return TensorSpec(name, "float32", ("batch", MEL_BANDS, "frames"))
+
+
+def _numbers(*names: str) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name, "float32", (1,)) for name in names)
 
 
 def _window_graph(

@@ -61,22 +61,9 @@ class ConvPositionEmbedding(nn.Module):
 
 
 class InputEmbedding(nn.Module):
-    """Noisy mel, prompt mel and condition of each frame, joined."""
+    """Noisy mel, prompt mel and text of each frame, joined.
 
-    def __init__(self, dims: DitDims) -> None:
-        super().__init__()
-        self.proj = nn.Linear(2 * MEL_BANDS + dims.text_width, dims.width)
-        self.conv_pos_embed = ConvPositionEmbedding(dims.width)
-
-    def forward(self, x: Tensor, prompt: Tensor, condition: Tensor) -> Tensor:
-        """Maps x and prompt [B, 100, T] and condition [B, T, text_width] to [B, T, width]."""
-        joined = torch.cat([x.transpose(1, 2), prompt.transpose(1, 2), condition], dim=2)
-        rows = self.proj(joined.flatten(0, 1)).view(joined.shape[0], joined.shape[1], -1)
-        return self.conv_pos_embed(rows) + rows
-
-
-class SplitInputEmbedding(nn.Module):
-    """`InputEmbedding`, its matrix in three, so that what stays the same in all steps is multiplied once a window.
+    The official matrix is in three parts, so that what stays the same in all steps is multiplied once a window.
 
     Source: GPT-SoVITS, f5_tts/model/backbones/dit.py, DiT.prepare_static_cache.
     """
@@ -116,10 +103,10 @@ class RotaryEmbedding(nn.Module):
         self.register_buffer("inv_freq", torch.empty(ROTARY_PAIRS))
         self.inv_freq: Tensor
 
-    def forward(self, frames: int) -> tuple[Tensor, Tensor]:
-        """Returns cosines and sines, each [frames, 32]."""
+    def forward(self, frames: int) -> Tensor:
+        """Returns cosines and sines, [2, frames, 32]."""
         angles = torch.arange(frames, dtype=torch.float32)[:, None] * self.inv_freq
-        return torch.cos(angles), torch.sin(angles)
+        return torch.stack([torch.cos(angles), torch.sin(angles)])
 
 
 class Attention(nn.Module):
@@ -208,75 +195,29 @@ def norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return F.layer_norm(x, scale.shape, 1.0 + scale, shift, EPS)
 
 
-class Transformer(nn.Module):
-    """What all forms of the part called `cfm.estimator` have in common."""
+class DiT(nn.Module):
+    """The part called `cfm.estimator`: what is prepared once a window, and the velocity of a step.
 
-    def __init__(self, dims: DitDims) -> None:
+    Source: GPT-SoVITS, f5_tts/model/backbones/dit.py, DiT.forward, DiT.prepare_static_cache.
+
+    Args:
+        dims: Its sizes.
+        step_size_embedding: Whether it is told the size of its steps beside the time.
+    """
+
+    def __init__(self, dims: DitDims, *, step_size_embedding: bool) -> None:
         super().__init__()
         self.width = dims.width
         self.time_embed = TimestepEmbedding(dims.width)
+        self.d_embed = TimestepEmbedding(dims.width) if step_size_embedding else None
         self.text_embed = TextEmbedding(dims.text_width, dims.text_layers)
+        self.input_embed = InputEmbedding(dims)
         self.rotary_embed = RotaryEmbedding()
         self.transformer_blocks = nn.ModuleList(DiTBlock(dims) for _ in range(dims.depth))
         self.norm_out = AdaLayerNorm(dims.width, 2)
         self.proj_out = nn.Linear(dims.width, MEL_BANDS)
 
-    def through_blocks(self, embedded: Tensor, t: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-        """Maps the embedded input to the velocity.
-
-        Args:
-            embedded: float32 [B, T, width].
-            t: float32 [1, width], the embedded time after SiLU.
-            turn: Cosines and sines [T, 32] of `rotary_embed`.
-
-        Returns:
-            float32 [B, 100, T].
-        """
-        batch, frames, _ = embedded.shape
-        rows = embedded.flatten(0, 1)
-        for block in self.transformer_blocks:
-            rows = block(rows, t, turn, batch)
-        scale, shift = self.norm_out(t)
-        out = self.proj_out(norm(rows, scale, shift))
-        return out.view(batch, frames, MEL_BANDS).transpose(1, 2)
-
-
-class DiT(Transformer):
-    """The form that is told the size of its steps, and the prompt in each of them."""
-
-    def __init__(self, dims: DitDims) -> None:
-        super().__init__(dims)
-        self.d_embed = TimestepEmbedding(dims.width)
-        self.input_embed = InputEmbedding(dims)
-
-    def velocity(
-        self, x: Tensor, prompt: Tensor, condition: Tensor, time: Tensor, step_size: Tensor
-    ) -> Tensor:
-        """Predicts where x moves.
-
-        Args:
-            x: float32 [B, 100, T].
-            prompt: float32 [B, 100, T], zero after the prompt.
-            condition: float32 [B, T, text_width], of `text_embed`.
-            time: float32 [1], from 0 to 1.
-            step_size: float32 [1].
-
-        Returns:
-            float32 [B, 100, T].
-        """
-        t = F.silu(self.time_embed(time) + self.d_embed(step_size))
-        turn = self.rotary_embed(x.shape[2])
-        return self.through_blocks(self.input_embed(x, prompt, condition), t, turn)
-
-
-class GuidedDiT(Transformer):
-    """The form that is told the time alone, and can be led away from what it would say without the prompt."""
-
-    def __init__(self, dims: DitDims) -> None:
-        super().__init__(dims)
-        self.input_embed = SplitInputEmbedding(dims)
-
-    def prepare(self, features: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor]:
+    def prepare(self, features: Tensor, prompt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What is the same in all steps of a window.
 
         Args:
@@ -284,12 +225,33 @@ class GuidedDiT(Transformer):
             prompt: float32 [B, 100, T], zero after the prompt.
 
         Returns:
-            Conditions float32 [B, T, width] without the prompt's mel, and with it.
+            Conditions float32 [B, T, width] with the prompt's mel and without it; cosines and sines [2, T, 32] that
+            turn the first head.
         """
-        return self.input_embed.prepare(prompt, self.text_embed(features))
+        unprompted, condition = self.input_embed.prepare(prompt, self.text_embed(features))
+        return condition, unprompted, self.rotary_embed(features.shape[2])
 
-    def velocity(self, x: Tensor, condition: Tensor, time: Tensor) -> Tensor:
-        """Predicts where x [B, 100, T] moves under a condition of `prepare`; time as in `DiT.velocity`."""
-        t = F.silu(self.time_embed(time))
-        turn = self.rotary_embed(x.shape[2])
-        return self.through_blocks(self.input_embed(x, condition), t, turn)
+    def velocity(self, x: Tensor, condition: Tensor, turn: Tensor, time: Tensor, step_size: Tensor) -> Tensor:
+        """Predicts where x moves.
+
+        Args:
+            x: float32 [B, 100, T].
+            condition: float32 [B, T, width], of `prepare`.
+            turn: float32 [2, T, 32], of `prepare`.
+            time: float32 [1], from 0 to 1.
+            step_size: float32 [1].
+
+        Returns:
+            float32 [B, 100, T].
+        """
+        embedded = self.time_embed(time)
+        if self.d_embed is not None:
+            embedded = embedded + self.d_embed(step_size)
+        t, halves = F.silu(embedded), (turn[0], turn[1])
+        batch, frames, _ = condition.shape
+        rows = self.input_embed(x, condition).flatten(0, 1)
+        for block in self.transformer_blocks:
+            rows = block(rows, t, halves, batch)
+        scale, shift = self.norm_out(t)
+        out = self.proj_out(norm(rows, scale, shift))
+        return out.view(batch, frames, MEL_BANDS).transpose(1, 2)

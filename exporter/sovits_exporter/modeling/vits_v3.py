@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sovits_exporter.modeling.dit import DiT, GuidedDiT
+from sovits_exporter.modeling.dit import DiT
 from sovits_exporter.modeling.flow import WN
 from sovits_exporter.modeling.sizes import DitDims
 from sovits_exporter.modeling.vits import Sovits
@@ -38,7 +38,7 @@ class FeatureEncoder(nn.Module):
 class FlowMatching(nn.Module):
     """The part called `cfm`."""
 
-    def __init__(self, estimator: DiT | GuidedDiT) -> None:
+    def __init__(self, estimator: DiT) -> None:
         super().__init__()
         self.estimator = estimator
 
@@ -53,7 +53,7 @@ class SynthesizerTrnV3(Sovits):
         width = spec.flow.feature_width
         self.bridge = nn.Sequential(nn.Conv1d(self.state_channels, width, 1), nn.LeakyReLU(BRIDGE_SLOPE))
         self.wns1 = FeatureEncoder(width, self.style_width)
-        self.cfm = FlowMatching(DiT(dims) if spec.flow.guidance is None else GuidedDiT(dims))
+        self.cfm = FlowMatching(DiT(dims, step_size_embedding=spec.flow.step_size_embedding))
 
 
 class CfmFeatures(nn.Module):
@@ -78,77 +78,52 @@ class CfmFeatures(nn.Module):
 
 
 class CfmCondition(nn.Module):
-    """Graph `cfm_condition`: what one window of features tells every step."""
+    """Graph `cfm_condition`: all that is the same in every step of one window, made once."""
 
-    def __init__(self, estimator: DiT) -> None:
+    def __init__(self, estimator: DiT, *, guided: bool) -> None:
         super().__init__()
-        self.estimator = estimator
+        self.estimator, self.guided = estimator, guided
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Features [B, 512, T] to the condition [B, T, 512]."""
-        return self.estimator.text_embed(features)
+    def forward(self, features: Tensor, prompt_mel: Tensor, prompt_len: Tensor) -> tuple[Tensor, ...]:
+        """Prepares the steps.
+
+        Args:
+            features: float32 [B, 512, T].
+            prompt_mel: float32 [B, 100, T], normed mel of the prompt, zero after it.
+            prompt_len: int64 [1], frames of the prompt.
+
+        Returns:
+            Cosines and sines float32 [2, T, 32]; [1, 1, T], 0 in the prompt, whose frames no step moves, and 1 after
+            it; where steps are guided, the condition without the prompt's mel; and the condition [B, T, width].
+        """
+        condition, unprompted, turn = self.estimator.prepare(features, prompt_mel)
+        after = torch.arange(features.shape[2], device=features.device) >= prompt_len
+        moves = after.to(features.dtype)[None, None]
+        return (turn, moves, unprompted, condition) if self.guided else (turn, moves, condition)
 
 
 class CfmStep(nn.Module):
-    """Graph `cfm_step`: one Euler step from noise towards the mel."""
+    """Graph `cfm_step`: one Euler step from noise towards the mel; of a guided one the caller takes the velocities."""
 
     def __init__(self, estimator: DiT) -> None:
         super().__init__()
         self.estimator = estimator
 
     def forward(
-        self,
-        x: Tensor,
-        prompt_mel: Tensor,
-        condition: Tensor,
-        time: Tensor,
-        step_size: Tensor,
-        prompt_len: Tensor,
+        self, x: Tensor, condition: Tensor, turn: Tensor, moves: Tensor, time: Tensor, step_size: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Moves x.
 
         Args:
             x: float32 [B, 100, T], its prompt frames zero.
-            prompt_mel: float32 [B, 100, T], normed mel of the prompt, zero after it.
-            condition: float32 [B, T, 512].
+            condition: float32 [B, T, width]; as the next two, of `CfmCondition`.
+            turn: float32 [2, T, 32].
+            moves: float32 [1, 1, T].
             time: float32 [1], steps done over steps.
             step_size: float32 [1], one over steps.
-            prompt_len: int64 [1], frames of the prompt.
 
         Returns:
             The velocity and the next x, each [B, 100, T]; of the latter the prompt frames are zero.
         """
-        velocity = self.estimator.velocity(x, prompt_mel, condition, time, step_size)
-        return velocity, _moved(x, velocity, step_size, prompt_len)
-
-
-class GuidedCondition(nn.Module):
-    """Graph `cfm_condition` of versions with guidance: what one window tells every step."""
-
-    def __init__(self, estimator: GuidedDiT) -> None:
-        super().__init__()
-        self.estimator = estimator
-
-    def forward(self, features: Tensor, prompt_mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, 512, T] and prompt [B, 100, T] to conditions [B, T, width]: without the prompt, and with it."""
-        return self.estimator.prepare(features, prompt_mel)
-
-
-class GuidedStep(nn.Module):
-    """Graph `cfm_step` of versions with guidance; of a guided step the caller takes the velocities alone."""
-
-    def __init__(self, estimator: GuidedDiT) -> None:
-        super().__init__()
-        self.estimator = estimator
-
-    def forward(
-        self, x: Tensor, condition: Tensor, time: Tensor, step_size: Tensor, prompt_len: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Moves x; as `CfmStep`, but that the condition [B, T, width] knows the prompt."""
-        velocity = self.estimator.velocity(x, condition, time)
-        return velocity, _moved(x, velocity, step_size, prompt_len)
-
-
-def _moved(x: Tensor, velocity: Tensor, step_size: Tensor, prompt_len: Tensor) -> Tensor:
-    moves = torch.arange(x.shape[2], device=x.device) >= prompt_len
-    return (x + step_size * velocity) * moves.to(x.dtype)
+        velocity = self.estimator.velocity(x, condition, turn, time, step_size)
+        return velocity, (x + step_size * velocity) * moves

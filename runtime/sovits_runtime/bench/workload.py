@@ -41,6 +41,7 @@ class FlowWorkload:
         features: float32 [1, 512, T], prompt and speech of the first window.
         condition: float32 [rows, T, W]; two rows where the version leads its steps by guidance, else one.
         x: float32 [rows, 100, T].
+        turn: float32 [2, T, 32], cosines and sines.
         prompt_mel: float32 [1, 100, T], zero after the prompt.
         prompt_len: Frames of the prompt.
         mel: float32 [1, 100, F], normed, of all the speech.
@@ -51,6 +52,7 @@ class FlowWorkload:
     features: NDArray[np.float32] = field(repr=False)
     condition: NDArray[np.float32] = field(repr=False)
     x: NDArray[np.float32] = field(repr=False)
+    turn: NDArray[np.float32] = field(repr=False)
     prompt_mel: NDArray[np.float32] = field(repr=False)
     prompt_len: int
     mel: NDArray[np.float32] = field(repr=False)
@@ -116,6 +118,8 @@ class Workload:
             "window_features": self.flow.features,
             "condition": self.flow.condition,
             "x": self.flow.x,
+            "turn": self.flow.turn,
+            "moves": (np.arange(self.flow.x.shape[2]) >= self.flow.prompt_len).astype(np.float32)[None, None],
             "prompt_mel": self.flow.prompt_mel,
             "time": np.zeros(1, np.float32),
             "step_size": np.array([1 / self.flow.steps], np.float32),
@@ -199,11 +203,13 @@ def _flow_workload(flow: FlowSpec, frames: int, normal: Normal, condition_width:
     rows = 2 if flow.guidance else 1
     prompt_mel = np.zeros((1, flow.mel_bands, window), np.float32)
     prompt_mel[:, :, :prompt_len] = normal(1, flow.mel_bands, prompt_len, scale=0.4)
+    angles = np.arange(window, dtype=np.float32)[:, None] * 10000 ** (-np.arange(32, dtype=np.float32) / 32)
     return FlowWorkload(
         reference_mel=normal(flow.mel_bands, reference_frames, scale=2.0) - np.float32(5),
         features=normal(1, flow.feature_width, window),
         condition=normal(rows, window, condition_width),
         x=normal(rows, flow.mel_bands, window),
+        turn=np.stack([np.cos(angles), np.sin(angles)]).astype(np.float32),
         prompt_mel=prompt_mel,
         prompt_len=prompt_len,
         mel=normal(1, flow.mel_bands, speech, scale=0.4),

@@ -56,7 +56,7 @@ GOLDEN = {
     **dict.fromkeys(
         ("ssl", "style", "state", "noise", "z", "features", "condition", "unprompted"), ("float32", 3)
     ),
-    **dict.fromkeys(("prompt_mel", "window_features"), ("float32", 3)),
+    **dict.fromkeys(("prompt_mel", "window_features", "turn", "moves"), ("float32", 3)),
     **dict.fromkeys(("x", "velocities"), ("float32", 4)),
     "ended": ("bool", 0),
 }

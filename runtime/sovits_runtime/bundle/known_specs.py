@@ -44,7 +44,7 @@ _KNOWN: dict[str, tuple[Axes, Axes]] = {
     CFM_FEATURES: ({"state": 3, "style": 3, "valid_frames": 1}, {"features": 3}),
     CFM_CONDITION: ({"features": 3}, {"condition": 3}),
     CFM_STEP: (
-        {"x": 3, "condition": 3, "time": 1, "step_size": 1, "prompt_len": 1},
+        {"x": 3, "condition": 3, "time": 1, "step_size": 1},
         {"velocity": 3, "next_x": 3},
     ),
     MEL_VOCODER: ({"mel": 3}, {"waveform": 2}),

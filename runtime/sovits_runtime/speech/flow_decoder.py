@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sovits_runtime.audio.mel import denormed, normed
 from sovits_runtime.bundle.graph_spec import Array
-from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
+from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.bundle.names import CFM_CONDITION, CFM_FEATURES, CFM_STEP, MEL_VOCODER, SOVITS_ENCODER
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BundleError, ShapeError, TextError
@@ -196,13 +196,7 @@ class FlowMatchingDecoder:
     def _guidance(self, asked: float | None) -> float:
         """The rate to follow, 0 for none."""
         if self.flow.guidance is None and asked is not None:
-            takers = [
-                row.version for row in MODEL_SPECS.values() if row.flow and row.flow.guidance is not None
-            ]
-            raise ShapeError(
-                f"guidance: got {asked:g}, but only {' and '.join(takers)} take it and this voice is another version; "
-                "leave it out"
-            )
+            raise ShapeError(f"guidance: got {asked:g}, but this decoder takes none; leave it out")
         rate = (self.flow.guidance or 0.0) if asked is None else asked
         return rate if rate > NO_GUIDANCE else 0.0
 
@@ -211,12 +205,13 @@ class FlowMatchingDecoder:
     ) -> Floats:
         prompt_mel = np.zeros_like(x)
         prompt_mel[:, :, : len(prompt)] = prompt.mel
-        told: dict[str, Array] = {"features": features, "prompt_mel": prompt_mel}
-        told |= _run(self.condition, told)
-        told |= {
-            "step_size": np.array([1 / steps], np.float32),
+        told: dict[str, Array] = {
+            "features": features,
+            "prompt_mel": prompt_mel,
             "prompt_len": np.array([len(prompt)], np.int64),
+            "step_size": np.array([1 / steps], np.float32),
         }
+        told |= _run(self.condition, told)
         for i in range(steps):
             told["time"] = np.array([i / steps], np.float32)
             x = self._guided(x, told, guidance) if guidance else _run(self.step, {**told, "x": x})["next_x"]
@@ -345,5 +340,9 @@ class FlowMatchingDecoder:
 
 
 def _run(graph: Session, arrays: Arrays) -> dict[str, Array]:
-    """Runs a graph on those of the arrays that it reads."""
+    """Runs a graph on those of the arrays that it reads.
+
+    So a bundle may have any of the two forms that there have been: in the older one a step is told the prompt's mel and
+    length, and `cfm_condition` gives neither `turn` nor `moves`.
+    """
     return graph.run({name: arrays[name] for name in graph.spec.input_names if name in arrays})

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.bundle.names import SOVITS_ENCODER, SOVITS_FLOW, SOVITS_VOCODER
-from sovits_runtime.errors import ShapeError
 from sovits_runtime.speech.decoder import (
     FRAMES_PER_TOKEN,
     GraphOpener,
@@ -66,13 +65,8 @@ class HifiganDecoder(HifiganGraphs):
         """Decodes one utterance; see `SpeechDecoder.speak`.
 
         Raises:
-            ShapeError: The speed is out of range, or flow steps or guidance are asked for.
+            ShapeError: The speed is out of range.
         """
-        for name in ("flow_steps", "guidance"):
-            if (asked := getattr(options, name)) is not None:
-                raise ShapeError(
-                    f"{name}: got {asked}, but only v3 to v5 take it and this voice is another version; leave it out"
-                )
         return self.decode(
             utterance.tokens,
             utterance.phones,

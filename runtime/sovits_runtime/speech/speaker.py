@@ -113,7 +113,11 @@ class Speaker(ABC):
             bert: float32 [T, 1024] of a Chinese sentence; None: zeros.
             options: How to speak.
             attempt: Number of the attempt; each has noise of its own.
+
+        Raises:
+            ShapeError: The version does not take what the options ask.
         """
+        options.check_version(self.spec)
         tokens = self.text_to_semantic.tokens(
             *self._gpt_inputs(phones, reference, bert),
             options=options.sampling,
@@ -140,7 +144,8 @@ class Speaker(ABC):
         options: SpeechOptions,
         attempt: int = 1,
     ) -> Row:
-        """Opens one sentence as a row of a batch: its tokens are those of `tokens`. Arguments as there."""
+        """Opens one sentence as a row of a batch: its tokens are those of `tokens`. Arguments and errors as there."""
+        options.check_version(self.spec)
         return row_maker(self.text_to_semantic).open_row(
             *self._gpt_inputs(phones, reference, bert),
             options=options.sampling,
@@ -252,8 +257,9 @@ class Speaker(ABC):
         options: SpeechOptions | None = None,
         noise: NormalNoise | None = None,
     ) -> AudioSentence:
-        """Speaks tokens that `generate` made, or others. Arguments as in `synthesize`."""
+        """Speaks tokens that `generate` made, or others. Arguments and errors as in `synthesize`."""
         options = _seed_of(options, utterance)
+        options.check_version(self.spec)
         noise = noise or self.decoder_noise(options, utterance.attempts)
         start = time.perf_counter()
         with self._lifetime.work():
@@ -273,6 +279,7 @@ class Speaker(ABC):
         if not utterances:
             raise ShapeError("no utterances given; expected at least one")
         options = _seed_of(options, utterances[0])
+        options.check_version(self.spec)
         noise = noise or self.decoder_noise(options, utterances[0].attempts)
         start = time.perf_counter()
         with self._lifetime.work():

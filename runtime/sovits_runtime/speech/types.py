@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.audio import Audio
+from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, StopReason
 from sovits_runtime.t2s.limits import check_count, check_number
@@ -80,9 +81,34 @@ class SpeechOptions:
         if self.guidance is not None:
             check_number("guidance", self.guidance, 0, high=MAX_GUIDANCE)
 
+    def check_version(self, spec: ModelSpec) -> None:
+        """Checks that a version takes what is asked.
+
+        Raises:
+            ShapeError: Flow steps are asked of a version without flow matching, or guidance of one that was not trained
+                for it.
+        """
+        if self.flow_steps is not None and spec.flow is None:
+            raise _unknown_to(spec, "flow_steps", self.flow_steps, [m.version for m in flow_versions()])
+        if self.guidance is not None and (spec.flow is None or spec.flow.guidance is None):
+            takers = [m.version for m in flow_versions() if m.flow and m.flow.guidance is not None]
+            raise _unknown_to(spec, "guidance", self.guidance, takers)
+
     def with_seed(self) -> SpeechOptions:
         """These options, with a seed drawn by chance where none is given (-1)."""
         return self if self.seed != RANDOM_SEED else replace(self, seed=secrets.randbelow(2**32))
+
+
+def flow_versions() -> list[ModelSpec]:
+    """The versions with flow matching."""
+    return [spec for spec in MODEL_SPECS.values() if spec.flow is not None]
+
+
+def _unknown_to(spec: ModelSpec, name: str, asked: float, takers: Sequence[str]) -> ShapeError:
+    return ShapeError(
+        f"{name}: got {asked:g}, but only {', '.join(takers[:-1])} and {takers[-1]} take it and this voice is "
+        f"{spec.version}; leave it out"
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from sovits_runtime import ChunkOptions, SamplingOptions, SpeechOptions
+from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.errors import ShapeError, shown
 from sovits_runtime.text.split import STREAM
 from sovits_server.problems import BadRequestError
@@ -80,20 +81,26 @@ class Ask:
     separate: bool = False
 
 
-def speech_options(values: Mapping[str, Any], *, max_tokens: int | None = None) -> SpeechOptions:
+def speech_options(
+    values: Mapping[str, Any], *, version: ModelSpec | None = None, max_tokens: int | None = None
+) -> SpeechOptions:
     """Options of a request; silence between sentences is left to the server.
 
     Args:
         values: Fields of `SpeechOptions` and `SamplingOptions`.
+        version: That of the voice, where it is known.
         max_tokens: The operator's limit of a sentence.
 
     Raises:
-        BadRequestError: One is out of range.
+        BadRequestError: One is out of range, or the version does not take it.
     """
     try:
         sampling = SamplingOptions(**{name: values[name] for name in SAMPLING if name in values})
         speaking = {name: values[name] for name in SPEAKING if name in values}
-        return SpeechOptions(sampling, pause_s=0.0, max_tokens=max_tokens, **speaking)
+        options = SpeechOptions(sampling, pause_s=0.0, max_tokens=max_tokens, **speaking)
+        if version is not None:
+            options.check_version(version)
+        return options
     except ShapeError as error:
         raise BadRequestError(str(error), param=str(error).partition(":")[0]) from None
 

@@ -133,7 +133,7 @@ class Desk:
             values = {**voice.options, **{k: v for k, v in ask.options.items() if v is not None}}
             ignored = unknown_to(synthesizer.spec, values)
             values = {name: value for name, value in values.items() if name not in ignored}
-            options = speech_options(values, max_tokens=limit)
+            options = speech_options(values, version=synthesizer.spec, max_tokens=limit)
             part = self.casting.cast(synthesizer, voice, ask.whom)
             script = Script(
                 prepare(ask.text),
@@ -233,11 +233,14 @@ class Desk:
 
 
 def unknown_to(spec: ModelSpec, options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Options that a version does not take, of those that were asked for: many clients always send them."""
+    """Options that mean nothing to a version, of those that were asked for: many clients always send them.
+
+    Guidance of v3 or v4 is not among them unless it is 0: it would change the sound, so it is refused.
+    """
     foreign: tuple[str, ...] = ("super_sampling",)  # of v3 with a network that no bundle holds
     if spec.flow is None:
         foreign += ("flow_steps", "guidance")
-    elif spec.flow.guidance is None:
+    elif spec.flow.guidance is None and options.get("guidance") == 0:
         foreign += ("guidance",)
     return tuple(name for name in foreign if options.get(name) is not None and options[name] is not False)
 

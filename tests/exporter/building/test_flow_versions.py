@@ -19,6 +19,8 @@ from sovits_runtime import Reference, SpeechOptions, Synthesizer, TokenSequence
 from sovits_runtime.bench.runner import BundleRunner, speak
 from sovits_runtime.bundle import Bundle, manifest_digest
 from sovits_runtime.bundle.files import file_record
+from sovits_runtime.bundle.graph_spec import TensorSpec
+from sovits_runtime.bundle.known_specs import check_spec
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
 from sovits_runtime.errors import BundleError, TextError
 from sovits_runtime.speech.flow_windows import OVERLAP_FRAMES
@@ -108,6 +110,80 @@ def test_several_sentences_share_windows(made):
     whole = [frames_of(voice, len(s.tokens)) * flow.vocoder_hop for s in spoken]
     assert [len(s.samples) for s in spoken[:2]] == whole[:2]
     assert 0 <= whole[2] - len(spoken[2].samples) <= 2 * 320 + OVERLAP_FRAMES
+
+
+class OlderGraph:
+    """A graph as bundles had it before: the step is told the prompt itself, the condition the features alone."""
+
+    provider = "older"
+
+    def __init__(self, spec, run):
+        self.spec, self._run = spec, run
+
+    def run(self, feeds):
+        self.spec.check(feeds)
+        return self._run(feeds)
+
+
+def older_form(decoder):
+    """Condition and step of a decoder in the older form, whose step prepares everything again."""
+    condition, step = decoder.condition, decoder.step
+    width = condition.spec.tensor("features").shape[1]
+    told = TensorSpec("condition", "float32", ("batch", "frames", width))
+    numbers = [step.spec.tensor(name) for name in ("time", "step_size")]
+
+    def prepared_again(feeds):
+        features = np.ascontiguousarray(feeds["condition"].transpose(0, 2, 1))
+        window = {"features": features, **{name: feeds[name] for name in ("prompt_mel", "prompt_len")}}
+        given = condition.run(window) | {name: feeds[name] for name in ("x", "time", "step_size")}
+        return step.run({name: given[name] for name in step.spec.input_names})
+
+    return (
+        OlderGraph(
+            replace(condition.spec, inputs=(condition.spec.tensor("features"),), outputs=(told,)),
+            lambda feeds: {"condition": np.ascontiguousarray(feeds["features"].transpose(0, 2, 1))},
+        ),
+        OlderGraph(
+            replace(
+                step.spec,
+                inputs=(
+                    step.spec.tensor("x"),
+                    condition.spec.tensor("prompt_mel"),
+                    told,
+                    *numbers,
+                    condition.spec.tensor("prompt_len"),
+                ),
+            ),
+            prepared_again,
+        ),
+    )
+
+
+def test_bundles_of_the_older_form_speak_and_verify(made):
+    voice, decoder = made.synthesizer, made.synthesizer.decoder
+    expected = voice.synthesize(SPEAKING, made.reference, options=QUICK).samples
+    recording = dict(voice.bundle.golden("request"))
+    now = decoder.condition, decoder.step
+    decoder.condition, decoder.step = older_form(decoder)
+    try:
+        check_spec(decoder.condition.spec)
+        check_spec(decoder.step.spec)
+        np.testing.assert_array_equal(
+            voice.synthesize(SPEAKING, made.reference, options=QUICK).samples, expected
+        )
+        del recording["turn"], recording["moves"]
+        recording["condition"] = recording["window_features"].transpose(0, 2, 1)
+        stages = {stage.name: stage for stage in decoder.stages}
+        assert stages["cfm_condition"].outputs == ("condition",)
+        calls = list(stages["cfm_step"].recorded_calls(recording))
+        assert len(calls) == 4
+        for name, arrays in calls:
+            velocity = stages["cfm_step"].run(arrays)["velocity"]
+            assert np.abs(velocity - arrays["velocity"]).max() <= 1e-4 * np.abs(arrays["velocity"]).max(), (
+                name
+            )
+    finally:
+        decoder.condition, decoder.step = now
 
 
 def test_a_reference_needs_words_and_a_mel(made, reference):

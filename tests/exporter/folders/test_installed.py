@@ -214,9 +214,3 @@ def test_lists_of_annotations_give_references(weights, search, make_clip, make_t
     )
     said = search(root)["明"]["references"]["default"]
     assert (said["language"], said["text"]) == ("ja", "おはようございます。いい天気ですね。")
-
-
-def test_the_polyphone_model_is_found(weights, search, tmp_path):
-    root = weights.experiment(weights.installed(tmp_path, "v2"), "v2", "a", clips=False)
-    (root / "GPT_SoVITS" / "text" / "G2PWModel").mkdir(parents=True)
-    assert search(root)["a"]["g2pw"] == str(root / "GPT_SoVITS" / "text" / "G2PWModel")

@@ -252,7 +252,7 @@ def test_sentences_of_v5_are_made_one_by_one():
 
 
 def test_guidance_of_a_version_that_takes_none_is_refused():
-    with pytest.raises(ShapeError, match=r"guidance: got 1\.5, but only v5dev and v5turbo take it"):
+    with pytest.raises(ShapeError, match=r"guidance: got 1\.5, but this decoder takes none"):
         decoder().speak(utterance(1), reference(), options=SpeechOptions(guidance=1.5), noise=Noise())
 
 

@@ -1,7 +1,10 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
 from sovits_runtime import Phrase, SamplingOptions, SpeechOptions, TokenSequence
+from sovits_runtime.bundle.model_spec import MODEL_SPECS
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.speech.noise import seeded_normal
 
@@ -97,8 +100,42 @@ def test_flow_steps_out_of_range_are_refused(steps):
 
 @pytest.mark.parametrize("asked", [{"flow_steps": 4}, {"guidance": 1.3}])
 def test_options_of_flow_matching_are_refused_by_a_voice_without_it(voice, reference, asked):
-    with pytest.raises(ShapeError, match="only v3 to v5"):
-        voice.synthesize(PHONES[0], reference, options=SpeechOptions(max_tokens=12, **asked))
+    options = SpeechOptions(max_tokens=12, **asked)
+    with pytest.raises(ShapeError, match="v5dev and v5turbo take it and this voice is v2; leave it out"):
+        voice.synthesize(PHONES[0], reference, options=options)
+
+
+@pytest.mark.parametrize("call", ["generate", "tokens", "open_row", "stream"])
+def test_they_are_refused_before_a_token_is_made(voice, reference, monkeypatch, call):
+    def made(*args, **named):
+        pytest.fail("tokens were asked of the GPT")
+
+    for name in ("tokens", "open_row"):
+        monkeypatch.setattr(voice.text_to_semantic, name, made)
+    ids, options = voice.phone_ids(PHONES[0]), SpeechOptions(guidance=1.3)
+    calls = {
+        "stream": lambda: list(voice.stream([ids], reference, options=options)),
+        **{
+            name: partial(getattr(voice, name), ids, reference, bert=None, options=options)
+            for name in ("generate", "tokens", "open_row")
+        },
+    }
+    with pytest.raises(ShapeError, match=r"guidance: got 1\.3"):
+        calls[call]()
+
+
+@pytest.mark.parametrize("version", MODEL_SPECS)
+def test_which_version_takes_which(version):
+    taken = []
+    for name, asked in (("flow_steps", 4), ("guidance", 1.3)):
+        try:
+            SpeechOptions(**{name: asked}).check_version(MODEL_SPECS[version])
+            taken.append(name)
+        except ShapeError as error:
+            assert f"this voice is {version}" in str(error)  # noqa: PT017
+    expected = {"v3": ["flow_steps"], "v4": ["flow_steps"]}
+    both = ["flow_steps", "guidance"] if version in ("v5dev", "v5turbo") else []
+    assert taken == expected.get(version, both)
 
 
 def test_nothing_to_decode_is_refused(voice, reference):

@@ -218,8 +218,14 @@ def polyphone_reader(
         TextError: The folder cannot be used.
         BackendError: ONNX Runtime is missing or cannot open the model.
     """
-    folder = folder or os.environ.get(FOLDER_VARIABLE) or fetched_folder()
+    folder = folder or chosen_folder()
     return _reader(str(folder), str(tokenizer) if tokenizer else None, threads) if folder else None
+
+
+def chosen_folder() -> Path | None:
+    """The folder that `SOVITS_G2PW_DIR` names, else the one that was fetched or taken over."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else fetched_folder()
 
 
 def fetched_folder() -> Path | None:
