@@ -9,7 +9,7 @@ import pytest
 from sovits_runtime import Synthesizer
 from sovits_runtime.backends import prepacked
 from sovits_runtime.backends.native import library
-from sovits_runtime.backends.prepacked import find_prepacked
+from sovits_runtime.backends.prepacked import find_prepacked, prepack
 from sovits_runtime.bundle import Bundle
 
 needs_kernels = pytest.mark.skipif(library() is None, reason="sovits-export-native is not installed")
@@ -26,11 +26,12 @@ def build(run, files, output):
     assert result.exit_code == 0, result.output
 
 
-def test_a_build_replaces_a_bundle(run, like_windows, demo_files, tmp_path):
-    for _ in range(2):
-        build(run, demo_files, tmp_path / "voice")
+def test_a_build_replaces_a_bundle(run, like_windows, demo_files, copied_bundle):
+    older = (copied_bundle / "manifest.json").read_bytes()
+    build(run, demo_files, copied_bundle)
+    assert (copied_bundle / "manifest.json").read_bytes() != older
     assert like_windows == []
-    assert leftovers(tmp_path) == []
+    assert leftovers(copied_bundle.parent) == []
 
 
 @pytest.mark.parametrize(
@@ -43,10 +44,7 @@ def test_a_conversion_leaves_no_folder_behind(run, like_windows, copied_bundle, 
     assert leftovers(copied_bundle.parent) == []
 
 
-@pytest.mark.parametrize("steps", ["onnxruntime", pytest.param("native", marks=needs_kernels)])
-def test_what_fails_its_verification_goes_though_it_was_mapped(
-    run, like_windows, copied_bundle, monkeypatch, steps
-):
+def test_what_fails_its_verification_goes_though_it_was_mapped(run, like_windows, copied_bundle, monkeypatch):
     write = prepacked.write_optimized
 
     def swap(path, target):  # a graph of the same shape with other weights
@@ -58,7 +56,7 @@ def test_what_fails_its_verification_goes_though_it_was_mapped(
             weights.write_bytes(content)
 
     monkeypatch.setattr(prepacked, "write_optimized", swap)
-    result = run("prepack", copied_bundle, "--gpt-steps", steps)
+    result = run("prepack", copied_bundle)
     assert result.exit_code == 3, result.output
     assert not (copied_bundle / "prepacked").exists()
     assert like_windows == []
@@ -66,8 +64,8 @@ def test_what_fails_its_verification_goes_though_it_was_mapped(
 
 @pytest.mark.parametrize("steps", ["onnxruntime", pytest.param("native", marks=needs_kernels)])
 def test_a_set_in_use_is_named_and_never_taken_again(run, like_windows, copied_bundle, steps):
-    assert run("prepack", copied_bundle, "--gpt-steps", steps).exit_code == 0
     bundle = Bundle.open(copied_bundle)
+    prepack(bundle, gpt_steps=steps)
     with Synthesizer.load(bundle, gpt_steps=steps, threads=1):
         result = run("prepack", copied_bundle, "--remove")
     assert result.exit_code == 1

@@ -89,9 +89,9 @@ def test_a_kill_in_the_middle_leaves_what_was_there(tmp_path, kind, old):
 
 HALTS = {
     "between two renames": (
-        "replacing._exchange = lambda a, b: False; rename = pathlib.Path.rename\n"
+        "replacing._exchange = lambda a, b: False; rename = os.replace\n"
         "def halting(a, b): rename(a, b); b.name.endswith('.old') and a == target and halt()\n"
-        "pathlib.Path.rename = halting\n"
+        "os.replace = halting\n"
     ),
     "before the exchange": "replacing._exchange = lambda a, b: halt()\n",
     "after the exchange": (
@@ -109,7 +109,7 @@ def test_a_kill_while_a_folder_is_replaced_loses_nothing(tmp_path, when):
         (folder / "a").write_bytes(b"old")
         (folder / "kept").write_bytes(b"of the user")
     code = (
-        f"import pathlib; from sovits_runtime.bundle import replacing\n{HALTS[when]}"
+        f"import os; from sovits_runtime.bundle import replacing\n{HALTS[when]}"
         "with files.write_folder(target, move=['kept']) as p: (p / 'a').write_bytes(b'new')"
     )
     killed(code, target, tmp_path.parent / f"{tmp_path.name}-marker")
@@ -323,7 +323,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_older_one(tmp_path, monk
     (target / "engines").mkdir(parents=True)
     (target / "engines" / "plan").write_bytes(b"plan")
     (target / "a").write_bytes(b"old")
-    rename = Path.rename
+    rename = os.replace
 
     def refuse(self, to):
         if Path(to).name == failing and self.name != f".{failing}.old" and (swaps or ".old" not in str(to)):
@@ -336,7 +336,7 @@ def test_a_folder_that_cannot_take_its_place_leaves_the_older_one(tmp_path, monk
     def write():
         with write_folder(target, move=("engines",)) as folder:
             (folder / "a").write_bytes(b"new")
-            monkeypatch.setattr(Path, "rename", refuse)
+            monkeypatch.setattr(os, "replace", refuse)
             if not swaps:
                 monkeypatch.setattr(replacing, "_exchange", lambda a, b: False)
             elif failing == "voice":

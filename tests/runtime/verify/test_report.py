@@ -166,7 +166,7 @@ def test_new_folder_appears_complete_or_not_at_all(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.replace", watch)
     write_files(tmp_path / "new", {"a": b"1", "b": b"2"})
-    assert written == []  # one rename of the folder, no file of its own
+    assert written == [tmp_path / "new"]  # one rename of the folder, no file of its own
     assert {p.name: p.read_bytes() for p in (tmp_path / "new").iterdir()} == {"a": b"1", "b": b"2"}
 
 
