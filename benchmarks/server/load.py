@@ -4,10 +4,10 @@
 
 VOICES is a folder as `sovits-export serve --voices` takes it, best with voices that are tuned
 (`sovits-export tune`). Each kind of request is first spoken alone; every answer under load that was not left has to be
-equal to it, byte by byte. Then one client asks for more than it may, and all for more than the queue holds. After
-each, the server has to have the threads and open files that it had before, and its private memory may have grown by no
-more than the bound. At last it is killed with SIGKILL and started again, some times. Exits with 1 where any of that is
-not so. Linux; the extras serve and dev, and those of the languages.
+equal to it, byte by byte (Ogg Vorbis: sample by sample). Then one client asks for more than it may, and all for more
+than the queue holds. After each, the server has to have the threads and open files that it had before, and its private
+memory may have grown by no more than the bound. At last it is killed with SIGKILL and started again, some times. Exits
+with 1 where any of that is not so. Linux; the extras serve and dev, and those of the languages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import io
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -27,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import soundfile
 from clients import Answer, Request, percentile, speak_all
 from process import ServerProcess, Usage, own_server
 
@@ -167,7 +171,7 @@ def under_load(
         else r
         for n, r in enumerate(plan)
     ]
-    checks.ask(plan[: options.clients * 2], clients=options.clients)  # pools and arenas take their size
+    checks.ask(plan[: options.clients], clients=options.clients)  # pools and arenas take their size
     before = checks.server.usage()
     marks, answers = [(0, before.private_bytes)], []
     start = time.perf_counter()
@@ -181,7 +185,7 @@ def under_load(
     growth = marks[-1][1] - marks[0][1]
     checks.expect(growth <= options.bound_mb * 1e6, f"private memory grew by {growth / 1e6:.1f} MB")
     whole = [(r, a) for r, a in zip(plan, answers, strict=True) if not a.left]
-    other = [r.kind for r, a in whole if a.status == 200 and a.content != alone[r.kind].content]
+    other = [r.kind for r, a in whole if a.status == 200 and not same(a.content, alone[r.kind].content)]
     checks.expect(not other, f"{len(other)} answers differ from those alone: {sorted(set(other))[:5]}")
     refused = Counter(a.status for _, a in whole if a.status != 200)
     checks.expect(not refused, f"not answered with sound: {dict(refused)}")
@@ -204,9 +208,18 @@ def under_load(
     }
 
 
+def same(answer: bytes, other: bytes) -> bool:
+    """Whether two answers are equal; libsndfile gives each Vorbis stream a number by chance, so those are decoded."""
+    if answer == other or answer[:4] != b"OggS":
+        return answer == other
+    files = [re.split(rb"(?=OggS\0\2)", content)[1:] for content in (answer, other)]
+    heard = [[soundfile.read(io.BytesIO(file))[0] for file in one] for one in files]
+    return len(heard[0]) == len(heard[1]) and all(map(np.array_equal, *heard))
+
+
 def beyond_limits(checks: Checks) -> dict[str, Any]:
     """More than a client may have, and more than all may have; each refusal says when to come again."""
-    body = {"input": TEXTS[2], "response_format": "wav", "language": "en"}
+    body = {"input": TEXTS[1], "response_format": "wav", "language": "en"}
     many = [Request(path="/v1/audio/speech", body=body, kind="")] * (ROWS + QUEUE) * 2
     before = checks.server.usage()
     of_one = checks.ask(many[: OF_ONE * 4], clients=OF_ONE * 4, keys=checks.keys[:1])
