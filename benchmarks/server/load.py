@@ -4,10 +4,10 @@
 
 VOICES is a folder as `sovits-export serve --voices` takes it, best with voices that are tuned
 (`sovits-export tune`). Each kind of request is first spoken alone; every answer under load that was not left has to be
-equal to it, byte by byte. Then one client asks for more than it may, and all for more than the queue holds. After
-each, the server has to have the threads and open files that it had before, and its private memory may have grown by no
-more than the bound. At last it is killed with SIGKILL and started again, some times. Exits with 1 where any of that is
-not so. Linux; the extras serve and dev, and those of the languages.
+equal to it, byte by byte (Ogg Vorbis: sample by sample). Then one client asks for more than it may, and all for more
+than the queue holds. After each, the server has to have the threads and open files that it had before, and its private
+memory may have grown by no more than the bound. At last it is killed with SIGKILL and started again, some times. Exits
+with 1 where any of that is not so. Linux; the extras serve and dev, and those of the languages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import io
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -27,6 +29,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+import soundfile
 from clients import Answer, Request, percentile, speak_all
 from process import ServerProcess, Usage, own_server
 
@@ -73,22 +77,27 @@ def main() -> None:
     )
     limits += ("--max-seconds", options.max_seconds) if options.max_seconds else ()
     words = [str(word) for word in (*limits, *(w for key in keys for w in ("--api-key", key)))]
+    failures: list[str] = []
+    result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as scratch:
         log = Path(scratch) / "server.log"
-        server = own_server(options.voices, log, *words)
-        try:
-            server.wait()
-            checks = Checks(server, keys)
-            result = under_load(checks, kinds_of(voices), options, rng)
-            result["limits"] = beyond_limits(checks)
-        finally:
-            server.kill()
-        result["restarts"] = restarts(options, log, words)
-    result = conditions(options, voices) | result | {"failures": checks.failures}
-    print(json_text({name: result[name] for name in ("load", "limits", "restarts", "failures")}))
+        if options.requests:
+            server = own_server(options.voices, log, *words)
+            try:
+                server.wait()
+                checks = Checks(server, keys)
+                result = under_load(checks, kinds_of(voices), options, rng)
+                result["limits"] = beyond_limits(checks)
+                failures = checks.failures
+            finally:
+                server.kill()
+        if options.restarts:
+            result["restarts"] = restarts(options, log, words)
+    result["failures"] = failures
+    print(json_text(result))
     if options.output:
-        options.output.write_text(json_text(result), encoding="utf-8")
-    sys.exit(bool(checks.failures))
+        options.output.write_text(json_text(conditions(options, voices) | result), encoding="utf-8")
+    sys.exit(bool(failures))
 
 
 class Checks:
@@ -167,7 +176,7 @@ def under_load(
         else r
         for n, r in enumerate(plan)
     ]
-    checks.ask(plan[: options.clients * 2], clients=options.clients)  # pools and arenas take their size
+    checks.ask(plan[: options.clients], clients=options.clients)  # pools and arenas take their size
     before = checks.server.usage()
     marks, answers = [(0, before.private_bytes)], []
     start = time.perf_counter()
@@ -181,7 +190,7 @@ def under_load(
     growth = marks[-1][1] - marks[0][1]
     checks.expect(growth <= options.bound_mb * 1e6, f"private memory grew by {growth / 1e6:.1f} MB")
     whole = [(r, a) for r, a in zip(plan, answers, strict=True) if not a.left]
-    other = [r.kind for r, a in whole if a.status == 200 and a.content != alone[r.kind].content]
+    other = [r.kind for r, a in whole if a.status == 200 and not same(a.content, alone[r.kind].content)]
     checks.expect(not other, f"{len(other)} answers differ from those alone: {sorted(set(other))[:5]}")
     refused = Counter(a.status for _, a in whole if a.status != 200)
     checks.expect(not refused, f"not answered with sound: {dict(refused)}")
@@ -204,9 +213,18 @@ def under_load(
     }
 
 
+def same(answer: bytes, other: bytes) -> bool:
+    """Whether two answers are equal; libsndfile gives each Vorbis stream a number by chance, so those are decoded."""
+    if answer == other or answer[:4] != b"OggS":
+        return answer == other
+    files = [re.split(rb"(?=OggS\0\2)", content)[1:] for content in (answer, other)]
+    heard = [[soundfile.read(io.BytesIO(file))[0] for file in one] for one in files]
+    return len(heard[0]) == len(heard[1]) and all(map(np.array_equal, *heard))
+
+
 def beyond_limits(checks: Checks) -> dict[str, Any]:
     """More than a client may have, and more than all may have; each refusal says when to come again."""
-    body = {"input": TEXTS[2], "response_format": "wav", "language": "en"}
+    body = {"input": TEXTS[1], "response_format": "wav", "language": "en"}
     many = [Request(path="/v1/audio/speech", body=body, kind="")] * (ROWS + QUEUE) * 2
     before = checks.server.usage()
     of_one = checks.ask(many[: OF_ONE * 4], clients=OF_ONE * 4, keys=checks.keys[:1])
@@ -254,7 +272,7 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("voices", type=Path)
-    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--requests", type=int, default=1000, help="0: only starts are measured")
     parser.add_argument("--clients", type=int, default=64)
     parser.add_argument("--restarts", type=int, default=7)
     parser.add_argument("--seed", type=int, default=0)

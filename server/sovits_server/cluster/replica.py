@@ -24,7 +24,7 @@ INGRESS = "ingress"
 
 
 class OpenVoice:
-    """A voice that a replica keeps open until Ray calls `__del__`, to make room for another.
+    """A voice that a replica keeps open until Ray calls `__del__`, to make room for another; Python calls it again.
 
     Args:
         engine: Of the replica.
@@ -32,13 +32,12 @@ class OpenVoice:
     """
 
     def __init__(self, engine: Engine, name: str) -> None:
-        self._engine, self._name = engine, name
         self._held = ExitStack()
+        self._held.callback(engine.unload, name)
         self._held.enter_context(engine.lease(name))
 
     def __del__(self) -> None:
         self._held.close()
-        self._engine.unload(self._name)
 
 
 class VoiceReplica:

@@ -164,8 +164,9 @@ class Weights:
 
     def _partner(self, file: Path, kind: Kind, before: str, speaking: Voice) -> Path | None:
         """The other half of a file; None where it is unknown, or several fit."""
-        if before and _stem(_name(before)) == _stem(file.name):
-            return self._file_or_none(kind, before)
+        named = _stem(_name(before)) == _stem(file.name) and self._file_or_none(kind, before)
+        if named:
+            return named
         same = [other for other in self._all(kind) if _stem(other.name) == _stem(file.name)]
         if same:
             return same[0] if len(same) == 1 else None

@@ -147,6 +147,8 @@ async def infer_classic(floor: Floor, shelf: Shelf, request: Request) -> Respons
     ask = read_ask(api_v2.read_ask(fields, floor, client))
     if gpt or sovits:
         chosen = await api_v2.find_voice(floor, Choice(), gpt=gpt, sovits=sovits)
+        if chosen.note:
+            raise NotThereError(chosen.note)
         ask = replace(ask, whom=replace(ask.whom, voice=chosen.choice.voice, strict=True))
     return await _kept(floor, shelf, request, fields=fields, ask=ask)
 
