@@ -49,7 +49,7 @@ def _is_japanese(names: Sequence[bytes]) -> bool:
 
 
 def _is_big5(names: Sequence[bytes]) -> bool:
-    """Read so, all characters are common; read as GBK, most are not among those that are written in China."""
+    """Read so, all characters are common; as GBK they cannot be read, or most are not written in China."""
     if not names or not all(_is_good(name, _TAIWAN) for name in names):
         return False
     common = all(
@@ -58,7 +58,9 @@ def _is_big5(names: Sequence[bytes]) -> bool:
         for char in name.decode(_TAIWAN)
         if ord(char) > 127
     )
-    as_gbk = [char for name in names for char in name.decode(GBK, errors="replace") if ord(char) > 127]
+    if not all(_is_good(name, GBK) for name in names):
+        return common
+    as_gbk = [char for name in names for char in name.decode(GBK) if ord(char) > 127]
     odd = [char for char in as_gbk if not _is_written_in_china(char)]
     return common and len(odd) > _ODD_SHARE * len(as_gbk)
 
