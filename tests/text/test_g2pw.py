@@ -1,12 +1,16 @@
 """Polyphones by a made-up G2PW model: what it is asked, what its answers do, and what a broken folder gives."""
 
+import sys
 import weakref
+from pathlib import Path
 
 import pytest
-from made_up_g2pw import write_g2pw, write_model
 
 from sovits_runtime.errors import TextError
 from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
+
+sys.path.append(str(Path(__file__).parent))
+from made_up_g2pw import write_g2pw, write_model
 
 pytest.importorskip("pypinyin")
 pytest.importorskip("jieba")

@@ -20,12 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
+from sovits_exporter.folders.code_pages import GBK, code_page, decoded
 from sovits_exporter.folders.names import AUDIO_SUFFIXES, TEXT_SUFFIXES, WEIGHT_SUFFIXES
 from sovits_runtime.errors import CheckpointError
 
 SUFFIXES = (".zip", ".7z", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 """What can be unpacked."""
 FOREIGN_SUFFIXES = (".rar", ".tar.zst", ".gsppkg")
+"""What cannot be unpacked, but is named."""
+SPEAKER_PACKAGE = ".gsppkg"
+IS_SPEAKER_PACKAGE = "is a speaker package of another program; take the .ckpt and .pth that it was made of"
 _WANTED = {*AUDIO_SUFFIXES, *TEXT_SUFFIXES, *WEIGHT_SUFFIXES}
 _UTF8_FLAG = 1 << 11
 _ENCRYPTED = 1
@@ -132,9 +136,11 @@ def _checked(path: Path, entries: Iterator[_Entry]) -> list[tuple[PurePosixPath,
     """The wanted entries with the places that they go to.
 
     Raises:
-        CheckpointError: One leads out of the folder, two go to one place, or they are too many or too large.
+        CheckpointError: One leads out of the folder, two go to one place, they are too many or too large, or the
+            archive only holds another one.
     """
     wanted: dict[str, tuple[PurePosixPath, _Entry]] = {}
+    inner = ""
     for count, entry in enumerate(entries):
         if count >= _MOST_ENTRIES:
             raise _bomb(path, f"it has more than {_MOST_ENTRIES} entries")
@@ -144,6 +150,7 @@ def _checked(path: Path, entries: Iterator[_Entry]) -> list[tuple[PurePosixPath,
                 f"{path}: its entry {entry.name!r} leads out of its folder; take another copy of the pack"
             )
         if not _is_wanted(entry.name):
+            inner = inner or (entry.name if is_archive(Path(place.name)) else "")
             continue
         if place.suffix.lower() not in WEIGHT_SUFFIXES and entry.size > _MOST_TEXT_BYTES:
             raise _bomb(path, f"its entry {entry.name!r} has {entry.size} bytes")
@@ -153,6 +160,10 @@ def _checked(path: Path, entries: Iterator[_Entry]) -> list[tuple[PurePosixPath,
             )
     if sum(entry.size for _, entry in wanted.values()) > _allowed(path):
         raise _bomb(path, "it unpacks to far more than its own size")
+    if inner and not any(place.suffix.lower() in WEIGHT_SUFFIXES for place, _ in wanted.values()):
+        raise CheckpointError(
+            f"{path}: holds no .ckpt and .pth, but another archive, {inner!r}; unpack it, and give the folder"
+        )
     return list(wanted.values())
 
 
@@ -179,9 +190,11 @@ def _check_space(path: Path, folder: Path, size: int) -> None:
 
 
 def _zip_entries(path: Path, archive: zipfile.ZipFile) -> Iterator[_Entry]:
-    for info in archive.infolist():
+    entries = archive.infolist()
+    page = code_page(_stored_name(info) for info in entries if not info.flag_bits & _UTF8_FLAG)
+    for info in entries:
         mode = info.external_attr >> 16
-        name = _zip_name(info)
+        name = _zip_name(info, page)
         if info.is_dir() or name.endswith(("/", "\\")):
             continue
         if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
@@ -193,20 +206,15 @@ def _zip_entries(path: Path, archive: zipfile.ZipFile) -> Iterator[_Entry]:
         yield _Entry(name, info.file_size, lambda info=info: archive.open(info))  # type: ignore[misc]
 
 
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name of an entry. Without the flag of UTF-8 it is in the code page of its writer: in China, GBK.
-
-    Some programs write UTF-8 and leave the flag out, so that is tried first; GBK is hardly ever valid UTF-8.
-    """
+def _zip_name(info: zipfile.ZipInfo, page: str) -> str:
+    """The name of an entry. Without the flag of UTF-8 it is in the code page of its writer, or UTF-8 all the same."""
     if info.flag_bits & _UTF8_FLAG:
         return info.filename
-    raw = info.orig_filename.encode("cp437", errors="replace")
-    for encoding in ("utf-8", "cp936"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return info.filename
+    return decoded(_stored_name(info), page) or info.filename
+
+
+def _stored_name(info: zipfile.ZipInfo) -> bytes:
+    return info.orig_filename.encode("cp437", errors="replace")
 
 
 def _tar_entries(path: Path, archive: tarfile.TarFile) -> Iterator[_Entry]:
@@ -222,12 +230,7 @@ def _tar_entries(path: Path, archive: tarfile.TarFile) -> Iterator[_Entry]:
 def _tar_name(name: str) -> str:
     """The name of an entry; tar has no encoding, so a name in GBK comes with bytes escaped."""
     raw = name.encode("utf-8", errors="surrogateescape")
-    for encoding in ("utf-8", "cp936"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("utf-8", errors="replace")
+    return decoded(raw, GBK) or raw.decode("utf-8", errors="replace")
 
 
 def _opened(archive: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sovits_exporter.checkpoint.official import identify_gpt, identify_sovits
-from sovits_exporter.folders.archives import FOREIGN_SUFFIXES
+from sovits_exporter.folders.archives import FOREIGN_SUFFIXES, IS_SPEAKER_PACKAGE, SPEAKER_PACKAGE
 from sovits_exporter.folders.names import GPT_SUFFIX, SOVITS_SUFFIX, WEIGHT_SUFFIXES
 from sovits_exporter.folders.pairs import Group, is_training_state, is_voice_file
 from sovits_exporter.folders.scan import Tree
@@ -40,7 +40,9 @@ def _unpaired(groups: Sequence[Group]) -> Iterator[str]:
 
 def _odd(tree: Tree) -> Iterator[str]:
     for path in tree.odd:
-        if path.name.lower().endswith(FOREIGN_SUFFIXES):
+        if path.name.lower().endswith(SPEAKER_PACKAGE):
+            yield f"{path}: {IS_SPEAKER_PACKAGE}"
+        elif path.name.lower().endswith(FOREIGN_SUFFIXES):
             yield f"{path}: cannot be unpacked here; unpack it, and give the folder"
         elif any(suffix in path.name.lower() for suffix in WEIGHT_SUFFIXES):
             size = path.stat().st_size

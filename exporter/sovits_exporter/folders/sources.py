@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sovits_exporter.checkpoint.other_files import other_file
-from sovits_exporter.folders.archives import SUFFIXES, is_archive, unpack
+from sovits_exporter.folders.archives import IS_SPEAKER_PACKAGE, SPEAKER_PACKAGE, SUFFIXES, is_archive, unpack
 from sovits_exporter.folders.names import WEIGHT_SUFFIXES, folder_name
 from sovits_exporter.folders.scan import Tree, scan
 from sovits_runtime.errors import CheckpointError
@@ -65,8 +65,11 @@ def _archive(path: Path) -> Path:
             f"{path}: is one file of a voice, expected a folder or an archive that holds both; give its folder to "
             "--from, or the two files to --gpt and --sovits"
         )
+    if path.suffix.lower() == SPEAKER_PACKAGE:
+        raise CheckpointError(f"{path}: {IS_SPEAKER_PACKAGE}")
     with path.open("rb") as file:
         what = other_file(path, file.read(_START), path.stat().st_size)
     raise CheckpointError(
-        f"{path}: {what or 'is none'}; --from takes a folder, or an archive ({', '.join(SUFFIXES)})"
+        f"{path}: {what or 'is neither folder nor archive'}; --from takes a folder, or an archive "
+        f"({', '.join(SUFFIXES)})"
     )

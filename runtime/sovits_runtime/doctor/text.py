@@ -23,8 +23,7 @@ _LANGID_REMEDY = (
     "for fastText's large model: sovits-export fetch langid; or set SOVITS_LANGID_MODEL to a lid.176.bin"
 )
 _G2PW_REMEDY = (
-    "sovits-export fetch g2pw; or take GPT-SoVITS's folder G2PWModel, add vocab.txt of the BERT folder, and set "
-    "SOVITS_G2PW_DIR to it"
+    "sovits-export fetch g2pw; where GPT-SoVITS is installed, --from its folder takes the one that lies there"
 )
 
 

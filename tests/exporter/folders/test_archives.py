@@ -56,6 +56,43 @@ def test_zip(pack, search, tmp_path, encoding):
     }
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name", "words", "language"),
+    [
+        ("cp932", "八重神子", "おはようございます。いい天気ですね。", "ja"),
+        ("cp950", "鍾離", "早安，今天的天氣真是不錯。", "zh"),
+        ("cp936", "鍾離", "早安，今天的天氣真是不錯。", "zh"),
+        ("cp936", "八重神子", "おはようございます。いい天気ですね。", "ja"),
+        ("cp936", "钟离", "早上好，今天天气真不错。", "zh"),
+    ],
+)
+def test_a_zip_of_another_windows(pack, search, tmp_path, encoding, name, words, language):
+    """Names in the code pages of Japan and Taiwan are read as what they are, and not as GBK."""
+    gpt, sovits, wav, _ = pack.values()
+    files = {
+        f"{name}/{name}-e5.ckpt": gpt,
+        f"{name}/{name}_e5_s9.pth": sovits,
+        f"{name}/{words}.wav": wav,
+    }
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for place, file in files.items():
+            info = NamedZip(place)
+            info.encoding = encoding
+            archive.writestr(info, file.read_bytes(), zipfile.ZIP_DEFLATED)
+    ((found, voice),) = search(tmp_path / "a.zip").items()
+    said = voice["references"]["default"]
+    assert (found, said["text"], said["language"]) == (name, words, language)
+
+
+def test_an_archive_of_an_archive(pack, refusal, tmp_path):
+    inner = make_zip(tmp_path / "inner.zip", pack, None)
+    with zipfile.ZipFile(tmp_path / "outer.zip", "w") as archive:
+        archive.write(inner, "voices/inner.zip")
+        archive.writestr("readme.txt", "hello")
+    code, said = refusal("build", "--from", tmp_path / "outer.zip")
+    assert (code, "but another archive, 'voices/inner.zip'; unpack it" in said) == (1, True)
+
+
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tgz", "tar.xz"])
 @pytest.mark.parametrize("encoding", ["utf-8", "cp936"])
 def test_tar(pack, search, tmp_path, suffix, encoding):

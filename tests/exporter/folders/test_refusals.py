@@ -124,6 +124,14 @@ def test_archives_that_cannot_be_unpacked(refusal, tmp_path):
     assert (code, "is a RAR archive" in said) == (1, True)
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_the_speaker_package_of_another_program(refusal, tmp_path, inside):
+    package = tmp_path / "a.gsppkg"
+    package.write_bytes(b"GSPP" + bytes(100))
+    code, said = refusal("build", "--from", tmp_path if inside else package)
+    assert (code, "a.gsppkg: is a speaker package of another program" in said) == (1, True)
+
+
 def test_training_states_alone(refusal, make_text, tmp_path):
     make_text(tmp_path / "logs" / "a" / "logs_s2_v2" / "G_233333333333.pth", "")
     code, said = refusal("build", "--from", tmp_path)
