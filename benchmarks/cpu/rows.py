@@ -2,9 +2,9 @@
 
     python benchmarks/cpu/rows.py BUNDLE --threads 1 --json results.json
 
-The kernels run on the weights of an FP32 bundle: float16 as they are, int8, and int8 with caches in float16. Rows are at positions
-around the given one, each with caches of its own. Before anything is timed, every row is compared with itself alone,
-bit for bit. Processor time is given beside wall time: on a machine that others use, it says more.
+The kernels run on the weights of an FP32 bundle: float16 as they are, int8, and int8 with caches in float16. Rows are
+at positions around the given one, each with caches of its own. Before anything is timed, every row is compared with
+itself alone, bit for bit. Processor time is given beside wall time: on a machine that others use, it says more.
 """
 
 from __future__ import annotations

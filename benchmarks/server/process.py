@@ -141,7 +141,7 @@ def _family(pid: int) -> list[int]:
     found = [pid]
     for parent in found:
         try:
-            listed = Path(f"/proc/{parent}/task/{parent}/children").read_text()
+            listed = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="utf-8")
         except OSError:
             continue
         found += [int(child) for child in listed.split()]
@@ -150,7 +150,7 @@ def _family(pid: int) -> list[int]:
 
 def _usage(pid: int) -> Usage:
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
         files = len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
         return Usage(0, 0, 0, 0)

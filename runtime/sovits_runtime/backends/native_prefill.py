@@ -132,5 +132,5 @@ class PrefillBinding:
 
 
 def _check_range(ids: Array, count: int, what: str) -> None:
-    if ids.size and not (0 <= int(ids.min()) and int(ids.max()) < count):
+    if ids.size and not (int(ids.min()) >= 0 and int(ids.max()) < count):
         raise ShapeError(f"expected {what}s of 0 to {count - 1}, got {int(ids.min())} to {int(ids.max())}")

@@ -34,9 +34,9 @@ from sovits_runtime.errors import VerificationError
 from sovits_runtime.machine import usable_cores
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.tuning.chunks import suitable_chunks
+from sovits_runtime.tuning.gpt import expected_gpt_rows, measure_gpt
 from sovits_runtime.tuning.graphs import engines_for, measure_graphs
 from sovits_runtime.tuning.row import Row, chosen_engines, with_fitting_prefill
-from sovits_runtime.tuning.gpt import expected_gpt_rows, measure_gpt
 from sovits_runtime.verify import verify_bundle
 from sovits_runtime.verify.check import VerifyReport
 

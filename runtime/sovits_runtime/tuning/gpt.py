@@ -1,4 +1,4 @@
-"""Times what could run the GPT's prefill and step on the tokens of the recorded request, and compares its distributions."""
+"""Times what could run the GPT's prefill and step on the recorded request, and compares its distributions."""
 
 from __future__ import annotations
 
