@@ -79,7 +79,8 @@ class Lines:
         done = subprocess.run(
             list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, **options
         )
-        out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+        out = str(done.stdout, "utf-8", "replace")
+        err = str(done.stderr, "utf-8", "replace")
         self.say(what, start, "FAILS" if done.returncode else "good")
         if done.returncode:
             self.failures.append(what)
@@ -271,8 +272,9 @@ def settle(name: str, check: Callable[[Lines], None]) -> int:
     try:
         check(lines)
     except NotHereError as reason:
-        print(f"{name}: skipped: {reason}")
-        return 0
+        print(f"{name}: skipped{' from here on' if lines.failures else ''}: {reason}")
+        if not lines.failures:
+            return 0
     except CheckError as failure:
         lines.failures.append(str(failure))
     seconds = time.perf_counter() - start
