@@ -4,8 +4,8 @@
 
 Both wheels are installed by Windows' pip. A voice that was built here speaks there, by each kind of kernel and with the
 samples of this machine; it is verified, and with --tests the runtime's tests run on it. Then Windows itself builds a
-voice, whose path is Chinese, on the code page of a Chinese Windows. Wine is installed where that is possible (root, apt); the check
-is skipped, with a line, where it is not.
+voice, whose path is Chinese, on the code page of a Chinese Windows. Wine is installed where that is possible (root and
+apt); the check is skipped, with a line, where it is not.
 
 Wine is not Windows: it lets a folder be renamed while files in it are open. That takes a real one.
 """
