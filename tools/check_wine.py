@@ -106,7 +106,12 @@ def install_wine() -> None:
     variables = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update", "-q"], ["install", "-yq", "--no-install-recommends", "wine", "wine64"]):
         done = subprocess.run(
-            ["apt-get", *command], env=variables, capture_output=True, text=True, check=False
+            ["apt-get", *command],
+            env=variables,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            check=False,
         )
         if done.returncode:
             said = done.stderr.strip().splitlines()

@@ -148,7 +148,7 @@ def debian_packages(folder: Path, suite: str, architecture: str, names: Sequence
     }
     apt = ["apt-get", "-q", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
     for command in (["update"], ["install", "-y", "--download-only", *names]):
-        done = subprocess.run([*apt, *command], capture_output=True, text=True, check=False)
+        done = subprocess.run([*apt, *command], capture_output=True, text=True, encoding="utf-8", check=False)
         if done.returncode:
             said = done.stderr.strip().splitlines()
             raise NotHereError(
@@ -197,7 +197,7 @@ def foreign_wheels(
         *options,
         *packages,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         raise NotHereError(
@@ -259,7 +259,11 @@ def tiny_voice(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", BUILD, str(folder)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     if done.returncode:
         raise CheckError(f"no tiny voice could be built: {done.stderr.strip()[-2000:]}")

@@ -107,7 +107,11 @@ def run_zig(zig: Path, *words: object) -> None:
         CheckError: It does not succeed.
     """
     done = subprocess.run(
-        [zig, "-m", "ziglang", *map(str, words)], capture_output=True, text=True, check=False
+        [zig, "-m", "ziglang", *map(str, words)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     if done.returncode:
         raise CheckError(f"zig {words[0]}: {done.stderr.strip()[-1000:]}")
