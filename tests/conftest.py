@@ -10,12 +10,26 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 # Two cores must do for the whole suite; more threads only make tiny graphs slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+MADE = os.environ.get("SOVITS_TEST_VOICE", "")
+"""A folder as tools/foreign.py:tiny_voice makes it: the tests run on its voice, so that what was built on one system is
+tried on another."""
+
+
+def _files_in(folder: Path) -> SimpleNamespace:
+    """What `write_demo_checkpoint` returns, of files that are there."""
+    names = {"gpt": "demo-gpt.ckpt", "sovits": "demo-sovits.pth", "hubert": "chinese-hubert-base"}
+    names |= {"reference_wav": "reference.wav", "reference": "reference.json", "target": "target.json"}
+    names |= {"bert": "chinese-roberta-wwm-ext-large"}
+    return SimpleNamespace(**{key: folder / name for key, name in names.items()})
 
 
 def _one_core_each() -> None:
@@ -64,6 +78,8 @@ def without_torch():
 @pytest.fixture(scope="session")
 def demo_files(tmp_path_factory: pytest.TempPathFactory):
     """Tiny demo checkpoints of v2, with HuBERT and BERT folders."""
+    if MADE:
+        return _files_in(Path(MADE) / "files")
     from sovits_exporter.demo.demo import write_demo_checkpoint
 
     return write_demo_checkpoint(tmp_path_factory.mktemp("demo") / "v2", tiny=True, bert=True)
@@ -87,9 +103,9 @@ def built(demo_files, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(built) -> Path:
+def tiny_bundle(request: pytest.FixtureRequest) -> Path:
     """Folder of the tiny voice. Do not change it: copy it with `copied_bundle`."""
-    return built.path
+    return Path(MADE) / "voice" if MADE else request.getfixturevalue("built").path
 
 
 @pytest.fixture

@@ -68,7 +68,9 @@ def emulator(folder: Path) -> str:
         NotHereError: There is none, and none can be fetched.
     """
     if own := shutil.which("qemu-aarch64"):
-        said = subprocess.run([own, "--version"], capture_output=True, text=True, check=False).stdout
+        said = subprocess.run(
+            [own, "--version"], capture_output=True, text=True, encoding="utf-8", check=False
+        ).stdout
         version = re.search(r"version (\d+)", said)
         if version and int(version[1]) >= LEAST_QEMU:
             return own
@@ -109,7 +111,7 @@ def numbers(
     """What tools/kernel_numbers.py says, of a Python in an environment (this one's); else what went wrong."""
     done = subprocess.run(
         [*map(str, command), str(ROOT / "tools/kernel_numbers.py"), str(bundle)],
-        env=variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env=variables, capture_output=True, text=True, encoding="utf-8", check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     if done.returncode:
         return f"exit {done.returncode}: {done.stderr.strip()[-1500:]}"
@@ -173,7 +175,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             start = time.perf_counter()
             qemu = emulator(folder)
-            lines.say("qemu", start, subprocess.check_output([qemu, "--version"], text=True).splitlines()[0])
+            lines.say(
+                "qemu",
+                start,
+                subprocess.check_output([qemu, "--version"], text=True, encoding="utf-8").splitlines()[0],
+            )
             start = time.perf_counter()
             arm_system(folder, kernel_wheels(Path(temporary) / "wheels", "linux_aarch64", twice=True))
             lines.say(f"Debian {SUITE} arm64, the kernels' wheel", start, "unpacked")

@@ -79,7 +79,8 @@ class Lines:
         done = subprocess.run(
             list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, **options
         )
-        out, err = (text.decode("utf-8", "replace") for text in (done.stdout, done.stderr))
+        out = str(done.stdout, "utf-8", "replace")
+        err = str(done.stderr, "utf-8", "replace")
         self.say(what, start, "FAILS" if done.returncode else "good")
         if done.returncode:
             self.failures.append(what)
@@ -147,7 +148,7 @@ def debian_packages(folder: Path, suite: str, architecture: str, names: Sequence
     }
     apt = ["apt-get", "-q", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
     for command in (["update"], ["install", "-y", "--download-only", *names]):
-        done = subprocess.run([*apt, *command], capture_output=True, text=True, check=False)
+        done = subprocess.run([*apt, *command], capture_output=True, text=True, encoding="utf-8", check=False)
         if done.returncode:
             said = done.stderr.strip().splitlines()
             raise NotHereError(
@@ -196,7 +197,7 @@ def foreign_wheels(
         *options,
         *packages,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
         raise NotHereError(
@@ -258,7 +259,11 @@ def tiny_voice(folder: Path) -> Path:
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [sys.executable, "-c", BUILD, str(folder)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", BUILD, str(folder)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     if done.returncode:
         raise CheckError(f"no tiny voice could be built: {done.stderr.strip()[-2000:]}")
@@ -271,8 +276,9 @@ def settle(name: str, check: Callable[[Lines], None]) -> int:
     try:
         check(lines)
     except NotHereError as reason:
-        print(f"{name}: skipped: {reason}")
-        return 0
+        print(f"{name}: skipped{' from here on' if lines.failures else ''}: {reason}")
+        if not lines.failures:
+            return 0
     except CheckError as failure:
         lines.failures.append(str(failure))
     seconds = time.perf_counter() - start

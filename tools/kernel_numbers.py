@@ -24,6 +24,7 @@ import numpy as np
 
 from sovits_runtime.backends import native
 from sovits_runtime.backends.native_packing import pack
+from sovits_runtime.backends.native_structures import OUTPUTS
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.bundle.gpt_weights import GptWeights
@@ -74,7 +75,7 @@ def rows_are_alone(step: native.NativeStep) -> bool:
     bound = [step.bind(arrays) for arrays in batch]
     for count in ROWS:
         for arrays in batch[:count]:
-            for name in native.OUTPUTS:
+            for name in OUTPUTS:
                 arrays[name][...] = 0
         step.run_together(bound[:count])
         got = [[arrays[name].tobytes() for name in step.spec.output_names] for arrays in batch[:count]]

@@ -104,7 +104,9 @@ def build(env: Environment, out: Path, *, only: Sequence[str], cache: Path) -> N
     for folder, target, name in jobs:
         variables = kept | ({"SOVITS_NATIVE_PLATFORM": name} if name else {})
         command = [str(env.python), "-m", "hatchling", "build", "-t", target, "-d", str(out.absolute())]
-        done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, env=variables, capture_output=True, text=True, encoding="utf-8"
+        )
         if done.returncode:
             said = (done.stdout + done.stderr).strip()[-3000:]
             raise SetupError(f"{folder.name or folder} {target} {name}: does not build:\n{said}")

@@ -114,7 +114,9 @@ def test_built_twice_it_is_the_same_and_runs_here(tmp_path):
         "--out",
         tmp_path / "dist",
     ]
-    done = subprocess.run([*command, "--tools", tmp_path / "tools"], capture_output=True, text=True)
+    done = subprocess.run(
+        [*command, "--tools", tmp_path / "tools"], capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.returncode == 0, done.stderr
     assert "built twice, the same bit for bit" in done.stdout
     (wheel,) = (tmp_path / "dist").iterdir()
@@ -122,5 +124,7 @@ def test_built_twice_it_is_the_same_and_runs_here(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     code = "import ctypes, sovits_native; print(ctypes.CDLL(str(sovits_native.LIBRARY)).sovits_abi())"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "site", capture_output=True, text=True, encoding="utf-8"
+    )
     assert done.stdout.strip().isdigit(), done.stderr

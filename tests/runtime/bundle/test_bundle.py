@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -21,14 +23,14 @@ def test_opens_what_was_built(tiny_bundle, built):
 @pytest.mark.parametrize("name", ["graphs/gpt_step.onnx", "graphs/gpt.weights", "golden/request.npz"])
 def test_missing_file_is_named(copied_bundle, name):
     (copied_bundle / name).unlink()
-    with pytest.raises(BundleError, match=rf"{name}: is missing"):
+    with pytest.raises(BundleError, match=rf"{re.escape(str(Path(name)))}: is missing"):
         Bundle.open(copied_bundle)
 
 
 @pytest.mark.parametrize("name", ["graphs/gpt_step.onnx", "golden/request.npz"])
 def test_changed_file_is_named(copied_bundle, name):
     change_byte(copied_bundle / name, 100)
-    with pytest.raises(BundleError, match=rf"{name}: was changed since it was built"):
+    with pytest.raises(BundleError, match=rf"{re.escape(str(Path(name)))}: was changed since it was built"):
         Bundle.open(copied_bundle)
 
 
