@@ -40,7 +40,9 @@ NEW_PATH = _GivenPath(new=True)
 """Of what a command writes and then renames to its place, so `.` and `/` will not do."""
 BUNDLE = click.argument("bundle", type=PATH)
 SHARED = click.option("--shared", type=PATH, help="Folder of the parts that voices share.")
-DEVICE = click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
+DEVICE = click.option(
+    "--device", default="cpu", show_default=True, help="cpu, cuda, or webgpu (experimental)."
+)
 BACKEND = click.option(
     "--backend",
     type=click.Choice(BACKENDS),

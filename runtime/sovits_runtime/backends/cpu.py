@@ -108,9 +108,7 @@ class CpuVoice:
 
     def _step(self) -> BindableSession:
         if self._native is None:
-            if not self._scatters:
-                self._refuse_scattering_step()
-            return self._session(STEP)
+            return self._session(STEP) if self._scatters else self._step_without_scatter()
         int8 = self._taken.choice.engine(STEP) == NATIVE_INT8 and self.options.gpt_steps == "auto"
         threads = self.options.threads
         if int8:
@@ -140,15 +138,20 @@ class CpuVoice:
         self.runs_on[PREFILL] = prefill.provider
         return prefill
 
-    def _refuse_scattering_step(self) -> None:
-        """Says what to do where the bundle's step is there with TensorScatter alone."""
-        precision = self.bundle.manifest["graphs"][STEP]["precision"]
+    def _step_without_scatter(self) -> BindableSession:
+        """Opens the step where ONNX Runtime has no TensorScatter, or says what to do."""
+        precision = self.bundle.graph_precision(STEP)
+        newer = upgrade(installed_onnxruntimes(), SCATTER_ONNXRUNTIME)
         if precision not in CPU_PRECISIONS and not self.bundle.has_form(STEP, CPU_FILE):
             ort = import_onnxruntime("cpu")
             raise BackendError(
                 f"{self.bundle.path}: its {precision} step needs TensorScatter, which ONNX Runtime {ort.__version__} "
-                f"has not; {upgrade(installed_onnxruntimes(), SCATTER_ONNXRUNTIME)}, or take the FP32 bundle"
+                f"has not; {newer}, or take the FP32 bundle"
             )
+        try:
+            return self._session(STEP)
+        except BackendError as error:  # earlier versions wrote a newer opset into it than it needs
+            raise BackendError(f"{error}; build or convert the voice again, or {newer}") from error
 
     def _session(self, name: str) -> BindableSession:
         session = self._on_onnxruntime(name)

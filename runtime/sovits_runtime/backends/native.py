@@ -204,7 +204,6 @@ class NativeStep:
         threads: How many threads run a step.
 
     Attributes:
-        weights: As given.
         half_caches: Whether caches are float16.
         weight_bytes: What a step reads of the matrices.
 
@@ -232,7 +231,6 @@ class NativeStep:
             matrix, size = packed.get(linear.name), linear.weight.shape
             if matrix is None or (matrix.n, matrix.k) != size:
                 raise BundleError(f"{linear.name}: not packed as {list(size)}; prepack the bundle again")
-        self.weights = weights
         self._kept: list[Any] = []  # what the structures point to
         self.weight_bytes = sum(matrix.weight.nbytes for matrix in packed.values())
         layers = (CLayer * len(weights.layers))(*(self._layer(layer, packed) for layer in weights.layers))

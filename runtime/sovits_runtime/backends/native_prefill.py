@@ -16,10 +16,10 @@ from sovits_runtime.backends.native import NativeStep, library, pointer_to, with
 from sovits_runtime.backends.native_packing import pack_linear
 from sovits_runtime.backends.native_structures import INPUTS, OUTPUTS, CPrompt, CRequest
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.bundle.gpt_weights import Floats, TextWeights
+from sovits_runtime.bundle.gpt_weights import Floats, GptWeights, TextWeights, sine_positions
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec
 from sovits_runtime.bundle.memory_block import MemoryBlock
-from sovits_runtime.bundle.names import PREFILL
+from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, caches_in_memory
 from sovits_runtime.errors import ShapeError
 
@@ -34,8 +34,9 @@ def open_prefill(step: NativeStep, bundle: Bundle) -> NativePrefill:
         BundleError: The weights are damaged or not those of a GPT.
     """
     spec = bundle.graph_spec(PREFILL)
-    spec = with_half_caches(spec) if step.half_caches else spec
-    return NativePrefill(step, spec, TextWeights.read(bundle.graph_path(PREFILL), spec, step.weights.width))
+    weights = GptWeights.read(bundle.graph_path(PREFILL), bundle.graph_spec(STEP))
+    text = TextWeights.read(bundle.graph_path(PREFILL), spec, weights.width)
+    return NativePrefill(step, with_half_caches(spec) if step.half_caches else spec, weights, text)
 
 
 class NativePrefill:
@@ -44,16 +45,18 @@ class NativePrefill:
     Args:
         step: Whose weights and threads it uses.
         spec: Of the graph.
-        text: The weights of the text.
+        weights: What the step has; the embedding is copied, and nothing of it stays mapped.
+        text: The weights of the text; likewise.
     """
 
     cache_quantum = CPU_CACHE_QUANTUM
 
-    def __init__(self, step: NativeStep, spec: GraphSpec, text: TextWeights) -> None:
+    def __init__(self, step: NativeStep, spec: GraphSpec, weights: GptWeights, text: TextWeights) -> None:
         self.spec = spec
         self.provider = step.provider
         self.step = step
-        self._text = text
+        self._tokens, self._token_scale = np.array(weights.embedding), np.float32(weights.position_scale)
+        self._phones, self._phone_scale = np.array(text.embedding), np.float32(text.position_scale)
         lib = library()
         assert lib is not None  # the step has it
         packed = pack_linear(lib, text.bert, "fp32", MemoryBlock())
@@ -65,12 +68,11 @@ class NativePrefill:
         Raises:
             ShapeError: A phone or token is unknown to the model.
         """
-        weights, text = self.step.weights, self._text
-        _check_range(phones, len(text.embedding), "phone")
-        _check_range(prompt, weights.vocab, "token")
-        of_text = text.embedding[phones] + np.float32(text.position_scale) * weights.positions(len(phones))
-        of_prompt = weights.embedding[prompt]
-        of_prompt = of_prompt + np.float32(weights.position_scale) * weights.positions(len(prompt))
+        width = self._tokens.shape[1]
+        _check_range(phones, len(self._phones), "phone")
+        _check_range(prompt, len(self._tokens), "token")
+        of_text = self._phones[phones] + self._phone_scale * sine_positions(len(phones), width)
+        of_prompt = self._tokens[prompt] + self._token_scale * sine_positions(len(prompt), width)
         return np.ascontiguousarray(np.concatenate([of_text, of_prompt]), np.float32)
 
     def grown_caches(self, capacity: int, *, old: Mapping[str, Array], rows: int) -> dict[str, Array]:

@@ -29,7 +29,9 @@ from sovits_runtime.machine.onnx_runtime import (
 
 logger = logging.getLogger(__name__)
 
-PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": "CUDAExecutionProvider"}
+PROVIDERS = {"cpu": CPU_PROVIDER, "cuda": "CUDAExecutionProvider", "webgpu": "WebGpuExecutionProvider"}
+NAMES = {"cuda": "CUDA", "webgpu": "WebGPU"}
+WEBGPU = "pip install onnxruntime-webgpu"
 CUDA_OPTIONS = {
     "cudnn_conv_algo_search": "HEURISTIC",  # the default times every algorithm anew for every length of sentence
     "use_tf32": "0",  # a graph in FP32 is run in FP32
@@ -107,7 +109,9 @@ def open_raw(ort: Any, path: Path, options: SessionOptions, settings: Any, cuda:
         )
     moved = operators_on_cpu(session) if device != "cpu" else ""
     if moved:
-        message = f"ONNX Runtime {ort.__version__} has no CUDA kernel for {moved} and runs it on the CPU"
+        message = (
+            f"ONNX Runtime {ort.__version__} has no {NAMES[device]} kernel for {moved} and runs it on the CPU"
+        )
         if options.strict:
             raise BackendError(f"{path}: {message}; without strict it may")
         logger.warning("%s: %s", path, message)
@@ -157,7 +161,7 @@ def write_optimized(path: Path, target: Path) -> None:
 
 def _install(device: str) -> str:
     """The pip line that brings ONNX Runtime for a device."""
-    return installed_line().extra("cuda") if device == "cuda" else CPU_EXTRA
+    return installed_line().extra("cuda") if device == "cuda" else {"webgpu": WEBGPU}.get(device, CPU_EXTRA)
 
 
 def import_onnxruntime(device: str) -> Any:

@@ -9,6 +9,7 @@ from sovits_runtime.backends.cpu import CpuVoice
 from sovits_runtime.backends.onnxruntime import PROVIDERS
 from sovits_runtime.backends.voice import LoadOptions, VoiceBackend
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import CPU_PRECISIONS, PREFILL, STEP
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine.cuda_packages import installed_mix
 
@@ -32,6 +33,10 @@ def open_voice(bundle: Bundle, options: LoadOptions) -> VoiceBackend:
     _check(bundle, options)
     if options.device == "cpu":
         return CpuVoice(bundle, options)
+    if options.device == "webgpu":
+        from sovits_runtime.backends.webgpu import WebGpuVoice
+
+        return WebGpuVoice(bundle, options)
     if mix := installed_mix(torch="torch" in sys.modules):
         logger.warning("%s", mix)
     # The modules of GPUs are imported where there is one to use.
@@ -52,7 +57,8 @@ def _check(bundle: Bundle, options: LoadOptions) -> None:
         raise BackendError(
             f"device {options.device!r} is unknown; ONNX Runtime runs on: {', '.join(PROVIDERS)}"
         )
-    if options.device != "cpu" and bundle.cpu_only:
+    on_gpu = set(bundle.graph_names) - ({PREFILL, STEP} if options.device == "webgpu" else set())
+    if options.device != "cpu" and not CPU_PRECISIONS.isdisjoint(map(bundle.graph_precision, on_gpu)):
         raise BackendError(
             f"{bundle.path}: is {bundle.precision} for ONNX Runtime's CPU, and cannot run on "
             f"{options.device!r}; use device 'cpu', or the FP32 or FP16 bundle"

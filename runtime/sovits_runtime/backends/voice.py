@@ -26,7 +26,7 @@ class LoadOptions:
     """How to load a voice.
 
     Attributes:
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda", or "webgpu" for GPUs of other makers, where tokens are made on the CPU.
         backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
         threads: Threads within one operator; None: the physical cores that affinity and container allow.
         requests: On a GPU, how many requests may be in flight; each takes device memory of its own.

@@ -203,6 +203,10 @@ class Bundle:
         """Whether the bundle has a graph in a form."""
         return form in self._graph(name)
 
+    def graph_precision(self, name: str) -> str:
+        """Returns what a graph is in, of `bundle.names`."""
+        return str(self._graph(name)["precision"])
+
     def graph_digest(self, name: str) -> str:
         """Returns a digest of the graph and its weights."""
         graph = self._graph(name)

@@ -152,16 +152,7 @@ class GptWeights:
 
     def frequencies(self) -> Floats:
         """Angles per position of the sine positions, float32 [width / 2]."""
-        columns = np.arange(0, self.width, 2, dtype=np.float32)
-        angles: Floats = np.exp(columns * np.float32(-np.log(10000.0) / self.width)).astype(np.float32)
-        return angles
-
-    def positions(self, count: int) -> Floats:
-        """The sine positions from 0 on, float32 [count, width]: even columns sines, odd ones cosines."""
-        angles = np.arange(count, dtype=np.float32)[:, None] * self.frequencies()
-        waves: Floats = np.empty((count, self.width), np.float32)
-        waves[:, ::2], waves[:, 1::2] = np.sin(angles), np.cos(angles)
-        return waves
+        return _frequencies(self.width)
 
 
 @dataclass(frozen=True)
@@ -197,6 +188,20 @@ class TextWeights:
             bert=file.linear("t2s.bert_proj.", width, int(features)),
             position_scale=float(file.floats("t2s.ar_text_position.alpha", 1)[0]),
         )
+
+
+def sine_positions(count: int, width: int) -> Floats:
+    """The sine positions from 0 on, float32 [count, width]: even columns sines, odd ones cosines."""
+    angles = np.arange(count, dtype=np.float32)[:, None] * _frequencies(width)
+    waves: Floats = np.empty((count, width), np.float32)
+    waves[:, ::2], waves[:, 1::2] = np.sin(angles), np.cos(angles)
+    return waves
+
+
+def _frequencies(width: int) -> Floats:
+    columns = np.arange(0, width, 2, dtype=np.float32)
+    angles: Floats = np.exp(columns * np.float32(-np.log(10000.0) / width)).astype(np.float32)
+    return angles
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ class SessionOptions:
     """How to open a graph.
 
     Attributes:
-        device: Where it runs, "cpu" or "cuda".
+        device: Where it runs, "cpu", "cuda" or "webgpu".
         threads: Threads within one operator; None: the physical cores that this process may use, see `usable_cores`.
         prepack: Whether weights may be copied to a layout that runs faster. Without it they stay memory-mapped: the
             graph loads at once and shares its weights with other sessions and processes.

@@ -139,11 +139,11 @@ LOGITS: dict[str, np.ndarray] = {}
 
 def test_a_phone_or_token_that_the_model_does_not_know_is_named(bundle):
     prefill = open_native(bundle)
-    known = len(prefill._text.embedding)
+    known = len(prefill._phones)
     for name, value, what in (
         ("phones", known, "phones"),
         ("phones", -1, "phones"),
-        ("prompt", prefill.step.weights.vocab, "tokens"),
+        ("prompt", prefill.spec.tensor("seen").shape[1], "tokens"),
     ):
         arrays = request(prefill.spec, 10, 5)
         arrays[name][0, 3] = value
