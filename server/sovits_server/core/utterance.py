@@ -22,6 +22,10 @@ from sovits_server.words import Part, Timeline
 Floats = NDArray[np.float32]
 NOTHING = "nothing to say: the text has no words, digits or letters that can be read"
 
+OTHER_LANGUAGE = (
+    "nothing to say: no word of the text can be read in the language {!r}; name the text's own, or auto"
+)
+
 
 @dataclass(frozen=True, eq=False)
 class Piece:
@@ -88,7 +92,8 @@ class Script:
                     pass
             asked_s += part.pause_ms / 1000
         if not self.texts:
-            raise NothingToSay(NOTHING)
+            foreign = any(char.isalpha() for part in self._parts for char in part.text)
+            raise NothingToSay(OTHER_LANGUAGE.format(self._language) if foreign else NOTHING)
         self.after_s = asked_s + (self._pause_s if self._tail else 0.0)
 
 
