@@ -156,7 +156,9 @@ def _tensorrt(patch: pytest.MonkeyPatch, device: Any, folder: Path) -> None:
 
     def build_engines(bundle: Any, targets: Any, *, graphs: Any, cache_sizes: Any) -> list[Any]:
         results = []
-        names = tuple(name for name in graphs if name.startswith("gpt"))  # others are slow at their largest sizes
+        names = tuple(
+            name for name in graphs if name.startswith("gpt")
+        )  # others are slow at their largest sizes
         for graph in trt_graphs(bundle, names, cache_sizes=cache_sizes):
             place = folder / "engines" / graph.name
             place.mkdir(parents=True, exist_ok=True)
