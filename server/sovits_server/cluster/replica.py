@@ -50,7 +50,7 @@ class VoiceReplica:
         SovitsError: Its default voice cannot speak: a replica that is there has spoken.
     """
 
-    async def __init__(self, settings: ClusterSettings) -> None:
+    async def __init__(self, settings: ClusterSettings) -> None:  # type: ignore[misc]  # Ray awaits it
         self._server = Server(settings.of_a_replica())
         self._id = serve.get_replica_context().replica_id.unique_id
         self._spoke = True

@@ -164,8 +164,8 @@ class Weights:
 
     def _partner(self, file: Path, kind: Kind, before: str, speaking: Voice) -> Path | None:
         """The other half of a file; None where it is unknown, or several fit."""
-        named = _stem(_name(before)) == _stem(file.name) and self._file_or_none(kind, before)
-        if named:
+        named = self._file_or_none(kind, before)
+        if named is not None and _stem(named.name) == _stem(file.name):
             return named
         same = [other for other in self._all(kind) if _stem(other.name) == _stem(file.name)]
         if same:

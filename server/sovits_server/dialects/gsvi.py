@@ -143,7 +143,7 @@ async def infer(floor: Floor, shelf: Shelf, request: Request) -> Response:
 async def infer_classic(floor: Floor, shelf: Shelf, request: Request) -> Response:
     """The same by the names of weights, which select nothing for later requests."""
     fields, client = await floor.fields(request), client_of(request)
-    gpt, sovits = (file_of(fields.text(f"{kind}_model_name"), SUFFIXES[kind]) for kind in ("gpt", "sovits"))
+    gpt, sovits = (file_of(fields.text(f"{kind}_model_name"), suffix) for kind, suffix in SUFFIXES.items())
     ask = read_ask(api_v2.read_ask(fields, floor, client))
     if gpt or sovits:
         chosen = await api_v2.find_voice(floor, Choice(), gpt=gpt, sovits=sovits)
