@@ -22,7 +22,10 @@ _TAGGER_REMEDY = (
 _LANGID_REMEDY = (
     "for fastText's large model: sovits-export fetch langid; or set SOVITS_LANGID_MODEL to a lid.176.bin"
 )
-_G2PW_REMEDY = "sovits-export fetch g2pw; --from GPT-SoVITS takes the one of an installation; or set SOVITS_G2PW_DIR to one"
+_G2PW_REMEDY = (
+    "sovits-export fetch g2pw; --from GPT-SoVITS takes the one of an installation; or set SOVITS_G2PW_DIR "
+    "to a folder that has it"
+)
 
 
 def text_data_findings() -> tuple[Finding, ...]:
