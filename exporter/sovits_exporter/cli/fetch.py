@@ -123,7 +123,7 @@ def _names(asked: Sequence[str]) -> list[str]:
 
     names: list[str] = []
     for name in asked:
-        if catalog().knows(name) or not Path(name).exists():
+        if not name or catalog().knows(name) or not Path(name).exists():
             names.append(name)
             continue
         with progress_line() as progress:

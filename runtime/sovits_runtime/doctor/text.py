@@ -23,7 +23,8 @@ _LANGID_REMEDY = (
     "for fastText's large model: sovits-export fetch langid; or set SOVITS_LANGID_MODEL to a lid.176.bin"
 )
 _G2PW_REMEDY = (
-    "sovits-export fetch g2pw; where GPT-SoVITS is installed, --from its folder takes the one that lies there"
+    "sovits-export fetch g2pw; --from GPT-SoVITS takes the one of an installation; or set SOVITS_G2PW_DIR "
+    "to a folder that has it"
 )
 
 
