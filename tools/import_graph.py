@@ -50,6 +50,7 @@ ROOMS: dict[str, list[set[str]]] = {
         {"graphs"},
         {"building"},
         {"demo", "eager", "folders", "packing", "precision"},
+        {"debugging"},
         {"cli"},
     ],
 }

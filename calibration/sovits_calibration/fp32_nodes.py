@@ -23,6 +23,7 @@ REASONS: Mapping[str, str] = {
     "sums": "what a layer adds up could pass the end of FP16's range on the way",
     "error": "rounding its inputs or its result costs too many digits",
     "shared": "another graph on the same weights keeps this one in FP32",
+    "kept": "was named by the file of --keep, which 'engine debug' wrote",
     "between": "lies between parts in FP32, where FP16 would only cost two casts",
 }
 """What each reason means, for people."""
@@ -46,7 +47,11 @@ class Fp32Node:
 
 
 def choose(
-    models: Sequence[ir.Model], measured: Sequence[Measurements | None], margins: Margins
+    models: Sequence[ir.Model],
+    measured: Sequence[Measurements | None],
+    margins: Margins,
+    *,
+    asked: Mapping[str, Sequence[Fp32Node]] | None = None,
 ) -> list[dict[str, Fp32Node]]:
     """Chooses the FP32 nodes of graphs that share one weight file.
 
@@ -54,6 +59,7 @@ def choose(
         models: FP32 models.
         measured: What was measured in each; None where nothing could be.
         margins: How far from trouble FP16 must stay.
+        asked: By graph, what shall stay FP32 whatever was measured.
 
     Returns:
         One dict a graph, by node name. A layer's weight or a cache that one graph keeps in FP32 is FP32 in all.
@@ -61,6 +67,9 @@ def choose(
     chosen = [
         _of_one(model.graph, of_graph, margins) for model, of_graph in zip(models, measured, strict=True)
     ]
+    for model, fp32_nodes in zip(models, chosen, strict=True):
+        for node in (asked or {}).get(model.graph.name or "", ()):
+            fp32_nodes.setdefault(node.node, node)
     shared: dict[str, str] = {}
     for model, fp32_nodes in zip(models, chosen, strict=True):
         shared |= {key: node for node, key in _common(model.graph) if node in fp32_nodes}

@@ -119,6 +119,20 @@ def loses_digits_with(node: ir.Node) -> bool:
     return node.op_type in MOVES | ARITHMETIC | SUMS
 
 
+def after_choices(graph: ir.Graph) -> set[ir.Node]:
+    """What is computed from a decision on computed numbers, such as the draw of a token.
+
+    A tie can go either way there, so two runs that are both right may give other numbers.
+    """
+    exact, after = _exact(graph, set()), set[ir.Node]()
+    for node in graph:
+        producers = [v.producer() for v in node.inputs if v is not None]
+        computed = any(v.producer() not in exact for v in float_inputs(node) if v.producer() is not None)
+        if (_decides(node) and computed) or any(p in after for p in producers if p is not None):
+            after.add(node)
+    return after
+
+
 def _roots(graph: ir.Graph) -> Iterator[ir.Node]:
     seeds = [n for n in graph if n.op_type in ROOTS]
     return back_to_layers(seeds, loses_digits_with)

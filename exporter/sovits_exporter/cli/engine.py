@@ -1,4 +1,4 @@
-"""`sovits-export engine`: build, refit, list, prune."""
+"""`sovits-export engine`: build, refit, list, prune; `debug` is in `engine_debug.py`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sovits_exporter.cli.engine_debug import debug
 from sovits_exporter.cli.options import AS_JSON, BUNDLE, PATH, SHARED, takes
 from sovits_exporter.cli.output import (
     engine_json,
@@ -105,6 +106,9 @@ class PruneOptions:
 @click.group()
 def engine() -> None:
     """TensorRT engines of a bundle, one a graph and GPU."""
+
+
+engine.add_command(debug)
 
 
 @engine.command()

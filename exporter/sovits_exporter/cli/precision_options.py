@@ -58,6 +58,12 @@ PRECISION_OPTIONS = (
         help="With fp16: another voice's FP16 bundle; the same parts stay FP32, so that 'engine refit' can make "
         "the engines of one from those of the other.",
     ),
+    click.option(
+        "--keep",
+        type=PATH,
+        help="With fp16: a file that 'engine debug --keep' wrote; what it names stays FP32, beside what calibration "
+        "chooses.",
+    ),
 )
 
 
@@ -72,6 +78,7 @@ class PrecisionOptions:
     max_log_mel: float
     recordings: tuple[Path, ...]
     like: Path | None
+    keep: Path | None = None
 
     @property
     def target(self) -> str:
@@ -99,6 +106,10 @@ class PrecisionOptions:
             raise click.UsageError("--wav names recordings for calibration, which fp32 does not need")
         if self.like is not None and self.target != "fp16":
             raise click.UsageError("--like names an FP16 bundle to be like, which goes with --fp16")
+        if self.keep is not None and self.target != "fp16":
+            raise click.UsageError("--keep names parts to keep in FP32, which goes with --fp16")
+        if self.keep is not None and self.like is not None:
+            raise click.UsageError("--keep and --like each say what stays FP32; give one of them")
 
     def convert(
         self, source: Bundle, output: Path, *, shared: Path | None, verify: bool, progress: Progress
@@ -119,10 +130,12 @@ class PrecisionOptions:
         )
         if self.target == "fp16":
             from sovits_exporter.precision.fp16 import convert_to_fp16
+            from sovits_exporter.precision.keep import read_keep
             from sovits_runtime.bundle import Bundle
 
             like = None if self.like is None else Bundle.open(self.like, shared=shared)
-            return convert_to_fp16(request, like=like, progress=progress)
+            keep = None if self.keep is None else read_keep(self.keep, source)
+            return convert_to_fp16(request, like=like, keep=keep, progress=progress)
         from sovits_exporter.precision.int8 import convert_to_int8, parse_precisions
 
         limits = Limits(self.max_kl, self.min_snr, self.max_log_mel)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from sovits_exporter.building.writer import GRAPHS, BundleWriter, check_output, 
 from sovits_exporter.graphs.device_step import DEVICE_GRAPHS, write_device_graph
 from sovits_exporter.graphs.files import write_models
 from sovits_exporter.precision.fp16_graphs import Fp16Graph, Fp32Graph, fp32_nodes_of, to_fp16
+from sovits_exporter.precision.keep import Kept
 from sovits_runtime.bundle import MANIFEST, Bundle
 from sovits_runtime.bundle.files import content_digest, temporary_folder
 from sovits_runtime.bundle.graph_spec import GraphSpec
@@ -40,7 +41,11 @@ PART_FIELDS = ("spec", "check", "islands")
 
 
 def convert_to_fp16(
-    request: ConversionRequest, *, like: Bundle | None = None, progress: Progress = no_progress
+    request: ConversionRequest,
+    *,
+    like: Bundle | None = None,
+    keep: Kept | None = None,
+    progress: Progress = no_progress,
 ) -> BuildReport:
     """Converts a bundle to mixed precision. A kill at any moment leaves the old bundle, or none.
 
@@ -48,6 +53,7 @@ def convert_to_fp16(
         request: What to convert.
         like: An FP16 bundle of the same architecture: the same parts stay FP32, so that the graphs differ in their
             weights alone and one refittable engine serves both.
+        keep: By graph, what stays FP32 beside what calibration chooses; see `precision.keep`. Not with `like`.
         progress: Called as the work goes on.
 
     Raises:
@@ -65,10 +71,12 @@ def convert_to_fp16(
     kept = None if like is None else _kept_by(like, source)
     steps = Steps(progress, len(source.graph_names) + 1)
     recordings = [Recording(p.name, p.read_bytes()) for p in request.recordings]
-    conversion = _Conversion(source, observe(source, recordings, progress=progress), kept, steps)
+    conversion = _Conversion(source, observe(source, recordings, progress=progress), kept, keep or {}, steps)
     with write_bundle(request.output, request.shared_folder, steps) as writer:
         fp32_nodes = _add_own_graphs(writer, conversion)
-        fp32_nodes |= _add_shared_parts(writer, conversion, judge_again=bool(recordings) and like is None)
+        fp32_nodes |= _add_shared_parts(
+            writer, conversion, judge_again=like is None and bool(recordings or keep)
+        )
         writer.copy_rest(source)
         writer.copy_golden(source)
         writer.add_golden("steps", record_steps(source))
@@ -92,11 +100,13 @@ class _Conversion:
         source: The FP32 bundle.
         runs: By graph, inputs it was fed over the corpus.
         kept: By graph, what stays in FP32; None: what calibration chooses.
+        keep: By graph, what stays in FP32 beside that.
     """
 
     source: Bundle
     runs: Mapping[str, Sequence[Feeds]]
-    kept: Mapping[str, Sequence[Fp32Node]] | None
+    kept: Kept | None
+    keep: Kept
     steps: Steps
 
     def graph(self, name: str) -> Fp32Graph:
@@ -107,7 +117,7 @@ class _Conversion:
         """Converts graphs that share a weight file, and writes them into a folder."""
         self.steps.begin(f"convert {', '.join(names)}", len(names))
         weights = Path(self.source.manifest["graphs"][names[0]]["weights"]).stem
-        return to_fp16([self.graph(n) for n in names], folder, weights, like=self.kept)
+        return to_fp16([self.graph(n) for n in names], folder, weights, like=self.kept, keep=self.keep)
 
 
 def _kept_by(like: Bundle, source: Bundle) -> dict[str, list[Fp32Node]]:
@@ -167,7 +177,8 @@ def _add_shared_parts(writer: BundleWriter, conversion: _Conversion, *, judge_ag
         (graph,) = (n for n, record in source.manifest["graphs"].items() if record["shared"] == kind)
         name = part["folder"] + FOLDER_SUFFIX
         if judge_again and is_usable(writer.shared_folder / name):
-            name += _variant(conversion.graph(graph), writer.shared_folder / name)
+            more = {node.node for node in conversion.keep.get(graph, ())}
+            name += _variant(conversion.graph(graph), writer.shared_folder / name, more)
         manifest = writer.add_shared(
             kind,
             name,
@@ -190,9 +201,9 @@ def _write_part(conversion: _Conversion, graph: str, source: str, folder: Path) 
     return _described(converted)
 
 
-def _variant(graph: Fp32Graph, part: Path) -> str:
+def _variant(graph: Fp32Graph, part: Path, more: Set[str]) -> str:
     """Suffix for a part that keeps more in FP32 than the one that is there; empty where that one keeps it all."""
-    own = fp32_nodes_of(graph).keys()
+    own = fp32_nodes_of(graph).keys() | more
     existing = {node["node"] for node in read_part(part)["islands"]}
     return f"-{content_digest({'islands': sorted(own)})[:8]}" if own - existing else ""
 

@@ -62,6 +62,7 @@ def to_fp16(
     weights: str,
     *,
     like: Mapping[str, Sequence[Fp32Node]] | None = None,
+    keep: Mapping[str, Sequence[Fp32Node]] | None = None,
 ) -> list[Fp16Graph]:
     """Converts graphs that share a weight file and writes them.
 
@@ -69,6 +70,7 @@ def to_fp16(
         folder: Where the `.onnx` files and the weight file go.
         weights: Stem of the weight file.
         like: By graph, what has to stay FP32; None: what calibration chooses.
+        keep: By graph, what stays FP32 beside what calibration chooses.
 
     Raises:
         BundleError: Calibration wants more in FP32 than `like` keeps.
@@ -80,7 +82,7 @@ def to_fp16(
     margins, base = Margins(), _fp16_of_base(graphs)
     for _ in range(ATTEMPTS):
         models = [load_model(g.path) for g in graphs]
-        chosen = choose(models, measured, margins)
+        chosen = choose(models, measured, margins, asked=keep)
         if like is not None:
             chosen = [
                 _same_fp32_nodes(own, like[g.spec.name], g) for g, own in zip(graphs, chosen, strict=True)
