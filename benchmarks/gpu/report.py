@@ -1,19 +1,23 @@
-"""Everything that can only be learnt on an NVIDIA GPU, in one run of less than ten minutes, without internet.
+"""Everything that can only be learnt on an NVIDIA GPU, in one run of less than half an hour, without internet.
 
     python benchmarks/gpu/report.py [BUNDLE] [--checkpoints FOLDER] [-o benchmarks/results/NAME.json]
 
 Parts: what the doctor says; the runtime's plumbing (streams, events, captured graphs, caches in place) with toy
-kernels; the own kernels of the GPT's step against the CPU; latency of everything that is installed beside eager PyTorch
-in FP16 and FP32 and `torch.compile`; engines built and verified where TensorRT is installed; ONNX Runtime on CUDA
-verified where it is. BUNDLE is a bundle built by `sovits-export build`, best with --fp16; without it only the doctor
-and the plumbing are reported. CHECKPOINTS holds the .ckpt and .pth that the bundle was made of.
+kernels; cooperative launches in captured graphs, and the fences of the kernel's grid barrier; the own kernels of the
+GPT's step against the CPU; latency of everything that is installed beside eager PyTorch in FP16 and FP32 and
+`torch.compile`; engines of both flavours of TensorRT, where they are installed, built and verified; ONNX Runtime on
+CUDA verified where it is; 1 to 8 requests at once, tokens beside sound, batches of 1 to 32 rows; with --other-python
+the packages of the other CUDA line. OpenVINO, which is for CPUs, is never loaded. BUNDLE is a bundle built by
+`sovits-export build`, best with --fp16; without it only the doctor and the plumbing are reported. CHECKPOINTS holds the
+.ckpt and .pth that the bundle was made of.
 
 Each part has a process of its own and a budget; a part that fails, crashes or hangs says so, and the others go on.
 The latency parts take turns in one process, since ours and eager PyTorch are to be compared in the same; after one that
 failed, the next has a new process (`process` in the JSON tells). Parts whose outcome decides most come first: eager and
 our kernels, then ONNX Runtime, then TensorRT, whose engines take longest to build (they are kept in the bundle, so a
 second run begins where the first one ended), `torch.compile` last. NAME.json and NAME.md are written anew after every
-part; `finished` says whether they are whole.
+part; `finished` says whether they are whole. NAME.md says of each claim of docs/gpu.md whether it is held, refuted or
+not seen (`claims.py`).
 
 Exit code: 0 when every part passed or has nothing to run here, 1 when one failed, when time ran out before all had
 begun, or when there is no GPU.
@@ -30,11 +34,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from claims import judged
 from conditions import read_commit, read_gpus
 from latency import TOKENS
 from parts import PARTS, Part, Run
 from process import Worker
-from table import conditions, figures, markdown
+from table import claims_table, conditions, figures, markdown
 
 from sovits_engines.cuda.driver import probe_driver_apart
 from sovits_runtime.bundle import Bundle
@@ -42,8 +47,8 @@ from sovits_runtime.bundle.files import json_text, write_file
 from sovits_runtime.errors import SovitsError
 from sovits_runtime.machine import read_machine
 
-LIMIT_S = 480
-"""Of the whole run; ten minutes with what a slow start and a part that must be killed add."""
+LIMIT_S = 1500
+"""Of the whole run; half an hour with what a slow start and a part that must be killed add."""
 LEAST_S = 5
 """A part is not begun with less."""
 REPEATS = 10
@@ -140,20 +145,21 @@ def main() -> None:
     }
 
     def save() -> None:
+        result["claims"] = judged(results, ", ".join(gpu.name for gpu in driver.gpus))
         try:
             write(result, options.output)
         except OSError as error:
             print(f"{options.output} cannot be written: {error}", file=sys.stderr, flush=True)
 
-    write(result, options.output)
+    save()
     start = time.monotonic()
-    run = Run(driver, bundle, options.checkpoints, options.repeats)
+    run = Run(driver, bundle, options.checkpoints, options.repeats, options.other_python)
     parts = {n: p for n, p in PARTS.items() if not options.only or n.startswith(tuple(options.only))}
     good = run_parts(run, parts, results, limit_s=options.limit_s, done=save, say=_say)
     result |= {"finished": True, "seconds": round(time.monotonic() - start, 1)}
     result["nvidia_smi"]["after"] = read_gpus()
     save()
-    print(f"\n{conditions(result)}\n\n{figures(results)}\n")
+    print(f"\n{conditions(result)}\n\n{figures(results)}\n\n{claims_table(result['claims'])}\n")
     print(f"written: {options.output} and {options.output.with_suffix('.md').name}")
     sys.exit(0 if good else 1)
 
@@ -178,8 +184,9 @@ def arguments() -> argparse.Namespace:
     add("bundle", type=Path, nargs="?")
     add("--shared", type=Path, help="folder of the parts that voices share")
     add("--checkpoints", type=Path, help="folder of the .ckpt and .pth that the bundle was made of")
+    add("--other-python", type=Path, help="Python of an environment with the packages of the other CUDA line")
     add("--repeats", type=int, default=REPEATS)
-    add("--limit-s", type=float, default=LIMIT_S, help="seconds for all parts [480]")
+    add("--limit-s", type=float, default=LIMIT_S, help="seconds for all parts [1500]")
     add("--only", nargs="+", metavar="NAME", help=f"parts whose names begin so: {'; '.join(PARTS)}")
     add("-o", "--output", type=Path, default=Path("benchmarks/results/gpu.json"))
     return parser.parse_args()

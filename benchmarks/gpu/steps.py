@@ -94,7 +94,7 @@ def prove_steps(
     Raises:
         AssertionError: Too large a difference.
     """
-    runner = BundleRunner(bundle, device="cpu", threads=usable_cores(), gpt_steps="onnxruntime")
+    runner = BundleRunner(bundle, device="cpu", threads=usable_cores(), gpt_steps="onnxruntime", plan="none")
     with runner.voice as voice:
         work = runner.workload(max(tokens, count))
         inputs = (work.all_phones, work.bert, work.prompt)
@@ -132,7 +132,7 @@ def latency_of_steps(
         make: Opens the steps, one a cache length.
         repeats: Runs that count.
     """
-    runner = BundleRunner(bundle, device="cpu", threads=usable_cores(), gpt_steps="onnxruntime")
+    runner = BundleRunner(bundle, device="cpu", threads=usable_cores(), gpt_steps="onnxruntime", plan="none")
     with runner.voice:
         work = runner.workload(TOKENS)
     before = used_bytes()

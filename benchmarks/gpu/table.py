@@ -1,4 +1,4 @@
-"""The result of `report.py` as Markdown: conditions, figures side by side, and what became of every part."""
+"""The result of `report.py` as Markdown: what became of every claim, conditions, figures, and every part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def markdown(result: Mapping[str, Any]) -> str:
     """Returns the whole page."""
     state = [] if result["finished"] else ["**Unfinished**: what follows is what was known when it ended."]
     return "\n\n".join(
-        [*state, conditions(result), figures(result["parts"]), parts_table(result["parts"])]
+        [
+            *state, conditions(result), claims_table(result["claims"]), figures(result["parts"]),
+            parts_table(result["parts"]),
+        ]
     ) + "\n"  # fmt: skip
 
 
@@ -60,6 +63,12 @@ def figures(parts: Mapping[str, Mapping[str, Any]]) -> str:
                 [title, f"{part['status']}: {_line(part.get('reason', ''))}", *[""] * (len(HEADS) - 2)]
             )
     return _table(HEADS, rows)
+
+
+def claims_table(claims: Iterable[Mapping[str, str]]) -> str:
+    """Every claim of docs/gpu.md with its verdict."""
+    rows = ([row["claim"], f"**{row['verdict']}**", _line(row["why"])] for row in claims)
+    return _table(("claim", "", "why"), rows)
 
 
 def parts_table(parts: Mapping[str, Mapping[str, Any]]) -> str:

@@ -74,7 +74,18 @@ if __name__ == "__main__":
 
 @pytest.fixture(scope="module")
 def modules():
-    names = ("report", "parts", "process", "latency", "steps", "eager", "table", "conditions")
+    names = (
+        "report",
+        "part",
+        "parts",
+        "process",
+        "latency",
+        "steps",
+        "eager",
+        "table",
+        "conditions",
+        "claims",
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
@@ -234,25 +245,6 @@ def test_what_is_not_installed_is_skipped(modules, tiny, monkeypatch):
     assert {name: outcome(modules, name, run)["status"] for name in names} == dict.fromkeys(names, "skipped")
 
 
-@pytest.mark.gpu
-@pytest.mark.parametrize(
-    "name",
-    [
-        "streams and events", "token scheduler, captured", "token scheduler, enqueued", "step kernels",
-        "latency, step kernels, prefill on the CPU", "verify on ONNX Runtime CUDA", "verify with step kernels",
-    ],
-)  # fmt: skip
-def test_parts_pass_on_a_gpu(modules, tiny, name):
-    """With the tiny voice; the whole report is for figures."""
-    driver = probe_driver_apart()
-    if not driver.gpus:
-        pytest.skip("there is no GPU")
-    try:
-        modules.parts.PARTS[name].run(run_of(modules, driver=driver, bundle=tiny))
-    except modules.process.Skipped as reason:
-        pytest.skip(str(reason))
-
-
 def test_engines_that_are_built_hold_what_is_verified_and_timed(modules, tiny):
     """FP16 bundles are verified over 500 forced steps."""
     from sovits_exporter.building.golden_steps import STEPS
@@ -393,7 +385,7 @@ def test_ways_to_convolve_are_timed(modules, tiny, monkeypatch):
     use(fake := FakeOrt(FakeDevice()), monkeypatch)
     convolutions = importlib.import_module("convolutions")
     monkeypatch.setattr(convolutions, "import_onnxruntime", lambda _: fake)
-    monkeypatch.setattr(modules.parts, "_need_ort_cuda", lambda: None)
+    monkeypatch.setattr(modules.parts, "need_ort_cuda", lambda: None)
     part = modules.parts.PARTS["vocoder, by convolution"].run(run_of(modules, bundle=tiny))
     assert part["ways"].keys() == convolutions.WAYS.keys()
     assert all(times.keys() == {"36", "300"} and min(times.values()) > 0 for times in part["ways"].values())
