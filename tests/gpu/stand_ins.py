@@ -58,7 +58,7 @@ def put_in_place(patch: pytest.MonkeyPatch, folder: Path) -> None:
     from sovits_runtime.backends import onnxruntime_cuda
 
     device = FakeDevice(7)
-    device.name, device.capability = "H200", (9, 0)
+    device.name, device.capability, device.free_bytes = "H200", (9, 0), lambda: (1 << 36, 1 << 37)
     ort, real = FakeOrt(device), backend.import_onnxruntime
     use(ort, patch)
     for module in (onnxruntime_cuda, backend, batches, convolutions):

@@ -20,8 +20,8 @@ from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.verify.metrics import cosine, relative_error
 from sovits_runtime.verify.mixed import FP16_TOLERANCES
 
-FEW = 12
-"""So many parts, or fewer, are each tried without."""
+MOST_ATTEMPTS = 60
+"""Conversions after which no more parts are left out; a full-size one takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +137,17 @@ class _Search:
         return good
 
     def _fewer(self, names: Sequence[str]) -> list[str]:
-        """Leaves out what is not needed, one after the other, where there are few."""
-        kept = list(names)
-        for name in names[:-1] if len(names) <= FEW else ():
-            others = [n for n in kept if n != name]
-            if self._is_good(self._error(others)):
-                kept = others
+        """Leaves out what is not needed: halves, then quarters, and so on down to single parts."""
+        kept, size = list(names), len(names) // 2
+        while size:
+            at = 0
+            while at < len(kept) and self.attempts < MOST_ATTEMPTS:
+                others = kept[:at] + kept[at + size :]
+                if others and self._is_good(self._error(others)):
+                    kept = others
+                else:
+                    at += size
+            size //= 2
         return kept
 
     def _is_good(self, error: float) -> bool:
@@ -151,7 +156,8 @@ class _Search:
     def _error(self, more: Collection[str]) -> float:
         """The worst output of a conversion; infinite where its direction is wrong."""
         self.attempts += 1
-        self.progress(f"{self.case.name}: try {len(more)} more parts in FP32", self.attempts, 0)
+        done = min(self.attempts, MOST_ATTEMPTS)
+        self.progress(f"{self.case.name}: try {len(more)} more parts in FP32", done, MOST_ATTEMPTS)
         model = self.case.converted(more)
         self.change(model)
         worst = 0.0

@@ -14,9 +14,10 @@ from sovits_exporter.cli.main import main
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2] / "gpu")]
 
 
-@pytest.fixture(scope="module")
-def pair(tiny_bundle, folder):
-    """The folder of a tiny voice and of what `convert --fp16` makes of it, side by side."""
+@pytest.fixture(scope="session")
+def pair(tiny_bundle, tmp_path_factory):
+    """Folder of a tiny voice and of what `convert --fp16` makes of it. Do not change it: see `copies`."""
+    folder = tmp_path_factory.mktemp("pair")
     shutil.copytree(tiny_bundle, folder / "voice")
     shutil.copytree(tiny_bundle.parent / "shared", folder / "shared")
     command = ["convert", str(folder / "voice"), "--fp16", "--no-verify", "-o", str(folder / "half")]
