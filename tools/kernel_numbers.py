@@ -6,6 +6,7 @@ It needs the runtime and the kernels alone, so it runs where a test suite does n
 wine. In both precisions, with 1 to 3 threads and 1 to 17 rows:
 
 - `errors`: the largest difference of logits from the graph's, over their scale;
+- `errors` of the prefill likewise;
 - `rows`: whether each row of a batch is, bit for bit, what it is alone;
 - `int8`: a digest of int8 logits somewhere in a sentence. Kernels of one architecture agree in it;
 - `first`: digests of logits at the first position, fp32 and int8. Attention is over one row there, so that no order
@@ -24,6 +25,7 @@ import numpy as np
 
 from sovits_runtime.backends import native
 from sovits_runtime.backends.native_packing import pack
+from sovits_runtime.backends.native_prefill import open_prefill
 from sovits_runtime.backends.native_structures import OUTPUTS
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import CPU_FILE, Bundle
@@ -52,7 +54,7 @@ def request(spec: GraphSpec, seed: int, *, at: tuple[int, int, int], scale: floa
     dims = {"batch": 1, "cache_size": CAPACITY}
     for name, out in spec.aliases:
         cache = scale * rng.standard_normal(spec.tensor(name).resolve(dims))
-        arrays[name] = arrays[out] = cache.astype(np.float32)
+        arrays[name] = arrays[out] = cache.astype(spec.tensor(name).dtype)
     for t in spec.outputs:
         arrays.setdefault(t.name, np.empty(t.resolve(dims), t.dtype))
     return arrays
@@ -122,7 +124,32 @@ def numbers(folder: Path) -> dict[str, Any]:
                 found["int8"] = digest(logits(step, request(spec, 5, at=SOMEWHERE)))
             step.close()
         found["errors"][precision] = worst
+    half = native.NativeStep(lib, native.with_half_caches(spec), weights, packed, threads=2)
+    found["rows"]["float16 caches"] = rows_are_alone(half)
+    half.close()
+    found["errors"]["prefill"] = prefill_error(bundle, lib)
     return found
+
+
+def prefill_error(bundle: Bundle, lib: Any) -> float:
+    """Largest difference of logits of a prefill from the graph's, over their scale."""
+    spec = bundle.graph_spec("gpt_prefill")
+    step = native.open_step(lib, bundle, None, 2, precision="fp32")
+    rng, (phones, prompt, _) = np.random.default_rng(0), SOMEWHERE
+    given = {
+        "phones": rng.integers(0, 300, (1, phones), dtype=np.int64),
+        "bert": rng.standard_normal((1, phones, int(spec.tensor("bert").shape[2]))).astype(np.float32),
+        "prompt": rng.integers(0, step.spec.tensor("seen").shape[1], (1, prompt), dtype=np.int64),
+    }
+    graph = open_session(
+        bundle.graph_path("gpt_prefill", form=CPU_FILE), spec, options=SessionOptions(threads=1)
+    )
+    made = []
+    for session in (open_prefill(step, bundle), graph):
+        arrays = {**request(step.spec, 0, at=(0, 0, 0)), **given}
+        made.append(logits(session, {n: arrays[n] for n in (*spec.input_names, *spec.output_names)}).copy())
+    step.close()
+    return float(np.abs(made[0] - made[1]).max() / np.abs(made[1]).max())
 
 
 if __name__ == "__main__":

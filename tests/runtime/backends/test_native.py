@@ -199,7 +199,8 @@ def test_every_kind_with_fma_gives_the_same_bits_at_the_first_position(tiny_bund
         pytest.skip(f"this processor has no {kind}")
     assert found["errors"]["fp32"] < 2e-5
     assert 1e-6 < found["errors"]["int8"] < 0.1
-    assert found["rows"] == {"fp32": True, "int8": True}
+    assert found["rows"] == {"fp32": True, "int8": True, "float16 caches": True}
+    assert found["errors"]["prefill"] < 2e-5
     if kind != native.GENERIC:  # whose float sums round each product
         first_position[kind] = found["first"]
         assert list(first_position.values()) == [found["first"]] * len(first_position)
