@@ -73,7 +73,7 @@ def fuse_step(model: ir.Model) -> bool:
         _fuse_norm(node)
     model.opset_imports[CONTRIB] = 1
     RemoveUnusedNodesPass()(model)
-    lower_opset(model, OPSET)
+    lower_opset(model, opset=OPSET)
     return True
 
 

@@ -16,7 +16,7 @@ from sovits_runtime.errors import BundleError
 _STANDARD = ""
 
 
-def lower_opset(model: ir.Model, opset: int) -> bool:
+def lower_opset(model: ir.Model, *, opset: int) -> bool:
     """Stamps a model with an older opset of the standard.
 
     Args:

@@ -20,9 +20,9 @@ def model_of(op: str, opset: int, inputs: int = 1, **attributes) -> ir.Model:
 @pytest.mark.parametrize(("op", "inputs"), [("Relu", 1), ("Reshape", 2), ("Squeeze", 2)])
 def test_operators_that_only_got_more_types_are_restamped(op, inputs):
     model = model_of(op, 24, inputs)
-    assert lower_opset(model, 21)
+    assert lower_opset(model, opset=21)
     assert model.opset_imports[""] == 21
-    assert not lower_opset(model, 21)
+    assert not lower_opset(model, opset=21)
 
 
 def test_a_new_attribute_is_no_obstacle_unless_it_is_set():
@@ -35,7 +35,7 @@ def test_a_new_attribute_is_no_obstacle_unless_it_is_set():
 def test_new_operators_are_refused_and_nothing_is_changed(op):
     model = model_of(op, 24, 3 if op != "Swish" else 1)
     with pytest.raises(BundleError, match=f"graph small: {op} of opset 24"):
-        lower_opset(model, 21)
+        lower_opset(model, opset=21)
     assert model.opset_imports[""] == 24
 
 

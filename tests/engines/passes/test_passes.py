@@ -71,6 +71,7 @@ CASES = {
     "only_node": Case(
         "only_node", "(float[2] x) => (float[2] y) { y = Abs(x) }", {"output": "y", "shapes": {}}
     ),
+    "opset": Case("lower_opset", FLOATS, {"opset": 24}),
     "probes": Case("add_probes", "(int64[2] x) => (int64[2] y) { a = Abs(x) b = Neg(a) y = Abs(b) }"),
     "self_feeding_step": Case(
         "self_feeding_step",
