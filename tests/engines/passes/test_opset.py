@@ -26,9 +26,9 @@ def test_operators_that_only_got_more_types_are_restamped(op, inputs):
 
 
 def test_a_new_attribute_is_no_obstacle_unless_it_is_set():
-    assert lower_opset(model_of("Cast", 24, to=1), 21)
+    assert lower_opset(model_of("Cast", 24, to=1), opset=21)
     with pytest.raises(BundleError, match="Cast of opset 24 cannot be written in opset 21"):
-        lower_opset(model_of("Cast", 24, to=1, round_mode="down"), 21)
+        lower_opset(model_of("Cast", 24, to=1, round_mode="down"), opset=21)
 
 
 @pytest.mark.parametrize("op", ["TensorScatter", "Attention", "Swish"])
@@ -42,7 +42,7 @@ def test_new_operators_are_refused_and_nothing_is_changed(op):
 def test_operators_whose_meaning_changed_are_refused():
     """ReduceMax took its axes as an attribute before opset 18."""
     with pytest.raises(BundleError, match="ReduceMax"):
-        lower_opset(model_of("ReduceMax", 21, 2), 17)
+        lower_opset(model_of("ReduceMax", 21, 2), opset=17)
 
 
 def test_the_cpus_step_is_stamped_so(tiny_bundle):
