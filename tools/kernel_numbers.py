@@ -139,7 +139,7 @@ def prefill_error(bundle: Bundle, lib: Any) -> float:
     given = {
         "phones": rng.integers(0, 300, (1, phones), dtype=np.int64),
         "bert": rng.standard_normal((1, phones, int(spec.tensor("bert").shape[2]))).astype(np.float32),
-        "prompt": rng.integers(0, step.spec.tensor("seen").shape[1], (1, prompt), dtype=np.int64),
+        "prompt": rng.integers(0, int(step.spec.tensor("seen").shape[1]), (1, prompt), dtype=np.int64),
     }
     graph = open_session(
         bundle.graph_path("gpt_prefill", form=CPU_FILE), spec, options=SessionOptions(threads=1)

@@ -34,7 +34,7 @@ from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.gpt_weights import EPSILON, GptWeights, LayerWeights, Linear
 from sovits_runtime.bundle.graph_spec import Array, GraphSpec, TensorSpec
 from sovits_runtime.bundle.names import PREFILL, STEP
-from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, caches_in_memory
+from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM, BindableSession, caches_in_memory
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.machine import usable_cores
 
@@ -294,16 +294,7 @@ class NativeStep:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the step on NumPy arrays, for one request; see `Session.run`."""
-        dims = self.spec.check(feeds)
-        aliases = {out: name for name, out in self.spec.aliases}
-        arrays = dict(feeds)
-        for t in self.spec.outputs:
-            source = aliases.get(t.name)
-            arrays[t.name] = feeds[source].copy() if source else np.empty(t.resolve(dims), t.dtype)
-        for out, name in aliases.items():
-            arrays[name] = arrays[out]
-        self.bind(arrays).run()
-        return {name: arrays[name] for name in self.spec.output_names}
+        return run_bound(self, feeds)
 
     def run_together(self, bindings: Sequence[NativeBinding], *, lean: bool = False) -> None:
         """Runs the step of several requests: weights are read once for all, numbers are those of each alone.
@@ -395,6 +386,21 @@ class NativeBinding:
             f"graph {self._step.spec.name}: token {a['token'][0]} at row {row} does not fit a vocabulary of "
             f"{a['seen'].shape[1]} and caches of {self._request.capacity} rows"
         )
+
+
+def run_bound(session: BindableSession, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Runs a session on NumPy arrays by binding it to copies of the caches; see `Session.run`."""
+    spec = session.spec
+    dims = spec.check(feeds)
+    aliases = {out: name for name, out in spec.aliases}
+    arrays = dict(feeds)
+    for t in spec.outputs:
+        source = aliases.get(t.name)
+        arrays[t.name] = feeds[source].copy() if source else np.empty(t.resolve(dims), t.dtype)
+    for out, name in aliases.items():
+        arrays[name] = arrays[out]
+    session.bind(arrays).run()
+    return {name: arrays[name] for name in spec.output_names}
 
 
 def pointer_to(array: Array) -> int:

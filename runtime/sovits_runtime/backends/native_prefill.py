@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sovits_runtime.backends.native import NativeStep, library, pointer_to, with_half_caches
+from sovits_runtime.backends.native import NativeStep, library, pointer_to, run_bound, with_half_caches
 from sovits_runtime.backends.native_packing import pack_linear
 from sovits_runtime.backends.native_structures import INPUTS, OUTPUTS, CPrompt, CRequest
 from sovits_runtime.bundle import Bundle
@@ -85,16 +85,7 @@ class NativePrefill:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the prefill on NumPy arrays; see `Session.run`."""
-        dims = self.spec.check(feeds)
-        aliases = {out: name for name, out in self.spec.aliases}
-        arrays = dict(feeds)
-        for t in self.spec.outputs:
-            source = aliases.get(t.name)
-            arrays[t.name] = feeds[source].copy() if source else np.empty(t.resolve(dims), t.dtype)
-        for out, name in aliases.items():
-            arrays[name] = arrays[out]
-        self.bind(arrays).run()
-        return {name: arrays[name] for name in self.spec.output_names}
+        return run_bound(self, feeds)
 
 
 class PrefillBinding:
