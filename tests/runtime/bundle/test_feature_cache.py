@@ -76,7 +76,7 @@ def test_a_place_that_cannot_be_written_is_a_warning(tmp_path, caplog):
 def test_a_home_that_cannot_be_written_is_told_quietly_unless_the_place_was_named(named, monkeypatch, caplog):
     monkeypatch.delenv("SOVITS_EXPORT_CACHE", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setenv("HOME", "/proc")  # a folder in which not even root can make another
+    monkeypatch.setenv("HOME", "/dev/null/home")  # not even root can write there
     if named:
         monkeypatch.setenv("SOVITS_EXPORT_CACHE", "/dev/null/cache")
     with caplog.at_level("INFO"):
