@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from clients import Answer, Request, percentile, speak_all
-from process import START, ServerProcess, free_port
+from server_process import START, ServerProcess, free_port
 
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.files import json_text

@@ -32,7 +32,7 @@ import httpx
 import numpy as np
 import soundfile
 from clients import Answer, Request, percentile, speak_all
-from process import ServerProcess, Usage, own_server
+from server_process import ServerProcess, Usage, own_server
 
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.files import json_text

@@ -56,7 +56,7 @@ def test_an_answer_that_differs_is_found(scripts, monkeypatch):
 
     class Server:
         def usage(self):
-            return importlib.import_module("process").Usage(10, 10, 5, 5)
+            return importlib.import_module("server_process").Usage(10, 10, 5, 5)
 
     class Checks(load.Checks):
         def ask(self, requests, *, clients, keys=()):
