@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from worker import Run, serve
+from worker import Run, checkout_arguments, serve
 
 PACKAGE = "gsv_tts"
 CACHES = [(1, 512), (1, 768), (1, 1024)]
@@ -74,16 +74,6 @@ def sovits_run(voice: Any, work: dict[str, Any]) -> Run:
     return lambda: {"samples": int(voice.vq_model.decode(codes, phones, style)[0].shape[-1])}
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lite", type=Path, required=True)
-    parser.add_argument("--gpt", required=True)
-    parser.add_argument("--sovits", required=True)
-    parser.add_argument("--workload", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    options = arguments()
+    options = checkout_arguments(__doc__, "lite")
     serve(lambda: load(options))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from original_worker import dict_of, gpt_run
-from worker import Run, serve
+from worker import Run, checkout_arguments, serve
 
 VOCODER = {
     "initial_channel": 100,
@@ -90,17 +89,6 @@ def model(path: str, wave: Any) -> tuple[Any, Any]:
     return net, spectrogram_torch(torch.from_numpy(wave[None]), *lengths, center=False)
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--original", type=Path, required=True)
-    parser.add_argument("--gpt", required=True)
-    parser.add_argument("--sovits", required=True)
-    parser.add_argument("--vocoder", required=True)
-    parser.add_argument("--workload", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    options = arguments()
+    options = checkout_arguments(__doc__, "original", "vocoder")
     serve(lambda: load(options))

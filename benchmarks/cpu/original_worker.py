@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from worker import Run, serve
+from worker import Run, checkout_arguments, serve
 
 
 def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, Any]]:
@@ -86,16 +85,6 @@ def dict_of(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, dict) else dict(vars(value))
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--original", type=Path, required=True)
-    parser.add_argument("--gpt", required=True)
-    parser.add_argument("--sovits", required=True)
-    parser.add_argument("--workload", required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    return parser.parse_args()
-
-
 if __name__ == "__main__":
-    options = arguments()
+    options = checkout_arguments(__doc__, "original")
     serve(lambda: load(options))

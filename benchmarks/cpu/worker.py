@@ -6,11 +6,13 @@ a line from its input, `{"run": NAME, ...arguments}`, runs it once, and answers 
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 Run = Callable[..., Mapping[str, Any] | None]
@@ -41,3 +43,19 @@ def serve(load: Callable[[], tuple[Mapping[str, Run], Mapping[str, Any]]]) -> No
         result = run(**arguments)
         seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
         answer({"seconds": seconds, "cpu_s": cpu_s, **(result or {})})
+
+
+def checkout_arguments(description: str | None, checkout: str, *files: str) -> argparse.Namespace:
+    """The command line of a worker that runs the code of a checkout.
+
+    Args:
+        description: What the worker is.
+        checkout: The option that names the checkout.
+        files: Options of further files.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument(f"--{checkout}", type=Path, required=True)
+    for file in ("gpt", "sovits", *files, "workload"):
+        parser.add_argument(f"--{file}", required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    return parser.parse_args()
