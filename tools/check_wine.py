@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wine = Wine(folder)
             try:
                 start = time.perf_counter()
-                wheels = kernel_wheels(Path(temporary) / "wheels", "win_amd64")
+                wheels = kernel_wheels(Path(temporary) / "built", "win_amd64")
                 lines.say("the wheels", start, ", ".join(wheel.name for wheel in wheels))
                 install(lines, wine, folder, wheels)
                 start = time.perf_counter()
