@@ -15,7 +15,7 @@ ENVIRONMENT := $(PYTHON) tools/environment.py --venv $(VENV) $(if $(TORCH_INDEX)
 FULL_FILES := $(OUT)/full-files
 FULL := $(OUT)/full
 
-.PHONY: demo test test-all engines resolution wheels check-wine check-qemu lint docs bench clean
+.PHONY: demo test test-all engines resolution wheels check-wine check-qemu check-image lint docs bench clean
 
 demo: $(VENV)/export.done
 	@$(CLI) demo --out $(OUT) --threads $(THREADS)
@@ -41,11 +41,16 @@ wheels:
 	$(PYTHON) tools/wheels.py --out dist --twice
 
 # The wheels for Windows in a Windows Python under wine, and those for Arm under qemu; skipped where neither can be had.
+# LONG=1 does more there: the runtime's tests and `convert` on Windows, all of `verify` on Arm.
 check-wine: $(VENV)/test.done
-	$(BIN)/python tools/check_wine.py $(if $(KEEP),--folder $(KEEP)/wine)
+	$(BIN)/python tools/check_wine.py $(if $(KEEP),--folder $(KEEP)/wine) $(if $(LONG),--long)
 
 check-qemu: $(VENV)/test.done
-	$(BIN)/python tools/check_qemu.py $(if $(KEEP),--folder $(KEEP)/qemu)
+	$(BIN)/python tools/check_qemu.py $(if $(KEEP),--folder $(KEEP)/qemu) $(if $(LONG),--long)
+
+# The container's image, built by buildah on a bare Debian, and heard; as root.
+check-image: $(VENV)/test.done
+	$(BIN)/python tools/check_image.py $(if $(KEEP),--folder $(KEEP)/image)
 
 test-all: $(VENV)/test.done
 	$(BIN)/python -m pytest -m "not gpu"

@@ -1,12 +1,12 @@
 """The C kernels for Arm on emulated processors: `make check-qemu`.
 
-    python tools/check_qemu.py [--folder FOLDER]
+    python tools/check_qemu.py [--folder FOLDER] [--long]
 
 Debian's Python for arm64, NumPy and ONNX Runtime run under qemu, with the wheel of the kernels that this machine
 compiles for it. Each processor below has to choose its kernels by itself. Each kind is compared with ONNX Runtime's
 graph of the step, one row and several; int8 has to be equal bit for bit among them, and at the first position equal
-to this machine's own kernels too. Nothing is installed into the system; skipped, with a line, where apt or qemu is
-missing.
+to this machine's own kernels too. With --long a whole voice is verified there, and speaks. Nothing is installed into
+the system; skipped, with a line, where apt or qemu is missing.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ PROCESSORS = {
     "neoverse-v1": ("I8MM", "NEON", "generic"),
 }
 """What is emulated -> the kernels that it chooses, then those that it is told to take."""
+MAIN = "from sovits_exporter.cli.start import main; main()"
 LIMITS = {"fp32": 2e-5, "int8": 0.1, "prefill": 2e-5}
 """Of the difference from the graph, over the scale of logits, as tests/runtime/backends/test_native.py has them."""
 
@@ -165,9 +166,24 @@ def every_kind(lines: Lines, qemu: str, folder: Path, bundle: Path) -> None:
     lines.compare("the first position, bit for bit", first)
 
 
+def whole_voice(lines: Lines, qemu: str, folder: Path, made: Path) -> None:
+    """`verify` of a whole voice and a sentence, on the newest processor."""
+    root, processor = folder / "arm64", list(PROCESSORS)[-1]
+    command = [qemu, "-cpu", processor, "-L", root, root / "usr/bin" / f"python{PYTHON}", "-c", MAIN]
+    variables = {**os.environ, "PYTHONPATH": str(folder / "arm64-packages"), "PYTHONHOME": str(root / "usr")}
+    words: list[object] = ["verify", made / "voice", "--gpt-steps", "native"]
+    lines.run(f"verify on {processor}", [*command, *words], env=variables)
+    files = made / "files"
+    words = ["speak", "--phones", files / "target.json", "--ref", files / "reference.wav", "--ref-lang", "en"]
+    words += ["--ref-phones", files / "reference.json", made / "voice", "-o", folder / "speech.wav"]
+    lines.run(f"speak on {processor}", [*command, *words], env=variables)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line; returns the exit status."""
-    given = parser_of(__doc__).parse_args(arguments)
+    parser = parser_of(__doc__)
+    parser.add_argument("--long", action="store_true", help="also verify a whole voice, and let it speak")
+    given = parser.parse_args(arguments)
 
     def check(lines: Lines) -> None:
         with tempfile.TemporaryDirectory() as temporary:
@@ -184,9 +200,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             arm_system(folder, kernel_wheels(Path(temporary) / "wheels", "linux_aarch64", twice=True))
             lines.say(f"Debian {SUITE} arm64, the kernels' wheel", start, "unpacked")
             start = time.perf_counter()
-            bundle = tiny_voice(folder / "made") / "voice"
+            made = tiny_voice(folder / "made")
             lines.say("a tiny voice", start, "there")
-            every_kind(lines, qemu, folder, bundle)
+            every_kind(lines, qemu, folder, made / "voice")
+            if given.long:
+                whole_voice(lines, qemu, folder, made)
 
     return settle("check-qemu", check)
 

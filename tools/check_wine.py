@@ -1,11 +1,11 @@
 """The wheels for Windows on a Windows Python under wine: `make check-wine`.
 
-    python tools/check_wine.py [--folder FOLDER] [--tests]
+    python tools/check_wine.py [--folder FOLDER] [--long]
 
 Both wheels are installed by Windows' pip. A voice that was built here speaks there, by each kind of kernel and with the
-samples of this machine; it is verified, and with --tests the runtime's tests run on it. Then Windows itself builds a
-voice, whose path is Chinese, on the code page of a Chinese Windows. Wine is installed where that is possible (root and
-apt); the check is skipped, with a line, where it is not.
+samples of this machine; it is verified. Then Windows itself builds a voice, whose path is Chinese, on the code page of
+a Chinese Windows. With --long the runtime's tests run there too, and the voice is converted to FP16 and to int8. Wine
+is installed where that is possible (root and apt); the check is skipped, with a line, where it is not.
 
 Wine is not Windows: it lets a folder be renamed while files in it are open. That takes a real one.
 """
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from check_qemu import judge, numbers
@@ -207,6 +208,15 @@ def tests_run(lines: Lines, wine: Wine, made: Path) -> None:
     print("    " + (said.strip().splitlines() or ["nothing"])[-1], flush=True)
 
 
+def windows_converts(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
+    """`convert` by Windows, to FP16 and to int8, each verified by the command itself."""
+    for precision in ("fp16", "int8"):
+        out = folder / f"converted-{precision}"
+        shutil.rmtree(out, ignore_errors=True)
+        words = ["convert", windows(made / "voice"), f"--{precision}", "-o", windows(out)]
+        lines.run(f"convert, {precision}", wine.command("-c", MAIN, *words), env=wine.variables())
+
+
 def windows_builds(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
     """`build` by Windows, from and to Chinese paths, on code page 936.
 
@@ -246,7 +256,7 @@ def windows_builds(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line; returns the exit status."""
     parser = parser_of(__doc__)
-    parser.add_argument("--tests", action="store_true", help="also run the runtime's tests there")
+    parser.add_argument("--long", action="store_true", help="also the runtime's tests, and convert")
     given = parser.parse_args(arguments)
 
     def check(lines: Lines) -> None:
@@ -256,16 +266,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             wine = Wine(folder)
             try:
                 start = time.perf_counter()
-                wheels = kernel_wheels(Path(temporary) / "built", "win_amd64")
-                lines.say("the wheels", start, ", ".join(wheel.name for wheel in wheels))
-                install(lines, wine, folder, wheels)
-                start = time.perf_counter()
-                made = tiny_voice(folder / "made")
-                lines.say("a tiny voice, built on this machine", start, "there")
+                with ThreadPoolExecutor(1) as beside:
+                    voice = beside.submit(tiny_voice, folder / "made")
+                    wheels = kernel_wheels(Path(temporary) / "built", "win_amd64")
+                    lines.say("the wheels", start, ", ".join(wheel.name for wheel in wheels))
+                    install(lines, wine, folder, wheels)
+                    made = voice.result()
+                    lines.say("all that, and a tiny voice made beside it", start, "there")
                 voice_speaks(lines, wine, made, Path(temporary))
                 pip_install(lines, wine, folder / "wheels", "sovits-export[export]", *TESTING)
-                if given.tests:
+                if given.long:
                     tests_run(lines, wine, made)
+                    windows_converts(lines, wine, made, folder)
                 windows_builds(lines, wine, made, folder)
             finally:
                 wine.stop()
