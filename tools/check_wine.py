@@ -4,8 +4,8 @@
 
 Both wheels are installed by Windows' pip. A voice that was built here speaks there, by each kind of kernel and with the
 samples of this machine; it is verified. Then Windows itself builds a voice, whose path is Chinese, on the code page of
-a Chinese Windows. With --long the runtime's tests run there too, and the voice is converted to FP16 and to int8. Wine
-is installed where that is possible (root and apt); the check is skipped, with a line, where it is not.
+a Chinese Windows. With --long the runtime's tests run there too, and the voice is converted to FP16. Wine is
+installed where that is possible (root and apt); the check is skipped, with a line, where it is not.
 
 Wine is not Windows: it lets a folder be renamed while files in it are open. That takes a real one.
 """
@@ -26,7 +26,14 @@ from pathlib import Path
 from check_qemu import judge, numbers
 from environment import ROOT
 from foreign import Lines, NotHereError, debian_packages, kernel_wheels, need, parser_of, settle, tiny_voice
-from windows_python import add_runtime, mend_numpy, windows_wheels, write_python
+from windows_python import (
+    add_random,
+    add_runtime,
+    add_stable_interface,
+    mend_numpy,
+    windows_wheels,
+    write_python,
+)
 
 SPEAKING = ("onnxruntime", "numpy", "click", "soundfile", "soxr", "colorama", "msvc-runtime")
 TESTING = ("pytest", "pytest-timeout")
@@ -141,6 +148,7 @@ def install(lines: Lines, wine: Wine, folder: Path, wheels: Sequence[Path]) -> N
     shutil.rmtree(wine.python.parent, ignore_errors=True)
     write_python(wine.python.parent, zig)
     add_runtime(wine.python.parent, store)
+    add_random(wine.python.parent, zig)
     lines.say("a Windows Python", start, "there")
     pip_install(lines, wine, store, "sovits-export[cpu]")
     mend_numpy(wine.python.parent, zig)
@@ -209,12 +217,11 @@ def tests_run(lines: Lines, wine: Wine, made: Path) -> None:
 
 
 def windows_converts(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
-    """`convert` by Windows, to FP16 and to int8, each verified by the command itself."""
-    for precision in ("fp16", "int8"):
-        out = folder / f"converted-{precision}"
-        shutil.rmtree(out, ignore_errors=True)
-        words = ["convert", windows(made / "voice"), f"--{precision}", "-o", windows(out)]
-        lines.run(f"convert, {precision}", wine.command("-c", MAIN, *words), env=wine.variables())
+    """`convert` by Windows, to FP16, which calibrates and verifies."""
+    out = folder / "converted"
+    shutil.rmtree(out, ignore_errors=True)
+    words = ["convert", windows(made / "voice"), "--fp16", "-o", windows(out)]
+    lines.run("convert, fp16", wine.command("-c", MAIN, *words), env=wine.variables())
 
 
 def windows_builds(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
@@ -275,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     lines.say("all that, and a tiny voice made beside it", start, "there")
                 voice_speaks(lines, wine, made, Path(temporary))
                 pip_install(lines, wine, folder / "wheels", "sovits-export[export]", *TESTING)
+                add_stable_interface(wine.python.parent, ROOT / ".venv-wheels/bin/python")
                 if given.long:
                     tests_run(lines, wine, made)
                     windows_converts(lines, wine, made, folder)

@@ -2,7 +2,8 @@
 
 The wheel of panda3d for Windows carries python.org's library and extension modules, for programs that are frozen with
 it. The rest is the standard library of the Python that runs this, which has to be of the same minor version, and a
-python.exe of three lines, which Zig compiles. NumPy gets what wine's C runtime lacks, see tools/wine/complex.c.
+python.exe of three lines, which Zig compiles. NumPy and tokenizers get what wine lacks, see
+tools/wine/.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ LEFT_OUT = (
 )
 MATH, OWN_MATH = b"api-ms-win-crt-math-l1-1-0.dll", b"xpi-ms-win-crt-math-l1-1-0.dll"
 """Wine has the first built in; NumPy's modules are told to look for the second."""
+STABLE = b"python3.dll"
+"""What modules import that are made for every Python from some version on."""
 
 
 def write_python(folder: Path, zig: Path) -> Path:
@@ -117,6 +120,50 @@ def run_zig(zig: Path, *words: object) -> None:
         raise CheckError(f"zig {words[0]}: {done.stderr.strip()[-1000:]}")
 
 
+def compile_library(out: Path, zig: Path, *sources: Path | str) -> None:
+    """Compiles a DLL.
+
+    Raises:
+        CheckError: It does not compile.
+    """
+    run_zig(zig, "cc", "-target", "x86_64-windows-gnu", "-O2", "-s", "-shared", *sources, "-o", out)
+
+
+def add_random(folder: Path, zig: Path) -> None:
+    """Puts what older wines lack beside python.exe: the random numbers of bcryptprimitives.dll.
+
+    Raises:
+        CheckError: The library does not compile.
+    """
+    compile_library(folder / "bcryptprimitives.dll", zig, HERE / "random.c", "-ladvapi32")
+
+
+def add_stable_interface(folder: Path, zig: Path) -> None:
+    """Writes python3.dll, which panda3d does not carry: it leads to the library of this minor version.
+
+    Args:
+        folder: Of the Python, with the packages that import it.
+        zig: A Python that has ziglang.
+
+    Raises:
+        CheckError: The library does not compile.
+    """
+    modules = (folder / "Lib/site-packages").rglob("*.pyd")
+    names = sorted({name for path in modules for name in imported_names(path.read_bytes(), STABLE)})
+    library = f"python{sys.version_info.major}{sys.version_info.minor}"
+    with tempfile.TemporaryDirectory() as temporary:
+        listed, nothing = Path(temporary) / "stable.def", Path(temporary) / "nothing.c"
+        lines = (
+            f"LIBRARY {STABLE.decode()}",
+            "EXPORTS",
+            *(f"{name} = {library}.{name}" for name in names),
+            "",
+        )
+        listed.write_text("\n".join(lines), encoding="utf-8")
+        nothing.write_text("", encoding="utf-8")
+        compile_library(folder / STABLE.decode(), zig, nothing, listed)
+
+
 def mend_numpy(folder: Path, zig: Path) -> None:
     """Gives NumPy's modules the complex functions that wine lacks.
 
@@ -135,20 +182,7 @@ def mend_numpy(folder: Path, zig: Path) -> None:
         listed.write_text(
             "\n".join((f"LIBRARY {OWN_MATH.decode()}", "EXPORTS", *exports, "")), encoding="utf-8"
         )
-        out = folder / OWN_MATH.decode()
-        run_zig(
-            zig,
-            "cc",
-            "-target",
-            "x86_64-windows-gnu",
-            "-O2",
-            "-s",
-            "-shared",
-            HERE / "complex.c",
-            listed,
-            "-o",
-            out,
-        )
+        compile_library(folder / OWN_MATH.decode(), zig, HERE / "complex.c", listed)
     for path in modules:
         path.write_bytes(path.read_bytes().replace(MATH, OWN_MATH))
 

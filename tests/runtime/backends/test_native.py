@@ -494,7 +494,7 @@ def damaged_package(folder, monkeypatch, library):
     if library is not None:
         shutil.copyfile(library, package / "_gpt_step.so")
     monkeypatch.delitem(sys.modules, "sovits_native", raising=False)
-    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
 
 
 @pytest.mark.parametrize(
