@@ -5,7 +5,7 @@
 Debian's Python for arm64, NumPy and ONNX Runtime run under qemu, with the wheel of the kernels that this machine
 compiles for it. Each processor below has to choose its kernels by itself. Each kind is compared with ONNX Runtime's
 graph of the step, one row and several; int8 has to be equal bit for bit among them, and at the first position equal
-to this machine's own kernels too. With --long a whole voice is verified there, and speaks. Nothing is installed into
+to this machine's own kernels too. With --long a whole voice is verified there. Nothing is installed into
 the system; skipped, with a line, where apt or qemu is missing.
 """
 
@@ -167,22 +167,18 @@ def every_kind(lines: Lines, qemu: str, folder: Path, bundle: Path) -> None:
 
 
 def whole_voice(lines: Lines, qemu: str, folder: Path, made: Path) -> None:
-    """`verify` of a whole voice and a sentence, on the newest processor."""
+    """`verify` of a whole voice, on the newest processor."""
     root, processor = folder / "arm64", list(PROCESSORS)[-1]
     command = [qemu, "-cpu", processor, "-L", root, root / "usr/bin" / f"python{PYTHON}", "-c", MAIN]
     variables = {**os.environ, "PYTHONPATH": str(folder / "arm64-packages"), "PYTHONHOME": str(root / "usr")}
     words: list[object] = ["verify", made / "voice", "--gpt-steps", "native"]
     lines.run(f"verify on {processor}", [*command, *words], env=variables)
-    files = made / "files"
-    words = ["speak", "--phones", files / "target.json", "--ref", files / "reference.wav", "--ref-lang", "en"]
-    words += ["--ref-phones", files / "reference.json", made / "voice", "-o", folder / "speech.wav"]
-    lines.run(f"speak on {processor}", [*command, *words], env=variables)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line; returns the exit status."""
     parser = parser_of(__doc__)
-    parser.add_argument("--long", action="store_true", help="also verify a whole voice, and let it speak")
+    parser.add_argument("--long", action="store_true", help="also verify a whole voice")
     given = parser.parse_args(arguments)
 
     def check(lines: Lines) -> None:
