@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "layers.h"
+#include "vocoder.h"
 
 /* The ctypes mirrors in backends/native_structures.py have these fields, without padding. */
 _Static_assert(sizeof(sovits_linear) == 4 * sizeof(int32_t) + 4 * sizeof(void *), "mirrored as CLinear");
@@ -14,18 +15,24 @@ _Static_assert(sizeof(sovits_gpt) ==
                    6 * sizeof(int32_t) + sizeof(sovits_linear) + 3 * sizeof(void *) + 2 * sizeof(float),
                "mirrored as CGpt");
 _Static_assert(sizeof(sovits_request) == 16 * sizeof(void *) + sizeof(int64_t), "mirrored as CRequest");
+_Static_assert(sizeof(sovits_conv) == 6 * sizeof(int32_t) + 2 * sizeof(void *), "mirrored as CConv");
+_Static_assert(sizeof(sovits_vocoder) ==
+                   4 * sizeof(int32_t) + 2 * sizeof(float) + 3 * sizeof(sovits_conv) + 2 * sizeof(void *),
+               "mirrored as CVocoder");
 _Static_assert(offsetof(sovits_layer, norm1_weight) == 4 * sizeof(sovits_linear), "mirrored as CLayer");
 _Static_assert(offsetof(sovits_gpt, head) == 6 * sizeof(int32_t) + sizeof(void *), "mirrored as CGpt");
 _Static_assert(offsetof(sovits_request, capacity) == 12 * sizeof(void *), "mirrored as CRequest");
 
 int32_t sovits_abi(void) { return SOVITS_ABI; }
 
-void sovits_struct_sizes(int64_t sizes[5]) {
+void sovits_struct_sizes(int64_t sizes[7]) {
     sizes[0] = sizeof(sovits_linear);
     sizes[1] = sizeof(sovits_layer);
     sizes[2] = sizeof(sovits_gpt);
     sizes[3] = sizeof(sovits_request);
     sizes[4] = sizeof(sovits_prompt);
+    sizes[5] = sizeof(sovits_conv);
+    sizes[6] = sizeof(sovits_vocoder);
 }
 
 /* This thread's heads of every row: its keys and values into its caches, then attention over all before it. */
