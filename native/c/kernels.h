@@ -17,6 +17,21 @@ enum isa {
     ISA_COUNT
 };
 
+struct products {
+    int64_t panel, stride, segment;
+    int32_t panels, segments, k;
+};
+
+/* (sum + bias + residual + total) * scale, written as it is and after a leaky ReLU of a slope up to 1, in float32 or
+ * bfloat16. All but the bias [width] may be NULL, and lie `stride` numbers apart from row to row. */
+struct finish {
+    const float *bias, *residual, *total;
+    float *raw, *active;
+    uint16_t *active_bf16;
+    int64_t stride;
+    float scale, slope;
+};
+
 struct kernels {
     const char *name;
 
@@ -48,12 +63,27 @@ struct kernels {
     /* x = norm(x + y) */
     void (*add_and_norm)(float *x, const float *y, int width, const float *weight, const float *bias, float epsilon);
 
+    /* y [rows][16 * panels]: sums of `segments` times k products, x's rows `stride` numbers apart and its
+     * segments `segment`; weights [panels][segments * k][16], `panel` numbers from panel to panel, bfloat16
+     * [panels][segments * k / 2][16][2]. bfloat16 reads and writes whole 32 rows. The sum of an output is the same, bit
+     * for bit, whatever the number of rows. */
+    void (*products_f32)(const struct products *p, const float *weight, const float *x, int rows, float *y);
+    void (*products_bf16)(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
+
+    /* Sums [rows][width] to where they go. */
+    void (*finish)(const struct finish *f, const float *sums, int width, int rows);
+
+    /* Fast convolution, four outputs of four taps by seven products, for rows `step` numbers apart: the seven inputs of
+     * x, each [lanes], to y, `point` numbers from one to the next; and seven sums [width] to the four outputs. */
+    void (*transform)(const float *x, int64_t step, int lanes, float *y, int64_t point);
+    void (*untransform)(const float *sums, int64_t point, int width, float *y);
+
     /* float16 of n numbers; 0 where float16 cannot hold one of them exactly. */
     int (*f16_from_f32)(const float *x, int n, uint16_t *y);
 };
 
 /* The loops of one file, which all files call the same. */
-#define KERNELS(NAME, PANEL_I8, QUANTIZE)      \
+#define KERNELS(NAME, PANEL_I8, QUANTIZE, PRODUCTS_BF16) \
     {                                          \
         .name = NAME,                          \
         .panel_f32 = panel_f32,                \
@@ -66,6 +96,11 @@ struct kernels {
         .quantize = QUANTIZE,                  \
         .add_and_norm = add_and_norm,          \
         .f16_from_f32 = f16_row_from_f32,      \
+        .products_f32 = products_f32,          \
+        .products_bf16 = PRODUCTS_BF16,        \
+        .finish = finish,                      \
+        .transform = transform,                \
+        .untransform = untransform,            \
     }
 
 enum { SCORE_BLOCK = 16 };

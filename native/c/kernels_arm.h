@@ -22,6 +22,33 @@ typedef int32x4_t vec_i32;
 #define store_i32 vst1q_s32
 #define zero_i32() vdupq_n_s32(0)
 
+/* For kernels_convolve.h. */
+#define add_f32 vaddq_f32
+#define sub_f32 vsubq_f32
+#define mul_f32 vmulq_f32
+#define max_f32 vmaxq_f32
+typedef uint32x4_t vec_pairs;
+#define load_pairs(w) vreinterpretq_u32_u16(vld1q_u16(w))
+#define low_half(v) vreinterpretq_f32_u32(vshlq_n_u32(v, 16))
+#define high_half(v) vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000)))
+enum { ROWS_OF_4 = 0, ROWS_OF_2 = 3, ROWS_OF_1 = 6 };
+
+static inline uint32x4_t set_pairs(const uint16_t *x) {
+    uint32_t pair;
+    memcpy(&pair, x, 4);
+    return vdupq_n_u32(pair);
+}
+
+/* What is no number stays none; its sign may be another. */
+static inline void store_bf16(uint16_t *y, float32x4_t v) {
+    uint32x4_t bits = vreinterpretq_u32_f32(v), even = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    bits = vaddq_u32(bits, vaddq_u32(even, vdupq_n_u32(0x7fff)));
+    bits = vbslq_u32(vceqq_f32(v, v), bits, vdupq_n_u32(0x7fc00000));
+    vst1_u16(y, vshrn_n_u32(bits, 16));
+}
+
+#include "kernels_convolve.h"
+
 /* Codes whose products are those of signed numbers: all, and the zero, less 128. */
 static inline void quantize_signed(const float *restrict x, int k, uint8_t *restrict codes, float *scale,
                                    int32_t *zero) {

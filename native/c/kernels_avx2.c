@@ -25,6 +25,7 @@ typedef __m256 vec_f32;
 #define zero_f32 _mm256_setzero_ps
 
 #include "kernels_tiles.h"
+#include "kernels_convolve_avx2.h"
 
 enum { I8_TILE = 2 };
 
@@ -67,7 +68,7 @@ static void panel_i8(const int8_t *w, const uint8_t *x, int64_t stride, int grou
         }
 }
 
-const struct kernels kernels_avx2 = KERNELS("AVX2", panel_i8, quantize);
+const struct kernels kernels_avx2 = KERNELS("AVX2", panel_i8, quantize, products_bf16);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -31,8 +31,9 @@ typedef __m256i vec_i32;
 #define zero_i32 _mm256_setzero_si256
 
 #include "kernels_tiles.h"
+#include "kernels_convolve_avx2.h"
 
-const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8, quantize);
+const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8, quantize, products_bf16);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -1,4 +1,5 @@
 /* Kernels for any processor: right, left to the compiler to vectorize. */
+#include "bfloat.h"
 #include "half.h"
 #include "kernels.h"
 #include "kernels_portable.h"
@@ -64,4 +65,49 @@ static void nearest_f16(const float *x, int n, uint16_t *y) {
     for (int i = 0; i < n; i++) y[i] = f16_nearest(x[i]);
 }
 
-const struct kernels kernels_generic = KERNELS("generic", panel_i8, quantize);
+/* Vectors of 128 bits, as the compiler makes them of what the processor has. */
+enum { WIDTH = 4, ROWS_OF_4 = 0, ROWS_OF_2 = 0, ROWS_OF_1 = 3 };
+typedef float vec_f32 __attribute__((vector_size(16)));
+typedef uint32_t vec_pairs __attribute__((vector_size(16)));
+
+static inline vec_f32 load_f32(const float *x) {
+    vec_f32 v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static inline vec_pairs load_pairs(const uint16_t *x) {
+    vec_pairs v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static inline vec_pairs set_pairs(const uint16_t *x) {
+    uint32_t pair;
+    memcpy(&pair, x, sizeof pair);
+    return (vec_pairs){pair, pair, pair, pair};
+}
+
+static inline vec_f32 set_f32(float x) { return (vec_f32){x, x, x, x}; }
+static inline void store_f32(float *y, vec_f32 v) { memcpy(y, &v, sizeof v); }
+
+static inline vec_f32 max_f32(vec_f32 a, vec_f32 b) {
+    vec_pairs larger = (vec_pairs)(a > b);
+    return (vec_f32)(((vec_pairs)a & larger) | ((vec_pairs)b & ~larger));
+}
+
+static inline void store_bf16(uint16_t *y, vec_f32 v) {
+    for (int i = 0; i < WIDTH; i++) y[i] = bf16_nearest(v[i]);
+}
+
+#define zero_f32() set_f32(0)
+#define add_f32(a, b) ((a) + (b))
+#define sub_f32(a, b) ((a) - (b))
+#define mul_f32(a, b) ((a) * (b))
+#define fma_f32(a, b, sum) ((sum) + (a) * (b))
+#define low_half(v) ((vec_f32)((v) << 16))
+#define high_half(v) ((vec_f32)((v) & 0xffff0000u))
+
+#include "kernels_convolve.h"
+
+const struct kernels kernels_generic = KERNELS("generic", panel_i8, quantize, products_bf16);
