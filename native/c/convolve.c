@@ -8,7 +8,7 @@
 enum { STEP = 4, POINTS = 7 };  /* fast: outputs of a tile, and products for them and as many taps */
 enum { LEAST_FAST_LANES = 32 }; /* with fewer channels, what comes before and after the products costs more than they */
 enum { FAST_ROWS = 64 };        /* tiles that are computed at a time, about */
-enum { SPARE_ROWS = 32 };       /* that products may write behind the last one */
+enum { SPARE_ROWS = 64 };       /* that products may write behind the last one */
 
 int conv_fits(const sovits_conv *c) {
     if (c->form != SOVITS_F32 && c->form != SOVITS_BF16) return 0;

@@ -15,6 +15,7 @@ static const struct kernels *const kernels_of[ISA_COUNT] = {
     [ISA_AVX512] = &kernels_avx512,
 #if defined(SOVITS_VNNI_AND_AMX)
     [ISA_AVX_VNNI] = &kernels_avx_vnni,
+    [ISA_AVX512_BF16] = &kernels_avx512_bf16,
     [ISA_AMX] = &kernels_amx,
 #endif
 #elif defined(__aarch64__)

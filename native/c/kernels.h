@@ -10,6 +10,7 @@ enum isa {
     ISA_AVX2,
     ISA_AVX_VNNI,
     ISA_AVX512,
+    ISA_AVX512_BF16,
     ISA_AMX,
     ISA_NEON,
     ISA_DOTPROD,
@@ -65,7 +66,7 @@ struct kernels {
 
     /* y [rows][16 * panels]: sums of `segments` times k products, x's rows `stride` numbers apart and its
      * segments `segment`; weights [panels][segments * k][16], `panel` numbers from panel to panel, bfloat16
-     * [panels][segments * k / 2][16][2]. bfloat16 reads and writes whole 32 rows. The sum of an output is the same, bit
+     * [panels][segments * k / 2][16][2]. bfloat16 may read and write whole blocks of 64 rows. The sum of an output is the same, bit
      * for bit, whatever the number of rows. */
     void (*products_f32)(const struct products *p, const float *weight, const float *x, int rows, float *y);
     void (*products_bf16)(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
@@ -111,7 +112,7 @@ extern const struct kernels kernels_generic;
 extern const struct kernels kernels_avx2, kernels_avx512;
 #if defined(__clang__) || __GNUC__ >= 11 /* older compilers do not know these instructions */
 #define SOVITS_VNNI_AND_AMX
-extern const struct kernels kernels_avx_vnni, kernels_amx;
+extern const struct kernels kernels_avx_vnni, kernels_avx512_bf16, kernels_amx;
 #endif
 #elif defined(__aarch64__)
 extern const struct kernels kernels_neon, kernels_dotprod, kernels_i8mm;
@@ -120,6 +121,8 @@ extern const struct kernels kernels_neon, kernels_dotprod, kernels_i8mm;
 /* Int8 panels by AVX-512 VNNI, and by AMX, which leaves to the former what is too small for it. */
 void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
+
+void products_bf16_amx(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
 
 /* The fastest kernels for this processor, chosen once. */
 const struct kernels *kernels_in_use(void);

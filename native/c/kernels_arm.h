@@ -31,7 +31,8 @@ typedef uint32x4_t vec_pairs;
 #define load_pairs(w) vreinterpretq_u32_u16(vld1q_u16(w))
 #define low_half(v) vreinterpretq_f32_u32(vshlq_n_u32(v, 16))
 #define high_half(v) vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000)))
-enum { ROWS_OF_4 = 0, ROWS_OF_2 = 3, ROWS_OF_1 = 6 };
+#define ROWS_OF_2 3
+#define ROWS_OF_1 6
 
 static inline uint32x4_t set_pairs(const uint16_t *x) {
     uint32_t pair;

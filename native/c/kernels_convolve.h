@@ -3,76 +3,93 @@
  *   vec_pairs, load_pairs, set_pairs (one pair everywhere): pairs of bfloat16, and either the float32 that their halves
  *   are, low_half and high_half, or dot_pairs
  *   store_bf16: the nearest bfloat16
- *   ROWS_OF_4, ROWS_OF_2, ROWS_OF_1: rows whose sums of that many panels stay in registers; 0 where none do
+ *   ROWS_OF_4, ROWS_OF_2, ROWS_OF_1: rows whose sums of that many panels stay in registers; undefined where none do
  */
 #ifndef SOVITS_KERNELS_CONVOLVE_H
 #define SOVITS_KERNELS_CONVOLVE_H
 
 #include "bfloat.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
 
 enum { VECTORS = 16 / WIDTH }; /* of a panel */
 
-ALWAYS_INLINE void product_tile_f32(const int rows, const int panels, const struct products *p, const float *w,
-                                    const float *x, float *y, int64_t width) {
-    vec_f32 sum[rows][panels * VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < panels * VECTORS; j++) sum[r][j] = zero_f32();
-    for (int32_t s = 0; s < p->segments; s++, x += p->segment)
-        for (int32_t i = 0; i < p->k; i++, w += 16) {
-            vec_f32 v[panels * VECTORS];
-            for (int j = 0; j < panels; j++)
-                for (int l = 0; l < VECTORS; l++) v[j * VECTORS + l] = load_f32(w + j * p->panel + l * WIDTH);
-            for (int r = 0; r < rows; r++) {
-                vec_f32 one = set_f32(x[r * p->stride + i]);
-                for (int j = 0; j < panels * VECTORS; j++) sum[r][j] = fma_f32(v[j], one, sum[r][j]);
-            }
-        }
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < panels * VECTORS; j++) store_f32(y + r * width + j * WIDTH, sum[r][j]);
-}
-
 #if !defined(dot_pairs)
-ALWAYS_INLINE vec_f32 halves_dot(vec_f32 sum, vec_pairs a, vec_pairs b) {
+static inline __attribute__((always_inline)) vec_f32 halves_dot(vec_f32 sum, vec_pairs a, vec_pairs b) {
     return fma_f32(high_half(a), high_half(b), fma_f32(low_half(a), low_half(b), sum));
 }
 #define dot_pairs halves_dot
 #endif
 
-ALWAYS_INLINE void product_tile_bf16(const int rows, const int panels, const struct products *p, const uint16_t *w,
-                                     const uint16_t *x, float *y, int64_t width) {
-    vec_f32 sum[rows][panels * VECTORS];
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < panels * VECTORS; j++) sum[r][j] = zero_f32();
-    for (int32_t s = 0; s < p->segments; s++, x += p->segment)
-        for (int32_t i = 0; i < p->k; i += 2, w += 32) {
-            vec_pairs v[panels * VECTORS];
-            for (int j = 0; j < panels; j++)
-                for (int l = 0; l < VECTORS; l++) v[j * VECTORS + l] = load_pairs(w + j * p->panel + 2 * l * WIDTH);
-            for (int r = 0; r < rows; r++) {
-                vec_pairs one = set_pairs(x + r * p->stride + i);
-                for (int j = 0; j < panels * VECTORS; j++) sum[r][j] = dot_pairs(sum[r][j], v[j], one);
-            }
-        }
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < panels * VECTORS; j++) store_f32(y + r * width + j * WIDTH, sum[r][j]);
-}
+#define set_number(x) set_f32(*(x))
+#define fma_number(sum, a, b) fma_f32(a, b, sum)
 
-/* Panels as many at a time as there are registers for. The last tile of rows begins earlier, if it would not be whole;
- * fewer rows than a tile are computed one by one: each sum has its order. */
-#define PRODUCT_ROWS(TYPE, ROWS, PANELS)                                                                         \
-    if (ROWS > 0 && p->panels - panel >= PANELS) {                                                               \
-        const int whole = ROWS > 0 ? ROWS : 1; /* a tile of no rows is never compiled */                         \
+/* Sums of ROWS rows in registers, for which the compiler unrolls all loops over rows and vectors. Inputs are GROUP
+ * numbers at a time, of VECTOR_TYPE. */
+#define PRODUCT_TILE(NAME, NUMBER, ROWS, PANELS, GROUP, VECTOR_TYPE, LOAD, SET, DOT)                             \
+    static void NAME(const struct products *p, const NUMBER *w, const NUMBER *x, float *y, int64_t width) {      \
+        enum { ALL = (PANELS) * VECTORS };                                                                       \
+        const int64_t stride = p->stride, panel = p->panel;                                                      \
+        const int32_t k = p->k;                                                                                  \
+        vec_f32 sum[ROWS][ALL];                                                                                  \
+        UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int j = 0; j < ALL; j++) sum[r][j] = zero_f32();       \
+        for (int32_t s = 0; s < p->segments; s++, x += p->segment)                                               \
+            for (int32_t i = 0; i < k; i += GROUP, w += 16 * GROUP) {                                            \
+                VECTOR_TYPE v[ALL];                                                                              \
+                UNROLL for (int j = 0; j < ALL; j++)                                                             \
+                    v[j] = LOAD(w + j / VECTORS * panel + j % VECTORS * WIDTH * GROUP);                          \
+                UNROLL for (int r = 0; r < ROWS; r++) {                                                          \
+                    VECTOR_TYPE one = SET(x + r * stride + i);                                                   \
+                    UNROLL for (int j = 0; j < ALL; j++) sum[r][j] = DOT(sum[r][j], v[j], one);                  \
+                }                                                                                                \
+            }                                                                                                    \
+        UNROLL for (int r = 0; r < ROWS; r++)                                                                    \
+            UNROLL for (int j = 0; j < ALL; j++) store_f32(y + r * width + j * WIDTH, sum[r][j]);                \
+    }
+
+#define TILES(NAME, ROWS, PANELS)                                                                             \
+    PRODUCT_TILE(NAME##_f32, float, ROWS, PANELS, 1, vec_f32, load_f32, set_number, fma_number)                  \
+    PRODUCT_TILE(NAME##_bf16, uint16_t, ROWS, PANELS, 2, vec_pairs, load_pairs, set_pairs, dot_pairs)
+
+#if defined(ROWS_OF_4)
+TILES(rows_of_4, ROWS_OF_4, 4)
+TILES(row_of_4, 1, 4)
+#endif
+#if defined(ROWS_OF_2)
+TILES(rows_of_2, ROWS_OF_2, 2)
+TILES(row_of_2, 1, 2)
+#endif
+TILES(rows_of_1, ROWS_OF_1, 1)
+TILES(row_of_1, 1, 1)
+
+/* All rows of some panels. The last tile of rows begins earlier, if it would not be whole; fewer rows than a tile are
+ * computed one by one: each sum has its order. */
+#define PRODUCT_ROWS(TYPE, PANELS)                                                                               \
+    if (p->panels - panel >= PANELS) {                                                                           \
+        const int whole = ROWS_OF_##PANELS;                                                                      \
         for (int row = 0; rows >= whole && row < rows; row += whole) {                                           \
             int at = row + whole <= rows ? row : rows - whole;                                                   \
-            product_tile_##TYPE(whole, PANELS, p, w, x + at * p->stride, to + at * width, width);                \
+            rows_of_##PANELS##_##TYPE(p, w, x + at * p->stride, to + at * width, width);                         \
         }                                                                                                        \
         for (int row = 0; rows < whole && row < rows; row++)                                                     \
-            product_tile_##TYPE(1, PANELS, p, w, x + row * p->stride, to + row * width, width);                  \
+            row_of_##PANELS##_##TYPE(p, w, x + row * p->stride, to + row * width, width);                        \
         panel += PANELS;                                                                                         \
         continue;                                                                                                \
     }
+#if defined(ROWS_OF_4)
+#define FOUR_PANELS(TYPE) PRODUCT_ROWS(TYPE, 4)
+#else
+#define FOUR_PANELS(TYPE)
+#endif
+#if defined(ROWS_OF_2)
+#define TWO_PANELS(TYPE) PRODUCT_ROWS(TYPE, 2)
+#else
+#define TWO_PANELS(TYPE)
+#endif
 
 #define PRODUCTS(TYPE, NUMBER)                                                                                   \
     static void products_##TYPE(const struct products *p, const NUMBER *weight, const NUMBER *x, int rows,       \
@@ -81,9 +98,9 @@ ALWAYS_INLINE void product_tile_bf16(const int rows, const int panels, const str
         for (int panel = 0; panel < p->panels;) {                                                                \
             const NUMBER *w = weight + panel * p->panel;                                                         \
             float *to = y + 16 * panel;                                                                          \
-            PRODUCT_ROWS(TYPE, ROWS_OF_4, 4)                                                                     \
-            PRODUCT_ROWS(TYPE, ROWS_OF_2, 2)                                                                     \
-            PRODUCT_ROWS(TYPE, ROWS_OF_1, 1)                                                                     \
+            FOUR_PANELS(TYPE)                                                                                    \
+            TWO_PANELS(TYPE)                                                                                     \
+            PRODUCT_ROWS(TYPE, 1)                                                                                \
         }                                                                                                        \
     }
 

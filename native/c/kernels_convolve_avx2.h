@@ -10,7 +10,8 @@ typedef __m256i vec_pairs;
 #define load_pairs(w) _mm256_loadu_si256((const __m256i *)(w))
 #define low_half(v) _mm256_castsi256_ps(_mm256_slli_epi32(v, 16))
 #define high_half(v) _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32((int)0xffff0000)))
-enum { ROWS_OF_4 = 0, ROWS_OF_2 = 3, ROWS_OF_1 = 6 };
+#define ROWS_OF_2 3
+#define ROWS_OF_1 6
 
 static inline __m256i set_pairs(const uint16_t *x) {
     int32_t pair;

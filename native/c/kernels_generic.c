@@ -66,7 +66,8 @@ static void nearest_f16(const float *x, int n, uint16_t *y) {
 }
 
 /* Vectors of 128 bits, as the compiler makes them of what the processor has. */
-enum { WIDTH = 4, ROWS_OF_4 = 0, ROWS_OF_2 = 0, ROWS_OF_1 = 3 };
+enum { WIDTH = 4 };
+#define ROWS_OF_1 3
 typedef float vec_f32 __attribute__((vector_size(16)));
 typedef uint32_t vec_pairs __attribute__((vector_size(16)));
 

@@ -22,8 +22,8 @@ enum { FMA = 1 << 12, OSXSAVE = 1 << 27, F16C = 1 << 29 };    /* leaf 1, ecx */
 enum { AVX2 = 1 << 5, AVX512F = 1 << 16, AVX512DQ = 1 << 17 }; /* leaf 7, ebx */
 enum { AVX512BW = 1 << 30, AVX512_VNNI = 1 << 11 };           /* ebx, ecx */
 #define AVX512VL (1u << 31)
-enum { AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 }; /* edx */
-enum { AVX_VNNI = 1 << 4 };                      /* leaf 7, subleaf 1, eax */
+enum { AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 }; /* edx */
+enum { AVX_VNNI = 1 << 4, AVX512_BF16 = 1 << 5 };                    /* leaf 7, subleaf 1, eax */
 
 static uint64_t enabled_state(void) {
     uint32_t low, high;
@@ -55,13 +55,14 @@ int processor_has(enum isa isa) {
     uint64_t state = enabled_state();
     if ((state & XMM_YMM) != XMM_YMM) return 0;
     if (isa == ISA_AVX2) return 1;
-    if (isa == ISA_AVX_VNNI) {
-        if (!a || !__get_cpuid_count(7, 1, &a, &b, &c, &unused)) return 0;
-        return all(a, AVX_VNNI);
-    }
+    uint32_t more = 0; /* of subleaf 1 */
+    if (a) __get_cpuid_count(7, 1, &more, &unused, &unused, &unused);
+    if (isa == ISA_AVX_VNNI) return all(more, AVX_VNNI);
     if ((state & ZMM) != ZMM || !all(b, AVX512F | AVX512DQ | AVX512BW | AVX512VL) || !all(c, AVX512_VNNI)) return 0;
     if (isa == ISA_AVX512) return 1;
-    return (state & TILES) == TILES && all(d, AMX_TILE | AMX_INT8) && tiles_are_ours();
+    if (!all(more, AVX512_BF16)) return 0;
+    if (isa == ISA_AVX512_BF16) return 1;
+    return (state & TILES) == TILES && all(d, AMX_TILE | AMX_INT8 | AMX_BF16) && tiles_are_ours();
 }
 
 #elif defined(__aarch64__)
