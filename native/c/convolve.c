@@ -8,7 +8,6 @@
 enum { STEP = 4, POINTS = 7 };  /* fast: outputs of a tile, and products for them and as many taps */
 enum { LEAST_FAST_LANES = 32 }; /* with fewer channels, what comes before and after the products costs more than they */
 enum { FAST_ROWS = 64 };        /* tiles that are computed at a time, about */
-enum { SPARE_ROWS = 64 };       /* that products may write behind the last one */
 
 int conv_fits(const sovits_conv *c) {
     if (c->form != SOVITS_F32 && c->form != SOVITS_BF16) return 0;
@@ -142,7 +141,7 @@ struct job {
     const sovits_conv *conv;
     const struct rows *input;
     const struct output *output;
-    float *sums, *points;
+    float *bias, *sums, *points; /* bias [lanes] */
 };
 
 static void *output_at(const struct rows *r, int64_t position, int64_t column) {
@@ -150,17 +149,12 @@ static void *output_at(const struct rows *r, int64_t position, int64_t column) {
     return (char *)row_at(r, position) + column * (r->form == SOVITS_BF16 ? 2 : 4);
 }
 
-/* Sums [count][width] of columns from `column` on: the outputs at position, position + step, ... */
-static void put(const struct job *j, const float *sums, int64_t column, int width, int64_t position, int64_t step,
-                int64_t count) {
+/* Where outputs at position, position + step, ... go, from a column on. */
+static struct finish finish_at(const struct job *j, int64_t column, int64_t position, int64_t step) {
     const struct output *o = j->output;
-    const float *bias = o->bias ? o->bias : j->conv->bias;
-    float padded[GROUP_COLUMNS] = {0};
-    int64_t known = j->conv->outputs - column < width ? j->conv->outputs - column : width;
-    if (bias) memcpy(padded, bias + column, (size_t)known * sizeof *bias);
     void *active = output_at(&o->active, position, column);
-    struct finish f = {
-        .bias = padded,
+    return (struct finish){
+        .bias = j->bias + column,
         .residual = output_at(&o->residual, position, column),
         .total = output_at(&o->total, position, column),
         .raw = output_at(&o->raw, position, column),
@@ -170,7 +164,6 @@ static void put(const struct job *j, const float *sums, int64_t column, int widt
         .scale = o->scale,
         .slope = o->slope,
     };
-    j->kernels->finish(&f, sums, width, (int)count);
 }
 
 static int64_t columns_of(const sovits_conv *c, int64_t column) {
@@ -185,6 +178,12 @@ static void run_product(const struct job *j, const struct taps *t, const char *w
     int32_t lanes = lanes_of(c->inputs);
     struct products p = {.panel = panel_numbers(t), .stride = lanes, .segments = t->segments, .k = t->k};
     p.segment = (int64_t)c->dilation * lanes;
+    if (c->form == SOVITS_BF16 && j->kernels->convolve_bf16) {
+        struct finish f = finish_at(j, 0, first, step);
+        p.panels = (int32_t)panels_of(c);
+        j->kernels->convolve_bf16(&p, &f, (const uint16_t *)weight, row_at(j->input, row), count);
+        return;
+    }
     for (int64_t column = 0; column < lanes_of(c->outputs); column += GROUP_COLUMNS) {
         int width = (int)columns_of(c, column);
         const char *w = weight + column / VECTOR * p.panel * number_bytes(c);
@@ -196,7 +195,8 @@ static void run_product(const struct job *j, const struct taps *t, const char *w
                 j->kernels->products_bf16(&p, (const uint16_t *)w, x, rows, j->sums);
             else
                 j->kernels->products_f32(&p, (const float *)w, x, rows, j->sums);
-            put(j, j->sums, column, width, first + i * step, step, rows);
+            struct finish f = finish_at(j, column, first + i * step, step);
+            j->kernels->finish(&f, j->sums, width, rows);
         }
     }
 }
@@ -241,7 +241,8 @@ static void fast_columns(const struct job *j, const struct taps *t, int64_t tile
         int64_t count = position < outputs.end ? ceil_ratio(outputs.end - position, c->dilation) : 0;
         if (!count) continue;
         j->kernels->untransform(j->sums + tile * width, tiles * width, width, four);
-        put(j, four, column, width, position, c->dilation, count < STEP ? count : STEP);
+        struct finish f = finish_at(j, column, position, c->dilation);
+        j->kernels->finish(&f, four, width, (int)(count < STEP ? count : STEP));
     }
 }
 
@@ -264,20 +265,26 @@ static void run_fast(const struct job *j, struct span part) {
     }
 }
 
+static int64_t bias_bytes(const sovits_conv *c) { return lanes_of(c->outputs) * (int64_t)sizeof(float); }
+
 static int64_t sums_bytes(const sovits_conv *c) {
     int64_t rows = is_fast(c) ? POINTS * fast_groups(c) * c->dilation : BLOCK_ROWS;
-    return (rows + SPARE_ROWS) * GROUP_COLUMNS * (int64_t)sizeof(float);
+    return rows * GROUP_COLUMNS * (int64_t)sizeof(float);
 }
 
 int64_t convolve_bytes(const sovits_conv *c) {
     struct taps t = taps_of(c, 0);
     int64_t points = is_fast(c) ? POINTS * (fast_groups(c) + t.segments - 1) * c->dilation * t.k : 0;
-    return sums_bytes(c) + points * (int64_t)sizeof(float);
+    return bias_bytes(c) + sums_bytes(c) + points * (int64_t)sizeof(float);
 }
 
 void convolve(const struct kernels *kernels, const sovits_conv *c, const struct rows *input, struct span outputs,
               const struct output *output, int32_t thread, int32_t threads, void *memory) {
-    struct job job = {kernels, c, input, output, memory, (float *)((char *)memory + sums_bytes(c))};
+    char *sums = (char *)memory + bias_bytes(c);
+    struct job job = {kernels, c, input, output, memory, (float *)sums, (float *)(sums + sums_bytes(c))};
+    const float *bias = output->bias ? output->bias : c->bias;
+    memset(job.bias, 0, (size_t)bias_bytes(c));
+    if (bias) memcpy(job.bias, bias, (size_t)c->outputs * sizeof *bias);
     if (c->rate) {
         run_transposed(&job, outputs, thread, threads);
     } else if (is_fast(c)) {

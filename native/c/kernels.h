@@ -64,12 +64,15 @@ struct kernels {
     /* x = norm(x + y) */
     void (*add_and_norm)(float *x, const float *y, int width, const float *weight, const float *bias, float epsilon);
 
-    /* y [rows][16 * panels]: sums of `segments` times k products, x's rows `stride` numbers apart and its
-     * segments `segment`; weights [panels][segments * k][16], `panel` numbers from panel to panel, bfloat16
-     * [panels][segments * k / 2][16][2]. bfloat16 may read and write whole blocks of 64 rows. The sum of an output is the same, bit
-     * for bit, whatever the number of rows. */
+    /* y [rows][16 * panels]: sums of `segments` times k products, x's rows `stride` numbers apart and its segments
+     * `segment`; weights [panels][segments * k][16], `panel` numbers from panel to panel, bfloat16
+     * [panels][segments * k / 2][16][2]. The sum of an output is the same, bit for bit, whatever the number of rows. */
     void (*products_f32)(const struct products *p, const float *weight, const float *x, int rows, float *y);
     void (*products_bf16)(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
+
+    /* Products and `finish` in one, or NULL. Reads up to 63 rows more. */
+    void (*convolve_bf16)(const struct products *p, const struct finish *f, const uint16_t *weight, const uint16_t *x,
+                          int64_t rows);
 
     /* Sums [rows][width] to where they go. */
     void (*finish)(const struct finish *f, const float *sums, int width, int rows);
@@ -84,7 +87,7 @@ struct kernels {
 };
 
 /* The loops of one file, which all files call the same. */
-#define KERNELS(NAME, PANEL_I8, QUANTIZE, PRODUCTS_BF16) \
+#define KERNELS(NAME, PANEL_I8, QUANTIZE, CONVOLVE_BF16) \
     {                                          \
         .name = NAME,                          \
         .panel_f32 = panel_f32,                \
@@ -98,7 +101,8 @@ struct kernels {
         .add_and_norm = add_and_norm,          \
         .f16_from_f32 = f16_row_from_f32,      \
         .products_f32 = products_f32,          \
-        .products_bf16 = PRODUCTS_BF16,        \
+        .products_bf16 = products_bf16,        \
+        .convolve_bf16 = CONVOLVE_BF16,        \
         .finish = finish,                      \
         .transform = transform,                \
         .untransform = untransform,            \
@@ -122,7 +126,8 @@ extern const struct kernels kernels_neon, kernels_dotprod, kernels_i8mm;
 void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 
-void products_bf16_amx(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
+void convolve_bf16_amx(const struct products *p, const struct finish *f, const uint16_t *weight, const uint16_t *x,
+                       int64_t rows);
 
 /* The fastest kernels for this processor, chosen once. */
 const struct kernels *kernels_in_use(void);

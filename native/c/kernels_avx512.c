@@ -30,7 +30,7 @@ void panel_i8_avx512(const int8_t *weight, const uint8_t *x, int64_t stride, int
     panel_i8(weight, x, stride, groups, rows, y);
 }
 
-const struct kernels kernels_avx512 = KERNELS("AVX-512 VNNI", panel_i8, quantize, products_bf16);
+const struct kernels kernels_avx512 = KERNELS("AVX-512 VNNI", panel_i8, quantize, NULL);
 
 #if defined(__clang__)
 #pragma clang attribute pop

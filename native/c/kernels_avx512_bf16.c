@@ -27,9 +27,9 @@ static inline void store_bf16(uint16_t *y, __m512 v) {
 
 #include "kernels_avx512.h"
 
-const struct kernels kernels_avx512_bf16 = KERNELS("AVX-512 BF16", panel_i8, quantize, products_bf16);
+const struct kernels kernels_avx512_bf16 = KERNELS("AVX-512 BF16", panel_i8, quantize, NULL);
 
-const struct kernels kernels_amx = KERNELS("AMX", panel_i8_amx, quantize, products_bf16_amx);
+const struct kernels kernels_amx = KERNELS("AMX", panel_i8_amx, quantize, convolve_bf16_amx);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -33,7 +33,7 @@ typedef __m256i vec_i32;
 #include "kernels_tiles.h"
 #include "kernels_convolve_avx2.h"
 
-const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8, quantize, products_bf16);
+const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8, quantize, NULL);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -16,7 +16,7 @@
 
 #include "kernels_tiles.h"
 
-const struct kernels kernels_dotprod = KERNELS("dot product", panel_i8, quantize_signed, products_bf16);
+const struct kernels kernels_dotprod = KERNELS("dot product", panel_i8, quantize_signed, NULL);
 
 #if defined(__clang__)
 #pragma clang attribute pop

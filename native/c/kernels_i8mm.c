@@ -16,7 +16,7 @@
 
 #include "kernels_tiles.h"
 
-const struct kernels kernels_i8mm = KERNELS("I8MM", panel_i8, quantize, products_bf16);
+const struct kernels kernels_i8mm = KERNELS("I8MM", panel_i8, quantize, NULL);
 
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -15,6 +15,6 @@ static inline vec_i32 dot_signed(vec_i32 sum, vec_i32 codes, vec_i32 weights) {
 
 #include "kernels_tiles.h"
 
-const struct kernels kernels_neon = KERNELS("NEON", panel_i8, quantize_signed, products_bf16);
+const struct kernels kernels_neon = KERNELS("NEON", panel_i8, quantize_signed, NULL);
 
 #endif
