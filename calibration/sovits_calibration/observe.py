@@ -114,7 +114,9 @@ class RecordingVoice:
     overlaps = False
 
     def __init__(self, bundle: Bundle) -> None:
-        self._voice = CpuVoice(bundle, LoadOptions(gpt_steps="onnxruntime", plan="none"))
+        self._voice = CpuVoice(
+            bundle, LoadOptions(gpt_steps="onnxruntime", vocoder_engine="onnxruntime", plan="none")
+        )
         self.bundle, self.options, self.runs_on = bundle, self._voice.options, self._voice.runs_on
         self.logs: dict[str, CallLog] = {name: CallLog() for name in bundle.graph_names}
         gpt = self._voice.text_to_semantic

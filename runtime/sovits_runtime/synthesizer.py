@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sovits_runtime.audio import Audio
 from sovits_runtime.audio.files import AudioSource, read_content
 from sovits_runtime.backends.open import open_voice
-from sovits_runtime.backends.voice import GptSteps, LoadOptions, VoiceBackend
+from sovits_runtime.backends.voice import GptSteps, LoadOptions, VocoderEngine, VoiceBackend
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.names import HUBERT, PROMPT_TOKENS, REFERENCE_STYLE, SPEAKER
 from sovits_runtime.bundle.session import Session
@@ -110,6 +110,7 @@ class Synthesizer(Speaker):
         threads: int | None = None,
         requests: int = 1,
         gpt_steps: GptSteps = "auto",
+        vocoder_engine: VocoderEngine = "auto",
         plan: str = "auto",
         strict: bool = False,
         shared: str | os.PathLike[str] | None = None,
@@ -119,11 +120,12 @@ class Synthesizer(Speaker):
 
         Args:
             bundle: The bundle's folder, or an opened one.
-            device: See `LoadOptions`, as for the next six.
+            device: See `LoadOptions`, as for the next seven.
             backend: "onnxruntime" or "tensorrt".
             threads: Threads within one operator.
             requests: On a GPU, how many requests may be in flight.
             gpt_steps: What runs the GPT's steps: "auto", "onnxruntime" or "native".
+            vocoder_engine: On a CPU, what runs the vocoder: "auto", "onnxruntime" or "native".
             plan: On a CPU: "auto", "none", "tuned", "exact" or a plan's file.
             strict: Whether what cannot run as requested is an error.
             shared: Folder of shared parts, when not beside the bundle.
@@ -141,6 +143,7 @@ class Synthesizer(Speaker):
             threads=threads,
             requests=requests,
             gpt_steps=gpt_steps,
+            vocoder_engine=vocoder_engine,
             plan=plan,
             strict=strict,
         )

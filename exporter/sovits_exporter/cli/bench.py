@@ -18,6 +18,7 @@ from sovits_exporter.cli.options import (
     PLAN,
     SHARED,
     THREADS,
+    VOCODER_ENGINE,
     takes,
 )
 from sovits_exporter.cli.output import print_json, progress_line
@@ -55,6 +56,7 @@ class BenchOptions:
 @BACKEND
 @THREADS
 @GPT_STEPS
+@VOCODER_ENGINE
 @PLAN
 @click.option(
     "--repeats", type=click.IntRange(1, 10_000), default=5, show_default=True, help="Runs of every stage."
@@ -136,6 +138,7 @@ def bench(options: BenchOptions) -> None:
             backend=load.backend,
             threads=threads,
             gpt_steps=load.gpt_steps,
+            vocoder_engine=load.vocoder_engine,
             plan=load.plan,
             tokens=options.tokens,
             repeats=options.repeats,

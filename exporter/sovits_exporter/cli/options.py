@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import click
 
 from sovits_runtime.backends.open import BACKENDS
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 from sovits_runtime.bundle.places import refuse_source
 
 Options = TypeVar("Options")
@@ -64,6 +64,15 @@ GPT_STEPS = click.option(
     help="What runs the GPT's steps. native: C kernels on a CPU, a CUDA kernel on a GPU; where there are none, that is "
     "an error. onnxruntime: the backend's own graphs. auto: on a CPU the C kernels where they are installed and fit, "
     "else the graphs.",
+)
+VOCODER_ENGINE = click.option(
+    "--vocoder-engine",
+    type=click.Choice(get_args(VocoderEngine)),
+    default="auto",
+    show_default=True,
+    help="On a CPU: what runs the vocoder. native: the C kernels, exactly; where they cannot, that is an error. "
+    "onnxruntime: the graph. auto: what the plan says; without one the C kernels where they are installed, fit and are "
+    "known to be faster, else the graph.",
 )
 PLAN = click.option(
     "--plan",

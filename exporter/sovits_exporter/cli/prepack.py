@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from sovits_exporter.cli.options import BUNDLE, GPT_STEPS, SHARED, takes
+from sovits_exporter.cli.options import BUNDLE, GPT_STEPS, SHARED, VOCODER_ENGINE, takes
 from sovits_exporter.cli.output import progress_line, show_check, show_result
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +20,7 @@ class PrepackOptions:
     bundle: Path
     shared: Path | None
     gpt_steps: GptSteps
+    vocoder_engine: VocoderEngine
     remove: bool
 
 
@@ -27,6 +28,7 @@ class PrepackOptions:
 @BUNDLE
 @SHARED
 @GPT_STEPS
+@VOCODER_ENGINE
 @click.option("--remove", is_flag=True, help="Delete what was prepacked, for whatever machine, instead.")
 @takes(PrepackOptions)
 def prepack(options: PrepackOptions) -> None:
@@ -45,8 +47,12 @@ def prepack(options: PrepackOptions) -> None:
         click.echo(f"{remove_prepacked(bundle) / 1e6:.0f} MB freed")
         return
     with progress_line() as progress:
-        prepacked = write(bundle, gpt_steps=options.gpt_steps, progress=progress)
-    result = verify_bundle(bundle, gpt_steps=options.gpt_steps, on_check=show_check)
+        prepacked = write(
+            bundle, gpt_steps=options.gpt_steps, vocoder_engine=options.vocoder_engine, progress=progress
+        )
+    result = verify_bundle(
+        bundle, gpt_steps=options.gpt_steps, vocoder_engine=options.vocoder_engine, on_check=show_check
+    )
     show_result(result)
     if not result.passed:
         remove_prepacked(bundle)

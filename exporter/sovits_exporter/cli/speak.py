@@ -21,6 +21,7 @@ from sovits_exporter.cli.options import (
     PLAN,
     STRICT,
     THREADS,
+    VOCODER_ENGINE,
     takes,
 )
 from sovits_exporter.cli.output import print_json
@@ -193,7 +194,7 @@ class SpeakOptions:
 @section("Voice", *VOICE_OPTIONS)
 @section("Sampling", *_SAMPLING_OPTIONS)
 @section("Output", *_OUTPUT_OPTIONS)
-@section("Device", DEVICE, BACKEND, STRICT, THREADS, GPT_STEPS, PLAN)
+@section("Device", DEVICE, BACKEND, STRICT, THREADS, GPT_STEPS, VOCODER_ENGINE, PLAN)
 @takes(SpeakOptions)
 def speak(options: SpeakOptions) -> None:
     """Speak TEXT with the voice that the bundle carries.

@@ -19,6 +19,7 @@ from sovits_exporter.cli.options import (
     SHARED,
     STRICT,
     THREADS,
+    VOCODER_ENGINE,
     takes,
 )
 from sovits_exporter.cli.output import print_json, show_check, show_result
@@ -45,6 +46,7 @@ class VerifyOptions:
 @STRICT
 @THREADS
 @GPT_STEPS
+@VOCODER_ENGINE
 @PLAN
 @click.option("--full", is_flag=True, help="Compare the sha256 of every byte first.")
 @click.option("--report", type=PATH, help="Folder for report.html with pictures and sound, and report.json.")
@@ -65,6 +67,7 @@ def verify(options: VerifyOptions) -> None:
         strict=load.strict,
         threads=load.threads,
         gpt_steps=load.gpt_steps,
+        vocoder_engine=load.vocoder_engine,
         plan=load.plan,
         on_check=(lambda _: None) if options.as_json else show_check,
     )

@@ -1,4 +1,4 @@
-"""A voice on the CPU: ONNX Runtime, this project's C kernels for the GPT, and OpenVINO where a plan says so."""
+"""A voice on the CPU: ONNX Runtime, this project's C kernels for GPT and vocoder, OpenVINO where a plan says so."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from typing import Any, cast
 from sovits_runtime.backends.cacheless_prefill import CachelessPrefill
 from sovits_runtime.backends.native import NativeStep, library_for, open_step
 from sovits_runtime.backends.native_prefill import open_prefill
+from sovits_runtime.backends.native_vocoder import NativeVocoder, open_vocoder, vocoder_library
 from sovits_runtime.backends.onnxruntime import import_onnxruntime, open_session
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession, can_run_in_windows
 from sovits_runtime.backends.plan import (
+    NATIVE,
+    NATIVE_BF16,
     NATIVE_INT8,
+    ONNX_RUNTIME,
     OPENVINO_ENGINES,
     Taken,
     take_plan,
 )
-from sovits_runtime.backends.prepacked import MEMORY_MAPPED, find_prepacked
-from sovits_runtime.backends.voice import GptSteps, LoadOptions
+from sovits_runtime.backends.prepacked import MEMORY_MAPPED, NATIVE_FILE, find_prepacked
+from sovits_runtime.backends.voice import GptSteps, LoadOptions, VocoderEngine
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.names import CPU_PRECISIONS, INT8, PREFILL, STEP
+from sovits_runtime.bundle.names import CPU_PRECISIONS, INT8, PREFILL, STEP, VOCODERS
 from sovits_runtime.bundle.session import BindableSession, Session, SessionOptions
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine.onnx_runtime import (
@@ -42,12 +46,17 @@ INT8_STEP = f"{STEP}.int8.native"
 """File of a plan: the step's matrices, quantized and packed for the native kernels."""
 
 
+def bf16_file(name: str) -> str:
+    """File of a plan: a vocoder's weights, rounded and packed for the native kernels."""
+    return f"{name}.bf16{NATIVE_FILE}"
+
+
 class CpuVoice:
     """One bundle on the CPU, see `VoiceBackend`.
 
     Args:
         bundle: An opened bundle.
-        options: `threads`, `gpt_steps` and `plan` count.
+        options: `threads`, `gpt_steps`, `vocoder_engine` and `plan` count.
         taken: What runs it; None: what the options say.
 
     Raises:
@@ -63,8 +72,11 @@ class CpuVoice:
         self.runs_on: dict[str, str] = {}
         self._taken = taken or take_plan(bundle, options.plan)
         self._opening: list[OpenVinoSession | WindowSession] = []
+        self._vocoders: list[NativeVocoder] = []
         self._native = library_for(bundle, self._gpt_steps)
-        self._prepacked = find_prepacked(bundle, self._gpt_steps, quiet=taken is not None)
+        self._prepacked = find_prepacked(
+            bundle, self._gpt_steps, vocoder_engine=self._vocoder_engine, quiet=taken is not None
+        )
         self._scatters = has_tensor_scatter(import_onnxruntime("cpu"))
         step = self._step()
         self.text_to_semantic = TextToSemantic(self._prefill(step), step)
@@ -76,11 +88,19 @@ class CpuVoice:
 
     def graph(self, name: str) -> Session:
         """Opens a graph other than the GPT's; see `VoiceBackend.graph`."""
+        asked = self.options.vocoder_engine
+        if name in VOCODERS and asked != "auto":
+            return self.open_with(name, NATIVE if asked == "native" else ONNX_RUNTIME)
         return self.open_with(name, self._taken.choice.engine(name))
 
     def open_with(self, name: str, engine: str) -> Session:
-        """Opens a graph other than the GPT's on an engine of `plan.ENGINES`, whatever the plan says."""
-        return self._openvino(name, engine) if engine in OPENVINO_ENGINES else self._session(name)
+        """Opens a graph other than the GPT's on an engine of `plan.ENGINES`, whatever the plan says.
+
+        Without one it is what runs the graph where there is no plan.
+        """
+        if engine in OPENVINO_ENGINES:
+            return self._openvino(name, engine)
+        return self._native_vocoder(name, engine) or self._session(name)
 
     def warm(self) -> None:
         """Nothing: the first run on a CPU costs what the others cost."""
@@ -93,10 +113,12 @@ class CpuVoice:
         return facts | ({"plan_ignored": self._taken.ignored} if self._taken.ignored else {})
 
     def close(self) -> None:
-        """Waits for graphs that are being opened, ends the step's threads; sessions go with the last reference."""
+        """Waits for graphs that are being opened, ends the kernels' threads; sessions go with the last reference."""
         for session in self._opening:
             session.wait()
         self._opening.clear()
+        while self._vocoders:
+            self._vocoders.pop().close()
         step = self.text_to_semantic.step
         if isinstance(step, NativeStep):
             step.close()
@@ -105,6 +127,40 @@ class CpuVoice:
     def _gpt_steps(self) -> GptSteps:
         """What runs the step: what was asked for, else what the plan says."""
         return self._taken.choice.gpt_steps if self.options.gpt_steps == "auto" else self.options.gpt_steps
+
+    @property
+    def _vocoder_engine(self) -> VocoderEngine:
+        """What runs the vocoder in the numbers of its graph: what was asked for, else what the plan says."""
+        asked = self.options.vocoder_engine
+        return self._taken.choice.vocoder_engine if asked == "auto" else asked
+
+    def _native_vocoder(self, name: str, engine: str) -> NativeVocoder | None:
+        """Opens a vocoder on the native kernels, where an engine means those."""
+        must = engine in (NATIVE, NATIVE_BF16)
+        lib = (
+            None
+            if engine == ONNX_RUNTIME
+            else vocoder_library(self.bundle, name, "native" if must else "auto")
+        )
+        if lib is None:
+            return None
+        lossy = engine == NATIVE_BF16
+        if lossy:
+            packed = self._taken.plan.file(bf16_file(name)) if self._taken.plan else None
+        else:
+            packed = self._prepacked.path(name, NATIVE_FILE) if self._prepacked else None
+        threads = self.options.threads
+        session = open_vocoder(lib, self.bundle, name, packed=packed, threads=threads, lossy=lossy)
+        if session is None:
+            if must:
+                raise BackendError(
+                    f"{self.bundle.path}: native kernels make sound by a HiFi-GAN in float32, its {name} is another "
+                    "network; use --vocoder-engine onnxruntime"
+                )
+            return None
+        self._vocoders.append(session)
+        self.runs_on[name] = session.provider
+        return session
 
     def _step(self) -> BindableSession:
         if self._native is None:
@@ -122,7 +178,7 @@ class CpuVoice:
                 half_caches=self._taken.choice.native_prefill,
             )
         else:
-            packed = self._prepacked.path(STEP) if self._prepacked else None
+            packed = self._prepacked.path(STEP, NATIVE_FILE) if self._prepacked else None
             step = open_step(self._native, self.bundle, packed, threads)
         self.runs_on[STEP] = step.provider + (", int8" if int8 else "")
         return step

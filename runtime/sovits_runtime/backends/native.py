@@ -23,11 +23,13 @@ from sovits_runtime.backends.native_structures import (
     INPUTS,
     OUTPUTS,
     STRUCTURES,
+    CConv,
     CGpt,
     CLayer,
     CLinear,
     CPrompt,
     CRequest,
+    CVocoder,
 )
 from sovits_runtime.backends.voice import GptSteps
 from sovits_runtime.bundle import Bundle
@@ -39,7 +41,7 @@ from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.machine import usable_cores
 
 PACKAGE = "sovits-export-native"
-ABI = 4
+ABI = 5
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
 _OUT_OF_MEMORY = -1
@@ -91,6 +93,10 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.sovits_pool_free.argtypes = [c_void_p]
     lib.sovits_step.argtypes = [c_void_p, POINTER(CGpt), POINTER(POINTER(CRequest)), c_int32]
     lib.sovits_prefill.argtypes = [c_void_p, POINTER(CGpt), POINTER(CRequest), POINTER(CPrompt)]
+    lib.sovits_conv_bytes.restype = c_int64
+    lib.sovits_conv_bytes.argtypes = [POINTER(CConv)]
+    lib.sovits_pack_conv.argtypes = [POINTER(CConv), c_void_p, c_void_p]
+    lib.sovits_vocode.argtypes = [c_void_p, POINTER(CVocoder), c_int64, c_void_p, c_void_p, c_void_p]
     lib.sovits_struct_sizes.restype = None
 
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from sovits_runtime.bundle.shape import each, fields, whole
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import read_json
 
-F32, F16, INT8 = 0, 1, 2
+F32, F16, INT8, BF16 = 0, 1, 2, 3
 FORMS = {"fp32": (F16, F32), "int8": (INT8,)}
 """Precision of a bundle's step -> forms of its layers; the first one that holds the weights is taken."""
 INDEX = ".json"  # what is added to a file's name
@@ -85,6 +86,26 @@ def pack_linear(library: ctypes.CDLL, linear: Linear, precision: str, block: Mem
     raise AssertionError(f"{precision} holds every matrix")
 
 
+def append(file: BinaryIO, array: NDArray[Any]) -> int:
+    """Writes an array where a cache line begins; returns where that is."""
+    file.write(bytes(-file.tell() % ALIGNMENT))
+    at = file.tell()
+    file.write(array.tobytes())
+    return at
+
+
+def piece(content: Bytes, at: int, size: int, name: str) -> Bytes:
+    """What `append` wrote.
+
+    Raises:
+        ValueError: It is not there; `name` says what is missing.
+    """
+    found = content[at : at + size]
+    if len(found) != size or at % ALIGNMENT:
+        raise ValueError(f"it ends before {name}, or has it in another place")
+    return found
+
+
 def save_packed(packed: Mapping[str, Packed], path: Path) -> None:
     """Writes packed matrices to a file that `load_packed` maps, and an index beside it."""
     index = {}
@@ -92,9 +113,7 @@ def save_packed(packed: Mapping[str, Packed], path: Path) -> None:
         for name, matrix in packed.items():
             places = {}
             for field in ("weight", "scale", "total"):
-                file.write(bytes(-file.tell() % ALIGNMENT))
-                places[field] = file.tell()
-                file.write(getattr(matrix, field).tobytes())
+                places[field] = append(file, getattr(matrix, field))
             index[name] = {"form": matrix.form, "n": matrix.n, "k": matrix.k, **places}
     path.with_name(path.name + INDEX).write_text(json.dumps(index), encoding="utf-8")
 
@@ -118,9 +137,7 @@ def load_packed(library: ctypes.CDLL, path: Path) -> dict[str, Packed]:
         for name, entry in index.items():
             form, n, k = (entry[field] for field in ("form", "n", "k"))
             sizes = {"weight": library.sovits_packed_bytes(form, n, k), "scale": 4 * n, "total": 4 * n}
-            pieces = {field: content[entry[field] : entry[field] + size] for field, size in sizes.items()}
-            if any(len(pieces[field]) != size or entry[field] % ALIGNMENT for field, size in sizes.items()):
-                raise ValueError(f"it ends before {name}, or has it in another place")
+            pieces = {field: piece(content, entry[field], size, name) for field, size in sizes.items()}
             packed[name] = Packed(
                 form, n, k, pieces["weight"], pieces["scale"].view(np.float32), pieces["total"].view(np.int32)
             )

@@ -81,5 +81,28 @@ class CPrompt(Structure):
     ]
 
 
-STRUCTURES = (CLinear, CLayer, CGpt, CRequest, CPrompt)
+class CConv(Structure):
+    """`sovits_conv`."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("form", "inputs", "outputs", "kernel", "dilation", "rate")),
+        ("weight", c_void_p),
+        ("bias", c_void_p),
+    ]
+
+
+class CVocoder(Structure):
+    """`sovits_vocoder`."""
+
+    _fields_ = [
+        *((name, c_int32) for name in ("stages", "blocks", "pairs", "unused")),
+        ("slope", c_float),
+        ("last_slope", c_float),
+        *((name, CConv) for name in ("pre", "condition", "post")),
+        ("up", POINTER(CConv)),
+        ("convs", POINTER(CConv)),
+    ]
+
+
+STRUCTURES = (CLinear, CLayer, CGpt, CRequest, CPrompt, CConv, CVocoder)
 """In the order of `sovits_struct_sizes`."""

@@ -65,6 +65,8 @@ def _check(bundle: Bundle, options: LoadOptions) -> None:
         )
     if options.gpt_steps == "native" and options.backend != "onnxruntime":
         raise BackendError(f"native kernels run beside backend 'onnxruntime', asked for {options.backend!r}")
+    if options.vocoder_engine == "native" and options.device != "cpu":
+        raise BackendError(f"the native vocoder runs on device 'cpu', got {options.device!r}")
     if options.device != "cpu" and options.plan not in ("auto", "none"):
         raise BackendError(f"plan {options.plan!r}: plans are for device 'cpu', got {options.device!r}")
     if options.backend == "tensorrt" and options.device != "cuda":

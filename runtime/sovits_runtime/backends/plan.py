@@ -31,7 +31,7 @@ from sovits_runtime.bundle.files import (
 )
 from sovits_runtime.bundle.manifest import is_one_name
 from sovits_runtime.bundle.moving import remove_tree
-from sovits_runtime.bundle.names import PREFILL, STEP
+from sovits_runtime.bundle.names import PREFILL, STEP, VOCODERS
 from sovits_runtime.bundle.seal import is_sealed, make_key, sealed, user_mark
 from sovits_runtime.bundle.shape import (
     anything,
@@ -63,10 +63,11 @@ PLAN_KINDS: tuple[str, ...] = get_args(PlanKind)
 
 ONNX_RUNTIME = "onnxruntime"
 OPENVINO_ENGINES = {"openvino-f32": "f32", "openvino-bf16": "bf16", "openvino-f16": "f16"}
-NATIVE, NATIVE_INT8 = "native", "native-int8"
-ENGINES = (ONNX_RUNTIME, *OPENVINO_ENGINES, NATIVE, NATIVE_INT8)
-"""What may run a graph; the native ones run the GPT alone, its prefill with the weights of its step."""
-LOSSY = frozenset({"openvino-bf16", "openvino-f16", NATIVE_INT8})
+NATIVE, NATIVE_INT8, NATIVE_BF16 = "native", "native-int8", "native-bf16"
+ENGINES = (ONNX_RUNTIME, *OPENVINO_ENGINES, NATIVE, NATIVE_INT8, NATIVE_BF16)
+"""What may run a graph. The native ones run the GPT, its prefill with the weights of its step, and a HiFi-GAN: in int8
+the GPT alone, in bfloat16 the HiFi-GAN alone."""
+LOSSY = frozenset({"openvino-bf16", "openvino-f16", NATIVE_INT8, NATIVE_BF16})
 """Those that compute in less than a graph of FP32 asks for."""
 
 CHUNK_FIELDS = ("first_tokens", "growth", "most_tokens")
@@ -138,6 +139,14 @@ class Choice:
         if engine in (NATIVE, NATIVE_INT8):
             return "native"
         return "onnxruntime" if engine == ONNX_RUNTIME else "auto"
+
+    @property
+    def vocoder_engine(self) -> Literal["auto", "onnxruntime", "native"]:
+        """What is to run the vocoder in the numbers of its graph, as `LoadOptions` has it."""
+        engines = {self.engine(name) for name in VOCODERS}
+        if NATIVE in engines:
+            return "native"
+        return "onnxruntime" if ONNX_RUNTIME in engines else "auto"
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 Whenever a graph is opened, ONNX Runtime optimizes it and copies most weights to the layout that its kernels for this
 processor read fastest. That takes most of the loading time, and the copies belong to one process alone.
 `prepack` writes the result, copies included, to `prepacked/<key>/` in the bundle; whoever loads the bundle then maps
-those files into memory. Where native kernels run the GPT's step, its weights are kept as those read them instead. The
-key holds everything the files depend on, the processor among it: another machine, another ONNX Runtime or another
-bundle does not take them, and says so.
+those files into memory. Where native kernels run the GPT's step or the vocoder, its weights are kept as those read them
+instead. The key holds everything the files depend on, the processor among it: another machine, another ONNX Runtime or
+another bundle does not take them, and says so.
 
 What lies there is used as it is: ONNX Runtime trusts the copies blindly. So the key also holds who made a set, and its
 record has their seal (`sovits_runtime.bundle.seal`): one that came with somebody else's bundle is not taken.
@@ -13,7 +13,6 @@ record has their seal (`sovits_runtime.bundle.seal`): one that came with somebod
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,8 +22,10 @@ from typing import Any
 from sovits_runtime.backends.machine_key import machine_fields
 from sovits_runtime.backends.native import ABI, library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
+from sovits_runtime.backends.native_vocoder import native_vocoder, packed_vocoder
+from sovits_runtime.backends.native_vocoder_packing import save_vocoder
 from sovits_runtime.backends.onnxruntime import import_onnxruntime, write_optimized
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.bundle.external_weights import share_weights
 from sovits_runtime.bundle.files import (
@@ -48,6 +49,11 @@ from sovits_runtime.machine.progress import Progress, no_progress
 logger = logging.getLogger(__name__)
 
 FOLDER, RECORD = "prepacked", "prepacked.json"
+GRAPH_FILE, NATIVE_FILE = ".onnx", ".native"
+"""What is added to a graph's name: a graph of ONNX Runtime, or weights packed for the native kernels."""
+VOCODER = "vocoder"
+"""What a key has besides where native kernels run the vocoder, and the ABI of those; without them keys are as they
+were."""
 FORMAT = 1
 KEY_CHARACTERS = 16
 MEMORY_MAPPED = {PREFILL, HUBERT}
@@ -64,7 +70,8 @@ _SHAPE = fields(
                 "features": rows(text),
                 "native": nullable(whole(_MOST)),
                 "format": whole(_MOST),
-            }
+            },
+            {VOCODER: nullable(whole(_MOST))},
         ),
         "graphs": each(_FILE),
         "files": each(fields({"bytes": whole(_MOST), "sampled": text}), names=_FILE),
@@ -80,7 +87,7 @@ class Prepacked:
     Attributes:
         folder: Where they lie.
         key_fields: What they were made from and for; their digest is the folder's name.
-        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`, or by `native_packing.load_packed`.
+        graphs: Graph -> its file, to be opened with `SessionOptions.optimized`, or mapped by the native kernels.
         files: File -> size and sampled digest.
     """
 
@@ -94,9 +101,10 @@ class Prepacked:
         """Size of all files."""
         return sum(record.bytes for record in self.files.values())
 
-    def path(self, graph: str) -> Path | None:
-        """Returns the prepacked graph, or None where there is none of it."""
-        return self.folder / self.graphs[graph] if graph in self.graphs else None
+    def path(self, graph: str, suffix: str = GRAPH_FILE) -> Path | None:
+        """Returns the prepacked graph, or None where there is none of it, or another kind of file."""
+        file = self.graphs.get(graph, "")
+        return self.folder / file if file.endswith(suffix) else None
 
     def problem(self) -> str:
         """Says which file is missing or visibly damaged; empty when all look whole. Reads samples only."""
@@ -107,25 +115,27 @@ def prepack(
     bundle: Bundle,
     *,
     gpt_steps: GptSteps = "auto",
+    vocoder_engine: VocoderEngine = "auto",
     progress: Progress = no_progress,
 ) -> Prepacked:
     """Writes the bundle's own graphs as ONNX Runtime runs them on this processor; what is there already is kept.
 
-    Parts that voices share (HuBERT, BERT, vocoders of v3 to v5) are left alone. The GPT's prefill takes its weights
-    from the step's file; where the step has most of them in another form (int8, or packed for native kernels), it is
-    left alone too.
+    Parts that voices share (HuBERT, BERT, vocoders of v3 to v5) are left alone, but for a vocoder that native kernels
+    run. The GPT's prefill takes its weights from the step's file; where the step has most of them in another form
+    (int8, or packed for native kernels), it is left alone too.
 
     Args:
         gpt_steps: What the step is packed for; see `LoadOptions`.
+        vocoder_engine: What the vocoder is packed for; see `LoadOptions`.
         progress: Called with a graph's name, how many graphs are done, and how many there are.
 
     Raises:
         BackendError: ONNX Runtime is not installed or cannot write a graph.
         BundleError: The bundle's folder cannot be written.
     """
-    kernels = library_for(bundle, gpt_steps)
+    kernels, vocoder = library_for(bundle, gpt_steps), native_vocoder(bundle, vocoder_engine)
     make_key()
-    key_fields = _key_fields(bundle, kernels)
+    key_fields = _key_fields(bundle, gpt_steps, vocoder_engine)
     target = bundle.path / FOLDER / _key(key_fields)
     if target.is_dir() and not _problem(target):
         return _read(target)
@@ -137,11 +147,16 @@ def prepack(
             if kernels is not None or not has_tensor_scatter(import_onnxruntime("cpu")):
                 del graphs[PREFILL]
             if kernels is not None:
-                graphs[STEP] = f"{STEP}.native"
+                graphs[STEP] = f"{STEP}{NATIVE_FILE}"
+            sound = packed_vocoder(vocoder[1], bundle, vocoder[0]) if vocoder else None
+            if vocoder and sound:
+                graphs[vocoder[0]] = f"{vocoder[0]}{NATIVE_FILE}"
             for i, (name, file) in enumerate(graphs.items()):
                 progress(name, i, len(graphs))
                 if name == STEP and kernels is not None:
                     save_packed(pack_step(kernels, bundle), folder / file)
+                elif vocoder and sound and name == vocoder[0]:
+                    save_vocoder(sound, folder / file)
                 else:
                     write_optimized(bundle.graph_path(name, form=CPU_FILE), folder / file)
             if PREFILL in graphs and not _share_weights(folder):
@@ -169,11 +184,18 @@ def _share_weights(folder: Path) -> bool:
     return False
 
 
-def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto", *, quiet: bool = False) -> Prepacked | None:
+def find_prepacked(
+    bundle: Bundle,
+    gpt_steps: GptSteps = "auto",
+    *,
+    vocoder_engine: VocoderEngine = "auto",
+    quiet: bool = False,
+) -> Prepacked | None:
     """Finds the prepacked graphs for this processor and ONNX Runtime; logs when there are only others.
 
     Args:
         gpt_steps: What is to run the step; see `LoadOptions`.
+        vocoder_engine: What is to run the vocoder; see `LoadOptions`.
         quiet: Do not log it.
 
     Raises:
@@ -182,7 +204,7 @@ def find_prepacked(bundle: Bundle, gpt_steps: GptSteps = "auto", *, quiet: bool 
     folders = list(_folders(bundle))
     if not folders:
         return None
-    key_fields = _key_fields(bundle, library_for(bundle, gpt_steps))
+    key_fields = _key_fields(bundle, gpt_steps, vocoder_engine)
     folder = bundle.path / FOLDER / _key(key_fields)
     if folder not in folders:
         level = logging.DEBUG if quiet else logging.WARNING
@@ -225,7 +247,7 @@ def remove_prepacked(bundle: Bundle) -> int:
 def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
     """Says for each set of prepacked graphs what it is for, how large it is, and whether it is taken here."""
     folders, sets = list(_folders(bundle)), []
-    key = _key(_key_fields(bundle, library_for(bundle, "auto"))) if folders else ""
+    key = _key(_key_fields(bundle, "auto", "auto")) if folders else ""
     for folder in folders:
         fits = folder.name == key
         problem = _problem(folder) if fits else _record_problem(folder)
@@ -274,11 +296,11 @@ def _read(folder: Path) -> Prepacked:
     return Prepacked(folder, key_fields, graphs, files)
 
 
-def _key_fields(bundle: Bundle, kernels: ctypes.CDLL | None) -> dict[str, Any]:
-    native = None if kernels is None else ABI
+def _key_fields(bundle: Bundle, gpt_steps: GptSteps, vocoder_engine: VocoderEngine) -> dict[str, Any]:
     return {
         **machine_fields(),
-        "native": native,
+        "native": None if library_for(bundle, gpt_steps) is None else ABI,
+        **({} if native_vocoder(bundle, vocoder_engine) is None else {VOCODER: ABI}),
         "bundle": bundle.digest,
         "user": user_mark(),
         "format": FORMAT,
@@ -292,4 +314,4 @@ def _key(key_fields: Mapping[str, Any]) -> str:
 def _nearest(folders: list[Path], current: Mapping[str, Any]) -> str:
     """How that one of some sets differs which differs least."""
     readable = [_read(folder).key_fields for folder in folders if not _record_problem(folder)]
-    return nearest_difference(readable, current)
+    return nearest_difference(readable, {VOCODER: None, **current})

@@ -13,6 +13,7 @@ from sovits_runtime.t2s.generator import SemanticGenerator
 from sovits_runtime.t2s.limits import check_count
 
 GptSteps = Literal["auto", "onnxruntime", "native"]
+VocoderEngine = Literal["auto", "onnxruntime", "native"]
 MAX_REQUESTS = 1024
 
 
@@ -34,6 +35,9 @@ class LoadOptions:
             "onnxruntime": the graphs, as the backend has them. "auto": on a CPU the C kernels where
             `sovits-export-native` is installed and written for the processor and for the bundle's precision; else
             the graphs. `Synthesizer.describe` says what runs.
+        vocoder_engine: On a CPU, what runs the vocoder. "native": this project's own kernels, in C. "onnxruntime": the
+            graph. "auto": what the plan says; without one the kernels where they are installed, fit, and are known to
+            be faster, else the graph.
         plan: On a CPU, what runs each graph. "auto": what `sovits-export tune` made active for this machine, else the
             defaults. "none": the defaults. "tuned", "exact": that choice of its plan. Else the file of a plan.
         strict: Whether what cannot run as requested is an error: a graph without an engine, steps that cannot be
@@ -48,6 +52,7 @@ class LoadOptions:
     threads: int | None = None
     requests: int = 1
     gpt_steps: GptSteps = "auto"
+    vocoder_engine: VocoderEngine = "auto"
     plan: str = "auto"
     strict: bool = False
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 from sovits_runtime.bench.fresh_process import run_in_fresh_process
 from sovits_runtime.bench.result import STAGES, BenchResult, GptFigures, ProcessFacts, StageTiming
 from sovits_runtime.bench.runner import BundleRunner, Runner, first_tokens
@@ -47,6 +47,7 @@ def bench(
     backend: str = "onnxruntime",
     threads: int | None = None,
     gpt_steps: GptSteps = "auto",
+    vocoder_engine: VocoderEngine = "auto",
     plan: str = "auto",
     tokens: int = TOKENS,
     repeats: int = 5,
@@ -61,6 +62,7 @@ def bench(
         backend: What runs the graphs.
         threads: Threads within one operator; None: every physical core this process may use.
         gpt_steps: What runs the GPT's steps; see `LoadOptions`.
+        vocoder_engine: What runs the vocoder; see `LoadOptions`.
         plan: What runs each graph; see `LoadOptions`.
         tokens: Length of the utterance; 25 tokens are one second.
         repeats: How often every stage runs after the warm-up.
@@ -78,7 +80,13 @@ def bench(
     threads = threads or read_machine().usable_cores
     started, load_before = datetime.now().astimezone(), _load_average()
     ours = BundleRunner(
-        bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps, plan=plan
+        bundle,
+        device=device,
+        backend=backend,
+        threads=threads,
+        gpt_steps=gpt_steps,
+        vocoder_engine=vocoder_engine,
+        plan=plan,
     )
     work = ours.workload(tokens)
     runners: list[Runner] = [ours] if baseline is None else [ours, baseline]

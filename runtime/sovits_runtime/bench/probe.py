@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import cast
 
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 from sovits_runtime.bench.result import ProcessFacts
 from sovits_runtime.bench.workload import TOKENS
 from sovits_runtime.bundle import Bundle
@@ -47,14 +47,15 @@ def main(arguments: Sequence[str]) -> None:
     """Measures a bundle.
 
     Args:
-        arguments: Folder, device, backend, threads, gpt_steps, plan, shared folder (or nothing), time of the start.
+        arguments: Folder, device, backend, threads, gpt_steps, vocoder_engine, plan, shared folder (or nothing), time
+            of the start.
     """
     from sovits_runtime.bench.runner import BundleRunner, reference_of, speak
     from sovits_runtime.machine.onnx_runtime import load_onnxruntime
 
     load_onnxruntime()
 
-    path, device, backend, threads, gpt_steps, plan, shared, started = arguments
+    path, device, backend, threads, gpt_steps, vocoder_engine, plan, shared, started = arguments
 
     def load() -> Callable[[], object]:
         bundle = Bundle.open(path, shared=shared or None)
@@ -64,6 +65,7 @@ def main(arguments: Sequence[str]) -> None:
             backend=backend,
             threads=int(threads),
             gpt_steps=cast(GptSteps, gpt_steps),
+            vocoder_engine=cast(VocoderEngine, vocoder_engine),
             plan=plan,
         )
         work = runner.workload(TOKENS)

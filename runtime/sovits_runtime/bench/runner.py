@@ -13,7 +13,7 @@ import numpy as np
 
 from sovits_runtime.audio import REFERENCE_RATE
 from sovits_runtime.backends.native import NativeStep
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 from sovits_runtime.bench.workload import NEVER_ENDS, Workload, make_workload
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.names import FP16, FP32, STEP
@@ -87,6 +87,7 @@ class BundleRunner:
         threads: int,
         backend: str = "onnxruntime",
         gpt_steps: GptSteps = "auto",
+        vocoder_engine: VocoderEngine = "auto",
         plan: str = "auto",
     ) -> None:
         self.bundle = bundle
@@ -94,8 +95,15 @@ class BundleRunner:
         self.threads = threads
         self.tokens_at_once = POLL_STEPS if device == "cuda" else 1
         self._backend, self._gpt_steps, self._plan = backend, gpt_steps, plan
+        self._vocoder_engine = vocoder_engine
         self.voice = Synthesizer.load(
-            bundle, device=device, backend=backend, threads=threads, gpt_steps=gpt_steps, plan=plan
+            bundle,
+            device=device,
+            backend=backend,
+            threads=threads,
+            gpt_steps=gpt_steps,
+            vocoder_engine=vocoder_engine,
+            plan=plan,
         )
         self.note = f"{BACKEND_NAMES[backend]}; the GPT's steps: {self.voice.text_to_semantic.step.provider}"
 
@@ -137,6 +145,7 @@ class BundleRunner:
             self._backend,
             str(self.threads),
             self._gpt_steps,
+            self._vocoder_engine,
             self._plan,
             shared,
         )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.bundle.files import write_file
+from sovits_runtime.bundle.protobuf import field_with, fields_of, messages_of, numbers_of
 
 GRAPH, INITIALIZER, DIMS, DATA_TYPE, NAME, RAW_DATA, EXTERNAL_DATA, KEY, VALUE = 7, 5, 1, 2, 8, 9, 13, 1, 2
 DTYPES = {
@@ -24,7 +25,6 @@ DTYPES = {
 }  # fmt: skip
 """Types of weights, by TensorProto.DataType; NumPy has no others of those that the exporter writes."""
 ALIGNMENT = 4096  # of what is mapped into memory
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PREPACKED = "prepacked_"
 
 
@@ -119,10 +119,10 @@ def change_external(model: bytes, change: Mapping[str, External]) -> bytes:
     def tensor(message: bytes) -> bytes:
         if not _entries(message):
             return message
-        unchanged = b"".join(raw for field, _, raw in _fields(message) if field != EXTERNAL_DATA)
+        unchanged = b"".join(raw for field, _, raw in fields_of(message) if field != EXTERNAL_DATA)
         entries = change[_name(message)].to_entries()
         return unchanged + b"".join(
-            _field(EXTERNAL_DATA, _field(KEY, key.encode()) + _field(VALUE, value.encode()))
+            field_with(EXTERNAL_DATA, field_with(KEY, key.encode()) + field_with(VALUE, value.encode()))
             for key, value in entries.items()
         )
 
@@ -182,8 +182,8 @@ def share_weights(path: Path, other: Path) -> int:
 def _mapped(path: Path) -> Iterator[tuple[str, External | None, NDArray[Any]]]:
     """Yields the name of each weight, its place where that is another file, and the weight."""
     for tensor in _initializers(path.read_bytes()):
-        (number,), shape = _numbers(tensor, DATA_TYPE), tuple(_numbers(tensor, DIMS))
-        raw, entries = b"".join(_messages(tensor, RAW_DATA)), _entries(tensor)
+        (number,), shape = numbers_of(tensor, DATA_TYPE), tuple(numbers_of(tensor, DIMS))
+        raw, entries = b"".join(messages_of(tensor, RAW_DATA)), _entries(tensor)
         if number not in DTYPES or not (raw or entries):
             continue
         dtype = np.dtype(DTYPES[number])
@@ -196,85 +196,24 @@ def _mapped(path: Path) -> Iterator[tuple[str, External | None, NDArray[Any]]]:
 
 
 def _initializers(model: bytes) -> Iterator[bytes]:
-    for graph in _messages(model, GRAPH):
-        yield from _messages(graph, INITIALIZER)
+    for graph in messages_of(model, GRAPH):
+        yield from messages_of(graph, INITIALIZER)
 
 
 def _name(tensor: bytes) -> str:
-    return b"".join(_messages(tensor, NAME)).decode()
+    return b"".join(messages_of(tensor, NAME)).decode()
 
 
 def _entries(tensor: bytes) -> dict[str, str]:
     return {
-        b"".join(_messages(entry, KEY)).decode(): b"".join(_messages(entry, VALUE)).decode()
-        for entry in _messages(tensor, EXTERNAL_DATA)
+        b"".join(messages_of(entry, KEY)).decode(): b"".join(messages_of(entry, VALUE)).decode()
+        for entry in messages_of(tensor, EXTERNAL_DATA)
     }
 
 
 def _changed(message: bytes, field: int, change: Callable[[bytes], bytes]) -> bytes:
     """Applies `change` to every message in a field."""
     return b"".join(
-        _field(field, change(content)) if number == field else raw
-        for number, content, raw in _fields(message)
+        field_with(field, change(content)) if number == field else raw
+        for number, content, raw in fields_of(message)
     )
-
-
-def _messages(message: bytes, field: int) -> Iterator[bytes]:
-    return (content for number, content, _ in _fields(message) if number == field)
-
-
-def _numbers(message: bytes, field: int) -> list[int]:
-    """Values of a field of whole numbers, packed or one by one."""
-    values = []
-    for number, content, raw in _fields(message):
-        if number == field:
-            at, end = (0, len(content)) if raw[0] & 7 == _BYTES else (1, len(raw))
-            stretch = content if raw[0] & 7 == _BYTES else raw
-            while at < end:
-                value, at = _read_varint(stretch, at)
-                values.append(value)
-    return values
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yields number, content (of strings, bytes and messages) and the whole bytes of each field."""
-    at = 0
-    while at < len(message):
-        start = at
-        tag, at = _read_varint(message, at)
-        content = b""
-        wire = tag & 7
-        if wire == _BYTES:
-            length, at = _read_varint(message, at)
-            content = message[at : at + length]
-            at += length
-        elif wire == _VARINT:
-            _, at = _read_varint(message, at)
-        elif wire in (_FIXED64, _FIXED32):
-            at += 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {wire} at byte {start}; not an ONNX model")
-        yield tag >> 3, content, message[start:at]
-
-
-def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        value |= (byte & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 0x80:
-            return value, at
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -10,6 +10,9 @@ CFM_FEATURES, CFM_CONDITION, CFM_STEP, MEL_VOCODER = (
     "cfm_features", "cfm_condition", "cfm_step", "mel_vocoder",
 )  # fmt: skip
 
+VOCODERS = frozenset({SOVITS_VOCODER, MEL_VOCODER})
+"""Graphs whose output is sound."""
+
 FP32, FP16, INT8, INT4 = "fp32", "fp16", "int8", "int4"
 CPU_PRECISIONS = frozenset({INT8, INT4})
 """Those whose operators only ONNX Runtime's CPU has."""

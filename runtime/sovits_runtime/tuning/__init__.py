@@ -12,12 +12,15 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.backends.cpu import INT8_STEP
+from sovits_runtime.backends.cpu import INT8_STEP, bf16_file
 from sovits_runtime.backends.native import library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
+from sovits_runtime.backends.native_vocoder import packed_vocoder, vocoder_library
+from sovits_runtime.backends.native_vocoder_packing import save_vocoder
 from sovits_runtime.backends.plan import (
     FOLDER,
     LOSSY,
+    NATIVE_BF16,
     NATIVE_INT8,
     Choice,
     Plan,
@@ -28,7 +31,7 @@ from sovits_runtime.backends.plan import (
 from sovits_runtime.backends.prepacked import prepack
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.files import temporary_folder
-from sovits_runtime.bundle.names import INT8, PREFILL, PROMPT_TOKENS, STEP
+from sovits_runtime.bundle.names import INT8, PREFILL, PROMPT_TOKENS, STEP, VOCODERS
 from sovits_runtime.bundle.seal import make_key
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.machine import usable_cores
@@ -106,8 +109,6 @@ def tune_bundle(
         rows.append(row)
         progress(f"{row.graph} on {row.engine}", len(rows), total)
     engines = {kind: chosen_engines(rows, kind) for kind in ("tuned", "exact")}
-    if Choice(engines["exact"]).gpt_steps == "onnxruntime":
-        prepack(bundle, gpt_steps="onnxruntime")
     progress("verify", total - 2, total)
     active: PlanKind = "exact" if exact else "tuned"
     plan, report, dropped = _verified(bundle, rows, engines, active=active, threads=threads)
@@ -122,7 +123,7 @@ def tune_bundle(
 def expected_rows(bundle: Bundle) -> int:
     """How many engines are tried at most, for the progress."""
     graphs = [name for name in bundle.graph_names if name not in (PREFILL, STEP, PROMPT_TOKENS)]
-    return expected_gpt_rows(bundle) + sum(len(engines_for(name)) for name in graphs)
+    return expected_gpt_rows(bundle) + sum(len(engines_for(bundle, name)) for name in graphs)
 
 
 def _verified(
@@ -136,6 +137,8 @@ def _verified(
     """Writes the plan and verifies the whole; what is furthest from FP32 goes first where that is too far."""
     dropped: list[str] = []
     while True:
+        for choice in map(Choice, engines.values()):  # what is there already is kept
+            prepack(bundle, gpt_steps=choice.gpt_steps, vocoder_engine=choice.vocoder_engine)
         plan = _write(
             bundle,
             Plan(
@@ -166,6 +169,9 @@ def _write(bundle: Bundle, plan: Plan) -> Plan:
     with temporary_folder(bundle.path / FOLDER / "files") as files:
         if any(choice.engine(STEP) == NATIVE_INT8 for choice in plan.choices.values()):
             _pack(bundle, files / INT8_STEP)
+        for name in VOCODERS & set(bundle.graph_names):
+            if any(choice.engine(name) == NATIVE_BF16 for choice in plan.choices.values()):
+                _pack_vocoder(bundle, name, files / bf16_file(name))
         return write_plan(plan, files)
 
 
@@ -173,3 +179,11 @@ def _pack(bundle: Bundle, path: Path) -> None:
     kernels = library_for(bundle, "native")
     assert kernels is not None  # it was measured
     save_packed(pack_step(kernels, bundle, INT8), path)
+
+
+def _pack_vocoder(bundle: Bundle, name: str, path: Path) -> None:
+    kernels = vocoder_library(bundle, name, "native")
+    assert kernels is not None  # it was measured
+    packed = packed_vocoder(kernels, bundle, name, lossy=True)
+    assert packed is not None
+    save_vocoder(packed, path)

@@ -1,4 +1,7 @@
-"""Times every engine on every graph behind the GPT's, on the inputs of the recorded request, and compares with FP32."""
+"""Times every engine on every graph behind the GPT's, on the inputs of the recorded request, and compares with FP32.
+
+What they are compared with is the graph on ONNX Runtime, whatever runs it without a plan.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,10 @@ from itertools import chain
 import numpy as np
 
 from sovits_runtime.backends.cpu import CpuVoice
+from sovits_runtime.backends.native import GENERIC, kernels, library
+from sovits_runtime.backends.native_vocoder import may_be_native, vocoder_library
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession
-from sovits_runtime.backends.plan import ONNX_RUNTIME, OPENVINO_ENGINES, Choice, Taken
+from sovits_runtime.backends.plan import NATIVE, NATIVE_BF16, ONNX_RUNTIME, OPENVINO_ENGINES, Choice, Taken
 from sovits_runtime.backends.processor import processor_features
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import Bundle
@@ -21,13 +26,12 @@ from sovits_runtime.bundle.names import (
     BERT,
     CFM_STEP,
     HUBERT,
-    MEL_VOCODER,
     PREFILL,
     PROMPT_TOKENS,
     REFERENCE_STYLE,
-    SOVITS_VOCODER,
     SPEAKER,
     STEP,
+    VOCODERS,
 )
 from sovits_runtime.bundle.session import Session
 from sovits_runtime.errors import BackendError, first_line
@@ -47,7 +51,6 @@ ALWAYS_ONNX_RUNTIME = {PROMPT_TOKENS}
 """It gives whole numbers by comparing distances, and takes no time."""
 ONCE_A_RECORDING = {HUBERT, SPEAKER, REFERENCE_STYLE}
 """What a listener waits for is opening them as well as their run."""
-WAVEFORMS = {SOVITS_VOCODER, MEL_VOCODER}
 BERT_TOKENS = 30
 _LEAST_COSINE = FP16_TOLERANCES["graph_cosine"]
 _SILENCE = 1e-30
@@ -92,7 +95,7 @@ class _RecordingVoice(CpuVoice):
 
 
 def measure_graphs(bundle: Bundle, threads: int) -> Iterator[Row]:
-    """Measures all graphs but the GPT's; of each graph the first row is ONNX Runtime.
+    """Measures all graphs but the GPT's; of each graph the first row is what runs it without a plan.
 
     Args:
         bundle: An opened bundle.
@@ -119,18 +122,25 @@ def measure_graphs(bundle: Bundle, threads: int) -> Iterator[Row]:
     opener.close()
 
 
-def engines_for(name: str) -> tuple[str, ...]:
-    """What could run a graph here; ONNX Runtime first."""
-    if installed_openvino() is None or name in ALWAYS_ONNX_RUNTIME:
+def engines_for(bundle: Bundle, name: str) -> tuple[str, ...]:
+    """What could run a graph here; what runs it without a plan first."""
+    if name in ALWAYS_ONNX_RUNTIME:
         return (ONNX_RUNTIME,)
     here = precisions(processor_features(read_machine()))
-    return (ONNX_RUNTIME, *(e for e, precision in OPENVINO_ENGINES.items() if precision in here))
+    openvino = (e for e, precision in OPENVINO_ENGINES.items() if precision in here)
+    others = () if installed_openvino() is None else tuple(openvino)
+    lib = library() if may_be_native(bundle, name) else None
+    if lib is None or kernels(lib) == GENERIC:
+        return (ONNX_RUNTIME, *others)
+    usual = vocoder_library(bundle, name, "auto") is not None
+    exact = (NATIVE, ONNX_RUNTIME) if usual else (ONNX_RUNTIME, NATIVE)
+    return (*exact, *((NATIVE_BF16,) if "bf16" in here else ()), *others)
 
 
 def _measure(opener: CpuVoice, name: str, feeds: Mapping[str, Array]) -> Iterator[Row]:
     opened: list[_Timed] = []
     failed: list[Row] = []
-    for engine in engines_for(name):
+    for engine in engines_for(opener.bundle, name):
         start = time.perf_counter()
         try:
             session = opener.open_with(name, engine)
@@ -156,7 +166,8 @@ def _measure(opener: CpuVoice, name: str, feeds: Mapping[str, Array]) -> Iterato
                 start = time.perf_counter()
                 timed.session.run(shorter)
                 times.append(time.perf_counter() - start)
-    expected = opened[0].session.run(feeds)
+    (graph,) = (timed.session for timed in opened if timed.engine == ONNX_RUNTIME)
+    expected = graph.run(feeds)
     rate = opener.bundle.spec.sample_rate
     for timed in opened:
         yield _judge(timed, name, expected, timed.session.run(feeds), rate)
@@ -169,7 +180,7 @@ def _judge(
     error = max(relative_error(expected[n], got[n]) for n in expected)
     snr = min(ratio_db(expected[n], got[n]) for n in expected)
     exact = error <= FP32_TOLERANCES["graph"]
-    if name in WAVEFORMS:
+    if name in VOCODERS:
         within = snr >= SNR_DB and _log_mel(expected, got, rate) <= LOG_MEL_DB
     else:
         within = 1 / math.sqrt(1 + 10 ** (-snr / 10)) >= _LEAST_COSINE

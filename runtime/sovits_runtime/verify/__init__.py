@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sovits_runtime.audio import Audio
-from sovits_runtime.backends.voice import GptSteps
+from sovits_runtime.backends.voice import GptSteps, VocoderEngine
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.arrays import Arrays
 from sovits_runtime.bundle.names import FP32
@@ -32,6 +32,7 @@ def verify_bundle(
     strict: bool = False,
     threads: int | None = None,
     gpt_steps: GptSteps = "auto",
+    vocoder_engine: VocoderEngine = "auto",
     plan: str = "auto",
     on_check: Callable[[Check], None] = lambda _: None,
 ) -> VerifyReport:
@@ -44,6 +45,7 @@ def verify_bundle(
         strict: Whether what cannot run as requested is an error.
         threads: Threads within one operator.
         gpt_steps: What runs the GPT's steps; see `LoadOptions`.
+        vocoder_engine: What runs the vocoder; see `LoadOptions`.
         plan: What runs each graph; see `LoadOptions`. One that is not exact is judged as a conversion to int8 is.
         on_check: Called with each check as it is done.
 
@@ -59,6 +61,7 @@ def verify_bundle(
         backend=backend,
         threads=threads,
         gpt_steps=gpt_steps,
+        vocoder_engine=vocoder_engine,
         plan=plan,
         strict=strict,
     ) as voice:
