@@ -128,10 +128,12 @@ def voice(tiny_bundle: Path):
 
 @pytest.fixture(scope="session")
 def graph_voice(tiny_bundle: Path):
-    """The tiny voice, all of whose graphs run on ONNX Runtime, the GPT's step too."""
+    """The tiny voice, all of whose graphs run on ONNX Runtime, the GPT's step and the vocoder too."""
     from sovits_runtime import Synthesizer
 
-    with Synthesizer.load(tiny_bundle, threads=1, gpt_steps="onnxruntime") as synthesizer:
+    with Synthesizer.load(
+        tiny_bundle, threads=1, gpt_steps="onnxruntime", vocoder_engine="onnxruntime"
+    ) as synthesizer:
         yield synthesizer
 
 

@@ -1,4 +1,4 @@
-"""The numbers of the C kernels that run here, compared with ONNX Runtime's graph of the step: a JSON object.
+"""The numbers of the C kernels that run here, compared with ONNX Runtime's graphs: a JSON object.
 
     python tools/kernel_numbers.py BUNDLE        # SOVITS_NATIVE_KERNELS=NAME forces others
 
@@ -6,7 +6,7 @@ It needs the runtime and the kernels alone, so it runs where a test suite does n
 wine. In both precisions, with 1 to 3 threads and 1 to 17 rows:
 
 - `errors`: the largest difference of logits from the graph's, over their scale;
-- `errors` of the prefill likewise;
+- `errors` of the prefill likewise, and of the vocoder's sound, in float32 and bfloat16;
 - `rows`: whether each row of a batch is, bit for bit, what it is alone;
 - `int8`: a digest of int8 logits somewhere in a sentence. Kernels of one architecture agree in it;
 - `first`: digests of logits at the first position, fp32 and int8. Attention is over one row there, so that no order
@@ -27,16 +27,18 @@ from sovits_runtime.backends import native
 from sovits_runtime.backends.native_packing import pack
 from sovits_runtime.backends.native_prefill import open_prefill
 from sovits_runtime.backends.native_structures import OUTPUTS
+from sovits_runtime.backends.native_vocoder import open_vocoder
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.bundle import CPU_FILE, Bundle
 from sovits_runtime.bundle.gpt_weights import GptWeights
 from sovits_runtime.bundle.graph_spec import GraphSpec
+from sovits_runtime.bundle.names import VOCODERS
 from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.t2s.sampling import SamplingOptions
 
 SOMEWHERE, FIRST = (40, 20, 3), (0, 1, 0)
 """Phones, prompt tokens and steps that came before."""
-CAPACITY, ROWS = 128, (1, 2, 3, 4, 6, 7, 16, 17)
+CAPACITY, ROWS, FRAMES = 128, (1, 2, 3, 4, 6, 7, 16, 17), (1, 5, 12)
 
 
 def request(spec: GraphSpec, seed: int, *, at: tuple[int, int, int], scale: float = 1.0) -> dict[str, Any]:
@@ -128,6 +130,8 @@ def numbers(folder: Path) -> dict[str, Any]:
     found["rows"]["float16 caches"] = rows_are_alone(half)
     half.close()
     found["errors"]["prefill"] = prefill_error(bundle, lib)
+    found["errors"]["vocoder"] = vocoder_error(bundle, lib)
+    found["errors"]["vocoder bf16"] = vocoder_error(bundle, lib, lossy=True)
     return found
 
 
@@ -150,6 +154,26 @@ def prefill_error(bundle: Bundle, lib: Any) -> float:
         made.append(logits(session, {n: arrays[n] for n in (*spec.input_names, *spec.output_names)}).copy())
     step.close()
     return float(np.abs(made[0] - made[1]).max() / np.abs(made[1]).max())
+
+
+def vocoder_error(bundle: Bundle, lib: Any, *, lossy: bool = False) -> float:
+    """Largest difference of samples from the graph's, over their scale."""
+    (name,) = VOCODERS & set(bundle.graph_names)
+    spec, worst = bundle.graph_spec(name), 0.0
+    graph = open_session(bundle.graph_path(name), spec, options=SessionOptions(threads=1))
+    for threads in (1, 2, 3):
+        own = open_vocoder(lib, bundle, name, packed=None, threads=threads, lossy=lossy)
+        assert own is not None
+        for frames in FRAMES:
+            rng = np.random.default_rng(frames)
+            feeds = {
+                t.name: rng.standard_normal(t.resolve({"frames": frames})).astype(np.float32)
+                for t in spec.inputs
+            }
+            mine, theirs = own.run(feeds)["waveform"], graph.run(feeds)["waveform"]
+            worst = max(worst, float(np.abs(mine - theirs).max() / np.abs(theirs).max()))
+        own.close()
+    return worst
 
 
 if __name__ == "__main__":

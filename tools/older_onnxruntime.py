@@ -37,9 +37,9 @@ from sovits_runtime import Synthesizer
 from sovits_runtime.verify import verify_bundle
 from sovits_runtime.bundle import Bundle
 bundle = Bundle.open(sys.argv[1])
-report = verify_bundle(bundle, threads=1, gpt_steps="onnxruntime")
+report = verify_bundle(bundle, threads=1, gpt_steps="onnxruntime", vocoder_engine="onnxruntime")
 assert report.passed, report.failure()
-with Synthesizer.load(bundle, threads=1, gpt_steps="onnxruntime") as voice:
+with Synthesizer.load(bundle, threads=1, gpt_steps="onnxruntime", vocoder_engine="onnxruntime") as voice:
     print(voice.describe()["graphs"]["gpt_prefill"])
 np.save(sys.argv[2], report.actual.samples)
 """

@@ -170,7 +170,12 @@ def load(options: argparse.Namespace) -> tuple[Mapping[str, Run], Mapping[str, A
     start = time.perf_counter()
     bundle = Bundle.open(options.bundle)
     runner = BundleRunner(
-        bundle, device="cpu", threads=options.threads, gpt_steps=options.gpt_steps, plan=options.plan
+        bundle,
+        device="cpu",
+        threads=options.threads,
+        gpt_steps=options.gpt_steps,
+        vocoder_engine=options.vocoder_engine,
+        plan=options.plan,
     )
     loaded = time.perf_counter()
     if wait := getattr(getattr(runner.voice.decoder, "vocoder", None), "wait", None):
@@ -194,6 +199,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--gpt-steps", choices=("auto", "onnxruntime", "native"), default="auto")
+    parser.add_argument("--vocoder-engine", choices=("auto", "onnxruntime", "native"), default="auto")
     parser.add_argument("--plan", default="none")
     return parser.parse_args()
 

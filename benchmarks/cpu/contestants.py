@@ -69,7 +69,8 @@ class Contestants:
         print(f"  starting {name}, {threads} thread{'s' if threads > 1 else ''}", flush=True)
         command = [sys.executable, HERE / "bundle_worker.py", self.bundles[name].path.resolve()]
         numbers = ["--threads", str(threads), "--tokens", str(self.options.tokens)]
-        kernels = ["--gpt-steps", "onnxruntime"] if name in self.without_native else []
+        graphs = ["--gpt-steps", "onnxruntime", "--vocoder-engine", "onnxruntime"]
+        kernels = graphs if name in self.without_native else []
         plan = ["--plan", self.plans[name]]
         return Contestant(name, [*command, *numbers, *kernels, *plan], folder=self.folder)
 

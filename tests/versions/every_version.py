@@ -18,8 +18,11 @@ from cuda_operators import without_kernel
 from sovits_calibration.corpus import corpus
 from sovits_exporter.cli.main import main
 from sovits_exporter.demo.demo import REFERENCE_TEXT
+from sovits_runtime import Synthesizer
+from sovits_runtime.backends.native import library
 from sovits_runtime.bundle import DEVICE_FILE, Bundle
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
+from sovits_runtime.verify.metrics import relative_error
 
 WITH_SPEAKER_AND_V1 = ("v1", "v2Pro", "v2ProPlus")
 WITH_FLOW_AND_V2 = ("v2", "v3", "v4", "v5dev", "v5turbo")
@@ -109,6 +112,26 @@ def test_verify(chain: Chain, precision: str):
     expected |= {"speaker"} if chain.spec.speaker_network else set()
     assert expected <= set(checks)
     assert checks["audio SNR"]["value"] >= (60 if precision == "fp32" else 35)
+
+
+@pytest.mark.skipif(library() is None, reason="sovits-export-native is not installed")
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_native_vocoder_makes_the_sound(chain: Chain, precision: str):
+    """Of every HiFi-GAN; v3's BigVGAN is refused by name and content."""
+    bundle = chain.bundle if precision == "fp32" else chain.fp16
+    if chain.spec.flow and chain.spec.flow.vocoder == "bigvgan":
+        result = invoke("verify", bundle, "--vocoder-engine", "native", "--threads", 1)
+        assert result.exit_code == 1
+        assert f"mel_vocoder is a bigvgan in {precision}" in result.stderr
+        return
+    made = {}
+    for engine in ("native", "onnxruntime"):
+        with Synthesizer.load(bundle, vocoder_engine=engine, threads=1) as voice:
+            session = voice.backend.graph("mel_vocoder" if chain.spec.flow else "sovits_vocoder")
+            assert session.provider.startswith("native") == (engine == "native")
+            made[engine] = session.run({name: a[..., :9] + 0.5 for name, a in session.spec.zeros().items()})
+    error = relative_error(made["onnxruntime"]["waveform"], made["native"]["waveform"])
+    assert error < (1e-5 if precision == "fp32" else 0.02)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

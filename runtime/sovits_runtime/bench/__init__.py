@@ -20,7 +20,7 @@ from sovits_runtime.bench.runner import BundleRunner, Runner, first_tokens
 from sovits_runtime.bench.turns import Samples, take_turns
 from sovits_runtime.bench.workload import TOKENS, Workload
 from sovits_runtime.bundle import Bundle
-from sovits_runtime.bundle.names import STEP
+from sovits_runtime.bundle.names import STEP, VOCODERS
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.machine.onnx_runtime import PACKAGES
@@ -137,6 +137,7 @@ def _conditions(ours: BundleRunner, work: Workload, repeats: int) -> dict[str, A
         "device": ours.device,
         "runs": voice.describe(),
         "provider": voice.text_to_semantic.step.provider,
+        "vocoder": next(what for name, what in voice.runs_on.items() if name in VOCODERS),
         "threads": ours.threads,
         "repeats": repeats,
         "workload": work.describe(),

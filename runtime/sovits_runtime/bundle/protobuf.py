@@ -37,7 +37,11 @@ def field_with(number: int, content: bytes) -> bytes:
 
 
 def fields_of(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yields number, content (of strings, bytes and messages) and the whole bytes of each field."""
+    """Yields number, content (of strings, bytes and messages) and the whole bytes of each field.
+
+    Raises:
+        ValueError: It is no such message, or ends in the middle of a field.
+    """
     at = 0
     while at < len(message):
         start = at
@@ -54,6 +58,8 @@ def fields_of(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
             at += 8 if wire == _FIXED64 else 4
         else:
             raise ValueError(f"wire type {wire} at byte {start}; not an ONNX model")
+        if at > len(message):
+            raise ValueError(f"it ends in the middle of the field at byte {start}")
         yield tag >> 3, content, message[start:at]
 
 

@@ -201,6 +201,8 @@ def test_every_kind_with_fma_gives_the_same_bits_at_the_first_position(tiny_bund
     assert 1e-6 < found["errors"]["int8"] < 0.1
     assert found["rows"] == {"fp32": True, "int8": True, "float16 caches": True}
     assert found["errors"]["prefill"] < 2e-5
+    assert found["errors"]["vocoder"] < 2e-5
+    assert 1e-5 < found["errors"]["vocoder bf16"] < 0.05
     if kind != native.GENERIC:  # whose float sums round each product
         first_position[kind] = found["first"]
         assert list(first_position.values()) == [found["first"]] * len(first_position)
@@ -427,10 +429,10 @@ def test_closing_a_voice_ends_its_threads_at_once(tiny_bundle, reference):
     gc.disable()
     try:
         before = count()
-        voice = Synthesizer.load(tiny_bundle, threads=2, gpt_steps="native")
+        voice = Synthesizer.load(tiny_bundle, threads=2, gpt_steps="native", vocoder_engine="native")
         voice.synthesize(["HH", "AY1"], reference, options=SpeechOptions(max_tokens=3))
         step = voice.text_to_semantic.step
-        assert count() == before + 1
+        assert count() == before + 2  # one for the steps, one for the vocoder
         voice.close()
         assert count() == before
         with pytest.raises(BackendError, match="load the voice again"):

@@ -73,6 +73,7 @@ def test_a_voice_runs_and_streams_by_it(bundle):
         ("features", ["AVX"]),
         ("onnxruntime", "1.0.0"),
         ("openvino", "2025.9"),
+        ("native", 4),
     ],
 )
 def test_another_machine_ignores_it_with_one_line(bundle, monkeypatch, caplog, what, value):

@@ -129,7 +129,7 @@ def test_another_bundle_does_not_take_them(bundle, tmp_path, caplog):
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "record"])
 def test_damage_is_named_and_mended(bundle, reference, damage):
     made = prepack(bundle)
-    file = made.folder / "sovits_vocoder.weights"
+    file = made.folder / "sovits_flow.weights"
     content = file.read_bytes()
     if damage == "cut":
         file.write_bytes(content[:-1])
@@ -233,7 +233,7 @@ def test_what_fails_its_verification_does_not_stay(bundle, monkeypatch):
 
     def swap(path, target):  # a graph of the same shape with other weights
         write(path, target)
-        if target.stem == "sovits_vocoder":
+        if target.stem == "sovits_flow":
             weights = target.with_suffix(".weights")
             content = bytearray(weights.read_bytes())
             content[3::4] = bytes(len(content[3::4]))  # no exponents
@@ -273,11 +273,11 @@ def test_a_record_that_was_changed_is_found_out(bundle, change):
     path = made.folder / prepacked.RECORD
     record = json.loads(path.read_text(encoding="utf-8"))
     if change == "shortened":
-        file = made.folder / "sovits_vocoder.weights"
+        file = made.folder / "sovits_flow.weights"
         file.write_bytes(file.read_bytes()[:-4096])
         record["files"][file.name] = prepacked.FileRecord.of(file, whole=False).to_json()
     elif change == "unlisted":
-        del record["files"]["sovits_vocoder.onnx"]
+        del record["files"]["sovits_flow.onnx"]
     elif change == "of another folder":
         record["ingredients"]["bundle"] = "0" * 64
     path.write_text({"deep": "[" * 200_000, "null": "null"}.get(change, json.dumps(record)), encoding="utf-8")

@@ -11,6 +11,7 @@ from sovits_exporter.cli.main import main
 from sovits_exporter.precision.limits import Limits
 from sovits_runtime import SpeechOptions, Synthesizer
 from sovits_runtime.backends.native import library
+from sovits_runtime.backends.native_vocoder import vocoder_library
 from sovits_runtime.backends.plan import LOSSY, find_plan
 from sovits_runtime.backends.prepacked import find_prepacked
 from sovits_runtime.bundle import Bundle
@@ -43,6 +44,7 @@ def test_every_graph_is_measured_on_every_engine_that_there_is(tuned):
         assert (graph, "onnxruntime") in tried
     if library() is not None:
         assert {("gpt_step", "native"), ("gpt_step", "native-int8")} <= tried
+        assert ("sovits_vocoder", "native") in tried
     if installed_openvino() is not None:
         assert {("sovits_vocoder", "openvino-f32"), ("hubert", "openvino-f32")} <= tried
     assert all(row["seconds"] > 0 for row in said["table"] if row["within"])
@@ -61,6 +63,8 @@ def test_the_whole_was_verified_and_the_plan_is_taken(tuned):
         for graph, engine in said["engines"]["tuned"].items():
             if graph in described["graphs"] and engine.startswith("openvino"):
                 assert "OpenVINO" in described["graphs"][graph]
+            if graph == "sovits_vocoder":
+                assert described["graphs"][graph].startswith("native") == engine.startswith("native")
         chunks = said["chunks"]["tuned"]
         assert voice.chunks.first_tokens == chunks["first_tokens"]
 
@@ -115,7 +119,8 @@ def test_bench_compares_plans_in_turn(tuned):
     assert (none["name"], exact["name"]) == ("none", "exact")
     assert none["stages"]["sovits_vocoder"]["ratio"] == 1
     assert exact["stages"]["sovits_vocoder"]["count"] == 1
-    assert none["runs_on"]["sovits_vocoder"] == "CPUExecutionProvider"
+    usual = vocoder_library(Bundle.open(path), "sovits_vocoder", "auto")
+    assert none["runs_on"]["sovits_vocoder"].startswith("native" if usual else "CPUExecutionProvider")
     assert exact["process"]["peak_bytes"] is None or exact["process"]["peak_bytes"] > 0
     refused = CliRunner().invoke(main, ["bench", str(path), "--compare", "none"])
     assert refused.exit_code == 1
