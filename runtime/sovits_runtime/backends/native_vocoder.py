@@ -96,13 +96,14 @@ def vocoder_library(bundle: Bundle, name: str, asked: VocoderEngine) -> ctypes.C
 
 
 def packed_vocoder(
-    lib: ctypes.CDLL, bundle: Bundle, name: str, *, lossy: bool = False
+    lib: ctypes.CDLL, bundle: Bundle, name: str, *, lossy: bool = False, threads: int | None = None
 ) -> PackedVocoder | None:
     """Packs the weights of a graph in memory; None where it is no HiFi-GAN after all.
 
     Args:
         lib: The kernels.
         lossy: Whether in bfloat16.
+        threads: How many pack; None: as many as there are cores.
 
     Raises:
         BundleError: The weights are damaged.
@@ -111,7 +112,9 @@ def packed_vocoder(
     if any(t.dtype != "float32" for t in (*spec.inputs, *spec.outputs)):
         return None
     weights = find_hifigan(bundle.graph_path(name), spec)
-    return None if weights is None else pack_vocoder(lib, weights, BF16 if lossy else F32)
+    if weights is None:
+        return None
+    return pack_vocoder(lib, weights, BF16 if lossy else F32, threads=threads or usable_cores())
 
 
 def open_vocoder(
@@ -135,7 +138,10 @@ def open_vocoder(
         BundleError: The weights are damaged, or do not fit the graph.
         BackendError: No threads can be started.
     """
-    weights = load_vocoder(lib, packed) if packed else packed_vocoder(lib, bundle, name, lossy=lossy)
+    if packed:
+        weights: PackedVocoder | None = load_vocoder(lib, packed)
+    else:
+        weights = packed_vocoder(lib, bundle, name, lossy=lossy, threads=threads)
     if weights is None:
         return None
     return NativeVocoder(lib, bundle.graph_spec(name), weights, threads=threads or usable_cores())

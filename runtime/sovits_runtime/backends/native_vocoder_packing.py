@@ -6,8 +6,10 @@ import ctypes
 import json
 import math
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from ctypes import byref
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -121,42 +123,57 @@ class PackedVocoder:
         return "" if fits and self.ups else "its convolutions do not fit together"
 
 
-def pack_vocoder(library: ctypes.CDLL, weights: HifiganWeights, form: int) -> PackedVocoder:
+def pack_vocoder(
+    library: ctypes.CDLL, weights: HifiganWeights, form: int, *, threads: int = 1
+) -> PackedVocoder:
     """Packs all convolutions in memory; those at both ends stay exact in every form.
 
     Args:
         library: The kernels.
         weights: What to pack.
         form: `F32`, or `BF16` for rounded weights.
+        threads: How many pack.
+
+    Raises:
+        BundleError: The kernels do not take a convolution of such sizes.
     """
-    block = MemoryBlock()
-
-    def packed(conv: Conv, form: int = F32) -> PackedConv:
-        return _pack(library, conv, form, block)
-
-    stages = weights.blocks
+    block, residuals = MemoryBlock(), tuple(weights.residuals())
+    ends = [weights.pre, weights.post, *([weights.condition] if weights.condition else [])]
+    packed = [_room(library, conv, F32, block) for conv in ends]
+    packed += [_room(library, conv, form, block) for conv in (*weights.ups, *residuals)]
+    with ThreadPoolExecutor(threads) as pool:  # the kernels run without Python's lock
+        for _ in pool.map(partial(_pack, library), (*ends, *weights.ups, *residuals), packed):
+            pass
+    pre, post, *others = packed
+    condition = others.pop(0) if weights.condition else None
     return PackedVocoder(
-        pre=packed(weights.pre),
-        condition=packed(weights.condition) if weights.condition else None,
-        post=packed(weights.post),
-        ups=tuple(packed(up, form) for up in weights.ups),
-        convs=tuple(packed(conv, form) for conv in weights.residuals()),
-        blocks=len(stages[0]),
-        pairs=len(stages[0][0]),
+        pre=pre,
+        condition=condition,
+        post=post,
+        ups=tuple(others[: len(weights.ups)]),
+        convs=tuple(others[len(weights.ups) :]),
+        blocks=len(weights.blocks[0]),
+        pairs=len(weights.blocks[0][0]),
         slope=weights.slope,
         last_slope=weights.last_slope,
     )
 
 
-def _pack(library: ctypes.CDLL, conv: Conv, form: int, block: MemoryBlock) -> PackedConv:
+def _room(library: ctypes.CDLL, conv: Conv, form: int, block: MemoryBlock) -> PackedConv:
+    """A convolution whose weights are yet to be packed."""
     sizes = {name: getattr(conv, name) for name in SIZES}
-    about = CConv(form=form, **sizes)
-    numbers = np.ascontiguousarray(conv.weight, np.float32)
-    weight = block.take(_bytes(library, about))
-    if library.sovits_pack_conv(byref(about), numbers.ctypes.data, weight.ctypes.data):
+    count = _bytes(library, CConv(form=form, **sizes))
+    if count < 0:
         raise BundleError(f"{conv.name}: the native kernels do not take a convolution of {sizes}")
     bias = None if conv.bias is None else np.array(conv.bias, np.float32)
-    return PackedConv(form=form, **sizes, weight=weight, bias=bias)
+    return PackedConv(form=form, **sizes, weight=block.take(count), bias=bias)
+
+
+def _pack(library: ctypes.CDLL, conv: Conv, packed: PackedConv) -> None:
+    about = CConv(form=packed.form, **{name: getattr(packed, name) for name in SIZES})
+    numbers = np.ascontiguousarray(conv.weight, np.float32)
+    code = library.sovits_pack_conv(byref(about), numbers.ctypes.data, packed.weight.ctypes.data)
+    assert code == 0, f"{conv.name}: its size was taken"
 
 
 def _bytes(library: ctypes.CDLL, conv: CConv) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from sovits_runtime.backends.native import GENERIC, PACKAGE, kernels, library
+from sovits_runtime.backends.native_vocoder import FASTER
 from sovits_runtime.doctor.finding import Finding
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine import Machine, version_numbers
@@ -68,10 +69,12 @@ def native_finding() -> Finding:
         return Finding("info", name, text, remedy)
     if kernels(lib) == GENERIC:
         text = (
-            "none for this processor; ONNX Runtime runs the GPT's steps, unless --gpt-steps native is given"
+            "none for this processor; ONNX Runtime runs the GPT's steps and the vocoder, unless --gpt-steps native "
+            "and --vocoder-engine native are given"
         )
         return Finding("info", name, text)
-    return Finding("ok", name, f"GPT steps of fp32 and int8 bundles run on {kernels(lib)}")
+    vocoder = ", the vocoder of fp32 and fp16 ones too" if kernels(lib) in FASTER else ""
+    return Finding("ok", name, f"GPT steps of fp32 and int8 bundles run on {kernels(lib)}{vocoder}")
 
 
 def _python_finding(m: Machine) -> Finding:
