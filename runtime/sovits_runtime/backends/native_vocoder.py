@@ -106,7 +106,7 @@ def packed_vocoder(
         threads: How many pack; None: as many as there are cores.
 
     Raises:
-        BundleError: The weights are damaged.
+        BundleError: The weights are damaged, or do not fit together.
     """
     spec = bundle.graph_spec(name)
     if any(t.dtype != "float32" for t in (*spec.inputs, *spec.outputs)):
@@ -114,7 +114,10 @@ def packed_vocoder(
     weights = find_hifigan(bundle.graph_path(name), spec)
     if weights is None:
         return None
-    return pack_vocoder(lib, weights, BF16 if lossy else F32, threads=threads or usable_cores())
+    packed = pack_vocoder(lib, weights, BF16 if lossy else F32, threads=threads or usable_cores())
+    if problem := packed.problem():
+        raise BundleError(f"{bundle.graph_path(name)}: is damaged ({problem}); build the voice again")
+    return packed
 
 
 def open_vocoder(

@@ -16,6 +16,7 @@ from sovits_runtime.bench.runner import BundleRunner, Runner
 from sovits_runtime.bench.turns import Samples, take_turns
 from sovits_runtime.bench.workload import TOKENS
 from sovits_runtime.bundle import Bundle
+from sovits_runtime.bundle.names import VOCODERS
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.machine import installed_versions, read_machine
 from sovits_runtime.machine.progress import Progress, no_progress
@@ -172,5 +173,6 @@ def compare_lines(result: CompareResult) -> list[str]:
     for one in result.compared:
         peak = f", peak memory {one.process.peak_bytes / 1e6:.0f} MB" if one.process.peak_bytes else ""
         rtf = one.stages["utterance"].p50 / result.audio_s
-        lines.append(f"{one.name}: RTF {rtf:.3f}, load {one.process.load_s:.2f} s{peak}")
+        sound = "".join(f"; vocoder: {what}" for graph, what in one.runs_on.items() if graph in VOCODERS)
+        lines.append(f"{one.name}: RTF {rtf:.3f}, load {one.process.load_s:.2f} s{peak}{sound}")
     return lines

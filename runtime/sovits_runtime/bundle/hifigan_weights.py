@@ -23,6 +23,7 @@ from sovits_runtime.errors import BundleError
 Floats = NDArray[np.float32]
 Stored = NDArray[Any]
 """float32, or float16 where the graph has it so."""
+MOST_DILATION = 1 << 10
 _PLAIN = frozenset({"Cast", "Unsqueeze", "Squeeze", "Gather", "Identity"})
 """Operators that change no number but its type."""
 
@@ -228,6 +229,8 @@ class _Walk:
 
 def _keeps_length(node: Node, conv: Conv) -> bool:
     """Whether a convolution is one of those that `Conv` describes."""
+    if conv.dilation > MOST_DILATION:
+        return False
     group, padding = node.ints.get("group", (1,)), node.ints.get("pads", ())
     if conv.bias is not None and conv.bias.shape != (conv.outputs,):
         return False

@@ -175,6 +175,7 @@ OTHERS = {
     "groups": lambda g: _attribute(g, "Conv", "group", 2, 4),
     "strides": lambda g: _attribute(g, "Conv", "strides", [1, 2], 4),
     "padding": lambda g: _attribute(g, "Conv", "pads", [0, 0, 0, 0], 4),
+    "an endless reach": lambda g: _attribute(g, "Conv", "dilations", [1, 2**32 + 1], 4),
     "another end": lambda g: _operator(g, "Tanh", "Sigmoid"),
     "another mean": lambda g: _operator(g, "Div", "Mul"),
     "quantized": lambda g: _operator(g, "Conv", "ConvInteger"),
@@ -211,6 +212,23 @@ def test_a_damaged_graph_is_named(of_v4, tmp_path, damage):
         weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(BundleError, match=r"mel_vocoder\.onnx: is damaged .*build the voice again"):
         find_hifigan(graph, spec)
+
+
+def test_convolutions_that_do_not_fit_are_named(copied_bundle):
+    """Sizes are ONNX Runtime's matter where it runs them; here nothing would notice before memory is read."""
+    bundle = Bundle.open(copied_bundle)
+    path = bundle.graph_path(NAME)
+
+    def shorten(graph):
+        (weight,) = (w for w in graph.initializer if w.name == "dec.resblocks.14.convs2.0.weight")
+        (bias,) = (w for w in graph.initializer if w.name == "dec.resblocks.14.convs2.0.bias")
+        for tensor in (weight, bias):
+            array = onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array[:1].copy(), tensor.name))
+
+    changed(path, path, shorten)
+    with pytest.raises(BundleError, match=r"sovits_vocoder\.onnx: is damaged \(its convolutions do not fit"):
+        packed_vocoder(lib, bundle, NAME)
 
 
 def test_without_a_plan_it_runs_where_it_is_faster(tiny_bundle, fast, reference, monkeypatch):
