@@ -7,7 +7,7 @@
 
 enum { STEP = 4, POINTS = 7 };  /* fast: outputs of a tile, and products for them and as many taps */
 enum { LEAST_FAST_LANES = 32 }; /* with fewer channels, what comes before and after the products costs more than they */
-enum { FAST_ROWS = 64 };        /* tiles that are computed at a time, about */
+enum { FAST_ROWS = 96 };        /* tiles that are computed at a time, about */
 
 int conv_fits(const sovits_conv *c) {
     if (c->form != SOVITS_F32 && c->form != SOVITS_BF16) return 0;
@@ -246,7 +246,7 @@ static void fast_columns(const struct job *j, const struct taps *t, int64_t tile
     }
 }
 
-static int64_t fast_groups(const sovits_conv *c) { return (FAST_ROWS + c->dilation - 1) / c->dilation; }
+static int64_t fast_groups(const sovits_conv *c) { return c->dilation < FAST_ROWS ? FAST_ROWS / c->dilation : 1; }
 
 static void run_fast(const struct job *j, struct span part) {
     const sovits_conv *c = j->conv;

@@ -10,7 +10,7 @@
 
 enum { VECTOR = 16 };   /* outputs of a panel of weights; channels are padded to a multiple */
 enum { GROUP_COLUMNS = 4 * VECTOR }; /* outputs that are computed at a time */
-enum { BLOCK_ROWS = 64 }; /* rows likewise */
+enum { BLOCK_ROWS = 96 }; /* rows likewise */
 enum { PAIRED = 32 };   /* bfloat16: inputs of a segment are padded to a multiple */
 
 static inline int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
