@@ -34,7 +34,10 @@ def open_voice(path, **engines):
 @pytest.fixture(scope="module")
 def vocoders(tiny_bundle):
     """The vocoder on ONNX Runtime, and on OpenVINO in f32."""
-    with open_voice(tiny_bundle) as plain, open_voice(tiny_bundle, sovits_vocoder="openvino-f32") as other:
+    with (
+        open_voice(tiny_bundle, sovits_vocoder="onnxruntime") as plain,
+        open_voice(tiny_bundle, sovits_vocoder="openvino-f32") as other,
+    ):
         yield plain.decoder, other.decoder
 
 

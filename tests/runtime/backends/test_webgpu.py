@@ -54,7 +54,7 @@ def test_tokens_are_made_on_the_cpu_and_sound_on_the_gpu(on_the_cpu, tiny_bundle
 
 
 def test_without_webgpu_the_error_says_what_is_missing(tiny_bundle):
-    with Synthesizer.load(tiny_bundle, threads=1) as voice:
+    with Synthesizer.load(tiny_bundle, threads=1, vocoder_engine="onnxruntime") as voice:
         provider = voice.describe()["graphs"]["sovits_vocoder"]
     assert provider == "CPUExecutionProvider"
     with pytest.raises(BackendError, match=r"device 'webgpu' needs ONNX Runtime's WebGpuExecutionProvider"):
