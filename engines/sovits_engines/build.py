@@ -54,6 +54,7 @@ def build_engines(
     graphs: tuple[str, ...] = (),
     cache_sizes: tuple[int, ...] = CACHE_LENGTHS,
     strict: bool = False,
+    rows: bool = False,
     refittable: bool = False,
     progress: Progress = no_progress,
 ) -> list[EngineResult]:
@@ -65,6 +66,7 @@ def build_engines(
         graphs: Graphs to build; none: all.
         cache_sizes: Lengths of the cache, one decode step each.
         strict: Refuse to replace an engine that is damaged or was built from or for something else.
+        rows: Build a second decode step for each length, which steps a batch of rows.
         refittable: Build engines that take another voice's weights; see `sovits_engines.refit_voice`.
         progress: Called as the work goes on.
 
@@ -75,7 +77,7 @@ def build_engines(
     if refittable:
         for target in targets:
             require_refit(target.api)
-    jobs = [(t, e) for t in targets for e in trt_graphs(bundle, graphs, cache_sizes=cache_sizes)]
+    jobs = [(t, e) for t in targets for e in trt_graphs(bundle, graphs, cache_sizes=cache_sizes, rows=rows)]
     results = []
     for i, (target, engine) in enumerate(jobs):
 

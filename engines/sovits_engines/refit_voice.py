@@ -122,7 +122,8 @@ def _pairs(bundle: Bundle, source: Bundle, target: BuildTarget) -> list[tuple[En
             )
         for record in records:
             sizes = (record.cache_size,) if name == STEP else ()
-            (engine,) = trt_graphs(bundle, (name,), cache_sizes=sizes)
+            engines = trt_graphs(bundle, (name,), cache_sizes=sizes, rows=True)
+            (engine,) = (e for e in engines if e.name == record.name)
             if engine.spec != record.spec:
                 raise BackendError(
                     f"{bundle.path}: {name} takes other sizes than that of {source.path}; build engines for this voice"

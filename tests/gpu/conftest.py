@@ -29,7 +29,7 @@ def gpt_models(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gpt")
     shutil.copy(tiny.graph_path("gpt_step").with_name("gpt.weights"), folder)
     made = {}
-    for graph in trt_graphs(tiny, ("gpt_prefill", "gpt_step"), cache_sizes=(64, 96, 256)):
+    for graph in trt_graphs(tiny, ("gpt_prefill", "gpt_step"), cache_sizes=(64, 96, 256), rows=True):
         onnx.save(graph.model(), folder / f"{graph.name}.onnx")
         made[graph.name] = (folder / f"{graph.name}.onnx", graph.spec)
     return made
@@ -41,10 +41,12 @@ def gpt_engines(gpt_models):
     from fake_engine import OrtEngine
 
     from sovits_runtime.t2s.device_slot import GptEngines
+    from sovits_runtime.t2s.device_step import BATCH_SIZES
 
     made = {name: OrtEngine(*model) for name, model in gpt_models.items()}
     prefill = made.pop("gpt_prefill")
-    return GptEngines(prefill, tuple(made.values()))
+    batch = tuple(made.pop(name) for name in list(made) if "rows" in name)
+    return GptEngines(prefill, tuple(made.values()), dict.fromkeys(BATCH_SIZES, batch))
 
 
 @pytest.fixture

@@ -19,15 +19,16 @@ OPSET, IR_VERSION = 18, 10
 _ONE, _ROW, _PLACE = "cuda_one", "cuda_row", "cuda_place"
 
 
-def for_cuda(model: ir.Model, *, spec: GraphSpec) -> bool:
-    """Changes a graph for one sentence; external weights are not read.
+def for_cuda(model: ir.Model, *, spec: GraphSpec, rows: bool = False) -> bool:
+    """Changes a graph for one sentence, or for a batch of rows; external weights are not read.
 
     Args:
         model: A graph of `self_feeding_step` or `cacheless_prefill`.
         spec: Of the portable graph that it was made of.
+        rows: Whether it is for a batch, in which each row has a position of its own.
     """
     changed = decompose_attention(model, every=True)
-    changed |= _scatter_elements(model.graph, spec)
+    changed |= _scatter_elements(model.graph, spec, lines=-1 if rows else 1)
     changed |= (dict(model.opset_imports), model.ir_version) != ({"": OPSET}, IR_VERSION)
     model.opset_imports.clear()
     model.opset_imports[""] = OPSET
@@ -35,12 +36,12 @@ def for_cuda(model: ir.Model, *, spec: GraphSpec) -> bool:
     return changed
 
 
-def _scatter_elements(graph: ir.Graph, spec: GraphSpec) -> bool:
+def _scatter_elements(graph: ir.Graph, spec: GraphSpec, *, lines: int) -> bool:
     scatters = [n for n in graph if n.op_type == "TensorScatter"]
     if not scatters:
         return False
     _, heads, _, width = spec.tensor(spec.aliases[0][0]).shape
-    one = constant(graph, _ONE, np.array([1, 1, 1, 1], np.int64))
+    one = constant(graph, _ONE, np.array([lines, 1, 1, 1], np.int64))
     row_shape = constant(graph, _ROW, np.array([1, heads, 1, width], np.int64))
     places: dict[ir.Value | None, ir.Value] = {}
     for node in scatters:

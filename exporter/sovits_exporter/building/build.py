@@ -26,7 +26,7 @@ from sovits_exporter.checkpoint.models import Models
 from sovits_exporter.checkpoint.official import GptCheckpoint, SovitsCheckpoint
 from sovits_exporter.checkpoint.pretrained import Pretrained
 from sovits_exporter.checkpoint.tokenizer import copy_tokenizer, lacks_tokenizer
-from sovits_exporter.graphs.device_step import DEVICE_GRAPHS, write_device_graph
+from sovits_exporter.graphs.device_step import DEVICE_GRAPHS, write_device_graph, write_rows_graph
 from sovits_exporter.graphs.export import export_graph
 from sovits_exporter.graphs.files import write_models
 from sovits_exporter.graphs.gpt import gpt_graphs
@@ -117,6 +117,7 @@ def _add_graphs(
         cpu = write_cpu_step(path) if name == STEP else None
         check = _compare(writer.steps, graph, path, *([cpu] if cpu else []))
         device = write_device_graph(path, graph.spec) if name in DEVICE_GRAPHS else None
+        many = write_rows_graph(path, graph.spec) if name == STEP else None
         writer.add_graph(
             GraphRecord(
                 file=f"{GRAPHS}/{path.name}",
@@ -125,6 +126,7 @@ def _add_graphs(
                 check=check.to_json(),
                 cpu_file=f"{GRAPHS}/{cpu.name}" if cpu else None,
                 device_file=f"{GRAPHS}/{device.name}" if device else None,
+                rows_file=f"{GRAPHS}/{many.name}" if many else None,
             )
         )
         checks.append(check)

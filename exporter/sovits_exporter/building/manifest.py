@@ -34,6 +34,7 @@ class GraphRecord:
         check: How far it is from what it was made of, and how far it may be.
         cpu_file: The variant of ONNX Runtime's CPU provider, on the same weights.
         device_file: The variant that needs no host between the GPT's steps, on the same weights.
+        rows_file: The variant that steps a batch of rows so, on the same weights.
         base_weights: Weights that a LoRA voice has from its base.
     """
 
@@ -45,6 +46,7 @@ class GraphRecord:
     check: Mapping[str, Any]
     cpu_file: str | None = None
     device_file: str | None = None
+    rows_file: str | None = None
     base_weights: str | None = None
 
     @classmethod

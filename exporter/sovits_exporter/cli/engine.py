@@ -68,6 +68,7 @@ class EngineBuildOptions:
     flavour: str | None
     graphs: tuple[str, ...]
     cache_sizes: tuple[int, ...]
+    rows: bool
     refittable: bool
     strict: bool
     as_json: bool
@@ -125,6 +126,9 @@ engine.add_command(debug)
     help="Rows of the decode step's cache; may be repeated [512, 1024, 2048].",
 )
 @click.option(
+    "--rows", is_flag=True, help="Also steps for 1 to 32 sentences together, which servers and engines use."
+)
+@click.option(
     "--refittable", is_flag=True, help="Engines that 'engine refit' can put other voices' weights into."
 )
 @click.option(
@@ -142,6 +146,7 @@ def build(options: EngineBuildOptions) -> None:
         flavour=options.flavour,
         graphs=options.graphs,
         cache_sizes=options.cache_sizes,
+        rows=options.rows,
         refittable=options.refittable,
         strict=options.strict,
     )
@@ -158,6 +163,7 @@ def run_build(
     flavour: str | None = None,
     graphs: tuple[str, ...] = (),
     cache_sizes: tuple[int, ...] = (),
+    rows: bool = False,
     refittable: bool = False,
     strict: bool = False,
 ) -> list[EngineResult]:
@@ -176,6 +182,7 @@ def run_build(
             build_for,
             graphs=graphs,
             cache_sizes=cache_sizes or CACHE_LENGTHS,
+            rows=rows,
             refittable=refittable,
             strict=strict,
             progress=progress,

@@ -18,21 +18,34 @@ from sovits_runtime.bundle.graph_spec import Array, GraphSpec
 from sovits_runtime.bundle.names import PREFILL, STEP
 from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import VerificationError
-from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED, device_step_spec, rows_spec
+from sovits_runtime.t2s.device_step import (
+    BATCH_STEPS,
+    HISTORY,
+    NOISE_ROWS,
+    STOPPED,
+    batch_step_spec,
+    device_step_spec,
+    rows_spec,
+)
 from sovits_runtime.t2s.sampling import SamplingOptions
 from sovits_runtime.verify.metrics import relative_error
 
-SUFFIX = ".device"
+SUFFIX, ROWS_SUFFIX = ".device", ".rows"
 DEVICE_PASSES = {PREFILL: cacheless_prefill, STEP: self_feeding_step}
 """Graph -> the pass that frees it of the host."""
 DEVICE_GRAPHS = tuple(DEVICE_PASSES)
 LIMITS = {"float32": 1e-4, "float16": 5e-3}
 """Largest difference of a float output, as a fraction of the largest number in it, by the type of the caches."""
 _TEXT, _PROMPT, _STEP_NUMBER, _CACHE = 9, 7, 70, 128
+_ROW_STEPS = (_STEP_NUMBER, 12, 3, 101)
+"""Steps that the rows of a batch are at. The second one stands still, the last one makes its last token."""
+_STANDS, _AT_LAST = 1, 3
 
 
-def passes_of(spec: GraphSpec) -> tuple[Pass, ...]:
-    """The passes over one of `DEVICE_GRAPHS`, in order."""
+def passes_of(spec: GraphSpec, *, rows: bool = False) -> tuple[Pass, ...]:
+    """The passes over one of `DEVICE_GRAPHS`, in order; with `rows`, over the step for a batch of them."""
+    if rows:
+        return partial(self_feeding_step, spec=spec, rows=True), partial(for_cuda, spec=spec, rows=True)
     return partial(DEVICE_PASSES[spec.name], spec=spec), partial(for_cuda, spec=spec)
 
 
@@ -58,6 +71,28 @@ def write_device_graph(path: Path, spec: GraphSpec) -> Path:
     return target
 
 
+def write_rows_graph(path: Path, spec: GraphSpec) -> Path:
+    """Writes the variant of the step that feeds itself for a batch of rows, and compares each row with the row alone.
+
+    Args:
+        path: The `.onnx` file of `gpt_step`.
+        spec: Its spec.
+
+    Returns:
+        The new file's path.
+
+    Raises:
+        BundleError: The graph is not built as the exporter builds it.
+        VerificationError: A row differs.
+    """
+    target = path.with_name(f"{path.stem}{ROWS_SUFFIX}.onnx")
+    model = ir.load(path)
+    apply(model, passes_of(spec, rows=True))
+    ir.save(model, target)
+    _compare_rows(path, target, spec)
+    return target
+
+
 def _compare(path: Path, target: Path, spec: GraphSpec) -> None:
     """Runs both variants on ONNX Runtime, on one random request."""
     feeds = _feeds(spec)
@@ -69,28 +104,71 @@ def _compare(path: Path, target: Path, spec: GraphSpec) -> None:
     outputs = open_session(target, variant, options=SessionOptions(prepack=False)).run(
         {name: inputs[name] for name in variant.input_names}
     )
+    _require_same(spec, expected, outputs, form="its form for a GPU")
+
+
+def _require_same(
+    spec: GraphSpec, expected: Mapping[str, Array], outputs: Mapping[str, Array], *, form: str
+) -> None:
     limit = LIMITS[spec.tensor(spec.aliases[0][0]).dtype]
     for name, value in expected.items():
         error = relative_error(value, outputs[name])
         allowed = limit if value.dtype.kind == "f" else 0.0
         if error > allowed:
             raise VerificationError(
-                f"graph {spec.name}: its form for a GPU differs in {name} by {error:.1e} of the largest number, limit "
+                f"graph {spec.name}: {form} differs in {name} by {error:.1e} of the largest number, limit "
                 f"{allowed:.0e}; please report it with the versions that 'sovits-export doctor' prints"
             )
 
 
-def _feeds(spec: GraphSpec) -> dict[str, Array]:
+def _compare_rows(path: Path, target: Path, spec: GraphSpec) -> None:
+    """Runs rows at several steps together in the variant, and each alone in the portable graph."""
+    portable = open_session(path, spec, options=SessionOptions(prepack=False))
+    rows = [_feeds(spec, number, seed) for seed, number in enumerate(_ROW_STEPS)]
+    alone = [portable.run(feeds) for feeds in rows]
+    batch = batch_step_spec(spec, _CACHE)
+    inputs = {name: np.concatenate([feeds[name] for feeds in rows]) for name in spec.input_names}
+    count = len(rows)
+    stopped = np.arange(count) == _STANDS
+    block = np.ones((count, BATCH_STEPS, inputs["noise"].shape[1]), np.float32)
+    for i, number in enumerate(_ROW_STEPS):
+        block[i, number % BATCH_STEPS] = inputs["noise"][i]
+    history = np.arange(count * BATCH_STEPS).reshape(count, BATCH_STEPS)
+    inputs |= {
+        "noise_block": block,
+        "noise_place": BATCH_STEPS * np.arange(count),
+        "last": np.array(_ROW_STEPS) + (np.arange(count) != _AT_LAST),
+        "stopped": stopped,
+        "history": history,
+    }
+    outputs = open_session(target, batch, options=SessionOptions(prepack=False)).run(
+        {name: inputs[name] for name in batch.input_names}
+    )
+    expected = {name: np.concatenate([row[name] for row in alone]) for name in spec.output_names}
+    ended = stopped | expected.pop("stop")
+    after = history.copy()
+    for i in (i for i in range(count) if not stopped[i]):
+        after[i, _ROW_STEPS[i] % BATCH_STEPS] = STOPPED if ended[i] else expected["next_token"][i]
+    ended |= np.arange(count) == _AT_LAST
+    expected |= {
+        "next_history": after,
+        "next_stopped": ended,
+        "next_step": np.where(ended, inputs["step"], inputs["step"] + 1),
+    }
+    _require_same(spec, expected, outputs, form="its form for a batch of rows on a GPU")
+
+
+def _feeds(spec: GraphSpec, number: int = _STEP_NUMBER, seed: int = 0) -> dict[str, Array]:
     """A request with a cache that is half full."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     sizes = {"batch": 1, "cache_size": _CACHE, "phones": _TEXT, "prompt": _PROMPT}
     vocab = spec.tensor("seen").shape[1]
     assert isinstance(vocab, int)
     fixed = {
-        **SamplingOptions(top_k=50, min_tokens=_STEP_NUMBER + 1).arrays(vocab),
+        **SamplingOptions(top_k=50, min_tokens=number + 1).arrays(vocab),
         "text_len": _TEXT,
         "prompt_len": _PROMPT,
-        "step": _STEP_NUMBER if spec.name == STEP else 0,
+        "step": number if spec.name == STEP else 0,
     }
     feeds: dict[str, Array] = {}
     for t in spec.inputs:

@@ -20,14 +20,14 @@ from sovits_exporter.building.report import BuildReport
 from sovits_exporter.building.request import ConversionRequest
 from sovits_exporter.building.steps import Steps
 from sovits_exporter.building.writer import GRAPHS, BundleWriter, check_output, write_bundle
-from sovits_exporter.graphs.device_step import DEVICE_GRAPHS, write_device_graph
+from sovits_exporter.graphs.device_step import DEVICE_GRAPHS, write_device_graph, write_rows_graph
 from sovits_exporter.graphs.files import write_models
 from sovits_exporter.precision.fp16_graphs import Fp16Graph, Fp32Graph, fp32_nodes_of, to_fp16
 from sovits_exporter.precision.keep import Kept
 from sovits_runtime.bundle import MANIFEST, Bundle
 from sovits_runtime.bundle.files import content_digest, temporary_folder
 from sovits_runtime.bundle.graph_spec import GraphSpec
-from sovits_runtime.bundle.names import FP16, FP32
+from sovits_runtime.bundle.names import FP16, FP32, STEP
 from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.speech.reference import Recording
@@ -137,14 +137,20 @@ def _add_own_graphs(writer: BundleWriter, conversion: _Conversion) -> dict[str, 
     fp32_nodes = {}
     for names in _sets_of(conversion.source):
         for name, graph in zip(names, conversion.convert(names, writer.graphs_folder), strict=True):
-            device = None
+            path, device, many = writer.graphs_folder / f"{name}.onnx", None, None
             if name in DEVICE_GRAPHS:
-                device = write_device_graph(writer.graphs_folder / f"{name}.onnx", graph.spec)
+                device = write_device_graph(path, graph.spec)
+            if name == STEP:
+                many = write_rows_graph(path, graph.spec)
             described = _described(graph)
             fp32_nodes[name] = described["islands"]
             record = _record(conversion.source, name, described)
             writer.add_graph(
-                dataclasses.replace(record, device_file=f"{GRAPHS}/{device.name}" if device else None)
+                dataclasses.replace(
+                    record,
+                    device_file=f"{GRAPHS}/{device.name}" if device else None,
+                    rows_file=f"{GRAPHS}/{many.name}" if many else None,
+                )
             )
     return fp32_nodes
 
@@ -225,6 +231,7 @@ def _record(source: Bundle, name: str, described: Mapping[str, Any]) -> GraphRec
         check=described["check"],
         cpu_file=None,
         device_file=None,
+        rows_file=None,
     )
 
 

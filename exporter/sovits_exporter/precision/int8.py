@@ -216,7 +216,7 @@ def _add_gpt_graphs(writer: BundleWriter, source: Bundle, choice: GptChoice, lim
     """Adds the GPT's graphs; the step is itself the one for a CPU, the prefill has one without caches beside it."""
     for name in GRAPHS:
         record = GraphRecord.from_json(source.manifest["graphs"][name])
-        record = dataclasses.replace(record, cpu_file=None, device_file=None)
+        record = dataclasses.replace(record, cpu_file=None, device_file=None, rows_file=None)
         if name == STEP:
             check = {"kl": choice.distance.kl, "limit": limits.kl}
             record = dataclasses.replace(record, precision=choice.precision, check=check)

@@ -31,6 +31,7 @@ __all__ = [
     "DEVICE_FILE",
     "GRAPH_FORMS",
     "MANIFEST",
+    "ROWS_FILE",
     "SCHEMA",
     "SHARED_ENV",
     "WEIGHT_FILES",
@@ -45,7 +46,9 @@ CPU_FILE = "cpu_file"
 DEVICE_FILE = "device_file"
 """A second form of the GPT's graphs, which needs no host between steps; see `sovits_runtime.t2s.device_step`. That of
 the prefill also serves an ONNX Runtime without TensorScatter; see `sovits_runtime.backends.cacheless_prefill`."""
-GRAPH_FORMS = ("file", CPU_FILE, DEVICE_FILE)
+ROWS_FILE = "rows_file"
+"""A form of the GPT's step as `DEVICE_FILE`, for a batch of rows; bundles of older versions have none."""
+GRAPH_FORMS = ("file", CPU_FILE, DEVICE_FILE, ROWS_FILE)
 SHARED_ENV = "SOVITS_EXPORT_SHARED"
 
 

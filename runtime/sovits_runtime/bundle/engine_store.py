@@ -27,6 +27,8 @@ PORTABILITY = ("flavour", "version", "cuda", "platform", "capability", "device")
 """Ingredients of a key without which a plan does not run."""
 FORM = 5
 """Of the copies of graphs that engines are made of. Part of every engine's key: count it up when a copy changes."""
+ROWS = "-rows"
+"""What the name of a step has that is for a batch of rows: `gpt_step-rows-512`."""
 _DAMAGED = "build the engine again"
 _MOST = 1 << 50
 _FIELDS = ("name", "graph", "cache_size", "bytes", "sha256", "sampled")
@@ -102,7 +104,8 @@ class EngineRecord:
     """One engine on disk.
 
     Attributes:
-        name: The graph's name; for the decode step, with the cache length: `gpt_step-512`.
+        name: The graph's name; for the decode step, with the cache length: `gpt_step-512`; `gpt_step-rows-512` for
+            a batch of rows.
         graph: The bundle's graph it was made of.
         cache_size: Positions in the caches it updates in place; 0 when it has none.
         plan: The plan's file.
@@ -255,7 +258,7 @@ def _engine_name(record: Path) -> str:
 
 def _graph_name(engine: str) -> str:
     stem, _, size = engine.rpartition("-")
-    return stem if size.isdigit() else engine
+    return stem.removesuffix(ROWS) if size.isdigit() else engine
 
 
 def read_plan(record: EngineRecord) -> bytes:

@@ -37,7 +37,7 @@ from sovits_runtime.machine.json_file import read_json
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
-GRAPH_FILES = ("file", "cpu_file", "device_file", "weights", "base_weights")
+GRAPH_FILES = ("file", "cpu_file", "device_file", "rows_file", "weights", "base_weights")
 """Fields of a graph that name files."""
 FETCH_AGAIN = "copy or download the voice again, or build it again if it was built here"
 """What to do about a damaged bundle; who reads it may have built the voice, or only fetched it."""

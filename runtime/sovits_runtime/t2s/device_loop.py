@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.gpu.device import Device, Event
 from sovits_runtime.gpu.pool import SlotPool
+from sovits_runtime.t2s.device_rows import DeviceRows
 from sovits_runtime.t2s.device_slot import GptEngines, TokenSlot, slot_bytes
 from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS, STOPPED
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, Generation, Noise, Step, StopReason, TokenStream
@@ -42,6 +43,7 @@ class DeviceTextToSemantic:
     Args:
         engines: Prefill and steps.
         slots: Requests in flight; more wait for their turn.
+        rows: Sentences that an engine may step together; 0: none.
         poll_steps: Steps between two looks at the tokens.
         capture: Whether to capture the step once and replay it.
         strict: Whether a step that cannot be captured is an error instead of being enqueued each time.
@@ -49,6 +51,7 @@ class DeviceTextToSemantic:
     Attributes:
         prefill: The prefill engine.
         step: The step engine of the longest cache.
+        rows: What steps sentences together; None: each steps by itself.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class DeviceTextToSemantic:
         engines: GptEngines,
         *,
         slots: int = 1,
+        rows: int = 0,
         poll_steps: int = POLL_STEPS,
         capture: bool = True,
         strict: bool = False,
@@ -70,16 +74,28 @@ class DeviceTextToSemantic:
         self._poll = poll_steps
         self._event = device.event
         self._slots = SlotPool(lambda: TokenSlot(device, engines, capture=capture, strict=strict), slots)
+        self.rows: DeviceRows | None = None
+        if rows and engines.batches:
+            self.rows = DeviceRows(
+                device,
+                engines,
+                rows=rows,
+                check=self._check,
+                poll_steps=poll_steps,
+                capture=capture,
+                strict=strict,
+            )
 
     @property
     def memory_bytes(self) -> int:
-        """Most device memory that all slots together take; weights are apart."""
-        return self.slot_bytes * self._slots.size
+        """Most device memory that all slots and rows together take; weights are apart."""
+        return self.slot_bytes * self._slots.size + (self.rows.memory_bytes if self.rows else 0)
 
     @property
     def fallback(self) -> str:
         """Why steps are enqueued instead of replayed; empty when they are replayed, or none ran yet."""
-        return next((slot.fallback for slot in self._slots.all() if slot.fallback), "")
+        own = next((slot.fallback for slot in self._slots.all() if slot.fallback), "")
+        return own or (self.rows.fallback if self.rows else "")
 
     def warm(self) -> None:
         """Makes all slots and runs a few steps on every cache length, so that no request pays for first times.
@@ -103,13 +119,17 @@ class DeviceTextToSemantic:
                         run.start(phones, bert, prompt, options=SamplingOptions(), index=index)
                         run.launch(WARM_STEPS)
                     slot.stream.synchronize()
+            if self.rows:
+                self.rows.warm()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Frees the slots."""
+        """Frees the slots and the rows."""
         self._slots.close()
+        if self.rows:
+            self.rows.close()
 
     def generate(
         self,

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sovits_runtime.bundle.graph_spec import GraphSpec, TensorSpec
-from sovits_runtime.errors import BackendError, ShapeError
-from sovits_runtime.gpu.device import Context, Device, DeviceArray, Engine, Event, Graph, Layout
+from sovits_runtime.errors import ShapeError
+from sovits_runtime.gpu.device import Context, Device, DeviceArray, Engine, Event, Graph, Layout, Stream
+from sovits_runtime.t2s.captured_step import StepCapture
 from sovits_runtime.t2s.device_step import FEEDBACK, HISTORY
 from sovits_runtime.t2s.sampling import SamplingOptions
 
-logger = logging.getLogger(__name__)
-
-_STAGED = ("phones", "bert", "prompt")
-_OPTIONS = ("top_k", "top_p", "temperature", "repetition_penalty", "min_tokens")
+STAGED = ("phones", "bert", "prompt")
+OPTIONS = ("top_k", "top_p", "temperature", "repetition_penalty", "min_tokens")
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,14 @@ class GptEngines:
     Attributes:
         prefill: `gpt_prefill` that gives keys and values [1, H, T + P, D]; they become the caches' first positions.
         steps: Steps that feed themselves (see `device_step_spec`), one a cache length, shortest first.
+        batches: Number of rows -> the same for a batch of so many (see `batch_step_spec`); empty: there are none.
+        no_batches: Why there are none.
     """
 
     prefill: Engine
     steps: tuple[Engine, ...]
+    batches: Mapping[int, tuple[Engine, ...]] = field(default_factory=dict)
+    no_batches: str = ""
 
     def __post_init__(self) -> None:
         if not self.steps or list(self.lengths) != sorted(set(self.lengths)):
@@ -69,13 +71,10 @@ class TokenSlot:
         nbytes: Device memory of the slot.
         first_stop: Pinned bool [1]; whether the prefill sampled the end of speech, once the first event is reached.
         history: Pinned int64 [HISTORY]; tokens that came back.
-        fallback: Why steps are enqueued although `capture` is set; empty when they are captured.
     """
 
     def __init__(self, device: Device, engines: GptEngines, *, capture: bool, strict: bool) -> None:
-        self.fallback = ""
-        self._capture = capture
-        self._strict = strict
+        self._capturing = StepCapture(capture=capture, strict=strict)
         self._engines = engines
         shared, state, caches, scratch = layouts(engines)
         self.nbytes = slot_bytes(engines)
@@ -105,6 +104,11 @@ class TokenSlot:
         self._noise = [device.pinned(self.arrays["noise_block"].shape, np.float32) for _ in range(2)]
         self._noise_sent: list[Event] = [device.event() for _ in range(2)]
 
+    @property
+    def fallback(self) -> str:
+        """Why steps are enqueued although `capture` is set; empty when they are captured."""
+        return self._capturing.fallback
+
     def noise_staging(self, block: int) -> NDArray[np.float32]:
         """Pinned rows for noise block `block`, once the transfer that used them before is over."""
         self._noise_sent[block % 2].synchronize()
@@ -132,31 +136,13 @@ class TokenSlot:
         """Uploads a request and enqueues its prefill, into the caches of length `index`; noise row 0 must be there."""
         host, arrays, spec = self._host, self.arrays, self._engines.prefill.spec
         sizes = {"rows": len(phones) + len(prompt)}
-        staged: dict[str, DeviceArray] = {}
-        contents: tuple[NDArray[Any], ...] = (phones, bert, prompt)
-        for name, content in zip(_STAGED, contents, strict=True):
-            part = host[name][0, : len(content)]
-            part[...] = content
-            staged[name] = arrays[name].reshaped((1, *content.shape))
-            if content.size:
-                self.stream.upload(staged[name], part)
-        seen = np.zeros(spec.tensor("seen").shape[1], np.bool_)  # type: ignore[arg-type]
-        seen[prompt] = True
-        values: dict[str, Any] = {
-            **options.arrays(len(seen)),
-            "seen": seen,
-            "text_len": len(phones),
-            "prompt_len": len(prompt),
-        }
-        for name, value in values.items():
-            host[name][...] = value
-            self.stream.upload(arrays[name], host[name])
+        staged = upload_request(self.stream, host, arrays, (phones, bert, prompt), options)
         host["zero"][...] = 0
         host["one"][...] = 1
         self.stream.upload(arrays["step"], host["zero"])
         self.stream.upload(arrays["next_step"], host["one"])
         keys_values = {
-            name: arrays[name].reshaped(t.resolve(sizes)) for name, t in _key_value_tensors(self._engines)
+            name: arrays[name].reshaped(t.resolve(sizes)) for name, t in key_value_tensors(self._engines)
         }
         first = {
             **staged,
@@ -176,13 +162,13 @@ class TokenSlot:
     def steps(self, index: int, count: int) -> None:
         """Enqueues `count` steps on the caches of length `index`."""
         length = self.lengths[index]
-        if count and self._capture and not self.fallback and length.graph is None:
+        if count and self._capturing.wanted and length.graph is None:
             if not length.warm:  # what an engine sets up in its first run must not be part of the capture
                 self._step(length)
                 length.warm = True
                 count -= 1
             if count:
-                length.graph = self._captured(length)
+                length.graph = self._capturing.captured(self.stream, lambda: self._step(length))
         for _ in range(count):
             if length.graph is not None:
                 self.stream.launch(length.graph)
@@ -225,23 +211,6 @@ class TokenSlot:
         length.step.enqueue(self.stream)
         self.stream.copy(self._state, self._next_state)
 
-    def _captured(self, length: _Length) -> Graph | None:
-        problem = None
-        for _ in range(2):  # a call of another thread may spoil one
-            self.stream.synchronize()
-            try:
-                return self.stream.capture(lambda: self._step(length))
-            except BackendError as error:
-                problem = error
-        if self._strict:
-            raise BackendError(
-                f"the token step cannot be captured as a CUDA graph: {problem}; without strict, steps are "
-                "enqueued one by one"
-            ) from problem
-        self.fallback = str(problem)
-        logger.warning("token steps are enqueued one by one, not replayed as a CUDA graph: %s", problem)
-        return None
-
     def _named(
         self, spec: GraphSpec, caches: Mapping[str, DeviceArray], **extra: DeviceArray
     ) -> dict[str, DeviceArray]:
@@ -249,14 +218,53 @@ class TokenSlot:
         return {name: known[name] for name in (*spec.input_names, *spec.output_names)}
 
 
+def upload_request(
+    stream: Stream,
+    host: Mapping[str, NDArray[Any]],
+    arrays: Mapping[str, DeviceArray],
+    given: tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]],
+    options: SamplingOptions,
+) -> dict[str, DeviceArray]:
+    """Uploads what a prefill reads; returns phones, BERT features and prompt in their sizes.
+
+    Args:
+        stream: Idle as far as the pinned arrays go.
+        host: Pinned arrays by name, of the largest sizes.
+        arrays: Their places on the device.
+        given: Phones [T], BERT features [T, W] and prompt [P].
+        options: Sampling options.
+    """
+    phones, _, prompt = given
+    staged: dict[str, DeviceArray] = {}
+    contents: tuple[NDArray[Any], ...] = given
+    for name, content in zip(STAGED, contents, strict=True):
+        part = host[name][0, : len(content)]
+        part[...] = content
+        staged[name] = arrays[name].reshaped((1, *content.shape))
+        if content.size:
+            stream.upload(staged[name], part)
+    seen = np.zeros(arrays["seen"].shape[1], np.bool_)
+    seen[prompt] = True
+    values: dict[str, Any] = {
+        **options.arrays(len(seen)),
+        "seen": seen,
+        "text_len": len(phones),
+        "prompt_len": len(prompt),
+    }
+    for name, value in values.items():
+        host[name][...] = value
+        stream.upload(arrays[name], host[name])
+    return staged
+
+
 def layouts(engines: GptEngines) -> tuple[Layout, Layout, tuple[Layout, ...], int]:
     """Returns what a slot holds: inputs and outputs, the state that feeds itself, caches by length, scratch bytes."""
     spec, prefill = engines.steps[-1].spec, engines.prefill.spec
     shared, state = Layout(), Layout()
-    sizes = _largest(engines)
-    for name, t in [(name, prefill.tensor(name)) for name in _STAGED] + _key_value_tensors(engines):
+    sizes = largest_sizes(engines)
+    for name, t in [(name, prefill.tensor(name)) for name in STAGED] + key_value_tensors(engines):
         shared.add(name, t.resolve(sizes), t.dtype)
-    for name in ("text_len", "prompt_len", *_OPTIONS, "noise_block", "logits"):
+    for name in ("text_len", "prompt_len", *OPTIONS, "noise_block", "logits"):
         shared.add(name, spec.tensor(name).resolve({}), spec.tensor(name).dtype)
     for name in FEEDBACK:
         state.add(name, spec.tensor(name).resolve({}), spec.tensor(name).dtype)
@@ -277,12 +285,12 @@ def slot_bytes(engines: GptEngines) -> int:
     return shared.nbytes + 2 * state.nbytes + sum(layout.nbytes for layout in caches) + scratch
 
 
-def _key_value_tensors(engines: GptEngines) -> list[tuple[str, TensorSpec]]:
+def key_value_tensors(engines: GptEngines) -> list[tuple[str, TensorSpec]]:
     """Pairs of the step's name for a cache output and the prefill's tensor that fills it."""
     return [(out, engines.prefill.spec.tensor(out)) for _, out in engines.steps[-1].spec.aliases]
 
 
-def _largest(engines: GptEngines) -> dict[str, int]:
+def largest_sizes(engines: GptEngines) -> dict[str, int]:
     """Largest sizes of the prefill's dimensions; positions that no cache could take need no room."""
     sizes = {name: r.max for name, r in engines.prefill.spec.dim_ranges.items()}
     return {**sizes, "rows": min(sizes["phones"] + sizes["prompt"], engines.lengths[-1])}
@@ -290,9 +298,9 @@ def _largest(engines: GptEngines) -> dict[str, int]:
 
 def _pinned(device: Device, engines: GptEngines) -> dict[str, NDArray[Any]]:
     """Host memory for what goes up and comes back."""
-    step, prefill, sizes = engines.steps[-1].spec, engines.prefill.spec, _largest(engines)
-    tensors = {name: prefill.tensor(name) for name in _STAGED}
-    tensors |= {n: step.tensor(n) for n in ("token", "seen", "text_len", "prompt_len", *_OPTIONS, "logits")}
+    step, prefill, sizes = engines.steps[-1].spec, engines.prefill.spec, largest_sizes(engines)
+    tensors = {name: prefill.tensor(name) for name in STAGED}
+    tensors |= {n: step.tensor(n) for n in ("token", "seen", "text_len", "prompt_len", *OPTIONS, "logits")}
     result = {name: device.pinned(t.resolve(sizes), t.dtype) for name, t in tensors.items()}
     for name in ("zero", "one"):
         result[name] = device.pinned((1,), np.int64)

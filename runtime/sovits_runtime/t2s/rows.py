@@ -1,6 +1,7 @@
 """Sentences as rows of a batch: each steps when all do, joins and leaves between two tokens, and keeps its own state.
 
-`t2s.host_loop.TextToSemantic` steps rows together where its step can, and one after the other where it cannot. Any
+`t2s.host_loop.TextToSemantic` steps rows together where its step can, and one after the other where it cannot. A GPU
+has `t2s.device_rows.DeviceRows` as its generator's `rows`, where the bundle or its engines have steps for batches. Any
 other generator is driven by its token streams, row by row. Numbers of a row are those of the request alone.
 """
 
@@ -55,6 +56,9 @@ class RowMaker(Protocol):
 
 def row_maker(generator: SemanticGenerator) -> RowMaker:
     """A generator as a maker of rows."""
+    own: RowMaker | None = getattr(generator, "rows", None)
+    if own is not None:
+        return own
     maker: RowMaker = generator if hasattr(generator, "open_row") else StreamRows(generator)  # type: ignore[assignment]
     return maker
 
