@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sovits_runtime.backends.device_generator import open_generator
 from sovits_runtime.backends.onnxruntime import (
     CUDA_OPTIONS,
     import_onnxruntime,
@@ -15,7 +16,7 @@ from sovits_runtime.backends.onnxruntime import (
 from sovits_runtime.backends.ort_engine import NO_WAIT, DeviceWeights, OrtEngine
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED
 from sovits_runtime.backends.voice import LoadOptions
-from sovits_runtime.bundle import DEVICE_FILE, Bundle
+from sovits_runtime.bundle import DEVICE_FILE, ROWS_FILE, Bundle
 from sovits_runtime.bundle.feature_cache import user_cache_folder
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.bundle.names import FP16, PREFILL, STEP
@@ -23,11 +24,15 @@ from sovits_runtime.bundle.session import Session, SessionOptions
 from sovits_runtime.errors import BundleError
 from sovits_runtime.gpu.cuda import CudaDevice, open_cuda
 from sovits_runtime.gpu.device import Engine
-from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
 from sovits_runtime.t2s.device_step import (
+    BATCH_DIM,
+    BATCH_SIZES,
     CACHE_LENGTHS,
+    batch_size,
+    batch_step_spec,
     device_step_spec,
+    fixed_spec,
     rows_spec,
     step_sizes,
 )
@@ -74,17 +79,18 @@ class OrtCudaVoice:
         bundle, options = self.bundle, self.options
         session_options = SessionOptions("cuda", strict=options.strict)
         steps: tuple[Engine, ...]
+        batches: Mapping[int, tuple[Engine, ...]]
         if options.gpt_steps == "native":
             kernels = cuda_kernels(device, user_cache_folder() / "kernels")
             kernel_steps = open_kernel_steps(device, bundle, cache_lengths, kernels)
             steps, self._step_weights = kernel_steps, kernel_steps[0].shared.weight_bytes
+            batches, lack = {}, "the CUDA kernel steps one row"
         else:
             steps, self._step_weights = _steps(bundle, session_options, self._weights, cache_lengths), 0
-        engines = GptEngines(_prefill(bundle, session_options, self._weights), steps)
-        self.text_to_semantic = DeviceTextToSemantic(
-            device, engines, slots=options.requests, strict=options.strict
-        )
-        self.text_to_semantic.warm()
+            batches, lack = _batches(bundle, options.rows, session_options, self._weights, cache_lengths)
+        prefill = _prefill(bundle, session_options, self._weights)
+        engines = GptEngines(prefill, steps, batches, lack if options.rows else "")
+        self.text_to_semantic = open_generator(device, engines, options)
         lengths = ", ".join(map(str, engines.lengths))
         self.runs_on[PREFILL] = engines.prefill.provider
         self.runs_on[STEP] = f"{steps[0].provider}, caches of {lengths} rows"
@@ -118,6 +124,7 @@ class OrtCudaVoice:
         return {
             "gpu": self.gpu,
             "token_steps": tokens.fallback or "captured",
+            "token_rows": tokens.rows_title,
             "memory_bytes": {
                 "gpt_weights": self._weights.nbytes + self._step_weights,
                 "tokens_each": tokens.slot_bytes,
@@ -148,6 +155,29 @@ def _steps(
     )
 
 
+def _batches(
+    bundle: Bundle,
+    rows: int | None,
+    options: SessionOptions,
+    weights: DeviceWeights,
+    cache_lengths: Sequence[int],
+) -> tuple[dict[int, tuple[OrtEngine, ...]], str]:
+    """Steps for batches of up to so many rows, each number with sessions of its own; or why there are none."""
+    if not rows:
+        return {}, ""
+    if not bundle.has_form(STEP, ROWS_FILE):
+        return {}, "the bundle was built by an older version; build it again"
+    spec = bundle.graph_spec(STEP)
+
+    def step(size: int, length: int) -> OrtEngine:
+        sizes = {**step_sizes(length), BATCH_DIM: size}
+        made_for = fixed_spec(batch_step_spec(spec, length), {BATCH_DIM: size})
+        return _engine(bundle, options, weights, STEP, spec=made_for, sizes=sizes, form=ROWS_FILE)
+
+    numbers = [size for size in BATCH_SIZES if size <= batch_size(rows)]
+    return {size: tuple(step(size, length) for length in cache_lengths) for size in numbers}, ""
+
+
 def _engine(
     bundle: Bundle,
     options: SessionOptions,
@@ -156,12 +186,13 @@ def _engine(
     *,
     spec: GraphSpec,
     sizes: Mapping[str, int],
+    form: str = DEVICE_FILE,
 ) -> OrtEngine:
-    if not bundle.has_form(name, DEVICE_FILE):
+    if not bundle.has_form(name, form):
         raise BundleError(
             f"{bundle.path}: holds no {name} for a GPU, it was built by an older version; build it again"
         )
-    ort, path = weights.ort, bundle.graph_path(name, form=DEVICE_FILE)
+    ort, path = weights.ort, bundle.graph_path(name, form=form)
     no_wait = ort.RunOptions()
     no_wait.add_run_config_entry(*NO_WAIT)
 

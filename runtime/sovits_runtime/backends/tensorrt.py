@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from sovits_runtime.backends.cpu import open_cpu_graph
+from sovits_runtime.backends.device_generator import open_generator
 from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TrtApi, load_api
 from sovits_runtime.backends.trt_engine import TrtEngine, TrtRuntime
 from sovits_runtime.backends.voice import LoadOptions
@@ -20,8 +21,8 @@ from sovits_runtime.errors import BackendError
 from sovits_runtime.gpu.device import Device, ShapedEngine
 from sovits_runtime.gpu.execution import DeviceGraph, ExecutionSlot
 from sovits_runtime.gpu.pool import SlotPool
-from sovits_runtime.t2s.device_loop import DeviceTextToSemantic
 from sovits_runtime.t2s.device_slot import GptEngines
+from sovits_runtime.t2s.device_step import BATCH_SIZES, is_for_rows
 
 logger = logging.getLogger(__name__)
 
@@ -93,18 +94,21 @@ class TensorRtVoice:
         self.target, api = choose_flavour(bundle, gpu, load)
         folder = bundle.path / "engines" / self.target.folder
         self._runtime = TrtRuntime(api, folder / f"kernels-{api.version}.cache")
-        steps = sorted(_steps(bundle, self.target), key=lambda r: r.cache_size)
-        records = [find_engine(bundle, PREFILL, self.target), *steps]
+        alone, batches = _steps(bundle, self.target)
+        lack = _lack_of_rows(alone, batches, bundle) if options.rows else ""
+        records = [find_engine(bundle, PREFILL, self.target), *alone]
+        if options.rows and not lack:
+            lengths = {record.cache_size for record in alone}
+            records += [record for record in batches if record.cache_size in lengths]
         prefill, *loaded = map(self._runtime.load, records)
-        engines = GptEngines(prefill, tuple(loaded))
+        steps, together = tuple(loaded[: len(alone)]), tuple(loaded[len(alone) :])
+        by_size = dict.fromkeys(BATCH_SIZES, together) if together else {}
+        engines = GptEngines(prefill, steps, by_size, lack)
         self.runs_on[PREFILL] = engines.prefill.provider
         self.runs_on[STEP] = (
             f"{engines.prefill.provider}, caches of {', '.join(map(str, engines.lengths))} rows"
         )
-        self.text_to_semantic = DeviceTextToSemantic(
-            gpu.device, engines, slots=options.requests, strict=options.strict
-        )
-        self.text_to_semantic.warm()
+        self.text_to_semantic = open_generator(gpu.device, engines, options)
         self._gpt_weights = sum(engine.weight_bytes for engine in (prefill, *loaded))
 
     def graph(self, name: str) -> Session:
@@ -157,6 +161,7 @@ class TensorRtVoice:
             "target": self.target.folder,
             "graphs": dict(self.runs_on),
             "token_steps": self.text_to_semantic.fallback or "captured",
+            "token_rows": self.text_to_semantic.rows_title,
             "memory_bytes": self.memory(),
         }
 
@@ -203,15 +208,26 @@ def choose_flavour(
     raise BackendError(f"backend 'tensorrt' cannot be used on {gpu.name}: {'; and '.join(problems)}")
 
 
-def _steps(bundle: Bundle, target: EngineTarget) -> list[EngineRecord]:
+def _lack_of_rows(alone: Sequence[EngineRecord], batches: Sequence[EngineRecord], bundle: Bundle) -> str:
+    """Which engines for batches are missing, and how to get them; empty where none is."""
+    missing = sorted({record.cache_size for record in alone} - {record.cache_size for record in batches})
+    lengths = ", ".join(map(str, missing))
+    build = f"sovits-export engine build {bundle.path} --rows"
+    return f"no engines for batches with caches of {lengths} rows; {build}" if missing else ""
+
+
+def _steps(bundle: Bundle, target: EngineTarget) -> tuple[list[EngineRecord], list[EngineRecord]]:
+    """The steps of one row and those of a batch of rows, each with the shortest caches first."""
     records, problem = [], None
     for name in engine_names(bundle, STEP):
         try:
             records.append(find_engine(bundle, name, target))
         except BackendError as error:
             problem = error
-    if not records:
+    records.sort(key=lambda record: record.cache_size)
+    alone = [record for record in records if not is_for_rows(record.spec)]
+    if not alone:
         raise problem or BackendError(
             f"{bundle.path}: no engine {STEP} for {target.folder}; sovits-export engine build {bundle.path}"
         )
-    return records
+    return alone, [record for record in records if is_for_rows(record.spec)]

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.session import Session
+from sovits_runtime.t2s.device_step import BATCH_SIZES
 from sovits_runtime.t2s.generator import SemanticGenerator
 from sovits_runtime.t2s.limits import check_count
 
@@ -31,6 +32,9 @@ class LoadOptions:
         backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
         threads: Threads within one operator; None: the physical cores that affinity and container allow.
         requests: On a GPU, how many requests may be in flight; each takes device memory of its own.
+        rows: On a GPU, how many sentences an engine steps together, up to 32, where the bundle or its engines have steps
+            for that; each takes device memory of its own. None: as many as a `SpeechEngine` speaks at once, and none
+            otherwise; 0: each sentence steps by itself.
         gpt_steps: What runs the GPT's steps. "native": this project's own kernels, in C on a CPU, in CUDA on a GPU.
             "onnxruntime": the graphs, as the backend has them. "auto": on a CPU the C kernels where
             `sovits-export-native` is installed and written for the processor and for the bundle's precision; else
@@ -44,13 +48,14 @@ class LoadOptions:
             captured, operators that would run on the CPU. Otherwise it runs in another way, which is logged.
 
     Raises:
-        ShapeError: `threads` or `requests` is out of range.
+        ShapeError: `threads`, `requests` or `rows` is out of range.
     """
 
     device: str = "cpu"
     backend: str = "onnxruntime"
     threads: int | None = None
     requests: int = 1
+    rows: int | None = None
     gpt_steps: GptSteps = "auto"
     vocoder_engine: VocoderEngine = "auto"
     plan: str = "auto"
@@ -61,6 +66,9 @@ class LoadOptions:
             hint = ", or None for the cores that this process may use"
             check_count("threads", self.threads, 1, high=most_threads(), hint=hint)
         check_count("requests", self.requests, 1, high=MAX_REQUESTS)
+        if self.rows is not None:
+            hint = ", or None for as many as an engine speaks at once"
+            check_count("rows", self.rows, 0, high=BATCH_SIZES[-1], hint=hint)
 
 
 class VoiceBackend(Protocol):

@@ -33,6 +33,8 @@ from sovits_runtime.engine.types import (
 )
 from sovits_runtime.machine import usable_cores
 from sovits_runtime.synthesizer import Synthesizer
+from sovits_runtime.t2s.device_step import BATCH_SIZES
+from sovits_runtime.t2s.limits import check_count
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +67,8 @@ class SpeechEngine:
         limits: EngineLimits | None = None,
         beside: bool | None = None,
     ) -> None:
-        self.load = load or LoadOptions()
         self.limits = limits or EngineLimits()
+        self.load = with_rows(load or LoadOptions(), self.limits)
         self._shelf = VoiceShelf(self.load, self.limits.memory_bytes)
         self._scheduler = Scheduler(self.limits, time.monotonic)
         self._numbers = count()
@@ -233,6 +235,20 @@ class SpeechEngine:
         for reader in readers - {threading.current_thread()}:
             reader.join(max(until - time.monotonic(), 0))
         self._shelf.close()
+
+
+def with_rows(load: LoadOptions, limits: EngineLimits) -> LoadOptions:
+    """The options with as many rows on a GPU as the engine speaks at once, where they do not name a number.
+
+    Raises:
+        ShapeError: The engine speaks more than a GPU steps together.
+    """
+    if load.device != "cuda" or load.rows == 0:
+        return load
+    rows = limits.rows if load.rows is None else load.rows
+    hint = " on a GPU, as many as step together; or load voices with rows=0, which step one by one"
+    check_count("rows", limits.rows, 1, high=min(rows, BATCH_SIZES[-1]), hint=hint)
+    return replace(load, rows=rows)
 
 
 def runs_beside(load: LoadOptions) -> bool:

@@ -74,6 +74,7 @@ class DeviceTextToSemantic:
         self._poll = poll_steps
         self._event = device.event
         self._slots = SlotPool(lambda: TokenSlot(device, engines, capture=capture, strict=strict), slots)
+        self._no_rows = engines.no_batches
         self.rows: DeviceRows | None = None
         if rows and engines.batches:
             self.rows = DeviceRows(
@@ -96,6 +97,13 @@ class DeviceTextToSemantic:
         """Why steps are enqueued instead of replayed; empty when they are replayed, or none ran yet."""
         own = next((slot.fallback for slot in self._slots.all() if slot.fallback), "")
         return own or (self.rows.fallback if self.rows else "")
+
+    @property
+    def rows_title(self) -> str:
+        """How many sentences step together, for reports."""
+        if self.rows is None:
+            return f"one by one: {self._no_rows}" if self._no_rows else "one by one"
+        return f"{', '.join(map(str, self.rows.sizes))} together"
 
     def warm(self) -> None:
         """Makes all slots and runs a few steps on every cache length, so that no request pays for first times.

@@ -159,7 +159,7 @@ class DeviceRows:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Numbers of rows that are stepped together."""
-        return () if self._table is None else self._table.sizes
+        return tuple(size for size in sorted(self._engines.batches) if size <= batch_size(self.rows))
 
     def warm(self) -> None:
         """Allocates everything and runs a few steps of every batch on every cache length; nothing may be open.
