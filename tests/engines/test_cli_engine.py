@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from sovits_exporter.cli.main import main
+from sovits_runtime.bundle.engine_store import engine_names, graph_of
 from sovits_runtime.doctor.inspect_bundle import describe, describe_text
 from sovits_runtime.errors import BackendError
 
@@ -45,6 +46,16 @@ def test_build_list_inspect_prune(run, engine_bundle):
     assert "DAMAGED: its plan has 0 bytes" in run("inspect").stdout
     assert "2 files removed" in run("engine prune").stdout
     assert "2 files removed" in run("engine prune", "--all").stdout
+
+
+def test_steps_for_rows_are_built_when_asked_for(run, engine_bundle):
+    run("engine build", *BUILD)
+    out = run("engine build", "--rows", *BUILD).stdout
+    assert "gpt_step-rows-512  sm89 rtx 1.7.1.116" in out
+    assert "3 engines, 0 MB; 1 built" in out
+    assert run("engine list").stdout.count(" ok") == 3
+    assert engine_names(engine_bundle, "gpt_step") == ["gpt_step-512", "gpt_step-rows-512"]
+    assert graph_of(engine_bundle, "gpt_step-rows-512") == "gpt_step"
 
 
 def test_json_of_every_command(run):

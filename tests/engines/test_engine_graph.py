@@ -11,7 +11,7 @@ from sovits_engines.engine_graph import trt_graphs
 from sovits_engines.profile import profile_ranges
 from sovits_runtime.bundle.graph_spec import GraphSpec
 from sovits_runtime.errors import BundleError
-from sovits_runtime.t2s.device_step import HISTORY, NOISE_ROWS
+from sovits_runtime.t2s.device_step import BATCH_STEPS, HISTORY, NOISE_ROWS
 
 DIMS = {"phones": 9, "prompt": 7, "cache_size": 64, "batch": 1}
 INTEGERS = {"top_k": 5, "step": 12, "min_tokens": 11, "text_len": 9, "prompt_len": 7}
@@ -86,6 +86,41 @@ def test_step_has_fixed_sizes_and_the_same_values(runnable_bundle, decompose_all
     for name in set(spec.output_names) & set(engine.spec.output_names):
         np.testing.assert_allclose(whole[name], fixed[name], atol=1e-4)
     assert fixed["next_history"][0, arrays["step"][0]] == (-1 if whole["stop"][0] else whole["next_token"][0])
+
+
+@pytest.mark.parametrize("options", [{}, {"decompose_all": True}, {"convolve": True}])
+@pytest.mark.parametrize("count", [1, 3, 32])
+def test_rows_of_a_step_have_the_values_of_each_alone(runnable_bundle, count, options):
+    engine = trt_graphs(runnable_bundle, ("gpt_step",), cache_sizes=(64,), rows=True)[-1]
+    spec = runnable_bundle.graph_spec("gpt_step")
+    rows = [feeds(spec, seed) | {"step": np.array([12 + seed % 9])} for seed in range(count)]
+    together = {name: np.concatenate([row[name] for row in rows]) for name in spec.input_names}
+    together |= {
+        "noise_block": np.repeat(together["noise"][:, None], BATCH_STEPS, axis=1),
+        "noise_place": BATCH_STEPS * np.arange(count),
+        "last": np.full(count, 1000),
+        "stopped": np.zeros(count, bool),
+        "history": np.zeros((count, BATCH_STEPS), np.int64),
+    }
+    got = run_copy(engine, together, **options)
+    assert (engine.name, engine.graph, engine.cache_size) == ("gpt_step-rows-64", "gpt_step", 64)
+    assert engine.spec.aliases == spec.aliases
+    for i, row in enumerate(rows):
+        alone = run(engine.path, spec, row)
+        for name in set(spec.output_names) & set(engine.spec.output_names):
+            np.testing.assert_allclose(alone[name][0], got[name][i], atol=1e-4)
+        said = -1 if alone["stop"][0] else alone["next_token"][0]
+        assert got["next_history"][i, row["step"][0] % BATCH_STEPS] == said
+
+
+def test_a_step_for_rows_has_one_profile_from_1_to_32_rows(runnable_bundle):
+    alone, rows = trt_graphs(runnable_bundle, ("gpt_step",), cache_sizes=(512,), rows=True)
+    assert profile_ranges(alone.spec) == {}
+    ranges = profile_ranges(rows.spec)
+    assert set(ranges) == set(rows.spec.input_names)
+    assert ranges["token"] == ((1,), (8,), (32,))
+    assert [corner[0] for corner in ranges["k_cache_0"]] == [1, 8, 32]
+    assert {corner[2] for corner in ranges["k_cache_0"]} == {512}
 
 
 @pytest.mark.parametrize("graph", ["reference_style", "sovits_encoder"])

@@ -49,6 +49,21 @@ def test_tiny_engines_build_once(engine_bundle, target):
     assert [done for _, done, _ in seen[:-1]] == sorted(done for _, done, _ in seen[:-1])
 
 
+@pytest.mark.parametrize("sm", ["sm75", "sm86", "sm89", "sm120"])
+def test_tiny_steps_for_rows_build_with_caches_in_place(engine_bundle, sm):
+    """One engine a cache length, for 1 to 32 rows."""
+    (target,) = build_targets([sm], driver=Driver(problem="none"))
+    steps = ("gpt_step",)
+    alone, rows = build_engines(engine_bundle, [target], graphs=steps, cache_sizes=(64,), rows=True)
+    assert [alone.record.name, rows.record.name] == ["gpt_step-64", "gpt_step-rows-64"]
+    assert rows.record.key_fields["profile"]["token"] == [[1], [8], [32]]
+    for result in (alone, rows):
+        assert result.record.built["layers"]["KV_CACHE_UPDATE"]
+        assert not result.record.built["fused_attention_refused"]
+    again = build_engines(engine_bundle, [target], graphs=steps, cache_sizes=(64,), rows=True)
+    assert not any(result.built for result in again)
+
+
 def test_refused_graph_names_its_node(engine_bundle, target):
     (engine,) = trt_graphs(engine_bundle, ("prompt_tokens",))
     model = engine.model()

@@ -20,7 +20,7 @@ from sovits_exporter.cli.main import main
 from sovits_exporter.demo.demo import REFERENCE_TEXT
 from sovits_runtime import Synthesizer
 from sovits_runtime.backends.native import library
-from sovits_runtime.bundle import DEVICE_FILE, Bundle
+from sovits_runtime.bundle import DEVICE_FILE, ROWS_FILE, Bundle
 from sovits_runtime.bundle.model_spec import MODEL_SPECS, ModelSpec
 from sovits_runtime.verify.metrics import relative_error
 
@@ -218,7 +218,8 @@ def test_inspect_doctor_and_bench(chain: Chain):
 def test_every_graph_runs_on_cuda(chain: Chain, precision: str):
     bundle = Bundle.open(chain.bundle if precision == "fp32" else chain.fp16)
     for name in bundle.graph_names:
-        assert without_kernel(bundle.graph_path(name, form=DEVICE_FILE)) == set(), name
+        for form in (DEVICE_FILE, ROWS_FILE):
+            assert without_kernel(bundle.graph_path(name, form=form)) == set(), (name, form)
 
 
 @NEEDS_RTX

@@ -68,10 +68,9 @@ _AFTER_ROWS = (
     ("Unsqueeze", "device_row device_axis", "device_step", "device_step"),
     ("Unsqueeze", "device_said device_axis", "device_word", "device_word"),
     ("Equal", "device_slots device_step", "device_here", "device_here"),
-    ("Not", "stopped", "device_speaks", "device_speaks"),
-    ("Unsqueeze", "device_speaks device_axis", "device_column", "device_column"),
-    ("And", "device_here device_column", "device_new", "device_new"),
-    ("Where", "device_new device_word history", "next_history", "device_history"),
+    ("Where", "device_here device_word history", "device_written", "device_written"),
+    ("Unsqueeze", "stopped device_axis", "device_column", "device_column"),
+    ("Where", "device_column history device_written", "next_history", "device_history"),
 )
 
 

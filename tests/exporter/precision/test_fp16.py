@@ -17,9 +17,9 @@ from sovits_exporter.building.report import BuildReport
 from sovits_exporter.building.request import ConversionRequest
 from sovits_exporter.cli.main import main
 from sovits_exporter.precision.fp16 import convert_to_fp16
-from sovits_runtime.bundle import DEVICE_FILE, Bundle
+from sovits_runtime.bundle import DEVICE_FILE, ROWS_FILE, Bundle
 from sovits_runtime.errors import BundleError
-from sovits_runtime.t2s.device_step import device_step_spec
+from sovits_runtime.t2s.device_step import batch_step_spec, device_step_spec
 from sovits_runtime.verify import verify_bundle
 
 
@@ -88,6 +88,12 @@ def test_the_graphs_for_a_gpu_are_half_too(converted, tiny_bundle):
     for tensor, value in zip((*spec.inputs, *spec.outputs), (*step.inputs, *step.outputs), strict=True):
         assert (tensor.name, np.dtype(tensor.dtype)) == (value.name, value.dtype.numpy())
         assert (tensor.dtype == "float16") == ("_cache_" in tensor.name)
+    many = ir.load(bundle.graph_path("gpt_step", form=ROWS_FILE)).graph
+    for tensor, value in zip(
+        batch_step_spec(bundle.graph_spec("gpt_step"), 512).inputs, many.inputs, strict=True
+    ):
+        assert (tensor.name, np.dtype(tensor.dtype)) == (value.name, value.dtype.numpy())
+    assert len(list(casts(many))) == 2
     moves = [n.attributes["perm"].as_ints() for g in (step, theirs) for n in g if n.op_type == "Transpose"]
     assert {tuple(m) for m in moves} == {(0, 1, 3, 2)}  # of keys in their product; heads are not moved
     assert len(list(casts(step))) == 2
