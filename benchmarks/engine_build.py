@@ -1,5 +1,7 @@
 """Builds every engine of a bundle for several GPUs, which need not be here, then builds again: times and sizes.
 
+Steps for batches of rows are built too.
+
     python benchmarks/engine_build.py BUNDLE [--target sm75,sm86,sm89,sm120] [--discard] [-o OUT.json]
 
 The bundle is used as it is; engines that it already has are removed first, so that every time is that of a build. For
@@ -72,7 +74,7 @@ def main() -> None:
 
 def timed(bundle: Bundle, target: BuildTarget) -> tuple[float, list[EngineResult]]:
     start = time.perf_counter()
-    results = build_engines(bundle, [target], progress=lambda *_: None)
+    results = build_engines(bundle, [target], rows=True, progress=lambda *_: None)
     return time.perf_counter() - start, results
 
 

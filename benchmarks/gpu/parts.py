@@ -239,7 +239,7 @@ PARTS: dict[str, Part] = {
     "requests together, ONNX Runtime": Part(requests_onnxruntime, 60),
     "requests together, step kernels": Part(requests_kernels, 60),
     "requests together, TensorRT": Part(requests_tensorrt, 60, needs="engines"),
-    "rows, ONNX Runtime": Part(rows_onnxruntime, 60),
+    "rows, ONNX Runtime": Part(rows_onnxruntime, 90),
     "rows, TensorRT": Part(rows_tensorrt, 180),
     "TensorRT, the other flavour": Part(other_flavour, 240),
     "the other CUDA line": Part(other_line, 300),

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from batches import ort_rows, trt_rows
+from batches import rows_together
 from fences import cuda_launch, try_capture, try_fences
 from part import CACHE_ROWS, Run, kernels, need_cuda_bindings, need_nvrtc, need_ort_cuda, open_gpu
 from process import Skipped
@@ -16,8 +16,6 @@ from together import requests_together, tokens_beside_sound
 
 from sovits_engines.build import build_engines
 from sovits_engines.targets import BuildTarget, build_targets
-from sovits_exporter.debugging.engine_side import Bench
-from sovits_runtime.backends import tensorrt
 from sovits_runtime.backends.tensorrt import REFERENCE_GRAPHS, TensorRtVoice
 from sovits_runtime.backends.trt_api import ENTERPRISE, RTX, TITLES, TrtApi, load_api
 from sovits_runtime.errors import BackendError
@@ -85,14 +83,17 @@ def rows_onnxruntime(run: Run) -> dict[str, Any]:
     """Batches of 1 to 32 rows on ONNX Runtime's CUDA provider."""
     bundle = run.need_bundle()
     need_ort_cuda()
-    return ort_rows(bundle, open_gpu(), repeats=_few(run))
+    return rows_together(bundle, "onnxruntime", repeats=_few(run))
 
 
 def rows_tensorrt(run: Run) -> dict[str, Any]:
-    """Batches of 1 to 32 rows in one TensorRT engine."""
-    bundle = run.need_bundle()
+    """Batches of 1 to 32 rows, for which TensorRT has one engine a cache length."""
+    bundle, target = run.need_bundle(), _target(run)
+    names = tuple(name for name in bundle.graph_names if name not in REFERENCE_GRAPHS)
+    built = build_engines(bundle, [target], graphs=names, cache_sizes=CACHE_ROWS, rows=True)
     need_cuda_bindings()
-    return trt_rows(bundle, Bench(_target(run), tensorrt.open_gpu()), repeats=_few(run))
+    seconds = sum(result.seconds for result in built if result.built)
+    return {**rows_together(bundle, "tensorrt", repeats=_few(run)), "build_s": round(seconds, 1)}
 
 
 def other_flavour(run: Run) -> dict[str, Any]:

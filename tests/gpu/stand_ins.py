@@ -61,7 +61,7 @@ def put_in_place(patch: pytest.MonkeyPatch, folder: Path) -> None:
     device.name, device.capability, device.free_bytes = "H200", (9, 0), lambda: (1 << 36, 1 << 37)
     ort, real = FakeOrt(device), backend.import_onnxruntime
     use(ort, patch)
-    for module in (onnxruntime_cuda, backend, batches, convolutions):
+    for module in (onnxruntime_cuda, backend, convolutions):
         patch.setattr(module, "import_onnxruntime", lambda on: ort if on == "cuda" else real(on))
     for module in (part, parts, parts_together):
         for name in ("need_cuda_bindings", "need_nvrtc", "need_ort_cuda"):
@@ -75,7 +75,7 @@ def put_in_place(patch: pytest.MonkeyPatch, folder: Path) -> None:
     patch.setattr(sys.modules["steps"], "used_bytes", lambda: device.used)
     patch.setattr(batches, "COUNTS", (1, 8, 32))
     patch.setattr(together, "COUNTS", (1, 2))
-    patch.setattr(batches, "CACHE_LEN", 512)
+    patch.setattr(batches, "TIMED", 12)
     _kernels(patch, device, folder)
     _tensorrt(patch, device, folder)
     _eager(patch)
@@ -128,7 +128,6 @@ def fenced(stream: Any, arrays: Any, rounds: int, *, blocks: int, wrong: int = 0
 
 def _tensorrt(patch: pytest.MonkeyPatch, device: Any, folder: Path) -> None:
     """Engines that ONNX Runtime runs."""
-    import batches
     import onnx
     import parts_together
     from fake_trt import TARGET, FakeTrt, fake_api, write_engine
@@ -154,12 +153,14 @@ def _tensorrt(patch: pytest.MonkeyPatch, device: Any, folder: Path) -> None:
             raise BackendError("TensorRT for RTX is not installed; pip install 'sovits-export[rtx]'")
         return [made_for]
 
-    def build_engines(bundle: Any, targets: Any, *, graphs: Any, cache_sizes: Any) -> list[Any]:
+    def build_engines(
+        bundle: Any, targets: Any, *, graphs: Any, cache_sizes: Any, rows: bool = False
+    ) -> list[Any]:
         results = []
         names = tuple(
             name for name in graphs if name.startswith("gpt")
         )  # others are slow at their largest sizes
-        for graph in trt_graphs(bundle, names, cache_sizes=cache_sizes):
+        for graph in trt_graphs(bundle, names, cache_sizes=cache_sizes, rows=rows):
             place = folder / "engines" / graph.name
             place.mkdir(parents=True, exist_ok=True)
             for weights in graph.path.parent.glob("*.weights"):
@@ -169,22 +170,6 @@ def _tensorrt(patch: pytest.MonkeyPatch, device: Any, folder: Path) -> None:
             results.append(SimpleNamespace(record=record, built=True, seconds=0.5))
         return results
 
-    def build_rows(api: Any, model: Any, *, path: Path, spec: Any, capability: Any, options: Any) -> Any:
-        import json
-
-        place = folder / "rows"
-        place.mkdir(parents=True, exist_ok=True)
-        for weights in path.parent.glob("*.weights"):
-            shutil.copy(weights, place)
-        onnx.save(model, place / "engine.onnx")
-        plan = {
-            "onnx": str(place / "engine.onnx"),
-            "spec": spec.to_json(),
-            "generation": 1,
-            "refittable": False,
-        }
-        return SimpleNamespace(plan=json.dumps(plan).encode())
-
     patch.setattr(tensorrt, "open_gpu", lambda: gpu)
     patch.setattr(engine_side, "open_gpu", lambda: gpu)
     patch.setitem(tensorrt.TensorRtVoice.__init__.__kwdefaults__, "load", load)
@@ -192,7 +177,6 @@ def _tensorrt(patch: pytest.MonkeyPatch, device: Any, folder: Path) -> None:
     patch.setattr(build, "build_engines", build_engines)
     patch.setattr(parts_together, "build_targets", choose)
     patch.setattr(parts_together, "build_engines", build_engines)
-    patch.setattr(batches, "build_engine", build_rows)
 
 
 def _eager(patch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ class Asked:
         self.given = (
             rng.integers(0, 300, count),
             rng.standard_normal((count, t2s.bert_width), np.float32),
-            rng.integers(0, 1024, int(rng.integers(0, 20))),
+            rng.integers(0, 1024, int(rng.integers(0, 20 if size is None else 4))),
         )
         self.options = SamplingOptions(
             top_k=int(rng.integers(0, 30)),
@@ -196,21 +196,79 @@ def test_a_batch_is_no_larger_than_its_rows(t2s, gpt_engines, monkeypatch):
     assert batch.made[asked[4]] == asked[4].alone(t2s)
 
 
-def test_what_a_row_leaves_behind_harms_no_other(t2s, gpt_engines):
-    """Rows past the last one are masked, but zero times what is not a number is not a number."""
+def broken(t2s, **options) -> Asked:
+    """A sentence whose keys and values are no numbers."""
+    asked = Asked(t2s, 1, **options)
+    phones, bert, prompt = asked.given
+    asked.given = phones, np.full_like(bert, np.nan), prompt
+    return asked
+
+
+def test_what_a_row_leaves_behind_harms_nobody_at_its_index(t2s, gpt_engines):
+    """Positions past the last one are masked, but zero times what is not a number is not a number."""
     _, rows = device_rows(gpt_engines, rows=2)
     batch = Batch(rows)
-    broken, good = Asked(t2s, 1, tokens=60), Asked(t2s, 2, tokens=60)
-    broken.given = (broken.given[0], np.full_like(broken.given[1], np.nan), broken.given[2])
+    good, bad = Asked(t2s, 2, tokens=20, size=4), broken(t2s, tokens=10, size=10)
     batch.join(good)
-    batch.join(broken)
-    while broken in batch.open:
+    batch.join(bad)
+    while bad in batch.open:
         batch.step()
-    later = [Asked(t2s, n, tokens=50) for n in (3, 4)]
-    for one in later:
+    later = Asked(t2s, 3, tokens=6, size=2)
+    batch.join(later)
+    index = batch.open[later].index
+    batch.finish()
+    assert index == 1  # where the other one was; the caches stayed the shortest ones, which nobody cleared
+    assert rows._table.index == 0
+    for one in (good, later):
+        assert batch.made[one] == one.alone(t2s)
+
+
+def test_what_a_row_leaves_behind_harms_nobody_who_moves_there(t2s, gpt_engines):
+    _, rows = device_rows(gpt_engines, rows=2)
+    batch = Batch(rows)
+    bad, good = broken(t2s, tokens=16, size=12), Asked(t2s, 3, tokens=30, size=2)
+    batch.join(bad)
+    for _ in range(8):
+        batch.step()
+    batch.join(good)
+    while bad in batch.open:
+        batch.step()
+    while batch.open[good].index:
+        batch.step()
+    batch.finish()
+    assert batch.made[good] == good.alone(t2s)
+
+
+def test_what_a_row_leaves_behind_harms_nobody_whose_caches_grow(t2s, gpt_engines):
+    _, rows = device_rows(gpt_engines, rows=1)
+    for one in (broken(t2s, tokens=85, size=4), Asked(t2s, 3, tokens=80, size=4)):
+        batch = Batch(rows)
         batch.join(one)
         batch.finish()
-    for one in (good, *later):
+    assert batch.made[one] == one.alone(t2s)
+
+
+@pytest.mark.parametrize(
+    "tokens", [(126, 114, 102, 90), (126, 114, 90, 90), (80, 80, 80, 100)], ids=["ended", "left", "moved"]
+)
+def test_an_index_without_a_row_stands_still_whatever_ran_there(t2s, gpt_engines, monkeypatch, tokens):
+    """A long row was at the last index; smaller batches ran since; now it pads one with the shortest caches."""
+    _, rows = device_rows(gpt_engines)
+    batch = Batch(rows)
+    long = [Asked(t2s, n, tokens=tokens[n], size=4) for n in range(4)]
+    for one in long:
+        batch.join(one)
+    assert batch.open[long[3]].index == 3
+    batch.finish()
+    short = [Asked(t2s, 10 + n, tokens=20, size=4) for n in range(3)]
+    sizes = []
+    launch = rows._table.launch
+    monkeypatch.setattr(rows._table, "launch", lambda size, *rest: (sizes.append(size), launch(size, *rest)))
+    for one in short:
+        batch.join(one)
+    batch.finish()
+    assert max(sizes) == 4
+    for one in (*long, *short):
         assert batch.made[one] == one.alone(t2s)
 
 

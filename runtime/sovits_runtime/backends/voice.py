@@ -32,9 +32,9 @@ class LoadOptions:
         backend: "onnxruntime", or "tensorrt" on "cuda" with engines that were built for this GPU.
         threads: Threads within one operator; None: the physical cores that affinity and container allow.
         requests: On a GPU, how many requests may be in flight; each takes device memory of its own.
-        rows: On a GPU, how many sentences an engine steps together, up to 32, where the bundle or its engines have steps
-            for that; each takes device memory of its own. None: as many as a `SpeechEngine` speaks at once, and none
-            otherwise; 0: each sentence steps by itself.
+        rows: On a GPU, how many sentences an engine steps together, up to 32, where the bundle or its engines have
+            steps for that; each takes device memory of its own. None: as many as a `SpeechEngine` speaks at once, and
+            none otherwise; 0: each sentence steps by itself.
         gpt_steps: What runs the GPT's steps. "native": this project's own kernels, in C on a CPU, in CUDA on a GPU.
             "onnxruntime": the graphs, as the backend has them. "auto": on a CPU the C kernels where
             `sovits-export-native` is installed and written for the processor and for the bundle's precision; else

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sovits_runtime.errors import BackendError, ShapeError
 from sovits_runtime.gpu.device import Device
+from sovits_runtime.t2s.device_row import DeviceRow
 from sovits_runtime.t2s.device_slot import GptEngines
 from sovits_runtime.t2s.device_step import BATCH_STEPS, STOPPED, batch_size
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, Noise, Step
@@ -37,9 +38,6 @@ AHEAD = 2
 """Launches in flight: while the host hands out the tokens of one, the device works on the other."""
 WARM_STEPS = 3
 _NO_LOGITS = np.zeros(0, np.float32)
-
-Given = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]
-"""Phones [T], BERT features [T, W], prompt [P]."""
 
 
 @dataclass(frozen=True)
@@ -56,56 +54,6 @@ class _Part:
 class _Launch:
     block: Block
     parts: tuple[_Part, ...]
-
-
-class DeviceRow:
-    """One sentence in a batch on a device; see `t2s.rows.Row`.
-
-    Attributes:
-        index: Where it lies in the table; None: nowhere yet, or no longer.
-        made, arrived, taken: Tokens that were launched, that came back, and that were asked for.
-        last: Number of the step that makes the last token that it may.
-        tokens: That came back and nobody asked for yet; `STOPPED` after the last one.
-        ended: Whether the model has ended.
-        problem: What went wrong with it.
-        closed: Whether it is to leave.
-    """
-
-    def __init__(
-        self, rows: DeviceRows, given: Given, *, options: SamplingOptions, noise: Noise, last: int
-    ) -> None:
-        self.given, self.options, self.noise, self.last = given, options, noise, last
-        self.prefilled = len(given[0]) + len(given[2])
-        self.index: int | None = None
-        self.made = self.arrived = self.taken = 0
-        self.tokens: deque[int] = deque()
-        self.ended = self.closed = False
-        self.problem: Exception | None = None
-        self._rows = rows
-
-    @property
-    def positions(self) -> int:
-        """Positions of its caches that the steps launched so far fill."""
-        return self.prefilled + self.made - 1
-
-    @property
-    def wants_steps(self) -> bool:
-        """Whether steps should be launched for whoever asks it for a token."""
-        return self.index is not None and not self.closed
-
-    @property
-    def settled(self) -> bool:
-        """Whether its next token is there, or will never be."""
-        over = self.ended or self.problem is not None
-        return bool(self.tokens) or over or (not self.wants_steps and self.arrived >= self.made)
-
-    def first(self) -> Step:
-        """Runs the prefill and returns the first token."""
-        return self._rows.prefill(self)
-
-    def close(self) -> None:
-        """Leaves the batch; returns at once, whatever the device is doing. A second call does nothing."""
-        self.closed = True
 
 
 class DeviceRows:
@@ -232,7 +180,7 @@ class DeviceRows:
             self._lengths[-1] - len(phones) - len(prompt)
         )  # a step fills one position, the first one that of token 0
         last = min(MAX_NEW_TOKENS - 1, room)
-        return DeviceRow(self, (phones, bert, prompt), options=options, noise=noise, last=last)
+        return DeviceRow(self.prefill, (phones, bert, prompt), options=options, noise=noise, last=last)
 
     def prefill(self, row: DeviceRow) -> Step:
         """Runs a row's prefill, and lets it join the batch unless the model ended at once."""
@@ -275,6 +223,12 @@ class DeviceRows:
             else f"the sentence needs more than the {self._lengths[-1]} cache rows of the longest engine; "
             "split the text, or build engines with a longer cache"
         )
+
+    def logits(self, rows: Sequence[DeviceRow]) -> NDArray[np.float32]:
+        """Logits [rows, V] of the last step that was launched for each, for checks; waits for the device."""
+        with self._stepping, self._turn:
+            made = self._ready().logits()
+            return np.stack([made[row.index] for row in rows if row.index is not None])
 
     # --- launches: all of these with the turn held --------------------------------------------------------------------
 

@@ -180,6 +180,14 @@ class RowTable:
         self.stream.download(block.history[:size], _first(arrays["history"], size))
         self.stream.record(block.event)
 
+    def logits(self) -> NDArray[np.float32]:
+        """Logits [rows, V] of the last step at each index, for checks; waits for the stream."""
+        array = self.arrays["logits"]
+        host = self._device.pinned(array.shape, np.float32)
+        self.stream.download(host, array)
+        self.stream.synchronize()
+        return host
+
     def close(self) -> None:
         """Gives the memory back; no work may be pending."""
         for step in self._steps.values():
