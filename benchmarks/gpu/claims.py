@@ -17,6 +17,7 @@ GOAL_TOKENS, GOAL_FIRST_S, GOAL_RTF, GOAL_TIMES = 3000, 0.02, 0.005, 10
 H200 = "H200"
 KERNEL_US = (230, 290)
 """The estimate of a step of our kernel on an H200."""
+ROWS = ("rows, ONNX Runtime", "rows, TensorRT")
 EAGER = "latency, eager FP16"
 OURS = ("latency, TensorRT", "latency, ONNX Runtime CUDA and step kernels", "latency, ONNX Runtime CUDA")
 KERNELS = ("latency, step kernels, prefill on the CPU", "latency, ONNX Runtime CUDA and step kernels")
@@ -159,6 +160,12 @@ def _more_rows(parts: Parts, gpu: str) -> Verdict:
     return (HELD if times > 2 else REFUTED), f"{name}: 8 rows make {times:.1f} times the tokens of one"
 
 
+def _batches_captured(parts: Parts, gpu: str) -> Verdict:
+    state = {name: part["runs"]["token_steps"] for name, part in parts.items()}
+    words = "; ".join(f"{name}: {how}, {parts[name]['runs']['token_rows']}" for name, how in state.items())
+    return (HELD if set(state.values()) == {"captured"} else REFUTED), words
+
+
 def _rate(part: Mapping[str, Any]) -> float | None:
     return part.get("decode_tokens_per_s")
 
@@ -181,9 +188,15 @@ CLAIMS: Sequence[Claim] = (
     ),
     Claim("tokens and sound run at the same time", ("tokens beside sound",), _overlaps),
     Claim("tokens go first, beside sound", ("tokens beside sound",), _goes_first),
+    Claim("a row of a batch computes what it computes alone", ROWS),
+    Claim(
+        "the step of every batch size is captured once, for all rows that come and go",
+        ROWS,
+        _batches_captured,
+    ),
     Claim(
         "rows of a batch cost less than steps of their own",
-        ("rows, ONNX Runtime", "rows, TensorRT"),
+        ROWS,
         _more_rows,
     ),
     Claim("new lengths cost time on ONNX Runtime", ("latency, ONNX Runtime CUDA",), _new_lengths),
