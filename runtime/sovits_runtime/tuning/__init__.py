@@ -31,17 +31,18 @@ from sovits_runtime.backends.plan import (
 from sovits_runtime.backends.prepacked import prepack
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.files import temporary_folder
-from sovits_runtime.bundle.names import INT8, PREFILL, PROMPT_TOKENS, STEP, VOCODERS
+from sovits_runtime.bundle.names import CFM_STEP, INT8, PREFILL, PROMPT_TOKENS, STEP, VOCODERS
 from sovits_runtime.bundle.seal import make_key
 from sovits_runtime.errors import VerificationError
 from sovits_runtime.machine import usable_cores
 from sovits_runtime.machine.progress import Progress, no_progress
 from sovits_runtime.tuning.chunks import suitable_chunks
 from sovits_runtime.tuning.gpt import expected_gpt_rows, measure_gpt
-from sovits_runtime.tuning.graphs import engines_for, measure_graphs
+from sovits_runtime.tuning.graphs import ONCE_A_RECORDING, engines_for, measure_graphs
 from sovits_runtime.tuning.row import Row, chosen_engines, with_fitting_prefill
 from sovits_runtime.verify import verify_bundle
 from sovits_runtime.verify.check import VerifyReport
+from sovits_runtime.verify.recorded import recorded_request
 
 __all__ = ["TuneReport", "tune_bundle"]
 
@@ -108,7 +109,7 @@ def tune_bundle(
     for row in chain(measure_gpt(bundle, threads), measure_graphs(bundle, threads)):
         rows.append(row)
         progress(f"{row.graph} on {row.engine}", len(rows), total)
-    engines = {kind: chosen_engines(rows, kind) for kind in ("tuned", "exact")}
+    engines = {kind: chosen_engines(rows, kind, _runs(bundle)) for kind in ("tuned", "exact")}
     progress("verify", total - 2, total)
     active: PlanKind = "exact" if exact else "tuned"
     plan, report, dropped = _verified(bundle, rows, engines, active=active, threads=threads)
@@ -118,6 +119,13 @@ def tune_bundle(
     plan = _write(bundle, replace(plan, choices=choices))
     progress("done", total, total)
     return TuneReport(plan, tuple(rows), report, dropped, time.perf_counter() - start)
+
+
+def _runs(bundle: Bundle) -> dict[str, int]:
+    """How often the recorded sentence runs a graph, those aside that it runs once."""
+    flow = bundle.spec.flow
+    often = {STEP: recorded_request(bundle)["tokens"].size, CFM_STEP: flow.steps if flow else 0}
+    return often | dict.fromkeys(ONCE_A_RECORDING, 0)
 
 
 def expected_rows(bundle: Bundle) -> int:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sovits_runtime.backends.plan import LOSSY, ONNX_RUNTIME, Choice
+from sovits_runtime.backends.plan import LOSSY, ONNX_RUNTIME, OPENVINO_ENGINES, Choice
 from sovits_runtime.bundle.names import PREFILL, STEP
 
 PAYS = 1.05
-"""How many times faster than ONNX Runtime another engine must be to take its place."""
+"""How many times faster than what runs it without a plan another engine must be; of OpenVINO, a whole sentence."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,29 @@ class Row:
         return asdict(self)
 
 
-def chosen_engines(rows: Sequence[Row], kind: str) -> dict[str, str]:
+def chosen_engines(rows: Sequence[Row], kind: str, runs: Mapping[str, int] | None = None) -> dict[str, str]:
     """Graph -> the fastest engine that a choice allows; the first of a graph's rows where no other gains enough.
+
+    OpenVINO takes time to open and memory in every process, whatever it runs: it is chosen where the whole sentence
+    gains enough.
 
     Args:
         rows: Of all graphs, the step before the prefill; the first of each is what runs it without a plan.
         kind: A `PlanKind`.
+        runs: Graph -> how often a sentence runs it; once where it is not named.
     """
+    best = _fastest(rows, kind)
+    without = _fastest([row for row in rows if row.engine not in OPENVINO_ENGINES], kind)
+    gains = _sentence(rows, without, runs or {}) >= PAYS * _sentence(rows, best, runs or {})
+    return best if gains else without
+
+
+def _sentence(rows: Sequence[Row], chosen: Mapping[str, str], runs: Mapping[str, int]) -> float:
+    """Seconds that a sentence takes with some engines."""
+    return sum(row.seconds * runs.get(row.graph, 1) for row in rows if chosen[row.graph] == row.engine)
+
+
+def _fastest(rows: Sequence[Row], kind: str) -> dict[str, str]:
     chosen: dict[str, str] = {}
     for graph in dict.fromkeys(row.graph for row in rows):
         first, *others = (row for row in rows if row.graph == graph)

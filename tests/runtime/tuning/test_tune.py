@@ -150,6 +150,15 @@ def test_the_fastest_that_a_choice_allows_is_chosen():
     assert chosen_engines([rows[0], failed], "tuned") == {"g": "onnxruntime"}
 
 
+def test_openvino_is_chosen_where_a_sentence_gains_and_not_a_graph_alone():
+    step = row("native", 0.002, graph="gpt_step")
+    flow = [row("onnxruntime", 0.020), row("openvino-f32", 0.010)]
+    assert chosen_engines([step, *flow], "exact")["g"] == "openvino-f32"
+    assert chosen_engines([step, *flow], "exact", {"gpt_step": 150})["g"] == "onnxruntime"
+    assert chosen_engines([step, *flow], "exact", {"gpt_step": 150, "g": 8})["g"] == "openvino-f32"
+    assert chosen_engines([step, *flow], "exact", {"gpt_step": 150, "g": 0})["g"] == "onnxruntime"
+
+
 def test_what_is_too_far_as_a_whole_goes_back_one_by_one(copied_bundle, monkeypatch):
     """Every graph alone keeps its limit, and the whole does not."""
     bundle = Bundle.open(copied_bundle)
