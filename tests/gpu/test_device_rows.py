@@ -353,6 +353,30 @@ def test_an_error_of_the_device_ends_the_rows_and_later_ones_work(t2s, gpt_engin
     assert [batch.made[one] for one in first] == [one.alone(t2s) for one in first]
 
 
+def test_a_row_that_cannot_join_ends_those_that_are_there(t2s, gpt_engines, monkeypatch):
+    """Nobody knows what of the copies was done; the table is made fit again before the next one."""
+    _, rows = device_rows(gpt_engines)
+    one, other = Asked(t2s, 1), Asked(t2s, 2)
+    row = one.open(rows)
+    row.first()
+    with monkeypatch.context() as patch:
+        patch.setattr(rows._table.stream, "copy_positions", refuse)
+        with pytest.raises(BackendError, match="copy memory"):
+            other.open(rows).first()
+    (error,) = rows.step_rows([row])
+    assert "copy memory" in str(error)
+    batch = Batch(rows)
+    for again in (one, other):
+        batch.join(again)
+    batch.finish()
+    for again in (one, other):
+        assert batch.made[again] == again.alone(t2s)
+
+
+def refuse(*_):
+    raise BackendError("cudaErrorInvalidValue: could not copy memory")
+
+
 def test_an_error_of_one_row_is_its_own(t2s, gpt_engines):
     _, rows = device_rows(gpt_engines)
     good, bad = Asked(t2s, 1), Asked(t2s, 2)

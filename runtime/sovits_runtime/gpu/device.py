@@ -118,7 +118,7 @@ class Stream(Protocol):
         """Copies device memory; both have the same number of bytes."""
 
     def copy_positions(self, target: DeviceArray, source: DeviceArray, count: int) -> None:
-        """Copies the first `count` positions between two caches [1, H, S, D] that differ in S alone."""
+        """Copies the first `count` positions between two caches [rows, H, S, D] that differ in S alone."""
 
     def clear(self, target: DeviceArray) -> None:
         """Sets every byte to zero."""

@@ -96,7 +96,7 @@ class DeviceRows:
         self._blocks: list[Block] = []
         self._launched: deque[_Launch] = deque()
         self._broken = False
-        self._turn = threading.Lock()  # held to enqueue, never while the device is waited for
+        self._turn = threading.Lock()  # held to enqueue; prefills and steps are waited for without it
         self._prefilling, self._stepping = threading.Lock(), threading.Lock()
 
     @property
@@ -176,10 +176,8 @@ class DeviceRows:
             ShapeError: The engines do not take so many phones or such a prompt.
         """
         self._check(phones, prompt)
-        room = (
-            self._lengths[-1] - len(phones) - len(prompt)
-        )  # a step fills one position, the first one that of token 0
-        last = min(MAX_NEW_TOKENS - 1, room)
+        room = self._lengths[-1] - len(phones) - len(prompt)
+        last = min(MAX_NEW_TOKENS - 1, room)  # each step fills one position
         return DeviceRow(self.prefill, (phones, bert, prompt), options=options, noise=noise, last=last)
 
     def prefill(self, row: DeviceRow) -> Step:
@@ -298,8 +296,12 @@ class DeviceRows:
                 f"all {self.rows} rows of the batch are taken; load the voice with more, or close a row first"
             )
         index = self._at.index(None)
-        self._fit([*(other.positions for other in live), row.prefilled + 1])
-        table.join(index, slot, row.prefilled)
+        try:
+            self._fit([*(other.positions for other in live), row.prefilled + 1])
+            table.join(index, slot, row.prefilled)
+        except Exception as error:  # who knows what of it was done
+            self._fail(error)
+            raise
         self._at[index], row.index = row, index
 
     def _leave(self, row: DeviceRow) -> None:
