@@ -29,7 +29,7 @@ static inline __attribute__((always_inline)) vec_f32 halves_dot(vec_f32 sum, vec
 #define fma_number(sum, a, b) fma_f32(a, b, sum)
 
 /* Sums of ROWS rows in registers, for which the compiler unrolls all loops over rows and vectors. Inputs are GROUP
- * numbers at a time, of VECTOR_TYPE. */
+ * numbers at a time, of VECTOR_TYPE. Of rows and vectors, those stay in registers that are fewer. */
 #define PRODUCT_TILE(NAME, NUMBER, ROWS, PANELS, GROUP, VECTOR_TYPE, LOAD, SET, DOT)                             \
     static void NAME(const struct products *p, const NUMBER *w, const NUMBER *x, float *y, int64_t width) {      \
         enum { ALL = (PANELS) * VECTORS };                                                                       \
@@ -39,6 +39,15 @@ static inline __attribute__((always_inline)) vec_f32 halves_dot(vec_f32 sum, vec
         UNROLL for (int r = 0; r < ROWS; r++) UNROLL for (int j = 0; j < ALL; j++) sum[r][j] = zero_f32();       \
         for (int32_t s = 0; s < p->segments; s++, x += p->segment)                                               \
             for (int32_t i = 0; i < k; i += GROUP, w += 16 * GROUP) {                                            \
+                if (ALL > ROWS) {                                                                                \
+                    VECTOR_TYPE one[ROWS];                                                                       \
+                    UNROLL for (int r = 0; r < ROWS; r++) one[r] = SET(x + r * stride + i);                      \
+                    UNROLL for (int j = 0; j < ALL; j++) {                                                       \
+                        VECTOR_TYPE v = LOAD(w + j / VECTORS * panel + j % VECTORS * WIDTH * GROUP);             \
+                        UNROLL for (int r = 0; r < ROWS; r++) sum[r][j] = DOT(sum[r][j], v, one[r]);             \
+                    }                                                                                            \
+                    continue;                                                                                    \
+                }                                                                                                \
                 VECTOR_TYPE v[ALL];                                                                              \
                 UNROLL for (int j = 0; j < ALL; j++)                                                             \
                     v[j] = LOAD(w + j / VECTORS * panel + j % VECTORS * WIDTH * GROUP);                          \
