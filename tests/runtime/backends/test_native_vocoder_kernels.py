@@ -19,7 +19,7 @@ import sovits_native
 
 F32, BF16 = 0, 3
 SLOPE, LAST_SLOPE = 0.1, 0.01
-KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX", "NEON", "NEON dotprod", "NEON i8mm"]
+KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AVX-512 BF16", "AMX", "NEON", "dot product", "I8MM"]
 THREADS = (1, 2, 3)
 
 
@@ -65,8 +65,16 @@ GENERATORS = {
     "wide": Sizes(19, 6, (80, 72, 40), (3, 2), (7, 2)),
     "other kernels": Sizes(5, 0, (48, 20), (2,), (6,), (1, 5, 13), (2, 7)),
     "four stages": Sizes(8, 3, (128, 64, 32, 16, 8), (10, 8, 2, 2), (16, 16, 8, 2)),
+    "long": Sizes(3, 0, (8, 20, 20), (8, 4), (16, 4), (3,), (1,)),  # of several tiles, and two chunks of fp32
 }
-FRAMES = {"tiny": (1, 2, 9, 150), "odd": (1, 7, 40), "wide": (1, 5, 67), "other kernels": (1, 3, 160), "four stages": (11,)}
+FRAMES = {
+    "tiny": (1, 2, 9, 150),
+    "odd": (1, 7, 40),
+    "wide": (1, 5, 67),
+    "other kernels": (1, 3, 160),
+    "four stages": (11,),
+    "long": (2200,),
+}
 
 
 def leaky(x: Any, slope: float) -> Any:
