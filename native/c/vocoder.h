@@ -18,7 +18,8 @@ typedef struct {
     float slope, last_slope;               /* of the leaky ReLUs, and of the one before `post` */
     sovits_conv pre, condition, post;      /* condition.weight NULL: no style */
     const sovits_conv *up;                 /* [stages] */
-    const sovits_conv *convs;              /* [stages][blocks][pairs][2]: the dilated one, the plain one */
+    const sovits_conv *convs;              /* [stages][blocks][pairs][2]: the dilated one, the plain one; a stage's
+                                            * are of one form */
 } sovits_vocoder;
 
 /* Bytes of packed weights, by all fields but `weight` and `bias`; -1 where they fit no convolution. */
