@@ -49,7 +49,7 @@ def test_what_fails_its_verification_goes_though_it_was_mapped(run, like_windows
 
     def swap(path, target):  # a graph of the same shape with other weights
         write(path, target)
-        if target.stem == "sovits_vocoder":
+        if target.stem == "sovits_flow":
             weights = target.with_suffix(".weights")
             content = bytearray(weights.read_bytes())
             content[3::4] = bytes(len(content[3::4]))  # no exponents
