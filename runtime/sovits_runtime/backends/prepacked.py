@@ -13,11 +13,12 @@ record has their seal (`sovits_runtime.bundle.seal`): one that came with somebod
 
 from __future__ import annotations
 
+import ctypes
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sovits_runtime.backends.machine_key import machine_fields
 from sovits_runtime.backends.native import ABI, library_for, pack_step
@@ -54,6 +55,8 @@ GRAPH_FILE, NATIVE_FILE = ".onnx", ".native"
 VOCODER = "vocoder"
 """What a key has besides where native kernels run the vocoder, and the ABI of those; without them keys are as they
 were."""
+RUNS: tuple[Literal["auto", "onnxruntime"], ...] = ("auto", "onnxruntime")
+"""What a set of this machine may be for, of the step and of the vocoder."""
 FORMAT = 1
 KEY_CHARACTERS = 16
 MEMORY_MAPPED = {PREFILL, HUBERT}
@@ -139,29 +142,9 @@ def prepack(
     target = bundle.path / FOLDER / _key(key_fields)
     if target.is_dir() and not _problem(target):
         return _read(target)
-    shared = {name for name, graph in bundle.manifest["graphs"].items() if graph["shared"] is not None}
-    names = [name for name in bundle.graph_names if name not in shared]
     try:
         with write_folder(target, keep=not target.exists()) as folder:  # what is there is damaged
-            graphs = {name: f"{name}.onnx" for name in names}
-            if kernels is not None or not has_tensor_scatter(import_onnxruntime("cpu")):
-                del graphs[PREFILL]
-            if kernels is not None:
-                graphs[STEP] = f"{STEP}{NATIVE_FILE}"
-            sound = packed_vocoder(vocoder[1], bundle, vocoder[0]) if vocoder else None
-            if vocoder and sound:
-                graphs[vocoder[0]] = f"{vocoder[0]}{NATIVE_FILE}"
-            for i, (name, file) in enumerate(graphs.items()):
-                progress(name, i, len(graphs))
-                if name == STEP and kernels is not None:
-                    save_packed(pack_step(kernels, bundle), folder / file)
-                elif vocoder and sound and name == vocoder[0]:
-                    save_vocoder(sound, folder / file)
-                else:
-                    write_optimized(bundle.graph_path(name, form=CPU_FILE), folder / file)
-            if PREFILL in graphs and not _share_weights(folder):
-                del graphs[PREFILL]
-            progress("done", len(graphs), len(graphs))
+            graphs = _write_graphs(bundle, folder, kernels=kernels, vocoder=vocoder, progress=progress)
             files = {
                 path.name: FileRecord.of(path, whole=False).to_json() for path in sorted(folder.iterdir())
             }
@@ -172,6 +155,38 @@ def prepack(
             f"{target}: cannot be written ({error}); free some space, or copy the bundle"
         ) from error
     return _read(target)
+
+
+def _write_graphs(
+    bundle: Bundle,
+    folder: Path,
+    *,
+    kernels: ctypes.CDLL | None,
+    vocoder: tuple[str, ctypes.CDLL] | None,
+    progress: Progress,
+) -> dict[str, str]:
+    """Writes the files of a set; returns the file of each graph."""
+    shared = {name for name, graph in bundle.manifest["graphs"].items() if graph["shared"] is not None}
+    graphs = {name: f"{name}{GRAPH_FILE}" for name in bundle.graph_names if name not in shared}
+    if kernels is not None or not has_tensor_scatter(import_onnxruntime("cpu")):
+        del graphs[PREFILL]
+    if kernels is not None:
+        graphs[STEP] = f"{STEP}{NATIVE_FILE}"
+    sound = packed_vocoder(vocoder[1], bundle, vocoder[0]) if vocoder else None
+    if vocoder and sound:
+        graphs[vocoder[0]] = f"{vocoder[0]}{NATIVE_FILE}"
+    for i, (name, file) in enumerate(graphs.items()):
+        progress(name, i, len(graphs))
+        if name == STEP and kernels is not None:
+            save_packed(pack_step(kernels, bundle), folder / file)
+        elif sound and file.endswith(NATIVE_FILE):
+            save_vocoder(sound, folder / file)
+        else:
+            write_optimized(bundle.graph_path(name, form=CPU_FILE), folder / file)
+    if PREFILL in graphs and not _share_weights(folder):
+        del graphs[PREFILL]
+    progress("done", len(graphs), len(graphs))
+    return graphs
 
 
 def _share_weights(folder: Path) -> bool:
@@ -247,9 +262,9 @@ def remove_prepacked(bundle: Bundle) -> int:
 def describe_prepacked(bundle: Bundle) -> list[dict[str, Any]]:
     """Says for each set of prepacked graphs what it is for, how large it is, and whether it is taken here."""
     folders, sets = list(_folders(bundle)), []
-    key = _key(_key_fields(bundle, "auto", "auto")) if folders else ""
+    keys = {_key(_key_fields(bundle, step, sound)) for step in RUNS for sound in RUNS} if folders else set()
     for folder in folders:
-        fits = folder.name == key
+        fits = folder.name in keys
         problem = _problem(folder) if fits else _record_problem(folder)
         prepacked = None if problem else _read(folder)
         facts = {**prepacked.key_fields, "bytes": prepacked.bytes} if prepacked else {}
