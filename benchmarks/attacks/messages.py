@@ -257,7 +257,7 @@ def run(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": read_machine().to_json(),
-        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "fastapi")),
+        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "starlette")),
         "bundle_digest": Bundle.open(options.bundle).digest,
         "messages": options.count,
         "seed": options.seed,

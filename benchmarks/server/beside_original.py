@@ -192,7 +192,7 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": read_machine().to_json(),
-        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "fastapi")),
+        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "starlette")),
         "bundle_digest": bundle.digest,
         "version": bundle.manifest["model"]["version"],
         "tuned": any((bundle.path / "tuned").glob("*")),

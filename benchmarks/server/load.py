@@ -255,7 +255,7 @@ def conditions(options: argparse.Namespace, voices: Sequence[Voice]) -> dict[str
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": read_machine().to_json(),
-        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "fastapi", "av")),
+        "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "starlette", "av")),
         "voices": {
             name: {"bundle_digest": bundle.digest, "version": bundle.manifest["model"]["version"],
                    "tuned": any((bundle.path / "tuned").glob("*"))}

@@ -9,19 +9,18 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Mounted
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Scope
-from starlette.websockets import WebSocket
 
 from sovits_runtime import EngineLimits
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.feature_cache import user_cache_folder
-from sovits_runtime.machine import own_version
 from sovits_server import page
 from sovits_server.config import Config
 from sovits_server.core.alive import Readiness
@@ -33,7 +32,7 @@ from sovits_server.core.desk import Desk
 from sovits_server.core.engine import Engine
 from sovits_server.core.floor import Floor, Route
 from sovits_server.core.weights import Weights
-from sovits_server.dialects import api_v2, gsvi, openai, operators, root, socket
+from sovits_server.dialects import api_v2, gsvi, openai, openapi, operators, root, socket
 from sovits_server.operations.metrics import Meters
 from sovits_server.problems import ConfigError
 from sovits_server.security.gate import Gate
@@ -127,26 +126,19 @@ class Server:
         made = [*openai.routes(floor), *api_v2.routes(floor), *gsvi.routes(floor)]
         shown = page.page if self.config.page else None
         files = page.routes() if self.config.page else []
-        return [*made, *root.routes(floor, shown), *files, *operators.routes(floor, self.readiness)]
+        made += [*root.routes(floor, shown), *files, *operators.routes(floor, self.readiness)]
+        return [*made, openapi.route(made)]
 
     def _application(self) -> ASGIApp:
-        app = FastAPI(
-            title="sovits-export",
-            version=own_version(),
-            docs_url=None,
-            redoc_url=None,
+        routes = self._routes()
+        sockets = [WebSocketRoute(path, partial(socket.talk, self.floor)) for path in socket.PATHS]
+        app = Starlette(
+            routes=[*(_address(route) for route in routes), *sockets],
+            exception_handlers={404: _unknown, 405: _unknown},
             lifespan=self._lifespan,
         )
         app.state.server = self
-        routes = self._routes()
-        dialect_of: list[tuple[re.Pattern[str], str]] = []
-        for route in routes:
-            _add(app, route)
-            dialect_of.append((re.compile(re.sub(r"\{\w+\}", "[^/]+", route.path)), route.dialect))
-        for path in socket.PATHS:
-            app.add_api_websocket_route(path, _socket(partial(socket.talk, self.floor)))
-        app.add_exception_handler(404, _unknown)
-        app.add_exception_handler(405, _unknown)
+        dialect_of = [(re.compile(re.sub(r"\{\w+\}", "[^/]+", r.path)), r.dialect) for r in routes]
         keys = Keys([key.get_secret_value() for key in self.config.api_key])
         gate = Gate(
             _with_cors(app, self.config.cors_origin),
@@ -159,7 +151,7 @@ class Server:
         return gate
 
     @asynccontextmanager
-    async def _lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         finding_out = asyncio.create_task(self.readiness.find_out())
         async with AsyncExitStack() as stack:
             if self.config.wyoming_port is not None:
@@ -198,38 +190,11 @@ def _folders(config: Config) -> list[Path]:
     return [*config.references, *own, *beside, *config.bundles]
 
 
-def _add(app: FastAPI, route: Route) -> None:
-    """Adds a route; its fields are told in /openapi.json."""
-
-    async def endpoint(request: Request) -> Response:
-        return await route.handler(request)
-
-    endpoint.__annotations__ = {"request": Request, "return": Response}
-    for method in route.methods:
-        extra: dict[str, Any] = {}
-        if route.fields and method == "POST":
-            schema = {"type": "object", "properties": dict(route.fields)}
-            extra["requestBody"] = {"content": {"application/json": {"schema": schema}}}
-        elif route.fields:
-            extra["parameters"] = [{"name": n, "in": "query", "schema": s} for n, s in route.fields.items()]
-        app.add_api_route(
-            route.path,
-            endpoint,
-            methods=[method],
-            summary=route.words,
-            tags=[route.dialect],
-            response_model=None,
-            openapi_extra=extra,
-            operation_id=f"{method} {route.path}",
-        )
-
-
-def _socket(handler: Callable[[WebSocket], Any]) -> Callable[[WebSocket], Any]:
-    async def endpoint(socket: WebSocket) -> None:
-        await handler(socket)
-
-    endpoint.__annotations__ = {"socket": WebSocket, "return": None}
-    return endpoint
+def _address(route: Route) -> Mounted:
+    """A route as Starlette takes it, which adds HEAD to each GET: most of ours would speak for nobody."""
+    made = Mounted(route.path, route.handler, methods=list(route.methods))
+    made.methods = set(route.methods)
+    return made
 
 
 def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:

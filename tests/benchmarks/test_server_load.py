@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "server"
 

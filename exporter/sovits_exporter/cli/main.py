@@ -36,7 +36,6 @@ FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
 SERVE_MODULES = {
     "pydantic",
-    "fastapi",
     "starlette",
     "uvicorn",
     "httptools",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("wyoming")
-pytest.importorskip("fastapi")
+pytest.importorskip("starlette")
 
 from wyoming.client import AsyncTcpClient
 from wyoming.event import Event
