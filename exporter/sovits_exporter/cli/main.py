@@ -5,33 +5,36 @@ from __future__ import annotations
 import errno
 import logging
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
 
-from sovits_exporter.cli.bench import bench
-from sovits_exporter.cli.build import build
-from sovits_exporter.cli.convert import convert
-from sovits_exporter.cli.demo import demo
-from sovits_exporter.cli.demo_checkpoint import demo_checkpoint
-from sovits_exporter.cli.doctor import doctor
-from sovits_exporter.cli.engine import engine
-from sovits_exporter.cli.fetch import fetch
-from sovits_exporter.cli.inspect import inspect
-from sovits_exporter.cli.lint import lint
 from sovits_exporter.cli.output import LogLine, write_utf8
-from sovits_exporter.cli.pack import pack
-from sovits_exporter.cli.phones import phones
-from sovits_exporter.cli.prepack import prepack
-from sovits_exporter.cli.reference import reference
-from sovits_exporter.cli.serve import serve
-from sovits_exporter.cli.speak import speak
-from sovits_exporter.cli.tune import tune
-from sovits_exporter.cli.verify import verify
-from sovits_exporter.cli.voice import voice
 from sovits_runtime.bundle.moving import InUseError
 from sovits_runtime.errors import SovitsError, printable
 
+COMMANDS = (
+    "bench",
+    "build",
+    "convert",
+    "demo",
+    "demo-checkpoint",
+    "doctor",
+    "engine",
+    "fetch",
+    "inspect",
+    "lint",
+    "pack",
+    "phones",
+    "prepack",
+    "reference",
+    "serve",
+    "speak",
+    "tune",
+    "verify",
+    "voice",
+)
 FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 EXPORT_MODULES = {"torch", "onnx", "onnx_ir", "onnxscript", "safetensors"}
 SERVE_MODULES = {
@@ -47,7 +50,19 @@ WITHOUT_PYTORCH = {"convert", "engine", "lint"}
 
 
 class _Group(click.Group):
-    """Turns errors raised on purpose into one line and their exit code."""
+    """Imports a command when it is asked for; turns errors raised on purpose into one line and their exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all of them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The one of a name; its module has the same one."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"sovits_exporter.cli.{name}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -102,27 +117,3 @@ def main(verbose: bool) -> None:
     handler.setFormatter(LogLine("%(levelname)s: %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     write_utf8()
-
-
-for command in (
-    bench,
-    build,
-    convert,
-    demo,
-    demo_checkpoint,
-    doctor,
-    engine,
-    fetch,
-    inspect,
-    lint,
-    pack,
-    phones,
-    prepack,
-    reference,
-    serve,
-    speak,
-    tune,
-    verify,
-    voice,
-):
-    main.add_command(command)

@@ -14,7 +14,7 @@ from sovits_exporter.fetching.records import WORK, Records
 from sovits_runtime.bundle.file_lock import locked
 from sovits_runtime.bundle.files import write_folder
 from sovits_runtime.machine.data_folder import PRETRAINED, TEXT
-from sovits_runtime.text.zh.g2pw import FETCHED_NAME
+from sovits_runtime.text.g2pw_place import FETCHED_NAME
 from sovits_runtime.text.zh.g2pw_folder import CORRECTION_NAMES, MODEL_NAMES, read_g2pw_folder
 
 _TABLES = (

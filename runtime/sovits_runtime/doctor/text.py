@@ -75,7 +75,7 @@ def _tagger() -> tuple[str, str]:
 
 
 def _polyphones() -> tuple[str, str]:
-    from sovits_runtime.text.zh.g2pw import FOLDER_VARIABLE, fetched_folder
+    from sovits_runtime.text.g2pw_place import FOLDER_VARIABLE, fetched_folder
     from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
 
     named = os.environ.get(FOLDER_VARIABLE) or fetched_folder()

@@ -46,7 +46,7 @@ def test_what_contradicts_itself_is_wrong_use(given, message):
 
 @pytest.mark.parametrize("command", ["build", "convert"])
 def test_the_limits_are_those_of_the_conversion(command):
-    defaults = {p.name: p.default for p in main.commands[command].params}
+    defaults = {p.name: p.default for p in main.get_command(click.Context(main), command).params}
     limits = Limits()
     assert defaults["max_kl"] == limits.kl
     assert defaults["min_snr"] == limits.snr_db

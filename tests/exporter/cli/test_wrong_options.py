@@ -13,7 +13,8 @@ PLACES = ("", ".", "/")
 
 def options_of(command):
     """The options that take a value, with the switches that name them."""
-    parameters = [p for p in main.commands[command].params if not isinstance(p.type, click.Choice)]
+    given = main.get_command(click.Context(main), command).params
+    parameters = [p for p in given if not isinstance(p.type, click.Choice)]
     return [
         p.opts[-1] for p in parameters if isinstance(p, click.Option) and not p.is_flag and p.name != "output"
     ]

