@@ -8,7 +8,8 @@ is of GPT-SoVITS, PYTHON one that has its requirements. Both servers speak Engli
 in FP32, and only one of them lives at a time, so that neither takes memory or cores from the other. Each number of
 clients sends its requests as fast as they are answered, with POST /tts, `media_type` raw, and `streaming_mode` as
 given: what comes first is sound then, no header. Sampling differs, so answers differ in length; what is compared is
-seconds of sound a second. Linux.
+seconds of sound a second. Voices that never end a sentence, as random weights do, need `--max-seconds`: both servers
+end each sentence there, the original by the `max_sec` of a copy of its GPT. Linux.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -38,6 +40,8 @@ TEXTS = (
     "Nobody knew how the old clock had found its way into the garden.",
 )
 RATE = 32000
+TOKENS_A_SECOND, ITS_TOKENS_A_SECOND = 25, 50
+"""What v2 speaks, and what the original takes `max_sec` for."""
 BYTES_A_SAMPLE = 2
 
 
@@ -77,7 +81,7 @@ def start_original(options: argparse.Namespace, scratch: Path, log: Path) -> Ser
         "cnhuhbert_base_path": str(options.checkpoints / "chinese-hubert-base"),
         "device": "cpu",
         "is_half": False,
-        "t2s_weights_path": str(options.checkpoints / "demo-gpt.ckpt"),
+        "t2s_weights_path": str(gpt_of_original(options, scratch)),
         "vits_weights_path": str(options.checkpoints / "demo-sovits.pth"),
         "version": "v2",
     }
@@ -99,6 +103,19 @@ def start_original(options: argparse.Namespace, scratch: Path, log: Path) -> Ser
     return ServerProcess(
         command, base, ready="/docs", log=log, folder=options.original, environment=environment
     )
+
+
+def gpt_of_original(options: argparse.Namespace, scratch: Path) -> Path:
+    """Its GPT, which says itself when it ends a sentence without an end."""
+    official: Path = options.checkpoints / "demo-gpt.ckpt"
+    if not options.max_seconds:
+        return official
+    import torch
+
+    weights = torch.load(official, map_location="cpu", weights_only=True)
+    weights["config"]["data"]["max_sec"] = options.max_seconds * TOKENS_A_SECOND / ITS_TOKENS_A_SECOND
+    torch.save(weights, scratch / official.name)
+    return scratch / official.name
 
 
 def measure(server: ServerProcess, options: argparse.Namespace, name: str) -> dict[str, Any]:
@@ -197,7 +214,15 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
         "version": bundle.manifest["model"]["version"],
         "tuned": any((bundle.path / "tuned").glob("*")),
         "each": options.each,
+        "max_seconds": options.max_seconds,
+        "note": options.note,
+        "original": commit_of(options.original),
     }
+
+
+def commit_of(checkout: Path) -> str:
+    command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def arguments() -> argparse.Namespace:
@@ -214,8 +239,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--modes", type=int, nargs="+", default=[0, 3])
     parser.add_argument("--each", type=int, default=4, help="requests of each client")
     parser.add_argument(
-        "--max-seconds", type=float, help="cut our sentences there, for voices without an end"
+        "--max-seconds", type=float, help="end each sentence there, for voices without an end"
     )
+    parser.add_argument("--note", help="kept with the result, such as what else ran on the machine")
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")
     options = parser.parse_args()
     for name in ("bundle", "checkpoints", "bert", "original"):
