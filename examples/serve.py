@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from sovits_server.config import load_config
-from sovits_server.run.process import serve
+from sovits_server.run.start import serve
 
 if __name__ == "__main__":
     voice, recording, words = sys.argv[1:4]

@@ -9,7 +9,8 @@ in FP32, and only one of them lives at a time, so that neither takes memory or c
 clients sends its requests as fast as they are answered, with POST /tts, `media_type` raw, and `streaming_mode` as
 given: what comes first is sound then, no header. Sampling differs, so answers differ in length; what is compared is
 seconds of sound a second. Voices that never end a sentence, as random weights do, need `--max-seconds`: both servers
-end each sentence there, the original by the `max_sec` of a copy of its GPT. Linux.
+end each sentence there, the original by the `max_sec` of a copy of its GPT. What the original reads English with has to
+be there before, since it downloads: `NLTK_DATA` names a folder with nltk's `cmudict` and tagger. Linux.
 """
 
 from __future__ import annotations

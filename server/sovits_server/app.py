@@ -8,7 +8,6 @@ import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -18,28 +17,23 @@ from starlette.routing import Route as Mounted
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Scope
 
-from sovits_runtime import EngineLimits
-from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle.feature_cache import user_cache_folder
 from sovits_server import page
 from sovits_server.config import Config
+from sovits_server.core.ahead import Ahead, casting_of, engine_of, store_of
 from sovits_server.core.alive import Readiness
 from sovits_server.core.answer import Answers
 from sovits_server.core.casting import Casting
 from sovits_server.core.choices import Choices
 from sovits_server.core.connection import stopped
 from sovits_server.core.desk import Desk
-from sovits_server.core.engine import Engine
 from sovits_server.core.floor import Floor, Route
 from sovits_server.core.weights import Weights
 from sovits_server.dialects import api_v2, gsvi, openai, openapi, operators, root, socket
 from sovits_server.operations.metrics import Meters
-from sovits_server.problems import ConfigError
 from sovits_server.security.gate import Gate
 from sovits_server.security.keys import Keys
-from sovits_server.security.places import Places
 from sovits_server.sound import LineCache
-from sovits_server.voices import VoiceReference, VoiceStore
 from sovits_server.wyoming import check_wyoming, open_wyoming
 
 logger = logging.getLogger(__name__)
@@ -57,6 +51,7 @@ class Server:
         config: Of the operator.
         stop: Ends the process that serves; it is told whether to start anew.
         make_desk: Makes the desk; None: one whose engine is in this process.
+        ahead: Parts that have begun to speak already.
 
     Attributes:
         app: The ASGI application.
@@ -69,14 +64,23 @@ class Server:
     """
 
     def __init__(
-        self, config: Config, *, stop: Stop | None = None, make_desk: MakeDesk | None = None
+        self,
+        config: Config,
+        *,
+        stop: Stop | None = None,
+        make_desk: MakeDesk | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         check_wyoming(config)
         self.config = config
         self.meters = Meters()
-        self.store = VoiceStore(config.voices, bundles=config.bundles)
-        self.desk = (make_desk or _desk)(self._casting(), config, self.meters)
-        self.readiness = Readiness(self.desk)
+        self.store = ahead.store if ahead else store_of(config)
+        casting = ahead.casting if ahead else casting_of(config, self.store)
+        if make_desk is not None:
+            self.desk = make_desk(casting, config, self.meters)
+        else:
+            self.desk = Desk(ahead.engine if ahead else engine_of(config), casting, config, self.meters)
+        self.readiness = Readiness(self.desk, ahead.word if ahead else None)
         answers = Answers(self.desk, _cache(config))
         self.weights = Weights(self.store, config)
         self.floor = Floor(
@@ -89,37 +93,6 @@ class Server:
             stop=stop or _no_stop,
         )
         self.app = self._application()
-
-    def _casting(self) -> Casting:
-        config = self.config
-        seen: dict[str, Path] = {}
-        for bundle in config.bundles:
-            name = bundle.resolve().name.casefold()
-            if seen.setdefault(name, bundle) != bundle:
-                raise ConfigError(
-                    f"bundles: {bundle} and {seen[name]} have one name; rename one of the folders"
-                )
-        if not self.store.names():
-            raise ConfigError(f"voices: got no voice in {config.voices}; expected folders of exported voices")
-        first = config.bundles[0].resolve().name if config.bundles else ""
-        fallback = None
-        if config.ref is not None:
-            fallback = VoiceReference(
-                name="default", path=config.ref, text=config.ref_text, language=config.ref_lang
-            )
-        casting = Casting(
-            self.store,
-            Places(_folders(config), config.max_upload_mb << 20),
-            default=config.default_voice or first,
-            fallback=fallback,
-            aliases=dict(alias.partition("=")[::2] for alias in config.alias),
-            urls=config.allow_urls,
-        )
-        try:
-            casting.default()
-        except Exception as error:
-            raise ConfigError(f"default_voice: {error}") from None
-        return casting
 
     def _routes(self) -> list[Route]:
         floor = self.floor
@@ -168,26 +141,10 @@ def build_app(config: Config) -> ASGIApp:
     return Server(config).app
 
 
-def _desk(casting: Casting, config: Config, meters: Meters) -> Desk:
-    load = LoadOptions(
-        device=config.device, backend=config.backend, threads=config.threads, requests=config.at_once
-    )
-    most = None if config.memory_mb is None else round(config.memory_mb * 1e6)
-    engine = Engine(load, EngineLimits(config.at_once, config.queue, most))
-    return Desk(engine, casting, config, meters)
-
-
 def _cache(config: Config) -> LineCache | None:
     if not config.cache_mb:
         return None
     return LineCache(user_cache_folder() / "lines", most_bytes=round(config.cache_mb * 1e6))
-
-
-def _folders(config: Config) -> list[Path]:
-    """Where clients may name recordings: the folders allowed, and those of the voices."""
-    own = [config.voices] if config.voices is not None else []
-    beside = [config.ref.parent] if config.ref is not None and not config.references else []
-    return [*config.references, *own, *beside, *config.bundles]
 
 
 def _address(route: Route) -> Mounted:

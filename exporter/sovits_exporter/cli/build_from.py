@@ -113,7 +113,7 @@ def _take_g2pw(job: Job, voices: Sequence[FoundVoice]) -> None:
     """Has the Chinese front end find the polyphone model of an installation, unless it has one."""
     from sovits_exporter.fetching.g2pw import take_g2pw
     from sovits_runtime.machine.data_folder import user_data_folder
-    from sovits_runtime.text.zh.g2pw import chosen_folder
+    from sovits_runtime.text.g2pw_place import chosen_folder
 
     folder = next((found for voice in voices if not voice.missing and (found := g2pw_folder(voice))), None)
     if folder is None or chosen_folder() is not None:

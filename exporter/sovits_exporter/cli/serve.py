@@ -46,7 +46,7 @@ def serve(ctx: click.Context, /, bundles: tuple[Path, ...], file: Path | None, *
     Each option can also be set by the environment, SOVITS_SERVE_PORT for example, or in the file of --config.
     """  # noqa: D301 (click reads the backspace, not its escape)
     from sovits_server.config import load_config
-    from sovits_server.run.process import serve as run
+    from sovits_server.run.start import serve as run
 
     flags = {name: value for name, value in given.items() if value not in (None, ())}
     if bundles:

@@ -11,13 +11,14 @@ from contextlib import ExitStack
 from functools import partial
 from typing import Any, TypeVar
 
-from sovits_runtime import Phrase, SpeechOptions, SpeechRequest, Synthesizer
+from sovits_runtime import SpeechRequest, Synthesizer
 from sovits_runtime.bundle.model_spec import ModelSpec
 from sovits_runtime.speech.text_reader import TextReader
 from sovits_runtime.text.split import STREAM
 from sovits_server.config import Config
 from sovits_server.core.admission import Admission
-from sovits_server.core.ask import Ask, Whom, speech_options
+from sovits_server.core.ahead import known, speak_a_word
+from sovits_server.core.ask import Ask, speech_options
 from sovits_server.core.casting import Casting
 from sovits_server.core.engine import Engine
 from sovits_server.core.utterance import NOTHING, Clock, OwnUtterance, Script, Utterance
@@ -34,9 +35,6 @@ T = TypeVar("T")
 PREPARING, ENCODING, LOOKING = 4, 2, 4
 """Threads that open voices and read recordings, that encode sound, and that look things up, which others wait for."""
 DEFAULT_PAUSE_S = 0.3
-WORDS = ("HH", "AH0", "L", "OW1", ".")
-"""Phones that every version knows."""
-SHORT = SpeechOptions(max_tokens=12, pause_s=0.0, retries=5)
 
 
 class Desk:
@@ -169,21 +167,11 @@ class Desk:
         Raises:
             SovitsError: It cannot.
         """
-        voice = self.casting.default()
-        name = self.known(voice)
-        with self.engine.lease(name) as synthesizer:
-            part = self.casting.cast(synthesizer, voice, Whom())
-            request = SpeechRequest(
-                voice=name, text=[Phrase(WORDS)], reference=part.reference, options=SHORT, priority=1
-            )
-            for _ in self.engine.submit(request):
-                pass
+        speak_a_word(self.engine, self.casting)
 
     def known(self, voice: Voice) -> str:
         """The engine's name of a voice; voices of one bundle share it."""
-        name = str(voice.bundle.resolve())
-        self.engine.add_voice(name, voice.bundle)
-        return name
+        return known(self.engine, voice)
 
     def _made(self, voice: str, seconds: float) -> None:
         self.meters.sound.labels(voice).inc(seconds)

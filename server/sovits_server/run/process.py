@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
 import socket
-import sys
 from collections.abc import Callable
 from types import FrameType
 
@@ -15,7 +13,7 @@ import uvicorn
 
 from sovits_server.app import Server
 from sovits_server.config import Config
-from sovits_server.operations.logs import set_up
+from sovits_server.core.ahead import Ahead
 from sovits_server.problems import ConfigError
 from sovits_server.run.protocols import HttpProtocol, SocketProtocol
 from sovits_server.sound import can_write
@@ -41,18 +39,19 @@ class Process(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def serve(config: Config, say: Say, *, verbose: bool = False) -> None:
+def run(ahead: Ahead, say: Say) -> bool:
     """Serves until it is stopped.
 
     Args:
-        config: Of the operator.
+        ahead: Its parts.
         say: Told how to reach it, a line a call.
-        verbose: Whether more is logged.
+
+    Returns:
+        Whether to start anew.
 
     Raises:
         ConfigError: A setting makes no sense, or the address is taken.
     """
-    set_up(config.log_format, verbose=verbose)
     again = False
 
     def stop(anew: bool) -> None:
@@ -60,14 +59,14 @@ def serve(config: Config, say: Say, *, verbose: bool = False) -> None:
         again = anew
         process.handle_exit(signal.SIGTERM, None)
 
-    server = Server(config, stop=stop)
+    config = ahead.config
+    server = Server(config, stop=stop, ahead=ahead)
     with bound_socket(config) as bound:
         process = Process(server)
         for line in welcome(config, server, bound.getsockname()[1]):
             say(line)
         process.run(sockets=[bound])
-    if again:
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    return again
 
 
 def _settings(config: Config, server: Server) -> uvicorn.Config:
