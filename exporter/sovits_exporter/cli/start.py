@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 _SLOW = {"torch", "onnx", "onnxruntime"}
+_COMMANDS = "sovits_exporter.cli."
 _EXIT_CODE = 1
 _commands_are_there = False
 
@@ -51,9 +52,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a package with C++ inside is at the beginning of its import."""
+    """Whether a command, or a package with C++ inside, is at the beginning of its import."""
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_globals.get("__name__") in _SLOW:
+        name = str(frame.f_globals.get("__name__"))
+        if frame.f_code.co_name == "<module>" and (name in _SLOW or name.startswith(_COMMANDS)):
             return True
         frame = frame.f_back
     return False
