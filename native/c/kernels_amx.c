@@ -16,7 +16,7 @@
 #pragma GCC target("amx-tile,amx-int8")
 #endif
 
-enum { LEAST_ROWS = 3, GROUPS = 16, PANEL_BYTES = 256 };
+enum { LEAST_ROWS = 3, GROUPS = 16, PANEL_BYTES = 256, AHEAD = GROUPS * PANEL_BYTES };
 
 struct tile_config {
     uint8_t palette, start_row, reserved[14];
@@ -37,6 +37,11 @@ static void configure(int rows) {
     _tile_loadconfig(&config);
 }
 
+/* Half of the weights of a later pass of the loop, on their way to the nearest cache. */
+static void fetch_half(const int8_t *weights) {
+    for (int i = 0; i < GROUPS * PANEL_BYTES / 2; i += 64) _mm_prefetch((const char *)weights + i, _MM_HINT_T0);
+}
+
 void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y) {
     if (rows < LEAST_ROWS || groups % GROUPS) {
         panel_i8_avx512(weight, x, stride, groups, rows, y);
@@ -50,10 +55,12 @@ void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int gr
     for (int group = 0; group < groups; group += GROUPS) {
         const int8_t *w = weight + group * PANEL_BYTES;
         _tile_loadd(4, x + 4 * group, stride);
+        fetch_half(w + AHEAD);
         _tile_loadd(5, w, PANEL_BYTES);
         _tile_loadd(6, w + 64, PANEL_BYTES);
         _tile_dpbusd(0, 4, 5);
         _tile_dpbusd(1, 4, 6);
+        fetch_half(w + AHEAD + 2048);
         _tile_loadd(5, w + 128, PANEL_BYTES);
         _tile_loadd(6, w + 192, PANEL_BYTES);
         _tile_dpbusd(2, 4, 5);

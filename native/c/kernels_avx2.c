@@ -36,6 +36,7 @@ ALWAYS void tile_i8(const int rows, const int8_t *w, const uint8_t *x, int64_t s
         for (int j = 0; j < 4; j++) sum[r][j] = _mm256_setzero_si256();
     for (int i = 0; i < groups; i++, w += 256) {
         __m256i v[I8_TILE];
+        fetch(w, 128);
         for (int r = 0; r < rows; r++) {
             int32_t four;
             memcpy(&four, x + r * stride + 4 * i, 4);

@@ -11,13 +11,21 @@
 
 #define ALWAYS static inline __attribute__((always_inline))
 
+/* Weights come from far away: while some are used, those AHEAD are on their way to the nearest cache. */
+enum { AHEAD = 2048 };
+ALWAYS void fetch(const void *weights, int bytes) {
+    for (int i = 0; i < bytes; i += 64) __builtin_prefetch((const char *)weights + AHEAD + i);
+}
+
+/* Adds to y what k inputs give. */
 #define FLOAT_TILE(NAME, WEIGHT, LOAD)                                                                           \
     ALWAYS void NAME(const int rows, const WEIGHT *w, const float *x, int64_t stride, int k, float *y) {         \
         vec_f32 sum[TILE][PART];                                                                                 \
         for (int r = 0; r < rows; r++)                                                                           \
-            for (int j = 0; j < PART; j++) sum[r][j] = zero_f32();                                               \
+            for (int j = 0; j < PART; j++) sum[r][j] = load_f32(y + 64 * r + WIDTH * j);                         \
         for (int i = 0; i < k; i++, w += 64) {                                                                   \
             vec_f32 v[PART];                                                                                     \
+            fetch(w, PART * WIDTH * (int)sizeof *w);                                                             \
             for (int j = 0; j < PART; j++) v[j] = LOAD(w + WIDTH * j);                                           \
             for (int r = 0; r < rows; r++) {                                                                     \
                 vec_f32 one = set_f32(x[r * stride + i]);                                                        \
@@ -58,8 +66,23 @@ FLOAT_TILE(tile_f16, uint16_t, load_f16)
 
 #define TILE_F32(N) tile_f32(N, weights, inputs, stride, k, outputs)
 #define TILE_F16(N) tile_f16(N, weights, inputs, stride, k, outputs)
-PANEL(panel_f32, TILE_F32, float, float, float, 1)
-PANEL(panel_f16, TILE_F16, uint16_t, float, float, 1)
+PANEL(add_f32, TILE_F32, float, float, float, 1)
+PANEL(add_f16, TILE_F16, uint16_t, float, float, 1)
+
+/* Several tiles of rows take so many inputs at a time that their weights stay in the nearest cache for all tiles, and
+ * that memory is read while the earlier tiles compute. */
+enum { BLOCK = 64 };
+
+#define FLOAT_PANEL(NAME, ADD, WEIGHT)                                                                           \
+    static void NAME(const WEIGHT *w, const float *x, int64_t stride, int k, int rows, float *y) {               \
+        int step = rows <= TILE ? k : BLOCK;                                                                     \
+        memset(y, 0, (size_t)rows * 64 * sizeof *y);                                                             \
+        for (int i = 0; i < k; i += step)                                                                        \
+            ADD(w + (int64_t)64 * i, x + i, stride, k - i < step ? k - i : step, rows, y);                       \
+    }
+
+FLOAT_PANEL(panel_f32, add_f32, float)
+FLOAT_PANEL(panel_f16, add_f16, uint16_t)
 
 #if defined(dot_i8)
 
@@ -69,6 +92,7 @@ ALWAYS void tile_i8(const int rows, const int8_t *w, const uint8_t *x, int64_t s
         for (int j = 0; j < PART; j++) sum[r][j] = zero_i32();
     for (int i = 0; i < groups; i++, w += 256) {
         vec_i32 v[PART];
+        fetch(w, 4 * PART * WIDTH);
         for (int j = 0; j < PART; j++) v[j] = load_i8(w + 4 * WIDTH * j);
         for (int r = 0; r < rows; r++) {
             int32_t four;
