@@ -35,30 +35,38 @@ void sovits_struct_sizes(int64_t sizes[7]) {
     sizes[6] = sizeof(sovits_vocoder);
 }
 
-/* This thread's heads of every row: its keys and values into its caches, then attention over all before it. */
-static void attend(struct step *s, int32_t layer, int32_t thread) {
+/* Some heads of a row: their keys and values into its caches, then attention over all before it. `next`: the first of
+ * the heads that follow, or a negative number. */
+static void attend_heads(struct step *s, int32_t layer, int64_t number, int64_t head, int heads, int64_t next,
+                         float *score) {
     const sovits_gpt *g = s->gpt;
-    int32_t size = g->width / g->heads;
-    float *score = s->score + thread * s->score_floats;
-    struct range mine = partition(g->heads, s->threads, thread);
-    for (int64_t i = 0; i < s->rows; i++) {
-        const struct row *row = s->row + i;
-        int64_t capacity = row->request->capacity;
-        float *qkv = s->qkv + 3 * i * g->width, *attention = s->attention + i * g->width;
-        for (int64_t head = mine.begin; head < mine.end; head++) {
-            const float *q = qkv + head * size, *k = q + g->width, *v = k + g->width;
-            void *keys = cached(s, row->request, 2 * layer, head), *values = cached(s, row->request, 2 * layer + 1, head);
-            int count = (int)(row->cache_row + 1), last = head + 1 == mine.end;
-            keep(s, keys, row->cache_row, k);
-            keep(s, values, row->cache_row, v);
-            if (g->cache_form == SOVITS_F16)
-                s->kernels->attend_f16(q, keys, values, count, size, score, attention + head * size,
-                                       last ? NULL : (uint16_t *)keys + capacity * size);
-            else
-                s->kernels->attend(q, keys, values, count, size, score, attention + head * size,
-                                   last ? NULL : (float *)keys + capacity * size);
-        }
+    const struct row *row = s->row + number;
+    int size = g->width / g->heads, count = (int)(row->cache_row + 1);
+    int64_t stride = row->request->capacity * size;
+    const float *q = s->qkv + 3 * number * g->width + head * size;
+    float *y = s->attention + number * g->width + head * size;
+    for (int64_t i = 0; i < heads; i++) {
+        const float *k = q + g->width + i * size;
+        keep(s, cached(s, row->request, 2 * layer, head + i), row->cache_row, k);
+        keep(s, cached(s, row->request, 2 * layer + 1, head + i), row->cache_row, k + g->width);
     }
+    const void *keys = cached(s, row->request, 2 * layer, head), *values = cached(s, row->request, 2 * layer + 1, head);
+    const void *after = next < 0 ? NULL : cached(s, row->request, 2 * layer, next);
+    if (g->cache_form == SOVITS_F16)
+        s->kernels->attend_f16(q, keys, values, stride, heads, count, size, score, y, after);
+    else
+        s->kernels->attend(q, keys, values, stride, heads, count, size, score, y, after);
+}
+
+/* This thread's heads of every row. */
+static void attend(struct step *s, int32_t layer, int32_t thread) {
+    struct range mine = partition(s->gpt->heads, s->threads, thread);
+    for (int64_t row = 0; row < s->rows; row++)
+        for (int64_t head = mine.begin; head < mine.end; head += HEADS_TOGETHER) {
+            int64_t next = head + HEADS_TOGETHER;
+            attend_heads(s, layer, row, head, (int)least(mine.end - head, HEADS_TOGETHER),
+                         next < mine.end ? next : -1, s->score + thread * s->score_floats);
+        }
 }
 
 static void embed(struct step *s, int32_t thread) {
@@ -116,7 +124,7 @@ int32_t sovits_step(sovits_pool *pool, const sovits_gpt *g, const sovits_request
     pool_lock(pool);
     struct step step = {
         .pool = pool, .gpt = g, .kernels = kernels_in_use(), .threads = pool_threads(pool), .rows = rows};
-    int placed = place_buffers(&step, (capacity + SCORE_BLOCK - 1) / SCORE_BLOCK * SCORE_BLOCK, rows);
+    int placed = place_buffers(&step, ATTENTION_FLOATS(capacity, g->width / g->heads), rows);
     if (placed) {
         for (int32_t i = 0; i < rows; i++) {
             const sovits_request *r = requests[i];

@@ -44,14 +44,15 @@ struct kernels {
     /* y [rows][64] of an int8 panel [groups][64][4]: exact sums of products of codes and weights. */
     void (*panel_i8)(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y);
 
-    /* One head: y = softmax(q K^T / sqrt(size)) V over keys and values [rows][size]; score has room for the rows,
-     * rounded up to SCORE_BLOCK. `next`: keys that are read next, for as many rows, or NULL. */
-    void (*attend)(const float *q, const float *keys, const float *values, int rows, int size, float *score, float *y,
-                   const float *next);
+    /* Up to HEADS_TOGETHER heads: y = softmax(q K^T / sqrt(size)) V, q and y [heads][size], over `rows` keys and values
+     * of each, `stride` numbers from head to head; score has room for ATTENTION_FLOATS. `next`: keys that are read next,
+     * as many, or NULL. */
+    void (*attend)(const float *q, const float *keys, const float *values, int64_t stride, int heads, int rows, int size,
+                   float *score, float *y, const float *next);
 
     /* The same over keys and values in float16, and how they become it: the nearest. */
-    void (*attend_f16)(const float *q, const uint16_t *keys, const uint16_t *values, int rows, int size, float *score,
-                       float *y, const uint16_t *next);
+    void (*attend_f16)(const float *q, const uint16_t *keys, const uint16_t *values, int64_t stride, int heads, int rows,
+                       int size, float *score, float *y, const uint16_t *next);
     void (*nearest_f16)(const float *x, int n, uint16_t *y);
 
     /* score = exp(scale * score - its maximum); returns the sum. Writes up to the next multiple of SCORE_BLOCK. */
@@ -108,7 +109,8 @@ struct kernels {
         .untransform = untransform,            \
     }
 
-enum { SCORE_BLOCK = 16 };
+enum { SCORE_BLOCK = 16, HEADS_TOGETHER = 4 };
+#define ATTENTION_FLOATS(rows, size) (HEADS_TOGETHER * (((rows) + SCORE_BLOCK - 1) / SCORE_BLOCK * SCORE_BLOCK + 2 * (size)))
 enum { TILE_ROWS = 16 }; /* most rows of a panel's call */
 
 extern const struct kernels kernels_generic;

@@ -58,55 +58,45 @@ static inline void quantize_signed(const float *restrict x, int k, uint8_t *rest
     *zero -= 128;
 }
 
-/* Attention over keys and values of a type, of which LOAD gives four as float32:
- *   dot_four_rows        scores of four rows at a time; returns how many rows have theirs
- *   weighted_sum_of_32   y = weighted sum of rows of 32, two at a time; returns how many rows are in it */
-#define ATTEND(SUFFIX, TYPE, LOAD)                                                                               \
-    static inline int dot_four_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, int rows,        \
-                                            int size, float *restrict score) {                                   \
-        int row = 0;                                                                                             \
-        if (size % 4 != 0) return 0;                                                                             \
-        for (; row + 3 < rows; row += 4) {                                                                       \
-            const TYPE *key = keys + (int64_t)row * size;                                                        \
+/* Blocks of attention over keys and values of a type, of which LOAD gives four as float32; four rows at a time, the
+ * last one again where there are none. */
+#define ROWS(SUFFIX, TYPE, LOAD)                                                                               \
+    ALWAYS void dot_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, const int rows,             \
+                                 const int size, float *restrict score, const TYPE *ahead) {                     \
+        for (int row = 0; row < rows; row += 4) {                                                                \
+            const TYPE *key[4];                                                                                  \
+            for (int r = 0; r < 4; r += 2) fetch_rows(ahead + (row + r) * size, size * (int64_t)sizeof(TYPE));   \
+            for (int r = 0; r < 4; r++) key[r] = keys + (row + r < rows ? row + r : rows - 1) * size;            \
             float32x4_t a = vdupq_n_f32(0), b = a, c = a, d = a;                                                 \
             for (int i = 0; i < size; i += 4) {                                                                  \
                 float32x4_t v = vld1q_f32(q + i);                                                                \
-                a = vfmaq_f32(a, LOAD(key + i), v);                                                              \
-                b = vfmaq_f32(b, LOAD(key + size + i), v);                                                       \
-                c = vfmaq_f32(c, LOAD(key + 2 * size + i), v);                                                   \
-                d = vfmaq_f32(d, LOAD(key + 3 * size + i), v);                                                   \
+                a = vfmaq_f32(a, LOAD(key[0] + i), v);                                                           \
+                b = vfmaq_f32(b, LOAD(key[1] + i), v);                                                           \
+                c = vfmaq_f32(c, LOAD(key[2] + i), v);                                                           \
+                d = vfmaq_f32(d, LOAD(key[3] + i), v);                                                           \
             }                                                                                                    \
             vst1q_f32(score + row, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));                              \
         }                                                                                                        \
-        return row;                                                                                              \
     }                                                                                                            \
-    static inline int weighted_sum_of_32##SUFFIX(const float *restrict score, const TYPE *restrict values,       \
-                                                 int rows, float *restrict y) {                                  \
-        int row = 0;                                                                                             \
+    ALWAYS void add_rows_of_32##SUFFIX(const float *restrict score, const TYPE *restrict values, const int rows, \
+                                       float *restrict sum, const TYPE *ahead) {                                 \
         float32x4_t a[16];                                                                                       \
-        for (int i = 0; i < 16; i++) a[i] = vdupq_n_f32(0);                                                      \
-        for (; row + 1 < rows; row += 2) {                                                                       \
-            const TYPE *value = values + (int64_t)row * 32;                                                      \
-            for (int i = 0; i < 8; i++) a[i] = vfmaq_n_f32(a[i], LOAD(value + 4 * i), score[row]);               \
-            for (int i = 8; i < 16; i++) a[i] = vfmaq_n_f32(a[i], LOAD(value + 4 * i), score[row + 1]);          \
+        for (int i = 0; i < 16; i++) a[i] = vld1q_f32(sum + 4 * i);                                              \
+        for (int row = 0; row < rows; row += 2, values += 64, ahead += 64) {                                     \
+            fetch_rows(ahead, 32 * (int64_t)sizeof(TYPE));                                                       \
+            for (int i = 0; i < 8; i++) a[i] = vfmaq_n_f32(a[i], LOAD(values + 4 * i), score[row]);              \
+            if (row + 1 == rows) break;                                                                          \
+            for (int i = 8; i < 16; i++) a[i] = vfmaq_n_f32(a[i], LOAD(values + 4 * i), score[row + 1]);         \
         }                                                                                                        \
-        for (int i = 0; i < 8; i++) vst1q_f32(y + 4 * i, vaddq_f32(a[i], a[i + 8]));                             \
-        return row;                                                                                              \
-    }                                                                                                            \
-    static void attend##SUFFIX(const float *restrict q, const TYPE *restrict keys, const TYPE *restrict values,  \
-                               int rows, int size, float *restrict score, float *restrict y, const TYPE *next) { \
-        (void)next;                                                                                              \
-        dot_rows##SUFFIX(q, keys, dot_four_rows##SUFFIX(q, keys, rows, size, score), rows, size, score);         \
-        float sum = scaled_exp(score, rows, 1 / sqrtf((float)size));                                             \
-        int row = 0;                                                                                             \
-        for (int i = 0; i < size; i++) y[i] = 0;                                                                 \
-        if (size == 32) row = weighted_sum_of_32##SUFFIX(score, values, rows, y);                                \
-        add_weighted_rows##SUFFIX(score, values, row, rows, size, y);                                            \
-        for (int i = 0; i < size; i++) y[i] /= sum;                                                              \
+        for (int i = 0; i < 16; i++) vst1q_f32(sum + 4 * i, a[i]);                                               \
     }
 
-ATTEND(, float, load_f32)
-ATTEND(_f16, uint16_t, load_f16)
+ROWS(, float, load_f32)
+ROWS(_f16, uint16_t, load_f16)
+BLOCKS_BY_ROWS(, float, 4)
+BLOCKS_BY_ROWS(_f16, uint16_t, 4)
+ATTEND(, float, dot_block, add_block)
+ATTEND(_f16, uint16_t, dot_block_f16, add_block_f16)
 
 static void nearest_f16(const float *x, int n, uint16_t *y) {
     int i = 0;

@@ -14,6 +14,59 @@
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")
 #endif
 
+#include "kernels_portable.h"
+
+#define LOAD_F32 _mm512_loadu_ps
+#define LOAD_F16(x) _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(x)))
+
+/* Neighboring numbers added, of two vectors. */
+ALWAYS __m512 pairs(__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+
+/* Halves added, of two vectors. */
+ALWAYS __m512 halves(__m512 a, __m512 b) {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+
+/* Eight vectors of two rows each, as `halves` gives them: row r / 4 * 8 + r % 4 and the fourth after it in v[r]. */
+ALWAYS __m512 sums_of_16(const __m512 v[8]) {
+    __m512 a = pairs(pairs(v[0], v[1]), pairs(v[2], v[3])), b = pairs(pairs(v[4], v[5]), pairs(v[6], v[7]));
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+
+/* Blocks of attention as kernels_x86.h has them, in the same order of sums, sixteen rows at a time. */
+#define ROWS(SUFFIX, TYPE, LOAD)                                                                               \
+    ALWAYS __m512 dot_row##SUFFIX(const float *q, const TYPE *key, int size) {                            \
+        __m512 sum = _mm512_setzero_ps();                                                                        \
+        for (int i = 0; i < size; i += 16) sum = _mm512_fmadd_ps(LOAD(key + i), _mm512_loadu_ps(q + i), sum);    \
+        return sum;                                                                                              \
+    }                                                                                                            \
+    ALWAYS void dot_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, const int rows,             \
+                                 const int size, float *restrict score, const TYPE *ahead) {                     \
+        __m512 v[8];                                                                                             \
+        for (int r = 0; r < 8; r++) {                                                                            \
+            fetch_rows(ahead + 2 * r * size, size * (int64_t)sizeof(TYPE));                                      \
+            int row = r / 4 * 8 + r % 4, one = row < rows ? row : rows - 1, other = row + 4 < rows ? row + 4 : rows - 1; \
+            v[r] = halves(dot_row##SUFFIX(q, keys + one * size, size), dot_row##SUFFIX(q, keys + other * size, size)); \
+        }                                                                                                        \
+        _mm512_storeu_ps(score, sums_of_16(v));                                                                  \
+    }                                                                                                            \
+    ALWAYS void add_rows_of_32##SUFFIX(const float *restrict score, const TYPE *restrict values, const int rows, \
+                                       float *restrict sum, const TYPE *ahead) {                                 \
+        __m512 a[4];                                                                                             \
+        for (int i = 0; i < 4; i++) a[i] = _mm512_loadu_ps(sum + 16 * i);                                        \
+        for (int row = 0; row < rows; row += 2, values += 64, ahead += 64) {                                     \
+            fetch_rows(ahead, 32 * (int64_t)sizeof(TYPE));                                                       \
+            __m512 even = _mm512_set1_ps(score[row]);                                                            \
+            for (int i = 0; i < 2; i++) a[i] = _mm512_fmadd_ps(LOAD(values + 16 * i), even, a[i]);               \
+            if (row + 1 == rows) break;                                                                          \
+            __m512 odd = _mm512_set1_ps(score[row + 1]);                                                         \
+            for (int i = 2; i < 4; i++) a[i] = _mm512_fmadd_ps(LOAD(values + 16 * i), odd, a[i]);                \
+        }                                                                                                        \
+        for (int i = 0; i < 4; i++) _mm512_storeu_ps(sum + 16 * i, a[i]);                                        \
+    }
+
 #include "kernels_x86.h"
 
 /* What is no number stays none; its sign may be another. */

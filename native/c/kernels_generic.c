@@ -38,19 +38,8 @@ static void panel_i8(const int8_t *w, const uint8_t *x, int64_t stride, int grou
     for (int row = 0; row < rows; row++) row_i8(w, x + row * stride, groups, y + 64 * row);
 }
 
-#define ATTEND(SUFFIX, TYPE)                                                                                     \
-    static void attend##SUFFIX(const float *restrict q, const TYPE *restrict keys, const TYPE *restrict values,  \
-                               int rows, int size, float *restrict score, float *restrict y, const TYPE *next) { \
-        (void)next;                                                                                              \
-        dot_rows##SUFFIX(q, keys, 0, rows, size, score);                                                         \
-        float sum = scaled_exp(score, rows, 1 / sqrtf((float)size));                                             \
-        for (int i = 0; i < size; i++) y[i] = 0;                                                                 \
-        add_weighted_rows##SUFFIX(score, values, 0, rows, size, y);                                              \
-        for (int i = 0; i < size; i++) y[i] /= sum;                                                              \
-    }
-
-ATTEND(, float)
-ATTEND(_f16, uint16_t)
+ATTEND(, float, dot_any, add_any)
+ATTEND(_f16, uint16_t, dot_any_f16, add_any_f16)
 
 static int f16_row_from_f32(const float *x, int n, uint16_t *y) {
     for (int i = 0; i < n; i++) {

@@ -12,6 +12,8 @@
 
 enum { LANES = 16 };
 
+#define ALWAYS static inline __attribute__((always_inline))
+
 /* exp to 1e-7, for numbers up to 0; what is no number stays none. Source: range reduction by ln 2 in two parts, a Taylor series, as Cephes does. */
 static inline float exp_of(float x) {
     x = x < -87.0f ? -87.0f : x;
@@ -32,40 +34,17 @@ static inline float exp_of(float x) {
     return p * power;
 }
 
-static inline float same(float x) { return x; }
-
-/* Attention row by row over keys and values of a type, NUMBER of which is a float:
- *   dot_rows            score[row] = q . key of the rows from `row` on
- *   add_weighted_rows   y += score[row] * value of the rows from `row` on */
-#define ATTENTION_ROWS(SUFFIX, TYPE, NUMBER)                                                                     \
-    static inline void dot_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, int row, int rows,   \
-                                        int size, float *restrict score) {                                       \
-        for (; row < rows; row++) {                                                                              \
-            const TYPE *key = keys + (int64_t)row * size;                                                        \
-            float sum = 0;                                                                                       \
-            for (int i = 0; i < size; i++) sum += q[i] * NUMBER(key[i]);                                         \
-            score[row] = sum;                                                                                    \
-        }                                                                                                        \
-    }                                                                                                            \
-    static inline void add_weighted_rows##SUFFIX(const float *restrict score, const TYPE *restrict values,       \
-                                                 int row, int rows, int size, float *restrict y) {               \
-        for (; row < rows; row++) {                                                                              \
-            const TYPE *value = values + (int64_t)row * size;                                                    \
-            for (int i = 0; i < size; i++) y[i] += score[row] * NUMBER(value[i]);                                \
-        }                                                                                                        \
-    }
-
-ATTENTION_ROWS(, float, same)
-ATTENTION_ROWS(_f16, uint16_t, f32_from_f16)
-
 static inline float scaled_exp(float *restrict score, int rows, float scale) {
-    float maximum = -INFINITY, lane[LANES] = {0}, sum = 0;
-    for (int i = 0; i < rows; i++) {
-        score[i] *= scale;
-        maximum = score[i] > maximum ? score[i] : maximum;
-    }
+    float largest[LANES], lane[LANES] = {0}, maximum = -INFINITY, sum = 0;
     int padded = (rows + SCORE_BLOCK - 1) / SCORE_BLOCK * SCORE_BLOCK;
     for (int i = rows; i < padded; i++) score[i] = -INFINITY;
+    for (int j = 0; j < LANES; j++) largest[j] = -INFINITY;
+    for (int i = 0; i < padded; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            score[i + j] *= scale;
+            largest[j] = score[i + j] > largest[j] ? score[i + j] : largest[j];
+        }
+    for (int j = 0; j < LANES; j++) maximum = largest[j] > maximum ? largest[j] : maximum;
     for (int i = 0; i < padded; i += LANES)
         for (int j = 0; j < LANES; j++) {
             score[i + j] = exp_of(score[i + j] - maximum);
@@ -122,5 +101,89 @@ static void add_and_norm(float *restrict x, const float *restrict y, int width, 
     float scale = 1 / sqrtf(variance / (float)width + epsilon);
     for (int i = 0; i < width; i++) x[i] = (x[i] - mean) * scale * weight[i] + bias[i];
 }
+
+static inline float same(float x) { return x; }
+
+/* Blocks of attention for a head of whatever size, of up to SCORE_BLOCK rows; NUMBER of a key or value is a float:
+ *   dot_any   score[row] = q . key
+ *   add_any   sum += score[row] * value; sum [2][size]: of even rows, and of odd ones */
+#define ANY_BLOCKS(SUFFIX, TYPE, NUMBER)                                                                         \
+    static inline void dot_any##SUFFIX(const float *restrict q, const TYPE *restrict keys, int rows, int size,   \
+                                       float *restrict score, const TYPE *ahead) {                               \
+        (void)ahead;                                                                                             \
+        for (int row = 0; row < rows; row++) {                                                                   \
+            float sum = 0;                                                                                       \
+            for (int i = 0; i < size; i++) sum += q[i] * NUMBER(keys[row * size + i]);                           \
+            score[row] = sum;                                                                                    \
+        }                                                                                                        \
+    }                                                                                                            \
+    static inline void add_any##SUFFIX(const float *restrict score, const TYPE *restrict values, int rows,       \
+                                       int size, float *restrict sum, const TYPE *ahead) {                       \
+        (void)ahead;                                                                                             \
+        for (int row = 0; row < rows; row++)                                                                     \
+            for (int i = 0; i < size; i++) sum[row % 2 * size + i] += score[row] * NUMBER(values[row * size + i]); \
+    }
+
+ANY_BLOCKS(, float, same)
+ANY_BLOCKS(_f16, uint16_t, f32_from_f16)
+
+/* Two rows of keys or values that are read soon. */
+ALWAYS void fetch_rows(const void *rows, int64_t bytes) {
+    for (int64_t i = 0; i < 2 * bytes; i += 64) __builtin_prefetch((const char *)rows + i);
+}
+
+/* Blocks by DOT_ROWS and ADD_ROWS of an instruction set, which the compiler unrolls for whole blocks of heads of 32; any
+ * other head whose size is a multiple of STEP goes by the same order of sums. */
+#define BLOCKS_BY_ROWS(SUFFIX, TYPE, STEP)                                                                       \
+    static inline void dot_block##SUFFIX(const float *restrict q, const TYPE *restrict keys, int rows, int size, \
+                                         float *restrict score, const TYPE *ahead) {                             \
+        if (size == 32 && rows == SCORE_BLOCK)                                                                   \
+            dot_rows##SUFFIX(q, keys, SCORE_BLOCK, 32, score, ahead);                                            \
+        else if (size % STEP == 0)                                                                               \
+            dot_rows##SUFFIX(q, keys, rows, size, score, ahead);                                                 \
+        else                                                                                                     \
+            dot_any##SUFFIX(q, keys, rows, size, score, ahead);                                                  \
+    }                                                                                                            \
+    static inline void add_block##SUFFIX(const float *restrict score, const TYPE *restrict values, int rows,     \
+                                         int size, float *restrict sum, const TYPE *ahead) {                     \
+        if (size != 32)                                                                                          \
+            add_any##SUFFIX(score, values, rows, size, sum, ahead);                                              \
+        else if (rows == SCORE_BLOCK)                                                                            \
+            add_rows_of_32##SUFFIX(score, values, SCORE_BLOCK, sum, ahead);                                      \
+        else                                                                                                     \
+            add_rows_of_32##SUFFIX(score, values, rows, sum, ahead);                                             \
+    }
+
+/* The heads take turns block by block: several streams are read from memory faster than one. While a block is used,
+ * the head's next one is on its way; after the last keys the first values, after the last values the keys of `next`.
+ * DOT and ADD are what ANY_BLOCKS describes; DOT may write as far as a whole block. */
+#define ATTEND(SUFFIX, TYPE, DOT, ADD)                                                                           \
+    static void attend##SUFFIX(const float *restrict q, const TYPE *restrict keys, const TYPE *restrict values,  \
+                               int64_t stride, int heads, int rows, int size, float *restrict score,             \
+                               float *restrict y, const TYPE *next) {                                            \
+        int padded = (rows + SCORE_BLOCK - 1) / SCORE_BLOCK * SCORE_BLOCK;                                       \
+        int64_t block = SCORE_BLOCK * (int64_t)size;                                                             \
+        float *sums = score + (int64_t)heads * padded, total[HEADS_TOGETHER];                                    \
+        for (int row = 0; row < padded; row += SCORE_BLOCK)                                                      \
+            for (int head = 0; head < heads; head++) {                                                           \
+                const TYPE *key = keys + head * stride + (int64_t)row * size;                                    \
+                int last = row + SCORE_BLOCK >= rows;                                                            \
+                DOT(q + head * size, key, last ? rows - row : SCORE_BLOCK, size, score + head * padded + row,    \
+                    last ? values + head * stride : key + block);                                                \
+            }                                                                                                    \
+        for (int head = 0; head < heads; head++)                                                                 \
+            total[head] = scaled_exp(score + head * padded, rows, 1 / sqrtf((float)size));                       \
+        memset(sums, 0, (size_t)heads * 2 * (size_t)size * sizeof *sums);                                        \
+        for (int row = 0; row < padded; row += SCORE_BLOCK)                                                      \
+            for (int head = 0; head < heads; head++) {                                                           \
+                const TYPE *value = values + head * stride + (int64_t)row * size;                                \
+                int last = row + SCORE_BLOCK >= rows;                                                            \
+                ADD(score + head * padded + row, value, last ? rows - row : SCORE_BLOCK, size,                   \
+                    sums + 2 * head * size, !last ? value + block : next ? next + head * stride : value);        \
+            }                                                                                                    \
+        for (int head = 0; head < heads; head++)                                                                 \
+            for (int i = 0; i < size; i++)                                                                       \
+                y[head * size + i] = (sums[2 * head * size + i] + sums[(2 * head + 1) * size + i]) / total[head]; \
+    }
 
 #endif

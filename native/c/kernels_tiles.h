@@ -9,8 +9,6 @@
 #ifndef SOVITS_KERNELS_TILES_H
 #define SOVITS_KERNELS_TILES_H
 
-#define ALWAYS static inline __attribute__((always_inline))
-
 /* Weights come from far away: while some are used, those AHEAD are on their way to the nearest cache. */
 enum { AHEAD = 2048 };
 ALWAYS void fetch(const void *weights, int bytes) {
