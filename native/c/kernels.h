@@ -62,6 +62,11 @@ struct kernels {
      * multiplies signed numbers, codes and zero are less by 128: what is left of their difference is the same. */
     void (*quantize)(const float *x, int k, uint8_t *codes, float *scale, int32_t *zero);
 
+    /* y = what the sums of a panel, of one row, stand for: of codes with this scale and zero, and of `count` outputs with
+     * sums, scales and biases (or NULL) of their own. */
+    void (*numbers_of_sums)(const int32_t *total, int count, float code_scale, int32_t code_zero, const int32_t *sum,
+                            const float *scale, const float *bias, float *y);
+
     /* x = norm(x + y) */
     void (*add_and_norm)(float *x, const float *y, int width, const float *weight, const float *bias, float epsilon);
 
@@ -99,6 +104,7 @@ struct kernels {
         .nearest_f16 = nearest_f16,            \
         .scaled_exp = scaled_exp,              \
         .quantize = QUANTIZE,                  \
+        .numbers_of_sums = numbers_of_sums,    \
         .add_and_norm = add_and_norm,          \
         .f16_from_f32 = f16_row_from_f32,      \
         .products_f32 = products_f32,          \

@@ -83,6 +83,13 @@ static void quantize(const float *restrict x, int k, uint8_t *restrict codes, fl
     *zero = (int32_t)zero_point;
 }
 
+static void numbers_of_sums(const int32_t *restrict total, int count, float code_scale, int32_t code_zero,
+                            const int32_t *restrict sum, const float *restrict scale, const float *restrict bias,
+                            float *restrict y) {
+    for (int i = 0; i < count; i++) y[i] = (float)(total[i] - code_zero * sum[i]) * (code_scale * scale[i]);
+    for (int i = 0; bias && i < count; i++) y[i] += bias[i];
+}
+
 static void add_and_norm(float *restrict x, const float *restrict y, int width, const float *restrict weight,
                          const float *restrict bias, float epsilon) {
     float lane[LANES] = {0}, mean = 0, variance = 0;

@@ -79,28 +79,31 @@ struct range rows_of(const struct step *s, int32_t thread) {
                           ((int64_t)s->rows * (thread + 1) + last) / s->threads};
 }
 
-/* y [rows][n] of one panel and up to TILE_ROWS rows from `first_row` on. int8 reads codes in place of x. */
+/* y [rows][n] of one panel and up to TILE_ROWS rows from `first_row` on, whose codes are read. */
+static void int8_panel_of_rows(struct step *s, const sovits_linear *l, float *y, int64_t panel, int64_t first_row,
+                               int32_t rows) {
+    int32_t total[TILE_ROWS * SOVITS_PANEL];
+    int64_t first = panel * SOVITS_PANEL, groups = group_count(l->k);
+    s->kernels->panel_i8((const int8_t *)l->weight + panel * groups * SOVITS_PANEL * GROUP,
+                         s->codes + first_row * s->code_stride, s->code_stride, (int)groups, rows, total);
+    for (int32_t i = 0; i < rows; i++) {
+        const struct row *row = s->row + first_row + i;
+        s->kernels->numbers_of_sums(total + i * SOVITS_PANEL, (int)least(l->n - first, SOVITS_PANEL), row->code_scale,
+                                    row->code_zero, l->sum + first, l->scale + first, l->bias ? l->bias + first : NULL,
+                                    y + (first_row + i) * l->n + first);
+    }
+}
+
+/* The same of float weights, which read x. */
 static void panel_of_rows(struct step *s, const sovits_linear *l, const float *x, float *y, int64_t panel,
                           int64_t first_row, int32_t rows) {
     float out[TILE_ROWS * SOVITS_PANEL];
     int64_t first = panel * SOVITS_PANEL, count = least(l->n - first, SOVITS_PANEL);
     const float *in = x + first_row * l->k;
-    if (l->form == SOVITS_I8) {
-        int32_t total[TILE_ROWS * SOVITS_PANEL];
-        int64_t groups = group_count(l->k);
-        s->kernels->panel_i8((const int8_t *)l->weight + panel * groups * SOVITS_PANEL * GROUP,
-                             s->codes + first_row * s->code_stride, s->code_stride, (int)groups, rows, total);
-        for (int32_t i = 0; i < rows; i++) {
-            const struct row *row = s->row + first_row + i;
-            for (int64_t j = 0; j < count; j++)
-                out[i * SOVITS_PANEL + j] = (float)(total[i * SOVITS_PANEL + j] - row->code_zero * l->sum[first + j]) *
-                                            (row->code_scale * l->scale[first + j]);
-        }
-    } else if (l->form == SOVITS_F16) {
+    if (l->form == SOVITS_F16)
         s->kernels->panel_f16((const uint16_t *)l->weight + panel * l->k * SOVITS_PANEL, in, l->k, l->k, rows, out);
-    } else {
+    else
         s->kernels->panel_f32((const float *)l->weight + panel * l->k * SOVITS_PANEL, in, l->k, l->k, rows, out);
-    }
     for (int32_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < count; j++)
             y[(first_row + i) * l->n + first + j] =
@@ -110,8 +113,13 @@ static void panel_of_rows(struct step *s, const sovits_linear *l, const float *x
 void linear(struct step *s, const sovits_linear *l, const float *x, float *y, int32_t thread) {
     struct range mine = partition(panel_count(l->n), s->threads, thread);
     for (int64_t panel = mine.begin; panel < mine.end; panel++)
-        for (int64_t row = 0; row < s->rows; row += TILE_ROWS)
-            panel_of_rows(s, l, x, y, panel, row, (int32_t)least(s->rows - row, TILE_ROWS));
+        for (int64_t row = 0; row < s->rows; row += TILE_ROWS) {
+            int32_t rows = (int32_t)least(s->rows - row, TILE_ROWS);
+            if (l->form == SOVITS_I8)
+                int8_panel_of_rows(s, l, y, panel, row, rows);
+            else
+                panel_of_rows(s, l, x, y, panel, row, rows);
+        }
 }
 
 /* In place, of the outputs that `linear` gave this thread: no barrier lies between them. */
