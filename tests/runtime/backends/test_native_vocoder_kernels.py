@@ -9,17 +9,26 @@ import subprocess
 import sys
 from ctypes import POINTER, Structure, byref, c_float, c_int32, c_int64, c_void_p
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-import sovits_native
+sovits_native = pytest.importorskip("sovits_native", reason="sovits-export-native is not installed")
 
 F32, BF16 = 0, 3
 SLOPE, LAST_SLOPE = 0.1, 0.01
-KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AVX-512 BF16", "AMX", "NEON", "dot product", "I8MM"]
+KERNELS = [
+    "generic",
+    "AVX2",
+    "AVX-VNNI",
+    "AVX-512 VNNI",
+    "AVX-512 BF16",
+    "AMX",
+    "NEON",
+    "dot product",
+    "I8MM",
+]
 THREADS = (1, 2, 3)
 
 
@@ -85,7 +94,9 @@ def leaky(x: Any, slope: float) -> Any:
 class Conv:
     """A convolution's weights, as C reads them, and the same in NumPy."""
 
-    def __init__(self, rng: Any, inputs: int, outputs: int, kernel: int, *, dilation: int = 1, rate: int = 0) -> None:
+    def __init__(
+        self, rng: Any, inputs: int, outputs: int, kernel: int, *, dilation: int = 1, rate: int = 0
+    ) -> None:
         self.sizes = (inputs, outputs, kernel, dilation, rate)
         shape = (inputs, outputs, kernel) if rate else (outputs, inputs, kernel)
         spread = (inputs * kernel / max(rate, 1)) ** -0.5
@@ -133,7 +144,10 @@ class Generator:
             for i, (rate, kernel) in enumerate(zip(sizes.rates, sizes.up_kernels, strict=True))
         ]
         self.blocks = [
-            [[(Conv(rng, n, n, k, dilation=d), Conv(rng, n, n, k)) for d in sizes.dilations] for k in sizes.kernels]
+            [
+                [(Conv(rng, n, n, k, dilation=d), Conv(rng, n, n, k)) for d in sizes.dilations]
+                for k in sizes.kernels
+            ]
             for n in c[1:]
         ]
         self.post = Conv(rng, c[-1], 1, 7)
