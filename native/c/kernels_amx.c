@@ -37,9 +37,9 @@ static void configure(int rows) {
     _tile_loadconfig(&config);
 }
 
-/* Half of the weights of a later pass of the loop, on their way to the nearest cache. */
+/* Half of the weights that the loop reads next, on their way to the nearest cache. */
 static void fetch_half(const int8_t *weights) {
-    for (int i = 0; i < GROUPS * PANEL_BYTES / 2; i += 64) _mm_prefetch((const char *)weights + i, _MM_HINT_T0);
+    for (int i = 0; i < AHEAD / 2; i += 64) _mm_prefetch((const char *)weights + i, _MM_HINT_T0);
 }
 
 void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int groups, int rows, int32_t *y) {
@@ -60,7 +60,7 @@ void panel_i8_amx(const int8_t *weight, const uint8_t *x, int64_t stride, int gr
         _tile_loadd(6, w + 64, PANEL_BYTES);
         _tile_dpbusd(0, 4, 5);
         _tile_dpbusd(1, 4, 6);
-        fetch_half(w + AHEAD + 2048);
+        fetch_half(w + AHEAD + AHEAD / 2);
         _tile_loadd(5, w + 128, PANEL_BYTES);
         _tile_loadd(6, w + 192, PANEL_BYTES);
         _tile_dpbusd(2, 4, 5);

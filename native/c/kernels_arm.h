@@ -60,7 +60,7 @@ static inline void quantize_signed(const float *restrict x, int k, uint8_t *rest
 
 /* Blocks of attention over keys and values of a type, of which LOAD gives four as float32; four rows at a time, the
  * last one again where there are none. */
-#define ROWS(SUFFIX, TYPE, LOAD)                                                                               \
+#define ROWS(SUFFIX, TYPE, LOAD)                                                                                 \
     ALWAYS void dot_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, const int rows,             \
                                  const int size, float *restrict score, const TYPE *ahead) {                     \
         for (int row = 0; row < rows; row += 4) {                                                                \

@@ -36,8 +36,8 @@ ALWAYS __m512 sums_of_16(const __m512 v[8]) {
 }
 
 /* Blocks of attention as kernels_x86.h has them, in the same order of sums, sixteen rows at a time. */
-#define ROWS(SUFFIX, TYPE, LOAD)                                                                               \
-    ALWAYS __m512 dot_row##SUFFIX(const float *q, const TYPE *key, int size) {                            \
+#define ROWS(SUFFIX, TYPE, LOAD)                                                                                 \
+    ALWAYS __m512 dot_row##SUFFIX(const float *q, const TYPE *key, int size) {                                   \
         __m512 sum = _mm512_setzero_ps();                                                                        \
         for (int i = 0; i < size; i += 16) sum = _mm512_fmadd_ps(LOAD(key + i), _mm512_loadu_ps(q + i), sum);    \
         return sum;                                                                                              \
@@ -47,8 +47,10 @@ ALWAYS __m512 sums_of_16(const __m512 v[8]) {
         __m512 v[8];                                                                                             \
         for (int r = 0; r < 8; r++) {                                                                            \
             fetch_rows(ahead + 2 * r * size, size * (int64_t)sizeof(TYPE));                                      \
-            int row = r / 4 * 8 + r % 4, one = row < rows ? row : rows - 1, other = row + 4 < rows ? row + 4 : rows - 1; \
-            v[r] = halves(dot_row##SUFFIX(q, keys + one * size, size), dot_row##SUFFIX(q, keys + other * size, size)); \
+            int row = r / 4 * 8 + r % 4, last = rows - 1;                                                        \
+            const TYPE *one = keys + (row < last ? row : last) * size;                                           \
+            const TYPE *other = keys + (row + 4 < last ? row + 4 : last) * size;                                 \
+            v[r] = halves(dot_row##SUFFIX(q, one, size), dot_row##SUFFIX(q, other, size));                       \
         }                                                                                                        \
         _mm512_storeu_ps(score, sums_of_16(v));                                                                  \
     }                                                                                                            \

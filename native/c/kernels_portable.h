@@ -139,8 +139,8 @@ ALWAYS void fetch_rows(const void *rows, int64_t bytes) {
     for (int64_t i = 0; i < 2 * bytes; i += 64) __builtin_prefetch((const char *)rows + i);
 }
 
-/* Blocks by DOT_ROWS and ADD_ROWS of an instruction set, which the compiler unrolls for whole blocks of heads of 32; any
- * other head whose size is a multiple of STEP goes by the same order of sums. */
+/* Blocks by `dot_rows` and `add_rows_of_32` of an instruction set, which the compiler unrolls for whole blocks of heads
+ * of 32. Scores of other sizes that are multiples of STEP are summed in the same order. */
 #define BLOCKS_BY_ROWS(SUFFIX, TYPE, STEP)                                                                       \
     static inline void dot_block##SUFFIX(const float *restrict q, const TYPE *restrict keys, int rows, int size, \
                                          float *restrict score, const TYPE *ahead) {                             \
@@ -161,9 +161,9 @@ ALWAYS void fetch_rows(const void *rows, int64_t bytes) {
             add_rows_of_32##SUFFIX(score, values, rows, sum, ahead);                                             \
     }
 
-/* The heads take turns block by block: several streams are read from memory faster than one. While a block is used,
+/* Up to HEADS_TOGETHER heads, which take turns block by block: several streams are read from memory faster than one. While a block is used,
  * the head's next one is on its way; after the last keys the first values, after the last values the keys of `next`.
- * DOT and ADD are what ANY_BLOCKS describes; DOT may write as far as a whole block. */
+ * DOT and ADD are what ANY_BLOCKS describes; DOT may write a whole block. Sums of values lie behind the scores. */
 #define ATTEND(SUFFIX, TYPE, DOT, ADD)                                                                           \
     static void attend##SUFFIX(const float *restrict q, const TYPE *restrict keys, const TYPE *restrict values,  \
                                int64_t stride, int heads, int rows, int size, float *restrict score,             \

@@ -15,7 +15,7 @@
 
 /* Blocks of attention over keys and values of a type, of which LOAD gives eight as float32; four rows at a time, the
  * last one again where there are none. A dot product is summed in 16 lanes, then their halves, then neighbors. */
-#define ROWS(SUFFIX, TYPE, LOAD)                                                                               \
+#define ROWS(SUFFIX, TYPE, LOAD)                                                                                 \
     ALWAYS void dot_rows##SUFFIX(const float *restrict q, const TYPE *restrict keys, const int rows,             \
                                  const int size, float *restrict score, const TYPE *ahead) {                     \
         for (int row = 0; row < rows; row += 4) {                                                                \
