@@ -178,16 +178,19 @@ def under_load(
     ]
     checks.ask(plan[: options.clients], clients=options.clients)  # pools and arenas take their size
     before = checks.server.usage()
-    marks, answers = [(0, before.private_bytes)], []
+    marks, answers = [(0, before)], []
     start = time.perf_counter()
     step = max(len(plan) // MARKS, 1)
     for first in range(0, len(plan), step):
         answers += checks.ask(plan[first : first + step], clients=options.clients)
-        marks.append((len(answers), checks.server.usage().private_bytes))
-        print(f"{marks[-1][0]:>6} requests: {marks[-1][1] / 1e6:8.1f} MB", flush=True)
+        marks.append((len(answers), now := checks.server.usage()))
+        print(
+            f"{len(answers):>6} requests: {now.private_bytes / 1e6:8.1f} MB, {now.threads} threads",
+            flush=True,
+        )
     seconds = time.perf_counter() - start
     checks.nothing_left(before, "after the load")
-    growth = marks[-1][1] - marks[0][1]
+    growth = marks[-1][1].private_bytes - before.private_bytes
     checks.expect(growth <= options.bound_mb * 1e6, f"private memory grew by {growth / 1e6:.1f} MB")
     whole = [(r, a) for r, a in zip(plan, answers, strict=True) if not a.left]
     other = [r.kind for r, a in whole if a.status == 200 and not same(a.content, alone[r.kind].content)]
@@ -206,9 +209,7 @@ def under_load(
             "seconds": round(seconds, 1),
             "first_byte_s": {"p50": percentile(first_s, 0.5), "p95": percentile(first_s, 0.95)},
             "growth_bytes": growth,
-            "private_bytes_after": [{"requests": count, "bytes": size} for count, size in marks],
-            "threads": [before.threads, checks.server.usage().threads],
-            "open_files": [before.files, checks.server.usage().files],
+            "after": [{"requests": count, **vars(usage)} for count, usage in marks],
         }
     }
 
@@ -217,7 +218,7 @@ def same(answer: bytes, other: bytes) -> bool:
     """Whether two answers are equal; libsndfile gives each Vorbis stream a number by chance, so those are decoded."""
     if answer == other or answer[:4] != b"OggS":
         return answer == other
-    files = [re.split(rb"(?=OggS\0\2)", content)[1:] for content in (answer, other)]
+    files = [re.split(rb"(?=OggS\x00\x02)", content)[1:] for content in (answer, other)]
     heard = [[soundfile.read(io.BytesIO(file))[0] for file in one] for one in files]
     return len(heard[0]) == len(heard[1]) and all(map(np.array_equal, *heard))
 
