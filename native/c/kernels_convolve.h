@@ -17,7 +17,7 @@
 #endif
 
 enum { VECTORS = 16 / WIDTH }; /* of a panel */
-enum { AHEAD = 40 * 16 };      /* weights come from afar, and each one's last use is soon: they are asked for so far ahead */
+enum { CONVOLVE_AHEAD = 40 * 16 }; /* weights come from afar, and each one's last use is soon: they are asked for so far ahead */
 
 #if !defined(dot_pairs)
 static inline __attribute__((always_inline)) vec_f32 halves_dot(vec_f32 sum, vec_pairs a, vec_pairs b) {
@@ -49,7 +49,7 @@ static inline __attribute__((always_inline)) vec_f32 halves_dot(vec_f32 sum, vec
                     }                                                                                            \
                     continue;                                                                                    \
                 }                                                                                                \
-                UNROLL for (int j = 0; j < ALL; j += VECTORS) __builtin_prefetch(w + j / VECTORS * panel + AHEAD * GROUP);\
+                UNROLL for (int j = 0; j < ALL; j += VECTORS) __builtin_prefetch(w + j / VECTORS * panel + CONVOLVE_AHEAD * GROUP);\
                 VECTOR_TYPE v[ALL];                                                                              \
                 UNROLL for (int j = 0; j < ALL; j++)                                                             \
                     v[j] = LOAD(w + j / VECTORS * panel + j % VECTORS * WIDTH * GROUP);                          \
