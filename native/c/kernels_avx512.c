@@ -1,4 +1,4 @@
-/* Kernels for x86-64 with AVX-512 F, BW, DQ, VL and VNNI.  */
+/* Kernels for x86-64 with AVX-512 F, BW, DQ, VL and VNNI. */
 #include "kernels.h"
 
 #if defined(__x86_64__)

@@ -62,7 +62,7 @@ static inline __attribute__((always_inline)) vec_f32 halves_dot(vec_f32 sum, vec
             UNROLL for (int j = 0; j < ALL; j++) store_f32(y + r * width + j * WIDTH, sum[r][j]);                \
     }
 
-#define TILES(NAME, ROWS, PANELS)                                                                             \
+#define TILES(NAME, ROWS, PANELS)                                                                                \
     PRODUCT_TILE(NAME##_f32, float, ROWS, PANELS, 1, vec_f32, load_f32, set_number, fma_number)                  \
     PRODUCT_TILE(NAME##_bf16, uint16_t, ROWS, PANELS, 2, vec_pairs, load_pairs, set_pairs, dot_pairs)
 

@@ -225,7 +225,8 @@ def decibels(wave: Any, wanted: Any) -> float:
 def check(name: str) -> dict[str, Any]:
     """The least decibels of each form over all lengths; asserts that threads change no bit."""
     lib, generator = library(), Generator(GENERATORS[name])
-    pools, least = [lib.sovits_pool_new(threads) for threads in THREADS], {}
+    pools = [lib.sovits_pool_new(threads) for threads in THREADS]
+    least: dict[str, float] = {}
     for label, form, ends in (("fp32", F32, F32), ("bf16", BF16, F32), ("all bf16", BF16, BF16)):
         vocoder = Vocoder(lib, generator, form, ends=ends)
         for frames in FRAMES[name]:
