@@ -38,7 +38,7 @@ from windows_python import (
 SPEAKING = ("onnxruntime", "numpy", "click", "soundfile", "soxr", "colorama", "msvc-runtime")
 TESTING = ("pytest", "pytest-timeout")
 BUILDING = ("torch", "onnx", "onnx-ir", "onnxscript", "safetensors", "tokenizers")
-KINDS = ("AVX-512 VNNI", "AVX-VNNI", "AVX2", "generic")
+KINDS = ("AVX-512 BF16", "AVX-512 VNNI", "AVX-VNNI", "AVX2", "generic")
 """Not AMX: wine does not know the function by which Windows is asked for it."""
 TESTS = (
     "tests/runtime/backends/test_native.py",

@@ -18,7 +18,8 @@ KERNEL_FEATURES: Mapping[str, tuple[str, ...]] = {
     "AVX2": _AVX2,
     "AVX-VNNI": (*_AVX2, "AVX-VNNI"),
     "AVX-512 VNNI": _AVX512,
-    "AMX": (*_AVX512, "AMX"),
+    "AVX-512 BF16": (*_AVX512, "AVX512-BF16"),
+    "AMX": (*_AVX512, "AVX512-BF16", "AMX"),
 }
 """Native kernels -> what a processor has on which they are chosen, as names of `machine.FEATURES`."""
 

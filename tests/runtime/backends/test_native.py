@@ -28,7 +28,8 @@ from sovits_runtime.doctor import cpu as doctor_cpu
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.t2s.sampling import SamplingOptions
 
-KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX", "NEON", "dot product", "I8MM"]
+X86 = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AVX-512 BF16", "AMX"]
+KERNELS = [*X86, "NEON", "dot product", "I8MM"]
 ROWS, CAPACITY = (40, 20, 3), 128  # phones, prompt tokens and steps that came before
 
 lib = native.library()

@@ -21,7 +21,7 @@ from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import ShapeError
 from sovits_runtime.t2s.sampling import SamplingOptions
 
-KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX"]
+KERNELS = ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AVX-512 BF16", "AMX"]
 
 lib = native.library()
 pytestmark = pytest.mark.skipif(lib is None, reason="sovits-export-native is not installed")

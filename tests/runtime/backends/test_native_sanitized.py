@@ -34,7 +34,7 @@ def program(folder):
     return path
 
 
-@pytest.mark.parametrize("kind", ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AMX"])
+@pytest.mark.parametrize("kind", ["generic", "AVX2", "AVX-VNNI", "AVX-512 VNNI", "AVX-512 BF16", "AMX"])
 def test_no_number_makes_undefined_arithmetic(program, kind):
     env = {**os.environ, "SOVITS_NATIVE_KERNELS": kind}
     done = subprocess.run([program], env=env, capture_output=True, text=True, encoding="utf-8", check=False)

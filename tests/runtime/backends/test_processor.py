@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,7 @@ from sovits_runtime.backends.processor import KERNEL_FEATURES, processor_feature
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine import FEATURES, read_machine
 
+C = Path(__file__).parents[3] / "native/c"
 WINDOWS = dataclasses.replace(read_machine(), features=("AVX", "AVX2", "AVX512"))
 
 
@@ -43,3 +46,9 @@ def test_what_the_library_chose_here_is_what_linux_says():
     implied = KERNEL_FEATURES.get(kernels(library()), ())
     assert set(implied) <= set(FEATURES)
     assert set(implied) <= set(read_machine().features)
+
+
+@pytest.mark.skipif(not C.is_dir(), reason="these tests stand without the kernels' sources")
+def test_every_kind_of_kernels_for_x86_is_known():
+    sources = "".join(path.read_text(encoding="utf-8") for path in C.glob("kernels_a[mv]*.c"))
+    assert set(re.findall(r'KERNELS\("([^"]+)"', sources)) == set(KERNEL_FEATURES)
