@@ -93,14 +93,11 @@ def _cores_finding(m: Machine) -> Finding:
 
 
 def openvino_finding(m: Machine) -> Finding:
-    """Says whether OpenVINO is there, and recommends it where `tune` would choose it for most of an utterance."""
+    """Says whether OpenVINO is there, and what it may gain beside the C kernels, which make the sound of the others."""
     version, reduced = installed_openvino(), [p for p in precisions(m) if p != "f32"]
     if version is not None:
         text = f"{version}, in {' and '.join(precisions(m))}; 'sovits-export tune BUNDLE' finds out what it gains"
         return Finding("ok", "openvino", text)
-    if "AMX" in m.features:
-        text = "not installed; on this processor (AMX) it runs the vocoder several times faster, in bfloat16"
-        return Finding("info", "openvino", text, INSTALL)
-    gain = f"in {reduced[0]} or FP32" if reduced else "in FP32"
-    text = f"not installed; it may run the vocoder faster {gain}, which 'sovits-export tune' measures"
+    gain = f"in {' or '.join(reduced)} or FP32" if reduced else "in FP32"
+    text = f"not installed; it may run flow matching (v3 to v5) faster {gain}, which 'sovits-export tune' measures"
     return Finding("info", "openvino", text, INSTALL)
