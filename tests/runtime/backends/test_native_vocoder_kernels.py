@@ -7,12 +7,14 @@ import json
 import os
 import subprocess
 import sys
-from ctypes import POINTER, Structure, byref, c_float, c_int32, c_int64, c_void_p
+from ctypes import byref, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
+
+from sovits_runtime.backends.native_structures import CConv, CVocoder
 
 sovits_native = pytest.importorskip("sovits_native", reason="sovits-export-native is not installed")
 
@@ -30,29 +32,6 @@ KERNELS = [
     "I8MM",
 ]
 THREADS = (1, 2, 3)
-
-
-class CConv(Structure):
-    """`sovits_conv`."""
-
-    _fields_ = [
-        *((name, c_int32) for name in ("form", "inputs", "outputs", "kernel", "dilation", "rate")),
-        ("weight", c_void_p),
-        ("bias", c_void_p),
-    ]
-
-
-class CVocoder(Structure):
-    """`sovits_vocoder`."""
-
-    _fields_ = [
-        *((name, c_int32) for name in ("stages", "blocks", "pairs", "unused")),
-        ("slope", c_float),
-        ("last_slope", c_float),
-        *((name, CConv) for name in ("pre", "condition", "post")),
-        ("up", POINTER(CConv)),
-        ("convs", POINTER(CConv)),
-    ]
 
 
 @dataclass(frozen=True)
