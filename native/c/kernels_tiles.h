@@ -64,8 +64,8 @@ FLOAT_TILE(tile_f16, uint16_t, load_f16)
 
 #define TILE_F32(N) tile_f32(N, weights, inputs, stride, k, outputs)
 #define TILE_F16(N) tile_f16(N, weights, inputs, stride, k, outputs)
-PANEL(add_f32, TILE_F32, float, float, float, 1)
-PANEL(add_f16, TILE_F16, uint16_t, float, float, 1)
+PANEL(add_panel_f32, TILE_F32, float, float, float, 1)
+PANEL(add_panel_f16, TILE_F16, uint16_t, float, float, 1)
 
 /* Several tiles of rows take so many inputs at a time that their weights stay in the nearest cache for all tiles, and
  * that memory is read while the earlier tiles compute. */
@@ -79,8 +79,8 @@ enum { BLOCK = 64 };
             ADD(w + (int64_t)64 * i, x + i, stride, k - i < step ? k - i : step, rows, y);                       \
     }
 
-FLOAT_PANEL(panel_f32, add_f32, float)
-FLOAT_PANEL(panel_f16, add_f16, uint16_t)
+FLOAT_PANEL(panel_f32, add_panel_f32, float)
+FLOAT_PANEL(panel_f16, add_panel_f16, uint16_t)
 
 #if defined(dot_i8)
 
