@@ -69,3 +69,9 @@ def world(monkeypatch):
     monkeypatch.setattr(tensorrt, "open_gpu", lambda: tensorrt.Gpu(device, GPU, (8, 9)))
     monkeypatch.setattr(tensorrt.TensorRtVoice.__init__, "__kwdefaults__", {"gpu": None, "load": load})
     return trt
+
+
+@pytest.fixture(scope="session")
+def voice(graph_voice):
+    """The tiny voice on the CPU, on ONNX Runtime alone, as which the stand-ins for GPUs compute too."""
+    return graph_voice
