@@ -9,7 +9,7 @@ SERVE = Path(__file__).parents[2] / "examples" / "serve.py"
 
 def test_its_arguments_become_settings(tiny_bundle, demo_files, monkeypatch):
     started = []
-    monkeypatch.setattr("sovits_server.run.process.serve", lambda config, say: started.append(config))
+    monkeypatch.setattr("sovits_server.run.start.serve", lambda config, say: started.append(config))
     monkeypatch.setattr(
         sys, "argv", ["serve.py", str(tiny_bundle), str(demo_files.reference_wav), "What is said."]
     )
