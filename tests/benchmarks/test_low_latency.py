@@ -89,7 +89,9 @@ def test_every_scenario_runs_and_says_what_it_found(tiny_bundle, tmp_path):
     found = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     (name,) = found["bundles"]
     assert name == "ours fp32"
-    assert found["whole"]["1"]["parties"][name]["gpt_s"] > 0  # tokens a second are a difference, which noise turns
+    assert (
+        found["whole"]["1"]["parties"][name]["gpt_s"] > 0
+    )  # tokens a second are a difference, which noise turns
     assert sum(found["stream"]["parties"][name]["runs"][0]["sound_s"]) == pytest.approx(2)
     assert len(found["chunks"]["parties"][name]["sound_s"]["chunks"]) == 5
     memory = found["memory"]["parties"][name]["memory_bytes"]
