@@ -25,7 +25,7 @@ test: $(VENV)/test.done
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --junitxml=test-results/junit.xml
 	@echo "==> results: test-results/junit.xml"
 
-# Full-size engines for GPUs that need not be here: built, timed, found again. ENGINES=--discard keeps none of them (6 GB).
+# Full-size engines for GPUs that need not be here: built, timed, found again. ENGINES=--discard keeps none of them (4 GB).
 engines: $(VENV)/test.done
 	@test -e $(FULL_FILES)/reference.json || $(CLI) demo-checkpoint $(FULL_FILES) --version v2
 	$(CLI) build --fp16 --no-verify --gpt $(FULL_FILES)/demo-gpt.ckpt --sovits $(FULL_FILES)/demo-sovits.pth \

@@ -1,6 +1,6 @@
 """Builds every engine of a bundle for several GPUs, which need not be here, then builds again: times and sizes.
 
-Steps for batches of rows are built too.
+With --rows steps for batches of rows are built too.
 
     python benchmarks/engine_build.py BUNDLE [--target sm75,sm86,sm89,sm120] [--discard] [-o OUT.json]
 
@@ -37,8 +37,8 @@ def main() -> None:
     prune_engines(bundle, every=True)
     seconds, again, built, wrong = 0.0, 0.0, [], []
     for target in targets:
-        took, results = timed(bundle, target)
-        second, results_again = timed(Bundle.open(options.bundle), target)
+        took, results = timed(bundle, target, rows=options.rows)
+        second, results_again = timed(Bundle.open(options.bundle), target, rows=options.rows)
         if second >= 1 or any(r.built for r in results_again):
             wrong.append(f"{target.target.sm}: engines were not found again in under a second")
         wrong += faults(results)
@@ -72,9 +72,9 @@ def main() -> None:
     raise SystemExit(1 if wrong else 0)
 
 
-def timed(bundle: Bundle, target: BuildTarget) -> tuple[float, list[EngineResult]]:
+def timed(bundle: Bundle, target: BuildTarget, *, rows: bool) -> tuple[float, list[EngineResult]]:
     start = time.perf_counter()
-    results = build_engines(bundle, [target], rows=True, progress=lambda *_: None)
+    results = build_engines(bundle, [target], rows=rows, progress=lambda *_: None)
     return time.perf_counter() - start, results
 
 
@@ -125,6 +125,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--target", default="sm75,sm86,sm89,sm120", help="GPUs to build for")
+    parser.add_argument("--rows", action="store_true", help="also decode steps for batches of rows")
     parser.add_argument("--discard", action="store_true", help="keep no engines")
     parser.add_argument("-o", "--output", type=Path, help="JSON to write")
     return parser.parse_args()
