@@ -21,11 +21,10 @@ from pathlib import Path
 
 from container_steps import CERTIFICATES, DOCKERFILE, SUITE
 from environment import ROOT
-from foreign import CheckError, Lines, NotHereError, need, parser_of, settle, tiny_voice
+from foreign import MAIN, CheckError, Lines, NotHereError, need, parser_of, settle, tiny_voice
 
 BASE = "docker.io/library/debian:{suite}-slim"
 IMAGE = "sovits-export-check"
-MAIN = "from sovits_exporter.cli.start import main; main()"
 INSIDE_CERTIFICATES = "/etc/pip-certificates.pem"
 
 
@@ -104,7 +103,7 @@ def speak_words(files: str, voice: str, out: str) -> list[str]:
 
 def speaks_alike(lines: Lines, buildah: Buildah, made: Path, out: Path) -> None:
     """The same sentence here and in the image; its samples have to be the same."""
-    here, start = out / "here.wav", time.perf_counter()
+    here = out / "here.wav"
     command = [sys.executable, "-c", MAIN, *speak_words(f"{made}/files", f"{made}/voice", str(here))]
     lines.run("speak, on this machine", command)
     container = buildah("from", "--pull-never", IMAGE)

@@ -27,6 +27,7 @@ from typing import Any
 from environment import ROOT
 from foreign import (
     ARM,
+    MAIN,
     Lines,
     NotHereError,
     debian_packages,
@@ -57,7 +58,6 @@ PROCESSORS = {
     "neoverse-v1": ("I8MM", "NEON", "generic"),
 }
 """What is emulated -> the kernels that it chooses, then those that it is told to take."""
-MAIN = "from sovits_exporter.cli.start import main; main()"
 LIMITS = {"fp32": 2e-5, "int8": 0.1, "prefill": 2e-5, "vocoder": 2e-5, "vocoder bf16": 0.05}
 """Of the difference from the graph, over the scale of logits or samples; tests/runtime/backends/test_native.py has
 them too."""

@@ -25,7 +25,17 @@ from pathlib import Path
 
 from check_qemu import judge, numbers
 from environment import ROOT
-from foreign import Lines, NotHereError, debian_packages, kernel_wheels, need, parser_of, settle, tiny_voice
+from foreign import (
+    MAIN,
+    Lines,
+    NotHereError,
+    debian_packages,
+    kernel_wheels,
+    need,
+    parser_of,
+    settle,
+    tiny_voice,
+)
 from windows_python import (
     add_random,
     add_runtime,
@@ -55,7 +65,6 @@ TESTS = (
 )
 CHINESE = "zh_CN.UTF-8"
 HUBERT = "chinese-hubert-base"
-MAIN = "from sovits_exporter.cli.start import main; main()"
 
 
 class Wine:

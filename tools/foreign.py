@@ -38,6 +38,8 @@ WINDOWS = {
 ARM = {"platform_machine": "aarch64"}
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR = "http://deb.debian.org/debian"
+MAIN = "from sovits_exporter.cli.start import main; main()"
+"""The command line, for a Python that has no script of it."""
 BUILD = """
 import sys
 from pathlib import Path

@@ -50,6 +50,27 @@ def gpt_engines(gpt_models):
 
 
 @pytest.fixture
+def device():
+    """A GPU that is not there."""
+    from fake_device import FakeDevice
+
+    return FakeDevice(3)
+
+
+@pytest.fixture
+def ort(device, monkeypatch):
+    """An ONNX Runtime with CUDA, where a GPU is asked for."""
+    from fake_ort import FakeOrt, use
+
+    from sovits_runtime.backends import onnxruntime_cuda
+
+    fake = FakeOrt(device)
+    use(fake, monkeypatch)
+    monkeypatch.setitem(onnxruntime_cuda.OrtCudaVoice.__init__.__kwdefaults__, "cache_lengths", (64, 96, 256))
+    return fake
+
+
+@pytest.fixture
 def world(monkeypatch):
     """A GPU and a TensorRT that are not there."""
     from fake_device import FakeDevice

@@ -10,8 +10,6 @@ import threading
 
 import numpy as np
 import pytest
-from fake_device import FakeDevice
-from fake_ort import FakeOrt, use
 from fake_trt import TARGET, write_engine
 
 from sovits_runtime import EngineLimits, SpeechEngine, SpeechOptions, SpeechRequest, Synthesizer
@@ -27,20 +25,6 @@ from sovits_runtime.t2s.sampling import SamplingOptions
 
 PHONES = (["HH", "AY1", "."], ["B", "AY1", ".", "G", "UH1", "D", "."], ["G", "UH1", "D", "."])
 SOUND = {"sovits_encoder": {"tokens": 128, "phones": 64}, "sovits_flow": {}, "sovits_vocoder": {}}
-
-
-@pytest.fixture
-def device():
-    return FakeDevice(3)
-
-
-@pytest.fixture
-def ort(device, monkeypatch):
-    """An ONNX Runtime with CUDA, where a GPU is asked for."""
-    fake = FakeOrt(device)
-    use(fake, monkeypatch)
-    monkeypatch.setitem(onnxruntime_cuda.OrtCudaVoice.__init__.__kwdefaults__, "cache_lengths", (64, 96, 256))
-    return fake
 
 
 class Batches(list):

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 from emulated_kernel import Emulated
 from fake_device import FakeDevice
-from fake_ort import CUDA_FAILURE, FakeOrt, use
+from fake_ort import CUDA_FAILURE
 
 from sovits_runtime import ChunkOptions, SpeechOptions, Synthesizer
 from sovits_runtime.backends import onnxruntime as backend
@@ -29,20 +29,6 @@ from sovits_runtime.t2s.sampling import SamplingOptions
 
 SENTENCES = (["HH", "AY1", "."], ["B", "AY1", "."], ["G", "UH1", "D", "."])
 OPTIONS = SpeechOptions(max_tokens=40, seed=3)
-
-
-@pytest.fixture
-def device():
-    return FakeDevice(3)
-
-
-@pytest.fixture
-def ort(device, monkeypatch):
-    """An ONNX Runtime with CUDA, where a GPU is asked for."""
-    fake = FakeOrt(device)
-    use(fake, monkeypatch)
-    monkeypatch.setitem(onnxruntime_cuda.OrtCudaVoice.__init__.__kwdefaults__, "cache_lengths", (64, 96, 256))
-    return fake
 
 
 def load_voice(bundle, **options) -> Synthesizer:

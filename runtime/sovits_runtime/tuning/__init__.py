@@ -109,7 +109,8 @@ def tune_bundle(
     for row in chain(measure_gpt(bundle, threads), measure_graphs(bundle, threads)):
         rows.append(row)
         progress(f"{row.graph} on {row.engine}", len(rows), total)
-    engines = {kind: chosen_engines(rows, kind, _runs(bundle)) for kind in ("tuned", "exact")}
+    runs = _runs(bundle)
+    engines = {kind: chosen_engines(rows, kind, runs) for kind in ("tuned", "exact")}
     progress("verify", total - 2, total)
     active: PlanKind = "exact" if exact else "tuned"
     plan, report, dropped = _verified(bundle, rows, engines, active=active, threads=threads)
