@@ -7,6 +7,7 @@ time, so a run counts at a length that the engine has not seen. What gains littl
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -41,7 +42,7 @@ from sovits_runtime.tuning.gpt import expected_gpt_rows, measure_gpt
 from sovits_runtime.tuning.graphs import ONCE_A_RECORDING, engines_for, measure_graphs
 from sovits_runtime.tuning.row import Row, chosen_engines, with_fitting_prefill
 from sovits_runtime.verify import verify_bundle
-from sovits_runtime.verify.check import VerifyReport
+from sovits_runtime.verify.check import Check, VerifyReport
 from sovits_runtime.verify.recorded import recorded_request
 
 __all__ = ["TuneReport", "tune_bundle"]
@@ -143,7 +144,7 @@ def _verified(
     active: PlanKind,
     threads: int,
 ) -> tuple[Plan, VerifyReport, tuple[str, ...]]:
-    """Writes the plan and verifies the whole; what is furthest from FP32 goes first where that is too far."""
+    """Writes the plan and verifies the whole; what fails a check gives way, the furthest from FP32 first."""
     dropped: list[str] = []
     while True:
         for choice in map(Choice, engines.values()):  # what is there already is kept
@@ -168,9 +169,23 @@ def _verified(
                 f"{bundle.path}: does not give what PyTorch gave on this machine ({report.failure()}); "
                 f"'sovits-export verify {bundle.path} --plan none' says more"
             )
-        worst = min(lossy, key=lambda row: row.snr_db).graph
+        worst = min(to_blame(report.checks, lossy), key=lambda row: row.snr_db).graph
         engines[active] = with_fitting_prefill({**engines[active], worst: engines["exact"][worst]})
         dropped.append(worst)
+
+
+def to_blame(checks: Iterable[Check], lossy: Sequence[Row]) -> list[Row]:
+    """Returns those of the graphs that are not exact which the first failed check can be laid at.
+
+    Args:
+        checks: Of the whole voice.
+        lossy: Rows of the graphs that are not exact.
+    """
+    failed = next(c for c in checks if not c.passed).name
+    own = [row for row in lossy if row.graph == failed.split(",")[0].split(" ")[0]]
+    of_tokens = failed.startswith("teacher-forced") or failed == "free run"
+    side = [row for row in lossy if (row.graph in (PREFILL, STEP)) == of_tokens]
+    return own or side or list(lossy)
 
 
 def _write(bundle: Bundle, plan: Plan) -> Plan:

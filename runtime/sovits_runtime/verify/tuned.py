@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.graph_spec import Array
 from sovits_runtime.bundle.names import FP32
+from sovits_runtime.verify.check import Check
 from sovits_runtime.verify.mixed import MixedVerification
 from sovits_runtime.verify.recorded import Tolerances
 
@@ -23,6 +25,8 @@ TUNED_TOLERANCES: dict[str, float] = {
 }
 """Limits by the names of `mixed.FP16_TOLERANCES`."""
 _AT_LEAST = {"graph_cosine", "snr_db"}
+_VELOCITY = ", velocity"
+"""How the checks of a flow's velocities end."""
 
 
 def tuned_tolerances(bundle: Bundle) -> dict[str, float]:
@@ -42,3 +46,15 @@ class TunedVerification(MixedVerification):
         if self.voice.bundle.precision != FP32:
             return super().recorded(vocab)
         return {"tokens": self.golden["tokens"], "logits": self.golden["logits"]}
+
+    def decoder(self) -> Iterator[Check]:
+        """The graphs from tokens to sound. Of a step of the flow, the frames that it gives are judged.
+
+        Its velocity is reported: near the end it is small beside the frames, so what is left of it is coarse, and is
+        not heard. The sound is judged as a whole besides.
+        """
+        for check in super().decoder():
+            if check.name.endswith(_VELOCITY) and not math.isnan(check.value):
+                yield replace(check, limit=-1.0, note=f"reported, not judged: {check.note}")
+            else:
+                yield check

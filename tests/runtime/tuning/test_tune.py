@@ -16,11 +16,13 @@ from sovits_runtime.backends.plan import LOSSY, find_plan
 from sovits_runtime.backends.prepacked import find_prepacked
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.machine.openvino import installed_openvino
-from sovits_runtime.tuning import tune_bundle
+from sovits_runtime.tuning import to_blame, tune_bundle
 from sovits_runtime.tuning.graphs import ratio_db, shortened
 from sovits_runtime.tuning.row import PAYS, Row, chosen_engines
 from sovits_runtime.verify import verify_bundle
-from sovits_runtime.verify.tuned import KL, LOG_MEL_DB, SNR_DB
+from sovits_runtime.verify.check import Check
+from sovits_runtime.verify.mixed import MixedVerification
+from sovits_runtime.verify.tuned import KL, LOG_MEL_DB, SNR_DB, TunedVerification
 
 needs_openvino = pytest.mark.skipif(installed_openvino() is None, reason="openvino is not installed")
 PHONES = ["HH", "AH0", "L", "OW1", "."]
@@ -204,3 +206,37 @@ def test_a_ratio_of_what_is_no_number_is_the_worst():
     assert ratio_db(good, np.array([1, 1, np.nan, 1], np.float32)) == float("-inf")
     assert ratio_db(good, np.ones(5, np.float32)) == float("-inf")
     assert ratio_db(good, good * np.float32(0.9)) == pytest.approx(20, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("failed", "blamed"),
+    [
+        ("audio SNR", {"cfm_step", "mel_vocoder"}),
+        ("cfm_step 3, velocity", {"cfm_step"}),
+        ("cfm_step 3", {"cfm_step"}),
+        ("teacher-forced KL", {"gpt_step"}),
+        ("sovits_encoder", {"cfm_step", "mel_vocoder"}),
+    ],
+)
+def test_what_failed_is_laid_at_what_can_have_caused_it(failed, blamed):
+    rows = [row("native-int8", 1.0, exact=False, graph=g) for g in ("gpt_step", "cfm_step", "mel_vocoder")]
+    checks = [Check("waveform", 0.0, 1.0, ""), Check(failed, 2.0, 1.0, ""), Check("free run", 2.0, 1.0, "")]
+    assert {r.graph for r in to_blame(checks, rows)} == blamed
+
+
+def test_where_only_the_other_side_is_left_it_gives_way():
+    rows = [row("native-int8", 1.0, exact=False, graph="gpt_step")]
+    assert to_blame([Check("audio SNR", 2.0, 1.0, "dB")], rows) == rows
+
+
+def test_of_a_flow_the_frames_are_judged_and_the_velocity_is_reported(monkeypatch):
+    seen = [
+        Check("cfm_step 3, velocity", 0.994, 0.998, "cosine", at_least=True, note="error 0.1"),
+        Check("cfm_step 3", 0.994, 0.998, "cosine", at_least=True),
+        Check("cfm_step 2, velocity", float("nan"), 0.998, "cosine", at_least=True),
+        Check("cfm_condition, unprompted", 0.994, 0.998, "cosine", at_least=True),
+    ]
+    monkeypatch.setattr(MixedVerification, "decoder", lambda _: iter(seen))
+    checks = list(TunedVerification.decoder(object.__new__(TunedVerification)))
+    assert [check.passed for check in checks] == [True, False, False, False]
+    assert checks[0].note == "reported, not judged: error 0.1"
