@@ -46,8 +46,8 @@ from windows_python import (
 )
 
 SPEAKING = ("onnxruntime", "numpy", "click", "soundfile", "soxr", "colorama", "msvc-runtime")
-TESTING = ("pytest", "pytest-timeout")
-BUILDING = ("torch", "onnx", "onnx-ir", "onnxscript", "safetensors", "tokenizers")
+TESTING = ("pytest", "pytest-timeout", "onnx", "onnx-ir")
+BUILDING = ("torch", "onnxscript", "safetensors", "tokenizers")
 KINDS = ("AVX-512 BF16", "AVX-512 VNNI", "AVX-VNNI", "AVX2", "generic")
 """Not AMX: wine does not know the function by which Windows is asked for it."""
 TESTS = (
@@ -291,11 +291,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     install(lines, wine, folder, wheels)
                     made = voice.result()
                     lines.say("all that, and a tiny voice made beside it", start, "there")
-                voice_speaks(lines, wine, made, Path(temporary))
-                pip_install(lines, wine, folder / "wheels", "sovits-export[export]", *TESTING)
+                pip_install(lines, wine, folder / "wheels", *TESTING)
+                with ThreadPoolExecutor(2) as both:
+                    tests = both.submit(tests_run, lines, wine, made)
+                    both.submit(voice_speaks, lines, wine, made, Path(temporary)).result()
+                    tests.result()
+                pip_install(lines, wine, folder / "wheels", "sovits-export[export]")
                 add_stable_interface(wine.python.parent, ROOT / ".venv-wheels/bin/python")
                 if given.long:
-                    tests_run(lines, wine, made)
                     windows_converts(lines, wine, made, folder)
                 windows_builds(lines, wine, made, folder)
             finally:

@@ -98,6 +98,7 @@ class Encoder:
         checked = _checked(samples)
         if self._resampler is not None:
             checked = np.concatenate([self._resampler.feed(checked), self._resampler.finish()])
+        self._writer = None  # that of a stream is not needed
         writer = open_writer(self.format, self.rate, whole=True)
         body = (writer.write(checked) if len(checked) else b"") + writer.close()
         return wav_header(self.rate, len(body)) + body if self.format.name == "wav" else body

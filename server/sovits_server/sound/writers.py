@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from typing import Any, Protocol
@@ -199,6 +200,13 @@ class AvWriter:
         if isinstance(self._file, io.BytesIO):
             return self._file.getvalue()
         return last + self._file.take()
+
+    def __del__(self) -> None:
+        """Ends the encoder's threads at once where a client left: PyAV's objects hold each other in a circle."""
+        container = getattr(self, "_container", None)
+        if container is not None:
+            with contextlib.suppress(Exception):  # nobody waits for what is not sent any more
+                container.close()
 
     def _encode(self, frame: Any) -> bytes:
         try:

@@ -1,6 +1,8 @@
 """Every format, streamed and whole, decoded again: as many samples as went in, the same sound, no gap."""
 
+import gc
 import io
+import os
 import shutil
 import struct
 import subprocess
@@ -162,6 +164,25 @@ def test_sound_is_sent_while_it_is_being_made(format):
     sizes = np.cumsum([len(part) for part in parts])
     assert sizes[3] > 0
     assert sizes[7] > sizes[3]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
+@pytest.mark.parametrize("format", ["mp3", "opus", "aac", "flac"])
+def test_a_stream_that_nobody_finishes_leaves_no_threads(format):
+    """A client left. Nothing waits for the garbage collector, which a server may not run for long."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        before = set(os.listdir("/proc/self/task"))
+        for _ in range(3):
+            left, whole = (Encoder(format, sample_rate=32000) for _ in range(2))
+            left.feed(noise(8000, 32000))
+            whole.whole(noise(8000, 32000))
+        del left, whole
+        assert set(os.listdir("/proc/self/task")) <= before
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def test_ogg_is_one_vorbis_file():
