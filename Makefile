@@ -41,7 +41,7 @@ wheels:
 	$(PYTHON) tools/wheels.py --out dist --twice
 
 # The wheels for Windows in a Windows Python under wine, and those for Arm under qemu; skipped where neither can be had.
-# LONG=1 does more there: the runtime's tests and `convert` on Windows, all of `verify` on Arm.
+# LONG=1 does more there: `convert` on Windows, all of `verify` on Arm.
 check-wine: $(VENV)/test.done
 	$(BIN)/python tools/check_wine.py $(if $(KEEP),--folder $(KEEP)/wine) $(if $(LONG),--long)
 

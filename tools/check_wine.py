@@ -3,8 +3,8 @@
     python tools/check_wine.py [--folder FOLDER] [--long]
 
 Both wheels are installed by Windows' pip. A voice that was built here speaks there, by each kind of kernel and with the
-samples of this machine; it is verified. Then Windows itself builds a voice, whose path is Chinese, on the code page of
-a Chinese Windows. With --long the runtime's tests run there too, and the voice is converted to FP16. Wine is
+samples of this machine; it is verified. The runtime's tests run beside that. Then Windows itself builds a voice, whose
+path is Chinese, on the code page of a Chinese Windows. With --long the voice is converted to FP16 there too. Wine is
 installed where that is possible (root and apt); the check is skipped, with a line, where it is not.
 
 Wine is not Windows: it lets a folder be renamed while files in it are open. That takes a real one.
@@ -221,7 +221,7 @@ def path_of(word: object) -> str:
 
 def tests_run(lines: Lines, wine: Wine, made: Path) -> None:
     """The runtime's tests, on the voice that was built here."""
-    command = wine.command("-m", "pytest", "-q", "-p", "no:cacheprovider", *TESTS)
+    command = wine.command("-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=12", *TESTS)
     variables = wine.variables(SOVITS_TEST_VOICE=windows(made), PYTHONDONTWRITEBYTECODE="1")
     said = lines.run("the runtime's tests", command, env=variables, cwd=ROOT)
     print("    " + (said.strip().splitlines() or ["nothing"])[-1], flush=True)
@@ -274,7 +274,7 @@ def windows_builds(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Reads the command line; returns the exit status."""
     parser = parser_of(__doc__)
-    parser.add_argument("--long", action="store_true", help="also the runtime's tests, and convert")
+    parser.add_argument("--long", action="store_true", help="also convert")
     given = parser.parse_args(arguments)
 
     def check(lines: Lines) -> None:

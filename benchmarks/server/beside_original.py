@@ -10,7 +10,8 @@ clients sends its requests as fast as they are answered, with POST /tts, `media_
 given: what comes first is sound then, no header. Sampling differs, so answers differ in length; what is compared is
 seconds of sound a second. Voices that never end a sentence, as random weights do, need `--max-seconds`: both servers
 end each sentence there, the original by the `max_sec` of a copy of its GPT. What the original reads English with has to
-be there before, since it downloads: `NLTK_DATA` names a folder with nltk's `cmudict` and tagger. Linux.
+be there before, since it downloads: `NLTK_DATA` names a folder with nltk's `cmudict` and tagger. Threads of PyTorch's OpenMP spin while
+they wait, so the original suffers from whatever else runs: measure on an idle machine. Linux.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,7 +50,7 @@ BYTES_A_SAMPLE = 2
 
 def main() -> None:
     options = arguments()
-    results: dict[str, Any] = {}
+    about, results = conditions(options), {}
     with tempfile.TemporaryDirectory() as scratch:
         for name, start in (("ours", start_ours), ("original", start_original)):
             log = Path(scratch) / f"{name}.log"
@@ -58,7 +60,7 @@ def main() -> None:
                 results[name] |= measure(server, options, name)
             finally:
                 server.kill()
-    result = conditions(options) | {"servers": results, "ratios": ratios(results)}
+    result: dict[str, Any] = about | {"servers": results, "ratios": ratios(results)}
     print(table(result))
     if options.output:
         options.output.write_text(json_text(result), encoding="utf-8")
@@ -120,12 +122,12 @@ def gpt_of_original(options: argparse.Namespace, scratch: Path) -> Path:
 
 
 def measure(server: ServerProcess, options: argparse.Namespace, name: str) -> dict[str, Any]:
-    """Each number of clients in each mode; one request before, which nobody times."""
-    warm_up = ask(server, options, clients=1, each=1, mode=options.modes[0])
-    if warm_up[0].status != 200:
-        raise SystemExit(f"{name}: {warm_up[0].status} {warm_up[0].content[:500]!r}")
+    """Each number of clients in each mode; one request before each mode, which nobody times."""
     found = []
     for mode in options.modes:
+        warm_up = ask(server, options, clients=1, each=1, mode=mode)
+        if warm_up[0].status != 200:
+            raise SystemExit(f"{name}: {warm_up[0].status} {warm_up[0].content[:500]!r}")
         for clients in options.clients:
             start = time.perf_counter()
             answers = ask(server, options, clients=clients, each=options.each, mode=mode)
@@ -188,7 +190,8 @@ def ratios(results: dict[str, Any]) -> list[dict[str, Any]]:
             "throughput": round(ours["sound_a_second"] / max(other["sound_a_second"], 1e-9), 2),
             "first_byte_p50": round(other["first_byte_p50_s"] / max(ours["first_byte_p50_s"], 1e-9), 2),
             "first_byte_p95": round(other["first_byte_p95_s"] / max(ours["first_byte_p95_s"], 1e-9), 2),
-            "memory": round(other["private_bytes"] / max(ours["private_bytes"], 1), 2),
+            "private_memory": round(other["private_bytes"] / max(ours["private_bytes"], 1), 2),
+            "resident_memory": round(other["resident_bytes"] / max(ours["resident_bytes"], 1), 2),
         }
         for ours, other in pairs
     ]
@@ -196,11 +199,12 @@ def ratios(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 def table(result: dict[str, Any]) -> str:
     lines = [
-        "| clients | mode | throughput | first byte, median | first byte, p95 | memory |",
-        "|---|---|---|---|---|---|",
+        "| clients | mode | throughput | first byte, median | first byte, p95 | private memory | resident memory |",
+        "|---|---|---|---|---|---|---|",
     ]
+    figures = ("throughput", "first_byte_p50", "first_byte_p95", "private_memory", "resident_memory")
     for one in result["ratios"]:
-        words = (f"{one[name]:g} x" for name in ("throughput", "first_byte_p50", "first_byte_p95", "memory"))
+        words = (f"{one[name]:g} x" for name in figures)
         lines.append(f"| {one['clients']} | {one['streaming_mode']} | {' | '.join(words)} |")
     return "\n".join(lines)
 
@@ -210,6 +214,8 @@ def conditions(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": read_machine().to_json(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "openmp": {name: value for name, value in os.environ.items() if name.startswith(("OMP_", "GOMP_"))},
         "versions": installed_versions(("sovits-export", "numpy", "onnxruntime", "uvicorn", "starlette")),
         "bundle_digest": bundle.digest,
         "version": bundle.manifest["model"]["version"],
