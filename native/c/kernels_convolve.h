@@ -128,6 +128,7 @@ static void finish(const struct finish *f, const float *sums, int width, int row
             if (f->total) v = mul_f32(add_f32(v, load_f32(f->total + at)), scale);
             if (f->raw) store_f32(f->raw + at, v);
             v = max_f32(v, mul_f32(v, slope));
+            at = r * f->active_stride + i;
             if (f->active) store_f32(f->active + at, v);
             if (f->active_bf16) store_bf16(f->active_bf16 + at, v);
         }

@@ -72,7 +72,7 @@ static int64_t chunk_of(const struct call *c) {
     int64_t most = 1;
     for (int32_t i = 0; i <= c->v->stages; i++) {
         const sovits_conv *reader = reader_of(c->v, i);
-        int64_t row = lanes_of(reader->inputs) * (reader->form == SOVITS_BF16 ? 2 : 4);
+        int64_t row = row_bytes(reader->form, lanes_of(reader->inputs));
         most = larger(most, c->length[i] / c->frames * row);
     }
     int64_t frames = larger(1, CHUNK_BYTES / most), chunks = (c->frames + frames - 1) / frames;
@@ -95,8 +95,9 @@ static void size_levels(const struct call *c, struct sizes *s) {
         s->input = larger(s->input, rows * lanes_of(v->pre.inputs));
         for (int32_t i = 0; i <= v->stages; i++) {
             const sovits_conv *reader = reader_of(v, i);
-            int64_t bytes = (rows_in(spans[i]) + slack_of(reader) + SPARE_ROWS) * lanes_of(reader->inputs);
-            s->level = larger(s->level, reader->form == SOVITS_BF16 ? bytes / 2 : bytes);
+            int64_t rows_of = rows_in(spans[i]) + slack_of(reader) + SPARE_ROWS;
+            int64_t bytes = rows_of * row_bytes(reader->form, lanes_of(reader->inputs));
+            s->level = larger(s->level, ceil_ratio(bytes, sizeof(float)));
         }
     }
 }

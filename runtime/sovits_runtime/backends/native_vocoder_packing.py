@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sovits_runtime.backends.native_packing import BF16, F32, INDEX, Bytes, append, piece
+from sovits_runtime.backends.native_packing import BF16, F32, INDEX, INT8, Bytes, append, piece
 from sovits_runtime.backends.native_structures import CConv
 from sovits_runtime.bundle.hifigan_weights import Conv, Floats, HifiganWeights
 from sovits_runtime.bundle.memory_block import MemoryBlock
@@ -25,10 +25,12 @@ from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import read_json
 
 SIZES = ("inputs", "outputs", "kernel", "dilation", "rate")
+LEAST_INT8 = 48
+"""With fewer channels, rounding rows takes as long as int8 saves."""
 _MOST_CHANNELS, _MOST_KERNEL, _MOST_BYTES = 1 << 14, 1 << 10, 1 << 50
 _CONV = fields(
     {
-        "form": whole(BF16),
+        "form": whole(max(F32, INT8, BF16)),
         **dict.fromkeys(("inputs", "outputs"), whole(_MOST_CHANNELS, least=1)),
         **dict.fromkeys(("kernel", "dilation"), whole(_MOST_KERNEL, least=1)),
         "rate": whole(_MOST_KERNEL),
@@ -52,7 +54,7 @@ class PackedConv:
     """One convolution; see `hifigan_weights.Conv`.
 
     Attributes:
-        form: `F32` or `BF16`.
+        form: `F32`, `BF16` or `INT8`.
         inputs: Channels that it reads.
         outputs: Channels that it gives.
         kernel: Frames that it reads for one.
@@ -124,14 +126,15 @@ class PackedVocoder:
 
 
 def pack_vocoder(
-    library: ctypes.CDLL, weights: HifiganWeights, form: int, *, threads: int = 1
+    library: ctypes.CDLL, weights: HifiganWeights, form: int, *, narrow: int = F32, threads: int = 1
 ) -> PackedVocoder:
     """Packs all convolutions in memory; those at both ends stay exact in every form.
 
     Args:
         library: The kernels.
         weights: What to pack.
-        form: `F32`, or `BF16` for rounded weights.
+        form: `F32`, or `BF16` or `INT8` for rounded weights.
+        narrow: In place of `INT8`, for convolutions between fewer channels than `LEAST_INT8`.
         threads: How many pack.
 
     Raises:
@@ -140,7 +143,8 @@ def pack_vocoder(
     block, residuals = MemoryBlock(), tuple(weights.residuals())
     ends = [weights.pre, weights.post, *([weights.condition] if weights.condition else [])]
     packed = [_room(library, conv, F32, block) for conv in ends]
-    packed += [_room(library, conv, form, block) for conv in (*weights.ups, *residuals)]
+    for conv in (*weights.ups, *residuals):
+        packed.append(_room(library, conv, _form_of(conv, form, narrow), block))
     with ThreadPoolExecutor(threads) as pool:  # the kernels run without Python's lock
         for _ in pool.map(partial(_pack, library), (*ends, *weights.ups, *residuals), packed):
             pass
@@ -157,6 +161,10 @@ def pack_vocoder(
         slope=weights.slope,
         last_slope=weights.last_slope,
     )
+
+
+def _form_of(conv: Conv, form: int, narrow: int) -> int:
+    return narrow if form == INT8 and min(conv.inputs, conv.outputs) < LEAST_INT8 else form
 
 
 def _room(library: ctypes.CDLL, conv: Conv, form: int, block: MemoryBlock) -> PackedConv:
