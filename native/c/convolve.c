@@ -13,7 +13,7 @@ struct job {
     const sovits_conv *conv;
     const struct rows *input;
     const struct output *output;
-    float *bias, *sums, *points; /* bias [lanes] */
+    float *bias, *sums, *points, *zeros, *kept; /* bias and zeros [lanes]; kept [kept_rows][lanes] */
 };
 
 static void *output_at(const struct rows *r, int64_t position, int64_t column) {
@@ -33,7 +33,6 @@ static struct finish finish_at(const struct job *j, int64_t column, int64_t posi
         .active = o->active.form == SOVITS_BF16 ? NULL : active,
         .active_bf16 = o->active.form == SOVITS_BF16 ? active : NULL,
         .stride = step * lanes_of(j->conv->outputs),
-        .active_stride = step * lanes_of(j->conv->outputs),
         .scale = o->scale,
         .slope = o->slope,
     };
@@ -42,12 +41,6 @@ static struct finish finish_at(const struct job *j, int64_t column, int64_t posi
 static int64_t columns_of(const sovits_conv *c, int64_t column) {
     int64_t left = lanes_of(c->outputs) - column;
     return left < GROUP_COLUMNS ? left : GROUP_COLUMNS;
-}
-
-/* The codes of float32 rows that lie `step` positions apart. */
-static void write_codes(const struct kernels *kernels, const float *x, const struct rows *to, int64_t first,
-                        int64_t step, int64_t count) {
-    for (int64_t i = 0; i < count; i++) kernels->codes_of_row(x + i * to->lanes, to->lanes, row_at(to, first + i * step));
 }
 
 /* Whole rows at a time: a row's codes have one scale, which is known when all its numbers are. */
@@ -64,13 +57,11 @@ static void run_product_i8(const struct job *j, const struct taps *t, const char
         int rows = count - i < CODES_ROWS ? (int)(count - i) : CODES_ROWS;
         j->kernels->products_i8(&p, (const int8_t *)weight, row_at(j->input, row + i), rows, j->sums);
         struct finish f = finish_at(j, 0, first + i * step, step);
-        int coded = active->data && active->form == SOVITS_I8;
-        if (coded) {
-            f.active = j->sums;
-            f.active_stride = lanes;
-        }
-        j->kernels->finish(&f, j->sums, lanes, rows);
-        if (coded) write_codes(j->kernels, j->sums, active, first + i * step, step, rows);
+        if (active->data && active->form == SOVITS_I8)
+            j->kernels->finish_i8(&f, j->sums, lanes, rows, row_at(active, first + i * step),
+                                  step * row_bytes(SOVITS_I8, lanes));
+        else
+            j->kernels->finish(&f, j->sums, lanes, rows);
     }
 }
 
@@ -189,7 +180,7 @@ static int64_t kept_rows(const sovits_conv *c) {
 }
 
 int64_t convolve_bytes(const sovits_conv *c) {
-    return (1 + kept_rows(c)) * bias_bytes(c) + sums_bytes(c) + points_bytes(c);
+    return (2 + kept_rows(c)) * bias_bytes(c) + sums_bytes(c) + points_bytes(c);
 }
 
 static void run_part(const struct job *j, struct span part) {
@@ -203,19 +194,21 @@ static void run_part(const struct job *j, struct span part) {
         run_product(j, &t, c->weight, part.begin + t.offset, part.begin, 1, part.end - part.begin);
 }
 
-/* A part whose active rows are codes, of a convolution in another form: some rows in float32, then their codes. */
-static void run_coded(const struct job *j, struct span part, float *kept) {
-    const struct rows *codes = &j->output->active;
+/* A part whose active rows are int8, of a convolution in another form: some rows in float32, which then become those. */
+static void run_to_i8(const struct job *j, struct span part) {
+    const struct rows *active = &j->output->active;
     struct output output = *j->output;
     struct job job = *j;
+    struct finish as_it_is = {.bias = memset(j->zeros, 0, (size_t)bias_bytes(j->conv)), .slope = 1};
     job.output = &output;
-    output.active = (struct rows){kept, 0, SOVITS_F32, codes->lanes};
+    output.active = (struct rows){j->kept, 0, SOVITS_F32, active->lanes};
     for (int64_t begin = part.begin; begin < part.end; begin += kept_rows(j->conv)) {
         struct span some = {begin, begin + kept_rows(j->conv)};
         if (some.end > part.end) some.end = part.end;
         output.active.first = begin;
         run_part(&job, some);
-        write_codes(j->kernels, kept, codes, begin, 1, some.end - begin);
+        j->kernels->finish_i8(&as_it_is, j->kept, active->lanes, (int)(some.end - begin), row_at(active, begin),
+                              row_bytes(SOVITS_I8, active->lanes));
     }
 }
 
@@ -228,15 +221,16 @@ static struct span part_of(struct span all, int64_t step, int32_t thread, int32_
 
 void convolve(const struct kernels *kernels, const sovits_conv *c, const struct rows *input, struct span outputs,
               const struct output *output, int32_t thread, int32_t threads, void *memory) {
-    char *sums = (char *)memory + bias_bytes(c), *points = sums + sums_bytes(c);
-    struct job job = {kernels, c, input, output, memory, (float *)sums, (float *)points};
+    char *sums = (char *)memory + bias_bytes(c), *points = sums + sums_bytes(c), *zeros = points + points_bytes(c);
+    struct job job = {kernels,        c,               input,          output,        memory,
+                      (float *)sums, (float *)points, (float *)zeros, (float *)(zeros + bias_bytes(c))};
     const float *bias = output->bias ? output->bias : c->bias;
     memset(job.bias, 0, (size_t)bias_bytes(c));
     if (bias) memcpy(job.bias, bias, (size_t)c->outputs * sizeof *bias);
     struct span part = part_of(outputs, step_of(c), thread, threads);
     if (part.begin >= part.end) return;
     if (c->form != SOVITS_I8 && output->active.data && output->active.form == SOVITS_I8)
-        run_coded(&job, part, (float *)(points + points_bytes(c)));
+        run_to_i8(&job, part);
     else
         run_part(&job, part);
 }

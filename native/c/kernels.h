@@ -35,7 +35,7 @@ struct finish {
     const float *bias, *residual, *total;
     float *raw, *active;
     uint16_t *active_bf16;
-    int64_t stride, active_stride; /* the latter of `active` and `active_bf16` */
+    int64_t stride;
     float scale, slope;
 };
 
@@ -83,9 +83,11 @@ struct kernels {
     void (*products_bf16)(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
 
     /* The same sums of rows of int8: exact in a segment, then float32, in one order on every processor; `panel`, `stride`
-     * and `segment` are bytes. And such a row of float32. */
+     * and `segment` are bytes. */
     void (*products_i8)(const struct products *p, const int8_t *weight, const uint8_t *x, int rows, float *y);
-    void (*codes_of_row)(const float *x, int lanes, uint8_t *row);
+
+    /* `finish` to rows of int8, `step` bytes apart. What is activated is left in place of the sums. */
+    void (*finish_i8)(const struct finish *f, float *sums, int width, int rows, uint8_t *codes, int64_t step);
 
     /* Products and `finish` in one, or NULL. Reads up to 63 rows more. */
     void (*convolve_bf16)(const struct products *p, const struct finish *f, const uint16_t *weight, const uint16_t *x,
@@ -121,7 +123,7 @@ struct kernels {
         .products_f32 = products_f32,          \
         .products_bf16 = products_bf16,        \
         .products_i8 = products_i8,            \
-        .codes_of_row = codes_of_row,          \
+        .finish_i8 = finish_i8,                \
         .convolve_bf16 = CONVOLVE_BF16,        \
         .finish = finish,                      \
         .transform = transform,                \

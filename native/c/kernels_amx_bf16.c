@@ -41,19 +41,18 @@ static void configure(void) {
 /* Sums of a block, which are finished while the next one's are computed: tiles and vectors work side by side. */
 struct block {
     float sums[BLOCK_SUMS] __attribute__((aligned(64)));
-    int64_t row; /* the first */
+    int64_t at; /* of its first number in the outputs */
     int rows, width, column;
 };
 
 static inline void finish_row(const struct finish *f, const struct block *b, int row) {
     for (int i = 0; i < b->width; i += 16) {
-        int64_t at = (b->row + row) * f->stride + b->column + i;
+        int64_t at = b->at + row * f->stride + i;
         __m512 v = _mm512_add_ps(_mm512_load_ps(b->sums + row * b->width + i), _mm512_loadu_ps(f->bias + b->column + i));
         if (f->residual) v = _mm512_add_ps(v, _mm512_loadu_ps(f->residual + at));
         if (f->total) v = _mm512_mul_ps(_mm512_add_ps(v, _mm512_loadu_ps(f->total + at)), _mm512_set1_ps(f->scale));
         if (f->raw) _mm512_storeu_ps(f->raw + at, v);
         v = _mm512_max_ps(v, _mm512_mul_ps(v, _mm512_set1_ps(f->slope)));
-        at = (b->row + row) * f->active_stride + b->column + i;
         if (f->active) _mm512_storeu_ps(f->active + at, v);
         if (f->active_bf16) {
             __m256bh half = _mm512_cvtneps_pbh(v);
@@ -114,7 +113,7 @@ void convolve_bf16_amx(const struct products *p, const struct finish *f, const u
             b->rows = rows - row < most ? (int)(rows - row) : most;
             b->width = 16 * panels;
             b->column = 16 * panel;
-            b->row = row;
+            b->at = row * f->stride + b->column;
             if (panels == 2)
                 block(2, p, f, w, x + row * p->stride, b, before);
             else

@@ -142,18 +142,24 @@ static inline float scale_for(int32_t highest, int32_t lowest) {
 #endif
 
 /* A sum with 1.5 * 2^23 has the nearest whole number in its last bits. */
-static void codes_of_row(const float *x, int lanes, uint8_t *row) {
-    vec_i32 high = set_i8(0), low = high;
-    for (int i = 0; i < lanes; i += WIDTH) {
-        vec_i32 bits = bits_of(load_f32(x + i));
-        high = max_i32(high, bits);
-        low = max_u32(low, bits);
-    }
-    float scale = scale_for(highest_i32(high), highest_u32(low)), steps = scale > 0 ? 1 / scale : 0;
+static inline void write_codes(const float *x, int width, float scale, uint8_t *row) {
+    vec_f32 steps = set_f32(scale > 0 ? 1 / scale : 0), zero = set_f32(0x1.8p23f + ZERO_OF_CODES);
     memcpy(row, &scale, sizeof scale);
-    vec_f32 all = set_f32(steps), zero = set_f32(0x1.8p23f + ZERO_OF_CODES);
-    for (int i = 0; i < lanes; i += WIDTH)
-        store_bytes(row + CODES_HEAD + i, bits_of(add_f32(mul_f32(load_f32(x + i), all), zero)));
+    for (int i = 0; i < width; i += WIDTH)
+        store_bytes(row + CODES_HEAD + i, bits_of(add_f32(mul_f32(load_f32(x + i), steps), zero)));
+}
+
+static void finish_i8(const struct finish *f, float *sums, int width, int rows, uint8_t *codes, int64_t step) {
+    for (int r = 0; r < rows; r++, sums += width, codes += step) {
+        vec_i32 high = set_i8(0), low = high;
+        for (int i = 0; i < width; i += WIDTH) {
+            vec_f32 v = activated(f, load_f32(sums + i), r * f->stride + i, i);
+            store_f32(sums + i, v);
+            high = max_i32(high, bits_of(v));
+            low = max_u32(low, bits_of(v));
+        }
+        write_codes(sums, width, scale_for(highest_i32(high), highest_u32(low)), codes);
+    }
 }
 
 #endif
