@@ -30,8 +30,8 @@ static struct finish finish_at(const struct job *j, int64_t column, int64_t posi
         .residual = output_at(&o->residual, position, column),
         .total = output_at(&o->total, position, column),
         .raw = output_at(&o->raw, position, column),
-        .active = o->active.form == SOVITS_BF16 ? NULL : active,
-        .active_bf16 = o->active.form == SOVITS_BF16 ? active : NULL,
+        .active = o->active.form == SOVITS_F32 ? active : NULL,
+        .active_bf16 = o->active.form == SOVITS_BF16 ? active : NULL, /* int8 goes where finish_i8 is told */
         .stride = step * lanes_of(j->conv->outputs),
         .scale = o->scale,
         .slope = o->slope,

@@ -39,7 +39,8 @@ static inline void *row_at(const struct rows *r, int64_t position) {
     return (char *)r->data + (position - r->first) * row_bytes(r->form, r->lanes);
 }
 
-/* Where a convolution's outputs go; `raw` of each and what is added are float32. */
+/* Where a convolution's outputs go; `raw` of each and what is added are float32. Rows of int8 are written whole, once all
+ * their numbers are there. */
 struct output {
     struct rows raw, residual, total, active; /* data NULL: none */
     float scale, slope;

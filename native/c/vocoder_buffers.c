@@ -48,6 +48,7 @@ static int keeps_length(const sovits_conv *c, int32_t inputs, int32_t outputs) {
 int vocoder_fits(const sovits_vocoder *v, int64_t frames, const float *style) {
     if (v->stages < 1 || v->stages > MOST_STAGES || v->blocks < 1 || v->blocks > 64 || v->pairs < 1 || v->pairs > 64)
         return 0;
+    if (v->pre.form == SOVITS_I8 || v->condition.form == SOVITS_I8) return 0; /* what they read is written by channels */
     if (frames < 0 || !(v->slope >= 0 && v->slope <= 1) || !(v->last_slope >= 0 && v->last_slope <= 1)) return 0;
     int32_t width = v->pre.outputs;
     int64_t length = frames;

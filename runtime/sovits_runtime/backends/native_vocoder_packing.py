@@ -121,6 +121,7 @@ class PackedVocoder:
             and (self.condition is None or self.condition.outputs == widths[0])
             and (self.post.inputs, self.post.outputs) == (widths[-1], 1)
             and not any(c.rate or c.kernel % 2 == 0 for c in self._plain())
+            and not any(c.form == INT8 for c in (self.pre, self.condition) if c)
         )
         return "" if fits and self.ups else "its convolutions do not fit together"
 

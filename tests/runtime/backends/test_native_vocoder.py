@@ -422,6 +422,7 @@ DAMAGES = {
     "even kernel": lambda path, index: index["pre"].update(kernel=6),
     "fewer": lambda path, index: index["convs"].pop(),
     "no stages": lambda path, index: index.update(ups=[], convs=[]),
+    "codes at the start": lambda path, index: index["pre"].update(form=INT8),
     "unknown form": lambda path, index: index["post"].update(form=9),
     "a word": lambda path, index: index.update(slope="steep"),
     "gone": lambda path, index: path.unlink(),
