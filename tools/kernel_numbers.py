@@ -6,7 +6,7 @@ It needs the runtime and the kernels alone, so it runs where a test suite does n
 wine. In both precisions, with 1 to 3 threads and 1 to 17 rows:
 
 - `errors`: the largest difference of logits from the graph's, over their scale;
-- `errors` of the prefill likewise, and of the vocoder's sound, in float32 and bfloat16;
+- `errors` of the prefill likewise, and of the vocoder's sound, in float32, bfloat16 and int8;
 - `rows`: whether each row of a batch is, bit for bit, what it is alone;
 - `int8`: a digest of int8 logits somewhere in a sentence. Kernels of one architecture agree in it;
 - `first`: digests of logits at the first position, fp32 and int8. Attention is over one row there, so that no order
@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from sovits_runtime.backends import native
-from sovits_runtime.backends.native_packing import pack
+from sovits_runtime.backends import native, native_vocoder_packing
+from sovits_runtime.backends.native_packing import BF16, F32, INT8, pack
 from sovits_runtime.backends.native_prefill import open_prefill
 from sovits_runtime.backends.native_structures import OUTPUTS
 from sovits_runtime.backends.native_vocoder import open_vocoder
@@ -130,7 +130,8 @@ def numbers(folder: Path) -> dict[str, Any]:
     found["rows"]["float16 caches"] = rows_are_alone(half)
     half.close()
     found["errors"]["prefill"] = prefill_error(bundle, lib)
-    found["errors"] |= vocoder_errors(bundle, lib)
+    errors, found["sound"] = vocoder_errors(bundle, lib)
+    found["errors"] |= errors
     return found
 
 
@@ -155,24 +156,26 @@ def prefill_error(bundle: Bundle, lib: Any) -> float:
     return float(np.abs(made[0] - made[1]).max() / np.abs(made[1]).max())
 
 
-def vocoder_errors(bundle: Bundle, lib: Any) -> dict[str, float]:
-    """Largest difference of samples from the graph's, over their scale, in float32 and in bfloat16."""
+def vocoder_errors(bundle: Bundle, lib: Any) -> tuple[dict[str, float], str]:
+    """Largest difference of samples from the graph's, over their scale, by form; and the digest of those in int8."""
+    native_vocoder_packing.LEAST_INT8 = 1  # the voice may be a small one
     (name,) = VOCODERS & set(bundle.graph_names)
     spec, rng = bundle.graph_spec(name), np.random.default_rng(0)
     graph = open_session(bundle.graph_path(name), spec, options=SessionOptions(threads=1))
     given = [{t.name: t.resolve({"frames": frames}) for t in spec.inputs} for frames in FRAMES]
     feeds = [{n: rng.standard_normal(size).astype(np.float32) for n, size in one.items()} for one in given]
-    expected, errors = [graph.run(one)["waveform"] for one in feeds], {}
-    for what, lossy in (("vocoder", False), ("vocoder bf16", True)):
+    expected, errors, sounds = [graph.run(one)["waveform"] for one in feeds], {}, {}
+    for what, form in (("vocoder", F32), ("vocoder bf16", BF16), ("vocoder int8", INT8)):
         errors[what] = 0.0
         for threads in (1, 2):
-            own = open_vocoder(lib, bundle, name, packed=None, threads=threads, lossy=lossy)
+            own = open_vocoder(lib, bundle, name, packed=None, threads=threads, form=form)
             assert own is not None
             for one, theirs in zip(feeds, expected, strict=True):
-                difference = np.abs(own.run(one)["waveform"] - theirs).max() / np.abs(theirs).max()
+                sounds[what] = own.run(one)["waveform"]
+                difference = np.abs(sounds[what] - theirs).max() / np.abs(theirs).max()
                 errors[what] = max(errors[what], float(difference))
             own.close()
-    return errors
+    return errors, digest(sounds["vocoder int8"])
 
 
 if __name__ == "__main__":

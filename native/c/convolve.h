@@ -23,18 +23,24 @@ struct span {
     int64_t begin, end;
 };
 
-/* Rows of float32 or bfloat16; `first` is the position of the first. */
+/* Rows of float32, bfloat16 or int8: CODES_HEAD bytes, of which the first four are the row's scale, then codes. `first`
+ * is the position of the first. */
 struct rows {
     void *data;
     int64_t first;
     int32_t form, lanes;
 };
 
-static inline void *row_at(const struct rows *r, int64_t position) {
-    return (char *)r->data + (position - r->first) * r->lanes * (r->form == SOVITS_BF16 ? 2 : 4);
+static inline int64_t row_bytes(int32_t form, int64_t lanes) {
+    return form == SOVITS_I8 ? lanes + CODES_HEAD : lanes * (form == SOVITS_BF16 ? 2 : 4);
 }
 
-/* Where a convolution's outputs go; `raw` of each and what is added are float32. */
+static inline void *row_at(const struct rows *r, int64_t position) {
+    return (char *)r->data + (position - r->first) * row_bytes(r->form, r->lanes);
+}
+
+/* Where a convolution's outputs go; `raw` of each and what is added are float32. Rows of int8 are written whole, once all
+ * their numbers are there. */
 struct output {
     struct rows raw, residual, total, active; /* data NULL: none */
     float scale, slope;

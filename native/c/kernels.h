@@ -23,6 +23,12 @@ struct products {
     int32_t panels, segments, k;
 };
 
+/* Rows of int8 that convolutions read: a code is CODES_ZERO and so many scales of the row, up to 255. Most rows come from
+ * a leaky ReLU, which leaves little below zero. Weights: of each segment what sums begin with, so that CODES_ZERO counts
+ * nothing, then [k / 4][16 outputs][4]; after all segments the scales. */
+enum { CODES_ZERO = 32, CODES_HEAD = 16, CODES_VECTOR = 64 };
+#define CODES_SEGMENT(k) (CODES_VECTOR + 16 * (k))
+
 /* (sum + bias + residual + total) * scale, written as it is and after a leaky ReLU of a slope up to 1, in float32 or
  * bfloat16. All but the bias [width] may be NULL, and lie `stride` numbers apart from row to row. */
 struct finish {
@@ -76,6 +82,13 @@ struct kernels {
     void (*products_f32)(const struct products *p, const float *weight, const float *x, int rows, float *y);
     void (*products_bf16)(const struct products *p, const uint16_t *weight, const uint16_t *x, int rows, float *y);
 
+    /* The same sums of rows of int8: exact in a segment, then float32, in one order on every processor; `panel`, `stride`
+     * and `segment` are bytes. */
+    void (*products_i8)(const struct products *p, const int8_t *weight, const uint8_t *x, int rows, float *y);
+
+    /* `finish` to rows of int8, `step` bytes apart. What is activated is left in place of the sums. */
+    void (*finish_i8)(const struct finish *f, float *sums, int width, int rows, uint8_t *codes, int64_t step);
+
     /* Products and `finish` in one, or NULL. Reads up to 63 rows more. */
     void (*convolve_bf16)(const struct products *p, const struct finish *f, const uint16_t *weight, const uint16_t *x,
                           int64_t rows);
@@ -109,6 +122,8 @@ struct kernels {
         .f16_from_f32 = f16_row_from_f32,      \
         .products_f32 = products_f32,          \
         .products_bf16 = products_bf16,        \
+        .products_i8 = products_i8,            \
+        .finish_i8 = finish_i8,                \
         .convolve_bf16 = CONVOLVE_BF16,        \
         .finish = finish,                      \
         .transform = transform,                \

@@ -33,6 +33,15 @@ typedef uint32x4_t vec_pairs;
 #define high_half(v) vreinterpretq_f32_u32(vandq_u32(v, vdupq_n_u32(0xffff0000)))
 #define ROWS_OF_2 3
 #define ROWS_OF_1 6
+#define load_i32 vld1q_s32
+#define f32_from_i32 vcvtq_f32_s32
+#define bits_of vreinterpretq_s32_f32
+#define max_i32 vmaxq_s32
+#define max_u32(a, b) vreinterpretq_s32_u32(vmaxq_u32(vreinterpretq_u32_s32(a), vreinterpretq_u32_s32(b)))
+#define highest_i32 vmaxvq_s32
+#define highest_u32(v) ((int32_t)vmaxvq_u32(vreinterpretq_u32_s32(v)))
+#define ROWS_OF_2_I8 3
+#define ROWS_OF_1_I8 6
 
 static inline uint32x4_t set_pairs(const uint16_t *x) {
     uint32_t pair;
@@ -46,6 +55,13 @@ static inline void store_bf16(uint16_t *y, float32x4_t v) {
     bits = vaddq_u32(bits, vaddq_u32(even, vdupq_n_u32(0x7fff)));
     bits = vbslq_u32(vceqq_f32(v, v), bits, vdupq_n_u32(0x7fc00000));
     vst1_u16(y, vshrn_n_u32(bits, 16));
+}
+
+static inline void store_bytes(uint8_t *y, int32x4_t v) {
+    uint16x4_t halves = vmovn_u32(vreinterpretq_u32_s32(v));
+    uint32x2_t bytes = vreinterpret_u32_u8(vmovn_u16(vcombine_u16(halves, halves)));
+    uint32_t four = vget_lane_u32(bytes, 0);
+    memcpy(y, &four, sizeof four);
 }
 
 #include "kernels_convolve.h"

@@ -69,6 +69,21 @@ static void panel_i8(const int8_t *w, const uint8_t *x, int64_t stride, int grou
         }
 }
 
+/* Even codes and weights, and odd ones, in 16 bits; pairs of products are added in 32. */
+static inline __m256i dot_halves(__m256i sum, __m256i codes, __m256i weights) {
+    __m256i even = _mm256_madd_epi16(_mm256_and_si256(codes, _mm256_set1_epi16(255)),
+                                     _mm256_srai_epi16(_mm256_slli_epi16(weights, 8), 8));
+    __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(codes, 8), _mm256_srai_epi16(weights, 8));
+    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+}
+
+typedef __m256i vec_i32;
+#define load_i8(w) _mm256_loadu_si256((const __m256i *)(w))
+#define set_i8 _mm256_set1_epi32
+#define dot_i8 dot_halves
+
+#include "kernels_convolve_i8.h"
+
 const struct kernels kernels_avx2 = KERNELS("AVX2", panel_i8, quantize, NULL);
 
 #if defined(__clang__)

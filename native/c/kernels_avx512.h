@@ -40,4 +40,17 @@ static inline __m512i set_pairs(const uint16_t *x) {
 
 #include "kernels_convolve.h"
 
+#define load_i32 _mm512_loadu_si512
+#define f32_from_i32 _mm512_cvtepi32_ps
+#define bits_of _mm512_castps_si512
+#define max_i32 _mm512_max_epi32
+#define max_u32 _mm512_max_epu32
+#define highest_i32 _mm512_reduce_max_epi32
+#define highest_u32(v) ((int32_t)_mm512_reduce_max_epu32(v))
+#define store_bytes(y, v) _mm_storeu_si128((__m128i *)(y), _mm512_cvtepi32_epi8(v))
+#define ROWS_OF_2_I8 6
+#define ROWS_OF_1_I8 12
+
+#include "kernels_convolve_i8.h"
+
 #endif

@@ -32,6 +32,7 @@ typedef __m256i vec_i32;
 
 #include "kernels_tiles.h"
 #include "kernels_convolve_avx2.h"
+#include "kernels_convolve_i8.h"
 
 const struct kernels kernels_avx_vnni = KERNELS("AVX-VNNI", panel_i8, quantize, NULL);
 

@@ -118,16 +118,20 @@ TILES(row_of_1, 1, 1)
 PRODUCTS(f32, float)
 PRODUCTS(bf16, uint16_t)
 
+/* What a vector of sums becomes: written as it is, and returned activated. `at`: its place in rows, from column i on. */
+static inline vec_f32 activated(const struct finish *f, vec_f32 sum, int64_t at, int i) {
+    vec_f32 v = add_f32(sum, load_f32(f->bias + i));
+    if (f->residual) v = add_f32(v, load_f32(f->residual + at));
+    if (f->total) v = mul_f32(add_f32(v, load_f32(f->total + at)), set_f32(f->scale));
+    if (f->raw) store_f32(f->raw + at, v);
+    return max_f32(v, mul_f32(v, set_f32(f->slope)));
+}
+
 static void finish(const struct finish *f, const float *sums, int width, int rows) {
-    vec_f32 scale = set_f32(f->scale), slope = set_f32(f->slope);
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < width; i += WIDTH) {
             int64_t at = r * f->stride + i;
-            vec_f32 v = add_f32(load_f32(sums + (int64_t)r * width + i), load_f32(f->bias + i));
-            if (f->residual) v = add_f32(v, load_f32(f->residual + at));
-            if (f->total) v = mul_f32(add_f32(v, load_f32(f->total + at)), scale);
-            if (f->raw) store_f32(f->raw + at, v);
-            v = max_f32(v, mul_f32(v, slope));
+            vec_f32 v = activated(f, load_f32(sums + (int64_t)r * width + i), at, i);
             if (f->active) store_f32(f->active + at, v);
             if (f->active_bf16) store_bf16(f->active_bf16 + at, v);
         }

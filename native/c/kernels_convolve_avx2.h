@@ -13,6 +13,14 @@ typedef __m256i vec_pairs;
 #define ROWS_OF_2 3
 #define ROWS_OF_1 6
 
+#define load_i32(x) _mm256_loadu_si256((const __m256i *)(x))
+#define f32_from_i32 _mm256_cvtepi32_ps
+#define bits_of _mm256_castps_si256
+#define max_i32 _mm256_max_epi32
+#define max_u32 _mm256_max_epu32
+#define ROWS_OF_2_I8 3
+#define ROWS_OF_1_I8 6
+
 static inline __m256i set_pairs(const uint16_t *x) {
     int32_t pair;
     memcpy(&pair, x, 4);
@@ -27,6 +35,13 @@ static inline void store_bf16(uint16_t *y, __m256 v) {
     bits = _mm256_srli_epi32(_mm256_blendv_epi8(bits, _mm256_set1_epi32(0x7fc00000), none), 16);
     bits = _mm256_permute4x64_epi64(_mm256_packus_epi32(bits, bits), 0x08);
     _mm_storeu_si128((__m128i *)y, _mm256_castsi256_si128(bits));
+}
+
+static inline void store_bytes(uint8_t *y, __m256i v) {
+    v = _mm256_shuffle_epi8(v, _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 4, 8, 12,
+                                                -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
+    __m128i bytes = _mm_unpacklo_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64((__m128i *)y, bytes);
 }
 
 #include "kernels_convolve.h"

@@ -16,6 +16,9 @@
 
 #include "kernels_tiles.h"
 
+#define SIGNED_CODES
+#include "kernels_convolve_i8.h"
+
 const struct kernels kernels_dotprod = KERNELS("dot product", panel_i8, quantize_signed, NULL);
 
 #if defined(__clang__)

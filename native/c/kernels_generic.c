@@ -100,4 +100,52 @@ static inline void store_bf16(uint16_t *y, vec_f32 v) {
 
 #include "kernels_convolve.h"
 
+typedef int32_t vec_i32 __attribute__((vector_size(16)));
+
+static inline vec_i32 load_i32(const int32_t *x) {
+    vec_i32 v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+static inline vec_i32 load_i8(const int8_t *w) {
+    vec_i32 v;
+    memcpy(&v, w, sizeof v);
+    return v;
+}
+
+static inline vec_i32 set_i8(int32_t four) { return (vec_i32){four, four, four, four}; }
+
+/* Byte by byte: of a code as it is, of a weight with its sign. */
+static inline vec_i32 dot_i8(vec_i32 sum, vec_i32 codes, vec_i32 weights) {
+    for (int i = 0; i < 4; i++) {
+        sum += (codes & 255) * ((vec_i32)((vec_pairs)weights << 24) >> 24);
+        codes >>= 8;
+        weights >>= 8;
+    }
+    return sum;
+}
+
+static inline vec_i32 bits_of(vec_f32 v) { return (vec_i32)v; }
+
+static inline vec_i32 max_i32(vec_i32 a, vec_i32 b) {
+    vec_i32 larger = a > b;
+    return (a & larger) | (b & ~larger);
+}
+
+static inline vec_i32 max_u32(vec_i32 a, vec_i32 b) {
+    vec_i32 larger = (vec_pairs)a > (vec_pairs)b;
+    return (a & larger) | (b & ~larger);
+}
+
+static inline void store_bytes(uint8_t *y, vec_i32 v) {
+    for (int i = 0; i < WIDTH; i++) y[i] = (uint8_t)v[i];
+}
+
+#define f32_from_i32(v) __builtin_convertvector(v, vec_f32)
+#define ROWS_OF_2_I8 2
+#define ROWS_OF_1_I8 3
+
+#include "kernels_convolve_i8.h"
+
 const struct kernels kernels_generic = KERNELS("generic", panel_i8, quantize, NULL);

@@ -16,6 +16,8 @@
 
 #include "kernels_tiles.h"
 
+#include "kernels_convolve_i8.h"
+
 const struct kernels kernels_i8mm = KERNELS("I8MM", panel_i8, quantize, NULL);
 
 #if defined(__clang__)

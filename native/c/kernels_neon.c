@@ -15,6 +15,9 @@ static inline vec_i32 dot_signed(vec_i32 sum, vec_i32 codes, vec_i32 weights) {
 
 #include "kernels_tiles.h"
 
+#define SIGNED_CODES
+#include "kernels_convolve_i8.h"
+
 const struct kernels kernels_neon = KERNELS("NEON", panel_i8, quantize_signed, NULL);
 
 #endif

@@ -7,7 +7,9 @@
 
 /* A 1-D convolution: rate 0 keeps the length; rate >= 1 is a transposed one to `rate` times the length. */
 typedef struct {
-    int32_t form; /* SOVITS_F32 or SOVITS_BF16: weights and what they multiply are rounded to bfloat16, sums are not */
+    /* SOVITS_F32; SOVITS_BF16: weights and what they multiply are rounded to bfloat16, sums are not; SOVITS_I8: likewise
+     * to int8, with a scale an output, and one a position of the input, which is found while that is written. */
+    int32_t form;
     int32_t inputs, outputs, kernel, dilation, rate;
     const void *weight; /* as sovits_pack_conv gives them */
     const float *bias;  /* [outputs], or NULL */
@@ -16,7 +18,7 @@ typedef struct {
 typedef struct {
     int32_t stages, blocks, pairs, unused; /* blocks a stage, pairs of convolutions a block */
     float slope, last_slope;               /* of the leaky ReLUs, and of the one before `post` */
-    sovits_conv pre, condition, post;      /* condition.weight NULL: no style */
+    sovits_conv pre, condition, post;      /* condition.weight NULL: no style; int8 is none of these but `post` */
     const sovits_conv *up;                 /* [stages] */
     const sovits_conv *convs;              /* [stages][blocks][pairs][2]: the dilated one, the plain one; a stage's
                                             * are of one form */

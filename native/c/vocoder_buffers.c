@@ -48,6 +48,7 @@ static int keeps_length(const sovits_conv *c, int32_t inputs, int32_t outputs) {
 int vocoder_fits(const sovits_vocoder *v, int64_t frames, const float *style) {
     if (v->stages < 1 || v->stages > MOST_STAGES || v->blocks < 1 || v->blocks > 64 || v->pairs < 1 || v->pairs > 64)
         return 0;
+    if (v->pre.form == SOVITS_I8 || v->condition.form == SOVITS_I8) return 0; /* what they read is written by channels */
     if (frames < 0 || !(v->slope >= 0 && v->slope <= 1) || !(v->last_slope >= 0 && v->last_slope <= 1)) return 0;
     int32_t width = v->pre.outputs;
     int64_t length = frames;
@@ -72,7 +73,7 @@ static int64_t chunk_of(const struct call *c) {
     int64_t most = 1;
     for (int32_t i = 0; i <= c->v->stages; i++) {
         const sovits_conv *reader = reader_of(c->v, i);
-        int64_t row = lanes_of(reader->inputs) * (reader->form == SOVITS_BF16 ? 2 : 4);
+        int64_t row = row_bytes(reader->form, lanes_of(reader->inputs));
         most = larger(most, c->length[i] / c->frames * row);
     }
     int64_t frames = larger(1, CHUNK_BYTES / most), chunks = (c->frames + frames - 1) / frames;
@@ -95,8 +96,9 @@ static void size_levels(const struct call *c, struct sizes *s) {
         s->input = larger(s->input, rows * lanes_of(v->pre.inputs));
         for (int32_t i = 0; i <= v->stages; i++) {
             const sovits_conv *reader = reader_of(v, i);
-            int64_t bytes = (rows_in(spans[i]) + slack_of(reader) + SPARE_ROWS) * lanes_of(reader->inputs);
-            s->level = larger(s->level, reader->form == SOVITS_BF16 ? bytes / 2 : bytes);
+            int64_t rows_of = rows_in(spans[i]) + slack_of(reader) + SPARE_ROWS;
+            int64_t bytes = rows_of * row_bytes(reader->form, lanes_of(reader->inputs));
+            s->level = larger(s->level, ceil_ratio(bytes, sizeof(float)));
         }
     }
 }

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from sovits_runtime.backends.cacheless_prefill import CachelessPrefill
 from sovits_runtime.backends.native import NativeStep, library_for, open_step
+from sovits_runtime.backends.native_packing import BF16, F32, INT8
 from sovits_runtime.backends.native_prefill import open_prefill
 from sovits_runtime.backends.native_vocoder import NativeVocoder, open_vocoder, vocoder_library
 from sovits_runtime.backends.onnxruntime import import_onnxruntime, open_session
@@ -24,7 +25,7 @@ from sovits_runtime.backends.plan import (
 from sovits_runtime.backends.prepacked import MEMORY_MAPPED, NATIVE_FILE, find_prepacked
 from sovits_runtime.backends.voice import GptSteps, LoadOptions, VocoderEngine
 from sovits_runtime.bundle import CPU_FILE, Bundle
-from sovits_runtime.bundle.names import CPU_PRECISIONS, INT8, PREFILL, STEP, VOCODERS
+from sovits_runtime.bundle.names import CPU_PRECISIONS, PREFILL, STEP, VOCODERS
 from sovits_runtime.bundle.session import BindableSession, Session, SessionOptions
 from sovits_runtime.errors import BackendError
 from sovits_runtime.machine.onnx_runtime import (
@@ -46,9 +47,13 @@ INT8_STEP = f"{STEP}.int8.native"
 """File of a plan: the step's matrices, quantized and packed for the native kernels."""
 
 
-def bf16_file(name: str) -> str:
-    """File of a plan: a vocoder's weights, rounded and packed for the native kernels."""
-    return f"{name}.bf16{NATIVE_FILE}"
+VOCODER_FORMS = {NATIVE: F32, NATIVE_BF16: BF16, NATIVE_INT8: INT8}
+"""What convolutions of a native vocoder are packed in, by its engine."""
+
+
+def rounded_file(name: str, engine: str) -> str:
+    """File of a plan: a vocoder's weights, rounded and packed for the native kernels of an engine."""
+    return f"{name}.{engine.removeprefix('native-')}{NATIVE_FILE}"
 
 
 class CpuVoice:
@@ -136,7 +141,7 @@ class CpuVoice:
 
     def _native_vocoder(self, name: str, engine: str) -> NativeVocoder | None:
         """Opens a vocoder on the native kernels, where an engine means those."""
-        must = engine in (NATIVE, NATIVE_BF16)
+        must = engine in VOCODER_FORMS
         lib = (
             None
             if engine == ONNX_RUNTIME
@@ -144,13 +149,13 @@ class CpuVoice:
         )
         if lib is None:
             return None
-        lossy = engine == NATIVE_BF16
-        if lossy:
-            packed = self._taken.plan.file(bf16_file(name)) if self._taken.plan else None
+        form = VOCODER_FORMS.get(engine, F32)
+        if form != F32:
+            packed = self._taken.plan.file(rounded_file(name, engine)) if self._taken.plan else None
         else:
             packed = self._prepacked.path(name, NATIVE_FILE) if self._prepacked else None
         threads = self.options.threads
-        session = open_vocoder(lib, self.bundle, name, packed=packed, threads=threads, lossy=lossy)
+        session = open_vocoder(lib, self.bundle, name, packed=packed, threads=threads, form=form)
         if session is None:
             if must:
                 raise BackendError(
@@ -174,7 +179,7 @@ class CpuVoice:
                 self.bundle,
                 packed,
                 threads,
-                precision=INT8,
+                precision="int8",
                 half_caches=self._taken.choice.native_prefill,
             )
         else:

@@ -41,7 +41,7 @@ from sovits_runtime.errors import BackendError, BundleError, ShapeError
 from sovits_runtime.machine import usable_cores
 
 PACKAGE = "sovits-export-native"
-ABI = 5
+ABI = 6
 GENERIC = "generic"
 """Kernels for whatever processor: right, but not faster than ONNX Runtime's own."""
 _OUT_OF_MEMORY = -1

@@ -1,7 +1,9 @@
 """A HiFi-GAN by `sovits-export-native`: the graph that makes sound, at any length, without an operator in between.
 
 In FP32 it gives the numbers of the graph up to rounding. In bfloat16 its weights, and what convolutions read, are
-rounded, and sums are not; that is for processors that multiply in bfloat16.
+rounded, and sums are not; that is for processors that multiply in bfloat16. In int8 likewise: weights have a scale for
+each output, and what a convolution reads has one for each position, found while it is written. So nothing is calibrated,
+and samples do not depend on what else is in a sentence. That is for processors with products of int8.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sovits_runtime.backends.native import PACKAGE, kernels, library
-from sovits_runtime.backends.native_packing import BF16, F32
+from sovits_runtime.backends.native_packing import BF16, F32, INT8
 from sovits_runtime.backends.native_pool import StepPool
 from sovits_runtime.backends.native_structures import CConv, CVocoder
 from sovits_runtime.backends.native_vocoder_packing import (
@@ -35,6 +37,9 @@ from sovits_runtime.machine import usable_cores
 
 FASTER = frozenset(KERNEL_FEATURES)
 """Kernels that are known to make sound faster than ONNX Runtime: those for x86. On Arm `tune` finds out."""
+INT8_KERNELS = frozenset({*KERNEL_FEATURES, "dot product", "I8MM"} - {"AVX2"})
+"""Kernels that multiply int8 and add in 32 bits by one instruction."""
+_NAMES = {F32: "", BF16: ", bfloat16", INT8: ", int8"}
 _OUT_OF_MEMORY = -1
 
 
@@ -96,13 +101,13 @@ def vocoder_library(bundle: Bundle, name: str, asked: VocoderEngine) -> ctypes.C
 
 
 def packed_vocoder(
-    lib: ctypes.CDLL, bundle: Bundle, name: str, *, lossy: bool = False, threads: int | None = None
+    lib: ctypes.CDLL, bundle: Bundle, name: str, *, form: int = F32, threads: int | None = None
 ) -> PackedVocoder | None:
     """Packs the weights of a graph in memory; None where it is no HiFi-GAN after all.
 
     Args:
         lib: The kernels.
-        lossy: Whether in bfloat16.
+        form: `F32`, `BF16` or `INT8`.
         threads: How many pack; None: as many as there are cores.
 
     Raises:
@@ -114,7 +119,7 @@ def packed_vocoder(
     weights = find_hifigan(bundle.graph_path(name), spec)
     if weights is None:
         return None
-    packed = pack_vocoder(lib, weights, BF16 if lossy else F32, threads=threads or usable_cores())
+    packed = pack_vocoder(lib, weights, form, threads=threads or usable_cores())
     if problem := packed.problem():
         raise BundleError(f"{bundle.graph_path(name)}: is damaged ({problem}); build the voice again")
     return packed
@@ -127,7 +132,7 @@ def open_vocoder(
     *,
     packed: Path | None,
     threads: int | None,
-    lossy: bool = False,
+    form: int = F32,
 ) -> NativeVocoder | None:
     """Opens a graph; None where it is no HiFi-GAN after all.
 
@@ -135,7 +140,7 @@ def open_vocoder(
         lib: The kernels, from `vocoder_library`.
         packed: What `save_vocoder` wrote, to be mapped; None: packed in memory of this process.
         threads: How many run it; None: as many as there are cores.
-        lossy: Whether in bfloat16.
+        form: `F32`, `BF16` or `INT8`, where it is packed.
 
     Raises:
         BundleError: The weights are damaged, or do not fit the graph.
@@ -144,7 +149,7 @@ def open_vocoder(
     if packed:
         weights: PackedVocoder | None = load_vocoder(lib, packed)
     else:
-        weights = packed_vocoder(lib, bundle, name, lossy=lossy, threads=threads)
+        weights = packed_vocoder(lib, bundle, name, form=form, threads=threads)
     if weights is None:
         return None
     return NativeVocoder(lib, bundle.graph_spec(name), weights, threads=threads or usable_cores())
@@ -166,8 +171,8 @@ class NativeVocoder:
 
     def __init__(self, lib: ctypes.CDLL, spec: GraphSpec, packed: PackedVocoder, *, threads: int) -> None:
         self.spec = spec
-        lossy = any(conv.form == BF16 for conv in packed.convs)
-        self.provider = f"native ({kernels(lib)})" + (", bfloat16" if lossy else "")
+        forms = {conv.form for conv in (*packed.ups, *packed.convs)}
+        self.provider = f"native ({kernels(lib)})" + _NAMES[max(forms - {F32}, default=F32)]
         self._lib = lib
         self._rate = packed.rate
         self._frames, self._style = _inputs(spec, packed)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sovits_runtime.backends.native_packing import BF16, F32, INDEX, Bytes, append, piece
+from sovits_runtime.backends.native_packing import BF16, F32, INDEX, INT8, Bytes, append, piece
 from sovits_runtime.backends.native_structures import CConv
 from sovits_runtime.bundle.hifigan_weights import Conv, Floats, HifiganWeights
 from sovits_runtime.bundle.memory_block import MemoryBlock
@@ -25,10 +25,12 @@ from sovits_runtime.errors import BundleError
 from sovits_runtime.machine.json_file import read_json
 
 SIZES = ("inputs", "outputs", "kernel", "dilation", "rate")
+LEAST_INT8 = 32
+"""Channels; with fewer, int8 saves little time, and what it adds is heard first: noise where the sound has none."""
 _MOST_CHANNELS, _MOST_KERNEL, _MOST_BYTES = 1 << 14, 1 << 10, 1 << 50
 _CONV = fields(
     {
-        "form": whole(BF16),
+        "form": whole(max(F32, INT8, BF16)),
         **dict.fromkeys(("inputs", "outputs"), whole(_MOST_CHANNELS, least=1)),
         **dict.fromkeys(("kernel", "dilation"), whole(_MOST_KERNEL, least=1)),
         "rate": whole(_MOST_KERNEL),
@@ -52,7 +54,7 @@ class PackedConv:
     """One convolution; see `hifigan_weights.Conv`.
 
     Attributes:
-        form: `F32` or `BF16`.
+        form: `F32`, `BF16` or `INT8`.
         inputs: Channels that it reads.
         outputs: Channels that it gives.
         kernel: Frames that it reads for one.
@@ -119,6 +121,7 @@ class PackedVocoder:
             and (self.condition is None or self.condition.outputs == widths[0])
             and (self.post.inputs, self.post.outputs) == (widths[-1], 1)
             and not any(c.rate or c.kernel % 2 == 0 for c in self._plain())
+            and not any(c.form == INT8 for c in (self.pre, self.condition) if c)
         )
         return "" if fits and self.ups else "its convolutions do not fit together"
 
@@ -131,7 +134,7 @@ def pack_vocoder(
     Args:
         library: The kernels.
         weights: What to pack.
-        form: `F32`, or `BF16` for rounded weights.
+        form: `F32`, or `BF16` or `INT8` for rounded weights; int8 leaves those between few channels exact too.
         threads: How many pack.
 
     Raises:
@@ -140,7 +143,9 @@ def pack_vocoder(
     block, residuals = MemoryBlock(), tuple(weights.residuals())
     ends = [weights.pre, weights.post, *([weights.condition] if weights.condition else [])]
     packed = [_room(library, conv, F32, block) for conv in ends]
-    packed += [_room(library, conv, form, block) for conv in (*weights.ups, *residuals)]
+    for conv in (*weights.ups, *residuals):
+        narrow = form == INT8 and min(conv.inputs, conv.outputs) < LEAST_INT8
+        packed.append(_room(library, conv, F32 if narrow else form, block))
     with ThreadPoolExecutor(threads) as pool:  # the kernels run without Python's lock
         for _ in pool.map(partial(_pack, library), (*ends, *weights.ups, *residuals), packed):
             pass

@@ -65,8 +65,8 @@ ONNX_RUNTIME = "onnxruntime"
 OPENVINO_ENGINES = {"openvino-f32": "f32", "openvino-bf16": "bf16", "openvino-f16": "f16"}
 NATIVE, NATIVE_INT8, NATIVE_BF16 = "native", "native-int8", "native-bf16"
 ENGINES = (ONNX_RUNTIME, *OPENVINO_ENGINES, NATIVE, NATIVE_INT8, NATIVE_BF16)
-"""What may run a graph. The native ones run the GPT, its prefill with the weights of its step, and a HiFi-GAN: in int8
-the GPT alone, in bfloat16 the HiFi-GAN alone."""
+"""What may run a graph. The native ones run the GPT, its prefill with the weights of its step, and a HiFi-GAN; in
+bfloat16 the HiFi-GAN alone."""
 LOSSY = frozenset({"openvino-bf16", "openvino-f16", NATIVE_INT8, NATIVE_BF16})
 """Those that compute in less than a graph of FP32 asks for."""
 

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from sovits_runtime.backends.cpu import INT8_STEP, bf16_file
+from sovits_runtime.backends.cpu import INT8_STEP, VOCODER_FORMS, rounded_file
 from sovits_runtime.backends.native import library_for, pack_step
 from sovits_runtime.backends.native_packing import save_packed
 from sovits_runtime.backends.native_vocoder import packed_vocoder, vocoder_library
@@ -194,8 +194,8 @@ def _write(bundle: Bundle, plan: Plan) -> Plan:
         if any(choice.engine(STEP) == NATIVE_INT8 for choice in plan.choices.values()):
             _pack(bundle, files / INT8_STEP)
         for name in VOCODERS & set(bundle.graph_names):
-            if any(choice.engine(name) == NATIVE_BF16 for choice in plan.choices.values()):
-                _pack_vocoder(bundle, name, files / bf16_file(name))
+            for engine in {choice.engine(name) for choice in plan.choices.values()} & {NATIVE_BF16, NATIVE_INT8}:
+                _pack_vocoder(bundle, name, engine, files / rounded_file(name, engine))
         return write_plan(plan, files)
 
 
@@ -205,9 +205,9 @@ def _pack(bundle: Bundle, path: Path) -> None:
     save_packed(pack_step(kernels, bundle, INT8), path)
 
 
-def _pack_vocoder(bundle: Bundle, name: str, path: Path) -> None:
+def _pack_vocoder(bundle: Bundle, name: str, engine: str, path: Path) -> None:
     kernels = vocoder_library(bundle, name, "native")
     assert kernels is not None  # it was measured
-    packed = packed_vocoder(kernels, bundle, name, lossy=True)
+    packed = packed_vocoder(kernels, bundle, name, form=VOCODER_FORMS[engine])
     assert packed is not None
     save_vocoder(packed, path)

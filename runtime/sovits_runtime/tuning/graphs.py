@@ -15,9 +15,17 @@ import numpy as np
 
 from sovits_runtime.backends.cpu import CpuVoice
 from sovits_runtime.backends.native import GENERIC, kernels, library
-from sovits_runtime.backends.native_vocoder import may_be_native, vocoder_library
+from sovits_runtime.backends.native_vocoder import INT8_KERNELS, may_be_native, vocoder_library
 from sovits_runtime.backends.openvino import OpenVinoSession, WindowSession
-from sovits_runtime.backends.plan import NATIVE, NATIVE_BF16, ONNX_RUNTIME, OPENVINO_ENGINES, Choice, Taken
+from sovits_runtime.backends.plan import (
+    NATIVE,
+    NATIVE_BF16,
+    NATIVE_INT8,
+    ONNX_RUNTIME,
+    OPENVINO_ENGINES,
+    Choice,
+    Taken,
+)
 from sovits_runtime.backends.processor import processor_features
 from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import Bundle
@@ -134,7 +142,8 @@ def engines_for(bundle: Bundle, name: str) -> tuple[str, ...]:
         return (ONNX_RUNTIME, *others)
     usual = vocoder_library(bundle, name, "auto") is not None
     exact = (NATIVE, ONNX_RUNTIME) if usual else (ONNX_RUNTIME, NATIVE)
-    return (*exact, *((NATIVE_BF16,) if "bf16" in here else ()), *others)
+    rounded = ((NATIVE_BF16, "bf16" in here), (NATIVE_INT8, kernels(lib) in INT8_KERNELS))
+    return (*exact, *(engine for engine, pays in rounded if pays), *others)
 
 
 def _measure(opener: CpuVoice, name: str, feeds: Mapping[str, Array]) -> Iterator[Row]:

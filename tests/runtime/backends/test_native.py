@@ -207,8 +207,9 @@ def test_every_kind_with_fma_gives_the_same_bits_at_the_first_position(tiny_bund
     assert found["errors"]["prefill"] < 2e-5
     assert found["errors"]["vocoder"] < 2e-5
     assert 1e-5 < found["errors"]["vocoder bf16"] < 0.05
+    assert 1e-3 < found["errors"]["vocoder int8"] < 0.2
     if kind != native.GENERIC:  # whose float sums round each product
-        first_position[kind] = {**found["first"], "later": found["int8"]}
+        first_position[kind] = {**found["first"], "later": found["int8"], "sound": found["sound"]}
         assert list(first_position.values()) == [first_position[kind]] * len(first_position)
 
 

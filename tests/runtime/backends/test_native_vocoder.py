@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sys
 import threading
@@ -21,16 +22,19 @@ from sovits_exporter.graphs.files import write_models
 from sovits_exporter.modeling.bigvgan import Bigvgan
 from sovits_exporter.modeling.hifigan import Generator, HifiganConfig
 from sovits_runtime import SpeechOptions, Synthesizer
-from sovits_runtime.backends import cpu, native, native_vocoder, plan, prepacked
-from sovits_runtime.backends.native_packing import BF16, F32, INDEX
+from sovits_runtime.backends import cpu, native, native_vocoder, native_vocoder_packing, plan, prepacked
+from sovits_runtime.backends.cpu import CpuVoice
+from sovits_runtime.backends.native_packing import BF16, F32, INDEX, INT8
 from sovits_runtime.backends.native_vocoder import NativeVocoder, packed_vocoder, vocoder_library
 from sovits_runtime.backends.native_vocoder_packing import load_vocoder, pack_vocoder, save_vocoder
 from sovits_runtime.backends.onnxruntime import open_session
 from sovits_runtime.backends.plan import Choice, Plan, key_fields, write_plan
+from sovits_runtime.backends.voice import LoadOptions
 from sovits_runtime.bundle import Bundle
 from sovits_runtime.bundle.hifigan_weights import find_hifigan
 from sovits_runtime.bundle.session import SessionOptions
 from sovits_runtime.errors import BackendError, BundleError, ShapeError
+from sovits_runtime.tuning import graphs
 from sovits_runtime.tuning.graphs import ratio_db
 from sovits_runtime.verify.tuned import SNR_DB
 
@@ -57,6 +61,12 @@ pytestmark = pytest.mark.skipif(lib is None, reason="sovits-export-native is not
 def fast(monkeypatch):
     """Whatever kernels run here count as known to be faster."""
     monkeypatch.setattr(native_vocoder, "FASTER", {native.kernels(lib)})
+
+
+@pytest.fixture
+def narrow(monkeypatch):
+    """Int8 may have few channels, as voices here do."""
+    monkeypatch.setattr(native_vocoder_packing, "LEAST_INT8", 1)
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +116,14 @@ def test_it_makes_the_sound_of_the_graph(bundle, threads, frames):
     session.close()
 
 
-def test_it_makes_the_sound_of_v4_and_v5(of_v4):
+def test_it_makes_the_sound_of_v4_and_v5(of_v4, narrow):
     path, spec, graph = of_v4
     weights = find_hifigan(path, spec)
     assert weights.condition is None
     assert weights.post.bias.shape == (1,)
     assert [(up.rate, up.kernel) for up in weights.ups] == [(10, 20), (6, 12), (2, 4)]
     assert {conv.dilation for conv in weights.residuals()} == {1, 3, 5}
-    for form, snr in ((F32, 90), (BF16, 30)):
+    for form, snr in ((F32, 90), (BF16, 30), (INT8, 25)):
         session = NativeVocoder(lib, spec, pack_vocoder(lib, weights, form), threads=2)
         feeds = feeds_of(spec, 11)
         expected = graph.run(feeds)["waveform"]
@@ -412,6 +422,7 @@ DAMAGES = {
     "even kernel": lambda path, index: index["pre"].update(kernel=6),
     "fewer": lambda path, index: index["convs"].pop(),
     "no stages": lambda path, index: index.update(ups=[], convs=[]),
+    "codes at the start": lambda path, index: index["pre"].update(form=INT8),
     "unknown form": lambda path, index: index["post"].update(form=9),
     "a word": lambda path, index: index.update(slope="steep"),
     "gone": lambda path, index: path.unlink(),
@@ -442,12 +453,38 @@ def test_a_set_with_a_damaged_one_is_refused(own, fast):
     assert prepacked.prepack(own).problem() == ""
 
 
-def test_a_plan_can_take_it_in_bfloat16(own, tmp_path, monkeypatch):
+def test_in_int8_few_channels_stay_exact(of_v4, monkeypatch):
+    """Of 24, 12, 6, 3: a convolution is int8 where it has enough on both sides."""
+    path, spec, _ = of_v4
+    monkeypatch.setattr(native_vocoder_packing, "LEAST_INT8", 12)
+    packed = pack_vocoder(lib, find_hifigan(path, spec), INT8)
+    assert [up.form for up in packed.ups] == [INT8, F32, F32]
+    assert [conv.form for conv in packed.convs] == [INT8] * 18 + [F32] * 36
+    assert {packed.pre.form, packed.post.form} == {F32}
+    session = NativeVocoder(lib, spec, packed, threads=1)
+    assert session.provider.endswith(", int8")
+    monkeypatch.undo()
+    session = NativeVocoder(lib, spec, pack_vocoder(lib, find_hifigan(path, spec), INT8), threads=1)
+    assert session.provider.endswith(")")
+
+
+def test_int8_is_tried_where_the_kernels_have_it(bundle, monkeypatch):
+    tried = {}
+    for kind in ("AVX2", "AVX-VNNI", "dot product", "NEON"):
+        monkeypatch.setattr(graphs, "kernels", lambda lib, kind=kind: kind)
+        tried[kind] = "native-int8" in graphs.engines_for(bundle, NAME)
+    assert tried == {"AVX2": False, "AVX-VNNI": True, "dot product": True, "NEON": False}
+    assert {"AVX-512 VNNI", "AMX", "I8MM"} < native_vocoder.INT8_KERNELS
+
+
+@pytest.mark.parametrize("engine", ["native-bf16", "native-int8"])
+def test_a_plan_can_take_it_rounded(own, tmp_path, monkeypatch, narrow, engine):
     """Mapped from the plan's file, judged by the limits of int8, never part of an exact choice."""
     files = tmp_path / "files"
     files.mkdir()
-    save_vocoder(packed_vocoder(lib, own, NAME, lossy=True), files / cpu.bf16_file(NAME))
-    choices = {"tuned": Choice({NAME: "native-bf16"}), "exact": Choice({NAME: "native"})}
+    file, form = cpu.rounded_file(NAME, engine), cpu.VOCODER_FORMS[engine]
+    save_vocoder(packed_vocoder(lib, own, NAME, form=form), files / file)
+    choices = {"tuned": Choice({NAME: engine}), "exact": Choice({NAME: "native"})}
     made = write_plan(Plan(own.path / plan.FOLDER / "new", key_fields(own), "tuned", 1, choices), files)
     assert not choices["tuned"].exact
     assert choices["exact"].exact
@@ -455,8 +492,10 @@ def test_a_plan_can_take_it_in_bfloat16(own, tmp_path, monkeypatch):
     with monkeypatch.context() as never:
         never.setattr(native_vocoder, "packed_vocoder", None)  # it is packed already
         with Synthesizer.load(own, threads=1) as voice:
-            assert voice.runs_on[NAME].endswith(", bfloat16")
+            assert voice.runs_on[NAME].endswith(", bfloat16" if form == BF16 else ", int8")
             lossy = voice.decoder.vocoder.run(feeds)["waveform"]
+    session = CpuVoice(own, LoadOptions(threads=2), plan.Taken(Choice())).open_with(NAME, engine)
+    assert session.run(feeds)["waveform"].tobytes() == lossy.tobytes()  # packed here and now
     with Synthesizer.load(own, threads=1, plan="exact") as voice:
         exact = voice.decoder.vocoder.run(feeds)["waveform"]
     assert SNR_DB < ratio_db(exact, lossy) < 70
@@ -465,6 +504,6 @@ def test_a_plan_can_take_it_in_bfloat16(own, tmp_path, monkeypatch):
     for kind in ("tuned", "exact"):
         result = CliRunner().invoke(main, ["verify", str(own.path), "--plan", kind, "--threads", "1"])
         assert result.exit_code == 0, result.output
-    made.file(cpu.bf16_file(NAME)).write_bytes(b"")
-    with pytest.raises(BundleError, match=r"bf16\.native .*--plan none"):
+    made.file(file).write_bytes(b"")
+    with pytest.raises(BundleError, match=rf"{re.escape(file)} .*--plan none"):
         Synthesizer.load(own, threads=1)

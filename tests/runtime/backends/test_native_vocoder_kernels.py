@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import os
 import subprocess
@@ -18,7 +19,7 @@ from sovits_runtime.backends.native_structures import CConv, CVocoder
 
 sovits_native = pytest.importorskip("sovits_native", reason="sovits-export-native is not installed")
 
-F32, BF16 = 0, 3
+F32, INT8, BF16 = 0, 2, 3
 SLOPE, LAST_SLOPE = 0.1, 0.01
 KERNELS = [
     "generic",
@@ -111,9 +112,9 @@ class Conv:
 
 
 class Generator:
-    """Random weights of the sizes."""
+    """Random weights of the sizes; those of `pre` and `condition` may be numbers whose sums no float32 rounds."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Sizes, *, whole: bool = False) -> None:
         rng = np.random.default_rng(len(sizes.channels) + sizes.inputs)
         c, self.sizes = sizes.channels, sizes
         self.pre = Conv(rng, sizes.inputs, c[0], 7)
@@ -130,6 +131,9 @@ class Generator:
             for n in c[1:]
         ]
         self.post = Conv(rng, c[-1], 1, 7)
+        for conv in (self.pre, self.condition) if whole else ():
+            if conv:
+                conv.weight, conv.bias = np.round(16 * conv.weight) / 16, np.round(16 * conv.bias) / 16
 
     def convs(self) -> list[Conv]:
         """Those of the blocks, in C's order."""
@@ -165,11 +169,18 @@ def library() -> Any:
 
 
 class Vocoder:
-    """A generator packed in a form; its ends may stay float32."""
+    """A generator packed in forms that take turns: of what comes up to a stage, its blocks, the next stage, ...
 
-    def __init__(self, lib: Any, generator: Generator, form: int, *, ends: int) -> None:
+    Its ends may stay float32.
+    """
+
+    def __init__(
+        self, lib: Any, generator: Generator, forms: tuple[int, ...], *, ends: int, post: int | None = None
+    ) -> None:
         self.lib, self.generator = lib, generator
         up, convs = generator.up, generator.convs()
+        turns = [forms[i % len(forms)] for i in range(2 * len(up))]
+        stages = [turns[2 * (i * len(up) // len(convs)) + 1] for i in range(len(convs))]
         self.structure = CVocoder(
             len(up),
             len(generator.sizes.kernels),
@@ -179,9 +190,9 @@ class Vocoder:
             LAST_SLOPE,
             generator.pre.packed(lib, ends),
             generator.condition.packed(lib, ends) if generator.condition else CConv(),
-            generator.post.packed(lib, ends),
-            (CConv * len(up))(*(conv.packed(lib, form) for conv in up)),
-            (CConv * len(convs))(*(conv.packed(lib, form) for conv in convs)),
+            generator.post.packed(lib, ends if post is None else post),
+            (CConv * len(up))(*(conv.packed(lib, form) for conv, form in zip(up, turns[::2], strict=True))),
+            (CConv * len(convs))(*(conv.packed(lib, form) for conv, form in zip(convs, stages, strict=True))),
         )
 
     def run(self, pool: Any, z: Any, style: Any) -> Any:
@@ -201,13 +212,24 @@ def decibels(wave: Any, wanted: Any) -> float:
     return float(10 * np.log10((wanted**2).sum() / max(((wave - wanted) ** 2).sum(), 1e-30)))
 
 
+FORMS = {
+    "fp32": ((F32,), F32),
+    "bf16": ((BF16,), F32),
+    "all bf16": ((BF16,), BF16),
+    "int8": ((INT8,), F32),
+    "int8 between others": ((INT8, F32, BF16, INT8, F32), BF16),
+    "others between int8": ((F32, INT8, INT8, BF16), F32),
+}
+"""Forms that take turns, and that of both ends."""
+
+
 def check(name: str) -> dict[str, Any]:
     """The least decibels of each form over all lengths; asserts that threads change no bit."""
     lib, generator = library(), Generator(GENERATORS[name])
     pools = [lib.sovits_pool_new(threads) for threads in THREADS]
     least: dict[str, float] = {}
-    for label, form, ends in (("fp32", F32, F32), ("bf16", BF16, F32), ("all bf16", BF16, BF16)):
-        vocoder = Vocoder(lib, generator, form, ends=ends)
+    for label, (forms, ends) in FORMS.items():
+        vocoder = Vocoder(lib, generator, forms, ends=ends)
         for frames in FRAMES[name]:
             rng = np.random.default_rng(frames)
             z = rng.standard_normal((generator.sizes.inputs, frames), dtype=np.float32)
@@ -216,9 +238,37 @@ def check(name: str) -> dict[str, Any]:
             first, *others = [vocoder.run(pool, z, style) for pool in pools]
             assert all(np.array_equal(first, other) for other in others)
             least[label] = min(least.get(label, 999), decibels(first, wanted))
+    int8 = check_int8(lib, Generator(GENERATORS[name], whole=True), max(FRAMES[name]), pools)
     for pool in pools:
         lib.sovits_pool_free(pool)
-    return {"kernels": lib.sovits_kernels().decode(), "decibels": least}
+    return {"kernels": lib.sovits_kernels().decode(), "decibels": least, "int8": int8}
+
+
+REACH = 60
+"""More frames than any generator here looks ahead or back."""
+
+
+def check_int8(lib: Any, generator: Generator, frames: int, pools: list[Any]) -> str:
+    """A digest of samples that are exact up to the first rows of int8; asserts that they depend on what they see alone.
+
+    Whatever chunks and tiles they were made in, and whatever follows them.
+    """
+    vocoder, rng = Vocoder(lib, generator, (INT8,), ends=F32, post=INT8), np.random.default_rng(0)
+    z = np.round(2 * rng.standard_normal((generator.sizes.inputs, frames))).astype(np.float32)
+    style = np.round(2 * rng.standard_normal(max(generator.sizes.style, 1))).astype(np.float32)
+    wave = vocoder.run(pools[0], z, style).reshape(frames, -1)
+    for cut in range(REACH, frames - REACH, 1 + frames // 5):
+        head = vocoder.run(pools[1], np.ascontiguousarray(z[:, : cut + 3]), style).reshape(cut + 3, -1)
+        tail = vocoder.run(pools[2], np.ascontiguousarray(z[:, cut:]), style).reshape(frames - cut, -1)
+        assert np.array_equal(head[: cut + 3 - REACH], wave[: cut + 3 - REACH])
+        assert np.array_equal(tail[REACH:], wave[cut + REACH :])
+    z[0, frames // 2] = np.nan
+    assert np.isnan(vocoder.run(pools[0], z, style).reshape(frames, -1)[frames // 2]).all()
+    return hashlib.sha256(wave.tobytes()).hexdigest()
+
+
+SOUNDS: dict[str, str] = {}
+"""Generator -> digest of its samples in int8, those of the first kind: all kinds round alike."""
 
 
 @pytest.mark.parametrize("kind", KERNELS)
@@ -237,6 +287,10 @@ def test_every_kind_of_kernel_sounds_like_float64(kind):
         assert one["decibels"]["fp32"] > 105
         assert 38 < one["decibels"]["all bf16"] < 80
         assert 40 < one["decibels"]["bf16"] < 80
+        assert all(25 < one["decibels"][form] < 60 for form in FORMS if "int8" in form)
+        same = one["generator"]
+        if same != "wide":  # whose first convolution is a fast one, which rounds
+            assert SOUNDS.setdefault(same, one["int8"]) == one["int8"]
 
 
 if __name__ == "__main__":
