@@ -1,9 +1,9 @@
 """A HiFi-GAN by `sovits-export-native`: the graph that makes sound, at any length, without an operator in between.
 
 In FP32 it gives the numbers of the graph up to rounding. In bfloat16 its weights, and what convolutions read, are
-rounded, and sums are not; that is for processors that multiply in bfloat16. In int8 likewise: weights have a scale for
-each output, and what a convolution reads has one for each position, found while it is written. So nothing is calibrated,
-and samples do not depend on what else is in a sentence. That is for processors with products of int8.
+rounded, and sums are not; that is for processors that multiply in bfloat16. In int8 likewise, for processors with
+products of int8: weights have a scale for each output, and what a convolution reads has one for each position, found
+while it is written. So nothing is calibrated, and samples do not depend on what else is in a sentence.
 """
 
 from __future__ import annotations

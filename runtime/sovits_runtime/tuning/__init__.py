@@ -194,7 +194,10 @@ def _write(bundle: Bundle, plan: Plan) -> Plan:
         if any(choice.engine(STEP) == NATIVE_INT8 for choice in plan.choices.values()):
             _pack(bundle, files / INT8_STEP)
         for name in VOCODERS & set(bundle.graph_names):
-            for engine in {choice.engine(name) for choice in plan.choices.values()} & {NATIVE_BF16, NATIVE_INT8}:
+            for engine in {choice.engine(name) for choice in plan.choices.values()} & {
+                NATIVE_BF16,
+                NATIVE_INT8,
+            }:
                 _pack_vocoder(bundle, name, engine, files / rounded_file(name, engine))
         return write_plan(plan, files)
 
