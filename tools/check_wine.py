@@ -103,11 +103,11 @@ class Wine:
         """That runs the Python."""
         return [self._wine, str(self.python), *map(str, words)]
 
-    def stop(self) -> None:
-        """Ends what runs in the prefix, so that the next process may have another locale."""
+    def stop(self, **variables: str) -> None:
+        """Ends what runs in a prefix."""
         server = shutil.which("wineserver") or "/usr/lib/wine/wineserver"
-        subprocess.run([server, "-k"], env=self._variables, capture_output=True, check=False)
-        subprocess.run([server, "-w"], env=self._variables, capture_output=True, check=False)
+        for word in ("-k", "-w"):
+            subprocess.run([server, word], env=self.variables(**variables), capture_output=True, check=False)
 
 
 def install_wine() -> None:
@@ -250,8 +250,8 @@ def windows_builds(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
         subprocess.run(localedef, env=sources, capture_output=True, check=False)
     if not (locales / CHINESE).exists():
         raise NotHereError("localedef makes no Chinese locale")
-    wine.stop()
-    chinese = wine.variables(LC_ALL=CHINESE, LOCPATH=str(locales))
+    prefix = str(folder / "prefix-chinese")  # a prefix that is in use keeps its locale
+    chinese = wine.variables(LC_ALL=CHINESE, LOCPATH=str(locales), WINEPREFIX=prefix)
     page = lines.run(
         "the code page",
         wine.command("-c", "import locale; print(locale.getpreferredencoding(False))"),
@@ -268,7 +268,7 @@ def windows_builds(lines: Lines, wine: Wine, made: Path, folder: Path) -> None:
     words = ["build", "--gpt", gpt, "--sovits", sovits, "--hubert", windows(files / HUBERT), "-o", out]
     command = wine.command("-c", MAIN, *words)
     lines.run("build, Chinese paths on cp936", command, env=chinese)
-    wine.stop()
+    wine.stop(WINEPREFIX=prefix)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -292,15 +292,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     made = voice.result()
                     lines.say("all that, and a tiny voice made beside it", start, "there")
                 pip_install(lines, wine, folder / "wheels", *TESTING)
-                with ThreadPoolExecutor(2) as both:
-                    tests = both.submit(tests_run, lines, wine, made)
-                    both.submit(voice_speaks, lines, wine, made, Path(temporary)).result()
+                with ThreadPoolExecutor(1) as beside:
+                    tests = beside.submit(tests_run, lines, wine, made)
+                    voice_speaks(lines, wine, made, Path(temporary))
+                    pip_install(lines, wine, folder / "wheels", "sovits-export[export]")
+                    add_stable_interface(wine.python.parent, ROOT / ".venv-wheels/bin/python")
+                    if given.long:
+                        windows_converts(lines, wine, made, folder)
+                    windows_builds(lines, wine, made, folder)
                     tests.result()
-                pip_install(lines, wine, folder / "wheels", "sovits-export[export]")
-                add_stable_interface(wine.python.parent, ROOT / ".venv-wheels/bin/python")
-                if given.long:
-                    windows_converts(lines, wine, made, folder)
-                windows_builds(lines, wine, made, folder)
             finally:
                 wine.stop()
 
