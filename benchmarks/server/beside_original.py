@@ -10,8 +10,8 @@ clients sends its requests as fast as they are answered, with POST /tts, `media_
 given: what comes first is sound then, no header. Sampling differs, so answers differ in length; what is compared is
 seconds of sound a second. Voices that never end a sentence, as random weights do, need `--max-seconds`: both servers
 end each sentence there, the original by the `max_sec` of a copy of its GPT. What the original reads English with has to
-be there before, since it downloads: `NLTK_DATA` names a folder with nltk's `cmudict` and tagger. Threads of PyTorch's OpenMP spin while
-they wait, so the original suffers from whatever else runs: measure on an idle machine. Linux.
+be there before, since it downloads: `NLTK_DATA` names a folder with nltk's `cmudict` and tagger. Threads of PyTorch's
+OpenMP spin while they wait, so the original suffers from whatever else runs: measure on an idle machine. Linux.
 """
 
 from __future__ import annotations
