@@ -87,7 +87,10 @@ class KernelHook(BuildHookInterface):
             compiler = [sys.executable, "-m", "ziglang", "cc", *target]
             windows = library.endswith(".dll")
             tag = chosen["tag"] if chosen else own_tag()
-        self._compile([*compiler, *FLAGS], out, () if windows else ("-lm", "-pthread"))
+        libraries = () if windows else ("-lm", "-pthread")
+        if library.endswith(".dylib"):  # which else carries the path of this folder, by chance
+            libraries += (f"-Wl,-install_name,@rpath/{library}",)
+        self._compile([*compiler, *FLAGS], out, libraries)
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{tag}"
         if version == "editable":
