@@ -14,6 +14,9 @@ from sovits_runtime.machine.process_memory import return_freed_memory
 from sovits_runtime.t2s.generator import MAX_NEW_TOKENS, Generation, Noise, Step, TokenStream, tokens_until
 from sovits_runtime.t2s.sampling import SamplingOptions
 
+SPARE = 2
+"""Buffers of requests that ended which are kept for the next ones. A sentence's caches may take 40 MB."""
+
 
 class TextToSemantic:
     """The two graphs of the GPT. Safe to use from several threads: each request has its own cache."""
@@ -148,7 +151,8 @@ class TextToSemantic:
         return state
 
     def _release(self, state: _State) -> None:
-        self._pool.append(state)
+        if len(self._pool) < SPARE:
+            self._pool.append(state)
 
 
 class HostRow:

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from sovits_runtime import Synthesizer
 from sovits_runtime.backends.native import library
 from sovits_runtime.bundle.session import CPU_CACHE_QUANTUM
 from sovits_runtime.t2s.generator import seeded_noise
+from sovits_runtime.t2s.host_loop import SPARE
 from sovits_runtime.t2s.sampling import MIN_TEMPERATURE, SamplingOptions
 
 needs_native = pytest.mark.skipif(library() is None, reason="sovits-export-native is not installed")
@@ -49,6 +52,20 @@ def inputs(voice):
 
 def noise_of_one(vocab):
     return lambda _: np.ones((1, vocab), np.float32)
+
+
+def test_caches_of_many_requests_are_not_kept(voice, inputs):
+    """After a rush a server has the memory that it had before; what is left serves the next few."""
+    t2s = voice.text_to_semantic
+    noise = noise_of_one(t2s.vocab)
+    rows = [t2s.open_row(*inputs, options=GREEDY, noise=noise) for _ in range(SPARE + 4)]
+    caches = [weakref.ref(row.state) for row in rows]
+    for row in rows:
+        row.first()
+        row.close()
+    del row
+    rows.clear()
+    assert sum(cache() is not None for cache in caches) == SPARE
 
 
 def test_cache_growth_changes_nothing(voice, inputs, monkeypatch):
