@@ -88,8 +88,8 @@ def demo_files(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def built(demo_files, tmp_path_factory: pytest.TempPathFactory):
     """The build's report for the tiny voice, verification included."""
-    if MADE:  # a machine that only speaks
-        pytest.importorskip("torch")
+    if MADE:  # on a machine that only speaks
+        pytest.skip("the voice was built elsewhere")
     from sovits_exporter.building.build import build
     from sovits_exporter.building.request import BuildRequest
 
